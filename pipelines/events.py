@@ -1,0 +1,83 @@
+"""What the imaging engine reports while it paints; every front end draws from this one stream.
+
+Without torch at import time. Pictures are PIL images and masks are NumPy arrays, so that events
+can be pickled across processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Phase = Literal["probe", "render"]
+
+
+@dataclass(frozen=True)
+class FrameStarted:
+    """Work on a frame begins."""
+
+    frame_id: str
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One denoising step is done.
+
+    Attributes:
+        frame_id: the frame being worked on.
+        phase: whether this is the frame's probe pass or its render pass.
+        step: steps done in this phase.
+        steps: steps of this phase.
+        done: steps done in the whole request, all frames and phases.
+        total: steps of the whole request.
+    """
+
+    frame_id: str
+    phase: Phase
+    step: int
+    steps: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class MaskFound:
+    """A frame's foreground mask is known.
+
+    Attributes:
+        frame_id: the frame.
+        phase: the pass that found it.
+        mask: True where the character is, bool, shape (rows, columns) in tokens of 16 pixels.
+    """
+
+    frame_id: str
+    phase: Phase
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FrameDone:
+    """A frame is painted.
+
+    Attributes:
+        frame_id: the frame.
+        image: the picture, RGB.
+        mask: its foreground mask, bool, shape (rows, columns) in tokens of 16 pixels.
+        matches: tokens that found their match in the identity frame; None for a frame that has
+            no identity frame.
+        seconds: time that the frame took, probe pass included.
+    """
+
+    frame_id: str
+    image: Image.Image
+    mask: NDArray[np.bool_]
+    matches: int | None
+    seconds: float
+
+
+PipelineEvent = FrameStarted | StepDone | MaskFound | FrameDone

@@ -1,0 +1,195 @@
+"""The one request that crosses from the application to the imaging engine.
+
+Plain frozen dataclasses without torch, so that a request can be stored beside the picture it
+made, replayed, or sent to another process. It knows nothing of tensors, models or projects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What one frame shows, in the three parts that CharaConsist tells apart.
+
+    Attributes:
+        background: the place.
+        character: who is in it; empty for a frame with nobody.
+        action: what the character does.
+    """
+
+    background: str
+    character: str
+    action: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that are not empty, stripped, in order."""
+        return tuple(p for p in (s.strip() for s in self._fields()) if p)
+
+    @property
+    def text(self) -> str:
+        """The whole prompt: the parts joined by one space (CharaConsist's form)."""
+        return " ".join(self.parts)
+
+    def _fields(self) -> tuple[str, str, str]:
+        return self.background, self.character, self.action
+
+
+@dataclass(frozen=True)
+class FrameRequest:
+    """One frame to paint.
+
+    Attributes:
+        frame_id: name of the frame within its request.
+        prompt: what it shows.
+        seed: seed of the initial latents, 0 <= seed < 2**63.
+        width: width of the picture in pixels.
+        height: height of the picture in pixels.
+        identity_from: the earlier frame whose character this one shows (its "identity frame"),
+            or None to paint the character afresh.
+        background_from: the earlier frame whose place this one shows, or None for a new place.
+    """
+
+    frame_id: str
+    prompt: Prompt
+    seed: int
+    width: int
+    height: int
+    identity_from: str | None = None
+    background_from: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed {self.seed} of frame {self.frame_id!r} is not in [0, 2**63)")
+        if self.width < 16 or self.height < 16 or self.width % 16 or self.height % 16:
+            raise ValueError(
+                f"size {self.width}x{self.height} of frame {self.frame_id!r}: both sides must be "
+                "positive multiples of 16 pixels"
+            )
+        if not self.prompt.parts:
+            raise ValueError(f"the prompt of frame {self.frame_id!r} is empty")
+
+
+@dataclass(frozen=True)
+class ConsistencySettings:
+    """CharaConsist's settings, with steps as fractions of the schedule.
+
+    The defaults are the published ones: at 50 steps they give its step numbers (sharing 1 to 41,
+    merge 1, 11, 31, mask and matches at 10).
+
+    Attributes:
+        share_start: where keys and values begin to be shared.
+        share_end: where sharing ends.
+        merge: whether attention outputs of matched tokens are merged (adaptive token merge).
+        merge_start: where the merge begins.
+        merge_decay: where its weight begins to fall.
+        merge_end: where it ends.
+        merge_weight: weight of the identity frame's output, in [0, 1].
+        similarity_threshold: cosine similarity that a match must exceed, in [-1, 1].
+        mask_step: the step whose attention gives the mask and the matches.
+    """
+
+    share_start: float = 0.02
+    share_end: float = 0.82
+    merge: bool = True
+    merge_start: float = 0.02
+    merge_decay: float = 0.22
+    merge_end: float = 0.62
+    merge_weight: float = 0.8
+    similarity_threshold: float = 0.5
+    mask_step: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("share_start", "share_end", "merge_start", "merge_decay", "merge_end"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}={value} is not a fraction of the schedule in [0, 1]")
+        if not 0 <= self.mask_step < 1:
+            raise ValueError(f"mask_step={self.mask_step} is not in [0, 1)")
+        if not 0 <= self.merge_weight <= 1:
+            raise ValueError(f"merge_weight={self.merge_weight} is not in [0, 1]")
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """Frames to paint together, and how.
+
+    Attributes:
+        model: name in the registry, a Hugging Face repository, or a folder with a FLUX pipeline.
+        frames: all frames that take part, each after those it takes its character or place from.
+        targets: ids of the frames whose pictures are wanted; the others only lend theirs.
+        steps: denoising steps.
+        guidance_scale: distilled guidance, for models that have a guidance embedding.
+        true_cfg_scale: classifier-free guidance against `negative_prompt`; 1 turns it off.
+        negative_prompt: what classifier-free guidance moves away from.
+        consistency: how character and place are kept.
+    """
+
+    model: str
+    frames: tuple[FrameRequest, ...]
+    targets: tuple[str, ...]
+    steps: int
+    guidance_scale: float = 3.5
+    true_cfg_scale: float = 1.0
+    negative_prompt: str = ""
+    consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps} must be at least 1")
+        if not self.frames:
+            raise ValueError("a render request needs at least one frame")
+        sizes: dict[str, tuple[int, int]] = {}
+        for frame in self.frames:
+            if frame.frame_id in sizes:
+                raise ValueError(f"two frames are called {frame.frame_id!r}")
+            for role, source in (
+                ("identity_from", frame.identity_from),
+                ("background_from", frame.background_from),
+            ):
+                if source is not None and source not in sizes:
+                    raise ValueError(
+                        f"frame {frame.frame_id!r}: {role}={source!r} is not an earlier frame"
+                    )
+            size = (frame.width, frame.height)
+            if frame.background_from is not None and sizes[frame.background_from] != size:
+                raise ValueError(
+                    f"frame {frame.frame_id!r} is {size[0]}x{size[1]} and cannot share the place "
+                    f"of {frame.background_from!r}, which has another size"
+                )
+            sizes[frame.frame_id] = size
+        missing = [t for t in self.targets if t not in sizes]
+        if missing:
+            raise ValueError(f"targets {missing} are not among the frames")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as JSON-ready data, with a schema version."""
+        return {"schema": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RenderRequest:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: if the schema version is not known or a value is out of range.
+        """
+        fields = dict(data)
+        schema = fields.pop("schema", None)
+        if schema != SCHEMA_VERSION:
+            raise ValueError(f"render request schema {schema!r} is not {SCHEMA_VERSION}")
+        frames = tuple(
+            FrameRequest(**{**frame, "prompt": Prompt(**frame["prompt"])})
+            for frame in fields.pop("frames")
+        )
+        return cls(
+            frames=frames,
+            targets=tuple(fields.pop("targets")),
+            consistency=ConsistencySettings(**fields.pop("consistency")),
+            **fields,
+        )

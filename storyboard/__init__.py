@@ -1,0 +1,1 @@
+"""The application: what a storyboard is, how it is stored, run, shown and exported."""

@@ -1,0 +1,171 @@
+"""The domain: a storyboard, its character, its frames and their takes.
+
+Values only: it knows nothing of files, models, jobs or pages. Imports nothing but pydantic.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_FRAMES = 48
+MAX_SEED = 2**32 - 1
+SIZE_STEP = 16
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+ShortText = Annotated[str, StringConstraints(max_length=500)]
+LongText = Annotated[str, StringConstraints(max_length=2000)]
+PictureSide = Annotated[int, Field(ge=64, le=2048, multiple_of=SIZE_STEP)]
+
+
+def new_id() -> str:
+    """A short random identifier."""
+    return uuid.uuid4().hex[:12]
+
+
+class Value(BaseModel):
+    """Base of all domain values: immutable, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Character(Value):
+    """Who the story is about.
+
+    Attributes:
+        name: what the people who make the storyboard call the character; not painted.
+        description: what the character looks like, in words.
+    """
+
+    name: ShortText = ""
+    description: LongText = ""
+
+
+class Take(Value):
+    """One painted result of a frame; takes are never overwritten.
+
+    Attributes:
+        id: its folder in the project.
+        frame_id: the frame it belongs to.
+        created: when it was painted, UTC.
+        seconds: how long it took.
+        seed: the seed it was painted with.
+        matches: tokens matched with the identity frame; None when it had no identity frame.
+        foreground: share of the picture that the foreground mask covers, in [0, 1].
+        prompt: the whole prompt it was painted from.
+        model: the model that painted it.
+    """
+
+    id: Identifier = Field(default_factory=new_id)
+    frame_id: Identifier
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = Field(ge=0)
+    seed: int = Field(ge=0, le=MAX_SEED)
+    matches: int | None = Field(default=None, ge=0)
+    foreground: float = Field(ge=0, le=1)
+    prompt: str
+    model: str
+
+
+class Frame(Value):
+    """One picture of the story.
+
+    Attributes:
+        id: its identifier, stable across edits and moves.
+        action: what the character does.
+        location: where it happens; frames with the same words are at the same place.
+        share_background: whether the place is kept the same, to the picture, as in the other
+            frames at this location that share it.
+        seed: the seed to paint with, or None for a new one at each render.
+        take: id of the chosen take, or None before the first.
+    """
+
+    id: Identifier = Field(default_factory=new_id)
+    action: ShortText = ""
+    location: ShortText = ""
+    share_background: bool = False
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    take: Identifier | None = None
+
+    @property
+    def place(self) -> str:
+        """The location in a form that can be compared: case, spaces and end commas aside."""
+        return " ".join(self.location.casefold().split()).rstrip(",. ")
+
+
+class RenderSettings(Value):
+    """How all frames of a storyboard are painted.
+
+    Attributes:
+        model: name in the registry, a Hugging Face repository, or a local folder.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
+        steps: denoising steps; None for the model's own number.
+        consistent: whether frames share the character of the first frame.
+        merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
+    """
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = "miniature"
+    width: PictureSide = 256
+    height: PictureSide = 256
+    steps: int | None = Field(default=None, ge=1, le=200)
+    consistent: bool = True
+    merge: bool = True
+
+
+class Storyboard(Value):
+    """A title, a character, and frames in order. The first frame is the identity frame.
+
+    Attributes:
+        title: the storyboard's title.
+        character: who the frames show.
+        frames: the frames in order.
+        settings: how they are painted.
+    """
+
+    title: ShortText = "Untitled storyboard"
+    character: Character = Character()
+    frames: tuple[Frame, ...] = Field(default=(), max_length=MAX_FRAMES)
+    settings: RenderSettings = RenderSettings()
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        ids = [frame.id for frame in self.frames]
+        twice = sorted({i for i in ids if ids.count(i) > 1})
+        if twice:
+            raise ValueError(f"frames with the same id: {', '.join(twice)}")
+        return self
+
+    def frame(self, frame_id: str) -> Frame:
+        """The frame with this id.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for frame in self.frames:
+            if frame.id == frame_id:
+                return frame
+        raise KeyError(frame_id)
+
+    def with_frame(self, changed: Frame) -> Storyboard:
+        """The same storyboard with the frame of that id replaced."""
+        frames = tuple(changed if f.id == changed.id else f for f in self.frames)
+        return self.model_copy(update={"frames": frames})
+
+    def background_source(self, frame_id: str) -> str | None:
+        """The earlier frame whose place this frame shares, or None where it starts its own.
+
+        A frame shares its background with the first frame at the same location that shares too.
+        """
+        frame = self.frame(frame_id)
+        if not frame.share_background or not frame.place:
+            return None
+        for other in self.frames:
+            if other.id == frame_id:
+                return None
+            if other.share_background and other.place == frame.place:
+                return other.id
+        return None
