@@ -1,0 +1,283 @@
+"""Which models can paint, with their sizes, settings and licences; no torch.
+
+Knows what a model is and where it comes from; `pipelines.loading` knows how to load it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.request import ConsistencySettings
+
+ModelKind = Literal["embedded", "hub", "folder"]
+
+_ROOT = Path(__file__).resolve().parents[1]
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+# FLUX.1's parameters: transformer (dev, schnell without its guidance embedder), T5-XXL, CLIP-L, VAE.
+_TEXT_AND_VAE_PARAMETERS = 4_762_310_656 + 123_060_480 + 83_819_683
+_DEV_BYTES = 2 * (11_901_408_320 + _TEXT_AND_VAE_PARAMETERS)
+_SCHNELL_BYTES = 2 * (11_891_178_560 + _TEXT_AND_VAE_PARAMETERS)
+
+_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
+_DEV_LICENCE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
+
+
+class UnknownModelError(ValueError):
+    """Neither a registered model nor a repository id nor a folder that holds a FLUX pipeline."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model and the settings that it paints well with.
+
+    Attributes:
+        name: what people and requests call it.
+        title: its name for a page.
+        source: the folder or the Hugging Face repository that it loads from.
+        kind: "embedded" (ships with the project), "hub" (a repository) or "folder".
+        gated: whether its page asks to accept terms before the files can be downloaded.
+        licence: name of the licence of its weights.
+        licence_url: where that licence can be read; empty where it is not known.
+        non_commercial: whether the licence forbids commercial use of the model.
+        width: native width in pixels.
+        height: native height in pixels.
+        steps: denoising steps.
+        guidance_scale: distilled guidance; 0 for models without a guidance embedding.
+        true_cfg_scale: classifier-free guidance; 1 is off.
+        max_sequence_length: tokens of the prompt that the T5 encoder reads.
+        consistency: how it keeps character and place.
+        weights_bytes: size of all weights in 16 bits a parameter, in bytes; 0 where not known.
+        note: what else a person should know, one sentence.
+    """
+
+    name: str
+    title: str
+    source: str
+    kind: ModelKind
+    gated: bool
+    licence: str
+    licence_url: str
+    non_commercial: bool
+    width: int
+    height: int
+    steps: int
+    guidance_scale: float
+    true_cfg_scale: float
+    max_sequence_length: int
+    weights_bytes: int
+    note: str
+    consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+
+    @property
+    def url(self) -> str:
+        """The model's page on the Hugging Face hub; empty for a model on this disk."""
+        return f"https://huggingface.co/{self.source}" if self.kind == "hub" else ""
+
+
+MINIATURE = ModelSpec(
+    name="miniature",
+    title="Throughline miniature",
+    source=str(_ROOT / "assets" / "miniature"),
+    kind="embedded",
+    gated=False,
+    licence="Apache-2.0",
+    licence_url="https://www.apache.org/licenses/LICENSE-2.0",
+    non_commercial=False,
+    width=256,
+    height=256,
+    steps=20,
+    guidance_scale=0.0,
+    true_cfg_scale=2.5,
+    max_sequence_length=40,
+    weights_bytes=14_000_000,
+    note="Ships with Throughline, downloads nothing and runs on a CPU; paints small cartoons.",
+)
+
+FLUX1_DEV = ModelSpec(
+    name="flux1-dev",
+    title="FLUX.1 [dev]",
+    source="black-forest-labs/FLUX.1-dev",
+    kind="hub",
+    gated=True,
+    licence=_DEV_LICENCE,
+    licence_url=_DEV_LICENCE_URL,
+    non_commercial=True,
+    width=1024,
+    height=1024,
+    steps=50,
+    guidance_scale=3.5,
+    true_cfg_scale=1.0,
+    max_sequence_length=512,
+    weights_bytes=_DEV_BYTES,
+    note="The model that CharaConsist was published with.",
+)
+
+FLUX1_SCHNELL = ModelSpec(
+    name="flux1-schnell",
+    title="FLUX.1 [schnell]",
+    source="black-forest-labs/FLUX.1-schnell",
+    kind="hub",
+    gated=True,
+    licence="Apache-2.0",
+    licence_url="https://huggingface.co/black-forest-labs/FLUX.1-schnell/blob/main/LICENSE.md",
+    non_commercial=False,
+    width=1024,
+    height=1024,
+    steps=4,
+    guidance_scale=0.0,
+    true_cfg_scale=1.0,
+    max_sequence_length=256,
+    weights_bytes=_SCHNELL_BYTES,
+    note="Distilled to four steps: fast, and free for commercial use.",
+)
+
+FLUX1_KREA_DEV = replace(
+    FLUX1_DEV,
+    name="flux1-krea-dev",
+    title="FLUX.1 Krea [dev]",
+    source="black-forest-labs/FLUX.1-Krea-dev",
+    licence_url="https://huggingface.co/black-forest-labs/FLUX.1-Krea-dev/blob/main/LICENSE.md",
+    steps=28,
+    guidance_scale=4.5,
+    note="FLUX.1 [dev] trained further for a photographic look.",
+)
+
+MODELS: tuple[ModelSpec, ...] = (MINIATURE, FLUX1_DEV, FLUX1_SCHNELL, FLUX1_KREA_DEV)
+
+
+def find_model(name_or_path: str) -> ModelSpec:
+    """The model of this name.
+
+    Args:
+        name_or_path: a name or repository of `MODELS`, a folder that holds a FLUX pipeline
+            (`model_index.json` beside its components), or another repository on the hub, as
+            "owner/name". A folder that exists goes before a repository of the same name.
+
+    Returns:
+        Its spec; for a folder, derived from the folder's own configuration files.
+
+    Raises:
+        UnknownModelError: if it is none of these, with the nearest name where one is near, or if
+            the folder does not hold a FLUX pipeline.
+    """
+    wanted = name_or_path.strip()
+    for spec in MODELS:
+        if wanted.casefold() in (spec.name, spec.source.casefold()):
+            return spec
+    folder = Path(wanted).expanduser()
+    if wanted and folder.is_dir():
+        return _spec_of_folder(folder.resolve())
+    if _REPO_ID.fullmatch(wanted):
+        return _spec_of_repository(wanted)
+    known = ", ".join(spec.name for spec in MODELS)
+    raise UnknownModelError(
+        f"There is no model {wanted!r}.{suggestion(wanted)} Known models: {known}; "
+        "a folder with a FLUX pipeline or a Hugging Face repository (owner/name) works too."
+    )
+
+
+def suggestion(name: str) -> str:
+    """ " Did you mean 'x'?" for a near miss of a known name or repository, else ""."""
+    spoken = {label.casefold(): label for spec in MODELS for label in (spec.name, spec.source)}
+    near = difflib.get_close_matches(name.casefold(), spoken, n=1, cutoff=0.7)
+    return f" Did you mean {spoken[near[0]]!r}?" if near else ""
+
+
+def _spec_of_repository(repository: str) -> ModelSpec:
+    return replace(
+        FLUX1_DEV,
+        name=repository,
+        title=repository,
+        source=repository,
+        gated=False,
+        licence="see the model's page",
+        licence_url=f"https://huggingface.co/{repository}",
+        non_commercial=False,
+        weights_bytes=0,
+        note="Not in Throughline's list: painted with the settings of FLUX.1 [dev].",
+    )
+
+
+def _spec_of_folder(folder: Path) -> ModelSpec:
+    index = _read_config(folder / "model_index.json", folder)
+    if index.get("transformer", [None, None])[1] != "FluxTransformer2DModel":
+        raise UnknownModelError(
+            f"The folder {folder} holds a {index.get('_class_name', 'model')!r}, not a FLUX "
+            "pipeline (its model_index.json names no FluxTransformer2DModel)."
+        )
+    transformer = _read_config(folder / "transformer" / "config.json", folder)
+    scheduler = _read_config(folder / "scheduler" / "scheduler_config.json", folder)
+    vae = _read_config(folder / "vae" / "config.json", folder)
+    tokenizer = _read_config(folder / "tokenizer_2" / "tokenizer_config.json", folder)
+    if transformer.get("guidance_embeds", False):
+        base = FLUX1_DEV
+    elif scheduler.get("use_dynamic_shifting", False):
+        # Neither distilled for guidance nor for few steps: the kind of model the miniature is.
+        base = MINIATURE
+    else:
+        base = FLUX1_SCHNELL
+    side = int(vae.get("sample_size", base.width))
+    longest = 256 if base is FLUX1_SCHNELL else 512
+    return replace(
+        base,
+        name=str(folder),
+        title=folder.name,
+        source=str(folder),
+        kind="folder",
+        gated=False,
+        licence="see the folder",
+        licence_url="",
+        non_commercial=False,
+        width=side,
+        height=side,
+        max_sequence_length=min(longest, int(tokenizer.get("model_max_length", longest))),
+        weights_bytes=2 * _parameters(folder),
+        note="A folder on this machine.",
+    )
+
+
+def _parameters(folder: Path) -> int:
+    """Parameters of the pipeline's models, from the headers of their safetensors files."""
+    total = 0
+    for component in ("transformer", "text_encoder", "text_encoder_2", "vae"):
+        # A dot in the stem marks a variant (model.fp16.safetensors), which is not what is loaded.
+        for path in sorted((folder / component).glob("*.safetensors")):
+            if "." not in path.stem:
+                total += _parameters_of_file(path)
+    return total
+
+
+def _parameters_of_file(path: Path) -> int:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= path.stat().st_size - 8:
+            raise UnknownModelError(f"{path} is damaged or not completely downloaded.")
+        header = file.read(length)
+    try:
+        tensors = json.loads(header)
+    except ValueError as error:
+        raise UnknownModelError(f"{path} is damaged: {error}.") from error
+    return sum(math.prod(t["shape"]) for name, t in tensors.items() if name != "__metadata__")
+
+
+def _read_config(path: Path, folder: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        missing = path.relative_to(folder)
+        raise UnknownModelError(
+            f"The folder {folder} holds no FLUX pipeline: {missing} is missing."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UnknownModelError(f"{path} is damaged: {error}.") from error
+    if not isinstance(config, dict):
+        raise UnknownModelError(f"{path} is damaged: it holds no JSON object.")
+    return config
