@@ -21,7 +21,7 @@ ModelKind = Literal["embedded", "hub", "folder"]
 _ROOT = Path(__file__).resolve().parents[1]
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-# FLUX.1's parameters: transformer (dev, schnell without its guidance embedder), T5-XXL, CLIP-L, VAE.
+# Parameters of T5-XXL, CLIP-L and the VAE; then all, with the transformers of dev and schnell.
 _TEXT_AND_VAE_PARAMETERS = 4_762_310_656 + 123_060_480 + 83_819_683
 _DEV_BYTES = 2 * (11_901_408_320 + _TEXT_AND_VAE_PARAMETERS)
 _SCHNELL_BYTES = 2 * (11_891_178_560 + _TEXT_AND_VAE_PARAMETERS)
