@@ -79,6 +79,7 @@ class Frame(Value):
         location: where it happens; frames with the same words are at the same place.
         share_background: whether the place is kept the same, to the picture, as in the other
             frames at this location that share it.
+        character: who is in this frame, in words; empty for the storyboard's character.
         seed: the seed to paint with, or None for a new one at each render.
         take: id of the chosen take, or None before the first.
     """
@@ -87,6 +88,7 @@ class Frame(Value):
     action: ShortText = ""
     location: ShortText = ""
     share_background: bool = False
+    character: LongText = ""
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     take: Identifier | None = None
 
@@ -150,9 +152,27 @@ class Storyboard(Value):
                 return frame
         raise KeyError(frame_id)
 
+    def position(self, frame_id: str) -> int:
+        """The place of the frame with this id, counted from 0.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for index, frame in enumerate(self.frames):
+            if frame.id == frame_id:
+                return index
+        raise KeyError(frame_id)
+
     def with_frame(self, changed: Frame) -> Storyboard:
         """The same storyboard with the frame of that id replaced."""
         frames = tuple(changed if f.id == changed.id else f for f in self.frames)
+        return self.model_copy(update={"frames": frames})
+
+    def with_take(self, frame_id: str, take_id: str) -> Storyboard:
+        """The same storyboard with this take chosen; unchanged where the frame is gone."""
+        frames = tuple(
+            f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
+        )
         return self.model_copy(update={"frames": frames})
 
     def background_source(self, frame_id: str) -> str | None:

@@ -1,12 +1,12 @@
 """The application's exceptions, one tree.
 
-    StoryboardError
-    ├── UserError            what a person is shown: what was wrong, with what, what to do
-    │   ├── StoryFileError   a story file that cannot be read (file, line, fault)
-    │   ├── ProjectError     a project folder that cannot be opened or written
-    │   ├── ModelError       a model that cannot be loaded (licence, token, network, files)
-    │   └── OutOfMemoryError a render that does not fit
-    └── RenderCancelled      a render was stopped on purpose
+StoryboardError
+├── UserError            what a person is shown: what was wrong, with what, what to do
+│   ├── StoryFileError   a story file that cannot be read (file, line, fault)
+│   ├── ProjectError     a project folder that cannot be opened or written
+│   ├── ModelError       a model that cannot be loaded (licence, token, network, files)
+│   └── OutOfMemoryError a render that does not fit
+└── RenderCancelled      a render was stopped on purpose
 """
 
 from __future__ import annotations

@@ -1,0 +1,203 @@
+"""From a storyboard to the request that paints it.
+
+Decides what each frame takes from which other, composes the prompts, picks seeds and checks what
+the imaging engine would refuse, so that a person reads a sentence and not a traceback. It knows
+nothing of files, jobs or torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pipelines.registry import ModelSpec, UnknownModelError, find_model
+from pipelines.request import FrameRequest, Prompt, RenderRequest
+from storyboard.board import MAX_SEED, Frame, Storyboard
+from storyboard.errors import ModelError, UserError
+
+# Separates a frame's id from the number of a copy of it; cannot stand in an id.
+COPY_MARK = "."
+_PUNCTUATION = (",", ".", ";", ":", "!", "?")
+
+
+def frame_of(name: str) -> str:
+    """The storyboard's frame that a frame of a request stands for.
+
+    Args:
+        name: `FrameRequest.frame_id`: a frame's id, or that of a copy made by `plan_render`.
+    """
+    return name.partition(COPY_MARK)[0]
+
+
+def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
+    """The three parts of a frame's prompt: every part that another follows ends in a comma.
+
+    The comma keeps the words of the place from running into those of the character.
+    """
+    background, character, action = (
+        " ".join(part.split())
+        for part in (
+            frame.location,
+            frame.character.strip() or storyboard.character.description,
+            frame.action,
+        )
+    )
+    if character or action:
+        background = _closed(background)
+    if action:
+        character = _closed(character)
+    return Prompt(background, character, action)
+
+
+def plan_render(
+    storyboard: Storyboard,
+    targets: Sequence[str] | None,
+    chosen: Mapping[str, RenderRequest],
+    rng: random.Random,
+    share_all: bool = False,
+) -> RenderRequest:
+    """Plan the frames that are wanted and those that they take character or place from.
+
+    A frame that only lends is painted again, unseen, exactly as its chosen take was, so that a
+    redone frame matches what is on the page. A lending frame that has no take, or one from another
+    model or of another size, becomes a target too.
+
+    Args:
+        storyboard: what to paint.
+        targets: ids of the frames to paint, or None for all.
+        chosen: for frames that have a chosen take, the request that it was painted from.
+        rng: where the seeds of frames without one come from.
+        share_all: let every frame keep the first frame's place, whatever the frames say.
+
+    Raises:
+        UserError: if there is nothing to paint, a frame has no words, or the model is not known.
+    """
+    if not storyboard.frames:
+        raise UserError("The storyboard has no frames.", "Add one and say what happens in it.")
+    wanted = [f.id for f in storyboard.frames] if targets is None else list(targets)
+    gone = [i for i in wanted if i not in {f.id for f in storyboard.frames}]
+    if gone or not wanted:
+        raise UserError("The frame is no longer in the storyboard.", "Reload the page.")
+
+    plan = _Plan(storyboard, _spec(storyboard), rng, share_all)
+    for name in plan.lenders(wanted):
+        request = chosen.get(name)
+        if request is None or not plan.can_lend(name, request):
+            wanted.append(name)
+    ordered = [f for f in storyboard.frames if f.id in wanted]
+    for lender in sorted(plan.lenders(wanted) - set(wanted), key=storyboard.position):
+        plan.lend(lender, chosen[lender])
+    for frame in ordered:
+        plan.paint(frame)
+    return plan.request(tuple(f.id for f in ordered))
+
+
+@dataclass
+class _Plan:
+    """The frames of a request while they are being gathered."""
+
+    storyboard: Storyboard
+    spec: ModelSpec
+    rng: random.Random
+    share_all: bool
+    frames: dict[str, FrameRequest] = field(default_factory=dict)
+    lent: dict[str, str] = field(default_factory=dict)
+
+    def identity_source(self, frame: Frame) -> str | None:
+        """The frame whose character this one shows."""
+        first = self.storyboard.frames[0]
+        shows_someone = compose_prompt(self.storyboard, frame).character
+        alone = frame.id == first.id or not shows_someone
+        return None if alone or not self.storyboard.settings.consistent else first.id
+
+    def place_source(self, frame: Frame) -> str | None:
+        """The frame whose place this one keeps."""
+        first = self.storyboard.frames[0]
+        if not self.storyboard.settings.consistent:
+            return None
+        if self.share_all:
+            return None if frame.id == first.id else first.id
+        return self.storyboard.background_source(frame.id)
+
+    def lenders(self, names: Sequence[str]) -> set[str]:
+        """All frames that these take something from. Lenders of places start their own place."""
+        found: set[str] = set()
+        for frame in (self.storyboard.frame(name) for name in names):
+            found |= {s for s in (self.identity_source(frame), self.place_source(frame)) if s}
+        return found
+
+    def can_lend(self, name: str, request: RenderRequest) -> bool:
+        """Whether a take that was painted from this fits the model and size of this plan."""
+        settings = self.storyboard.settings
+        sizes = {(f.width, f.height) for f in request.frames if f.frame_id == name}
+        return request.model == settings.model and sizes == {(settings.width, settings.height)}
+
+    def lend(self, name: str, request: RenderRequest) -> None:
+        """Add a frame as its take was painted, with all that it was painted from.
+
+        What it took from may have changed since: then a copy of the old state goes in beside.
+        """
+        then = {f.frame_id: f for f in request.frames}
+        self.lent[name] = self._copy(name, then)
+
+    def _copy(self, name: str, then: Mapping[str, FrameRequest]) -> str:
+        old = then[name]
+        old = replace(
+            old,
+            identity_from=old.identity_from and self._copy(old.identity_from, then),
+            background_from=old.background_from and self._copy(old.background_from, then),
+        )
+        for known in self.frames.values():
+            if replace(old, frame_id=known.frame_id) == known:
+                return known.frame_id
+        copy = f"{frame_of(name)}{COPY_MARK}{len(self.frames)}"
+        self.frames[copy] = replace(old, frame_id=copy)
+        return copy
+
+    def paint(self, frame: Frame) -> None:
+        """Add a frame as the storyboard describes it now."""
+        prompt = compose_prompt(self.storyboard, frame)
+        if not prompt.parts:
+            number = self.storyboard.position(frame.id) + 1
+            raise UserError(
+                f"Frame {number} has no words.",
+                "Describe the character, or say where the frame is and what happens.",
+            )
+        settings = self.storyboard.settings
+        identity, place = self.identity_source(frame), self.place_source(frame)
+        self.frames[frame.id] = FrameRequest(
+            frame_id=frame.id,
+            prompt=prompt,
+            seed=self.rng.randint(0, MAX_SEED) if frame.seed is None else frame.seed,
+            width=settings.width,
+            height=settings.height,
+            identity_from=identity and self.lent.get(identity, identity),
+            background_from=place and self.lent.get(place, place),
+        )
+
+    def request(self, targets: tuple[str, ...]) -> RenderRequest:
+        """The request of all that was added."""
+        settings = self.storyboard.settings
+        spec = self.spec
+        merge = settings.merge and spec.consistency.merge
+        return RenderRequest(
+            model=settings.model,
+            frames=tuple(self.frames.values()),
+            targets=targets,
+            steps=settings.steps or spec.steps,
+            guidance_scale=spec.guidance_scale,
+            true_cfg_scale=spec.true_cfg_scale,
+            consistency=replace(spec.consistency, merge=merge),
+        )
+
+
+def _spec(storyboard: Storyboard) -> ModelSpec:
+    try:
+        return find_model(storyboard.settings.model)
+    except UnknownModelError as error:
+        raise ModelError(str(error)) from error
+
+
+def _closed(part: str) -> str:
+    return part if not part or part.endswith(_PUNCTUATION) else f"{part},"

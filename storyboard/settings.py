@@ -1,0 +1,89 @@
+"""Where projects live, which model paints at first, and where the app listens.
+
+Settings come from the environment, once, when a front end starts. It knows nothing of storyboards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from storyboard.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+SPACE_DISK = Path("/data")
+
+DEVICES = ("cuda", "mps", "cpu")
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is decided before the application starts.
+
+    Attributes:
+        projects: the folder that holds all projects.
+        model: the model of new storyboards: a name in the registry, a Hugging Face repository, or
+            a local folder.
+        host: the address that the app listens on.
+        port: the port that the app listens on, or None for the first free one from 7860.
+        device: "cuda", "mps" or "cpu"; None for the best there is.
+        dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
+        space: whether the app runs as a Hugging Face Space, where strangers share it.
+    """
+
+    projects: Path = ROOT / "projects"
+    model: str = "miniature"
+    host: str = "127.0.0.1"
+    port: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    space: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE` and `_DTYPE`.
+
+        Args:
+            environment: variables and their values, usually `os.environ`. A variable that is
+                empty counts as absent.
+
+        Raises:
+            UserError: if a variable has a value that cannot be used.
+        """
+        space = "SPACE_ID" in environment
+        default_projects = cls.projects
+        if space and SPACE_DISK.is_dir():
+            default_projects = SPACE_DISK / "projects"
+        projects = environment.get("THROUGHLINE_PROJECTS")
+        return cls(
+            projects=Path(projects).expanduser().resolve() if projects else default_projects,
+            model=environment.get("THROUGHLINE_MODEL") or cls.model,
+            host=environment.get("THROUGHLINE_HOST") or ("0.0.0.0" if space else cls.host),
+            port=_port(environment),
+            device=_choice(environment, "THROUGHLINE_DEVICE", DEVICES),
+            dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPES),
+            space=space,
+        )
+
+
+def _port(environment: Mapping[str, str]) -> int | None:
+    text = environment.get("THROUGHLINE_PORT")
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise UserError(
+            f"THROUGHLINE_PORT is {text!r}, which is not a port.",
+            "Give a number from 1 to 65535, or leave it out.",
+        )
+    return int(text)
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}.", f"It can be {', '.join(choices)}, or be left out.")
+    return value
