@@ -250,6 +250,10 @@ class Runner(Protocol):
         """The project's first job that is not over."""
         ...
 
+    def pending(self, project_id: str) -> tuple[Job, ...]:
+        """The project's jobs that are not over, in the order they were asked for."""
+        ...
+
     def close(self) -> None:
         """Cancel everything and wait for its end."""
         ...
@@ -294,9 +298,14 @@ class LocalRunner:
 
     def active(self, project_id: str) -> Job | None:
         """See `Runner.active`."""
-        with self._guard:
-            jobs = [j for j in self._jobs.values() if j.project_id == project_id and not j.over]
+        jobs = self.pending(project_id)
         return jobs[0] if jobs else None
+
+    def pending(self, project_id: str) -> tuple[Job, ...]:
+        """See `Runner.pending`."""
+        with self._guard:
+            jobs = list(self._jobs.values())
+        return tuple(job for job in jobs if job.project_id == project_id and not job.over)
 
     def close(self) -> None:
         """See `Runner.close`."""

@@ -77,13 +77,17 @@ class Store:
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
-    def create(self, storyboard: Storyboard) -> Project:
+    def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project that holds this storyboard.
 
+        Args:
+            storyboard: what it holds.
+            project_id: its identifier, which may come from a browser; None for a new one.
+
         Raises:
-            ProjectError: if the disk does not take it.
+            ProjectError: if it exists already or the disk does not take it.
         """
-        project_id = new_id()
+        project_id = _checked(project_id or new_id(), "project")
         folder = self.root / project_id
         try:
             folder.mkdir(parents=True)
@@ -232,15 +236,19 @@ class Project:
             raise _unwritable(folder, error) from error
         self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
 
-    def takes(self, frame_id: str) -> list[Take]:
+    def takes(self, frame_id: str | None = None) -> list[Take]:
         """All takes of a frame, oldest first.
+
+        Args:
+            frame_id: the frame, or None for the takes of all frames.
 
         Raises:
             ProjectError: if one of the project's takes is damaged.
         """
         paths = sorted((self.path / "takes").glob("[!.]*/take.json"))
         takes = [self.take(path.parent.name) for path in paths]
-        return sorted((t for t in takes if t.frame_id == frame_id), key=lambda t: t.created)
+        wanted = (t for t in takes if frame_id is None or t.frame_id == frame_id)
+        return sorted(wanted, key=lambda t: t.created)
 
     def take(self, take_id: str) -> Take:
         """The take of this identifier, which may come from a browser.
