@@ -1,0 +1,291 @@
+"""Open a model: choose device and number format, see that it fits, load it, place it.
+
+Every way in which this can fail becomes a `LoadingError` that says what was wrong and what to do.
+It knows nothing of requests or frames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import torch
+from diffusers.utils import logging as diffusers_logging
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from pipelines.loading_errors import LoadingError, explain, remedy_for_files
+from pipelines.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from pipelines.flux_storyboard import FluxStoryboardPipeline
+
+__all__ = [
+    "LoadingError",
+    "Placement",
+    "check_folder",
+    "choose_device",
+    "choose_dtype",
+    "free_memory",
+    "load_pipeline",
+    "plan_placement",
+]
+
+_DTYPES = {
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float32": torch.float32,
+}
+_GIGABYTE = 10**9
+# Activations, the VAE's working memory and the allocator's slack, as a share of the weights.
+_HEADROOM = 1.1
+# FLUX.1's transformer holds 70.5 % of the weights; the two text encoders never run beside it.
+_LARGEST_PART = 0.706
+_MEMINFO = Path("/proc/meminfo")
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model's weights will live.
+
+    Attributes:
+        device: the device that computes.
+        dtype: number format of the weights.
+        offload: whether parts wait in host memory until they are needed (CUDA alone).
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    offload: bool = False
+
+
+def load_pipeline(
+    spec: ModelSpec, device: str | None = None, dtype: str | None = None
+) -> FluxStoryboardPipeline:
+    """Load a model, ready to paint.
+
+    Args:
+        spec: the model.
+        device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None takes the best that is there.
+        dtype: "bfloat16", "float16" or "float32"; None takes bfloat16, or float32 for a small
+            model on a CPU that does not compute in bfloat16.
+
+    Raises:
+        LoadingError: if the model cannot be loaded; `reason` says which way, the text what to do.
+        ValueError: if `device` or `dtype` is none of those.
+    """
+    if spec.kind != "hub":
+        check_folder(spec)
+    placement = plan_placement(spec, choose_device(device), dtype)
+    try:
+        with _quiet_libraries():
+            from pipelines.flux_storyboard import FluxStoryboardPipeline
+
+            pipeline: FluxStoryboardPipeline = FluxStoryboardPipeline.from_pretrained(
+                spec.source, dtype=placement.dtype, local_files_only=spec.kind != "hub"
+            )
+            _place(pipeline, placement)
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        MemoryError,
+        SafetensorError,
+        httpx2.HTTPError,
+    ) as error:
+        # What foreign files and a foreign service can raise; `explain` names each, none is lost.
+        raise explain(error, spec) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device of this name, or the best there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        ValueError: if the name is not a device's.
+        LoadingError: if this machine has no such device.
+    """
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = device.partition(":")
+    if kind not in ("cuda", "mps", "cpu") or (index and not index.isdecimal()):
+        raise ValueError(f"device {device!r} is not cuda, cuda:N, mps or cpu")
+    chosen = torch.device(device)
+    available = {
+        "cuda": torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if not available[kind]:
+        raise LoadingError(
+            "missing",
+            f"This machine has no device {device!r} that torch {torch.__version__} can use.",
+            "Leave the device out (THROUGHLINE_DEVICE) to take the best there is.",
+        )
+    return chosen
+
+
+def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> torch.dtype:
+    """The number format of this name, or the one that suits the device.
+
+    bfloat16 wherever the hardware computes in it. On other CPUs a large model takes it too, since
+    float32 would need twice the memory; a small one takes float32, which is faster there.
+
+    Raises:
+        ValueError: if the name is not a known format's.
+    """
+    if dtype is not None:
+        if dtype not in _DTYPES:
+            raise ValueError(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
+        return _DTYPES[dtype]
+    if device.type == "cpu" and spec.weights_bytes < _GIGABYTE and not _cpu_has_bfloat16():
+        return torch.float32
+    return torch.bfloat16
+
+
+def plan_placement(spec: ModelSpec, device: torch.device, dtype: str | None) -> Placement:
+    """How the model goes onto the device: whole, or with offloading where it does not fit whole.
+
+    A model whose size is not known is placed whole.
+
+    Raises:
+        LoadingError: if memory does not suffice, with the numbers.
+        ValueError: if `dtype` is not a known format's name.
+    """
+    chosen = choose_dtype(dtype, device, spec)
+    # The spec counts 16 bits a parameter.
+    weights = spec.weights_bytes * chosen.itemsize // 2
+    whole = int(weights * _HEADROOM)
+    free = free_memory(device)
+    if not weights or free is None or whole <= free:
+        return Placement(device, chosen)
+    if device.type != "cuda":
+        raise _too_little(spec, "memory", whole, free)
+    part = int(weights * _LARGEST_PART * _HEADROOM)
+    if part > free:
+        raise _too_little(spec, f"memory on {device}, even one part at a time,", part, free)
+    host = free_memory(torch.device("cpu"))
+    if host is not None and weights > host:
+        raise _too_little(spec, "host memory beside the GPU's", weights, host)
+    return Placement(device, chosen, offload=True)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a model could take on this device now; None where it cannot be known."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    host = _free_host_memory()
+    if device.type == "mps":
+        # Unified memory: what Metal may take, and no more than what is left.
+        limit = int(torch.mps.recommended_max_memory())
+        return limit if host is None else min(limit, host)
+    return host
+
+
+def check_folder(spec: ModelSpec) -> None:
+    """See that a folder holds every component that its index names.
+
+    diffusers makes empty tokenizers of missing ones without a word, so they are looked for here.
+
+    Raises:
+        LoadingError: if something is missing or damaged.
+    """
+    folder = Path(spec.source)
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise LoadingError(
+            "missing",
+            f"The folder {folder} holds no model: model_index.json is not there.",
+            remedy_for_files(spec),
+        )
+    try:
+        components = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LoadingError(
+            "broken", f"{index} is damaged: {error}.", remedy_for_files(spec)
+        ) from error
+    for name, value in components.items():
+        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
+            continue
+        if not (folder / name).is_dir():
+            raise LoadingError(
+                "missing", f"The folder {folder} has no {name!r} component.", remedy_for_files(spec)
+            )
+        if name.startswith("tokenizer") and not any(
+            (folder / name / file).is_file() for file in _TOKENIZER_FILES
+        ):
+            raise LoadingError(
+                "missing",
+                f"The tokenizer {folder / name} holds none of {', '.join(_TOKENIZER_FILES)}.",
+                remedy_for_files(spec),
+            )
+
+
+def _place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
+    if placement.offload:
+        pipeline.enable_model_cpu_offload(device=placement.device)
+    else:
+        pipeline.to(placement.device)
+
+
+def _too_little(spec: ModelSpec, where: str, needed: int, free: int) -> LoadingError:
+    return LoadingError(
+        "memory",
+        f"{spec.title} needs {needed / _GIGABYTE:.1f} GB of {where} and "
+        f"{free / _GIGABYTE:.1f} GB are free.",
+        "Close what else uses the memory, or choose a smaller model: the miniature fits anywhere.",
+    )
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; without them it is slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _free_host_memory() -> int | None:
+    """Bytes of host memory that can be taken without swapping; None where it cannot be known."""
+    if _MEMINFO.is_file():
+        fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+        if _CONTAINER_LIMIT.is_file():
+            limit = _CONTAINER_LIMIT.read_text().strip()
+            free = min(free, int(limit)) if limit.isdecimal() else free
+        return free
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep diffusers and transformers from writing hints and bars over a front end's own."""
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
+    downloads_shown = not are_progress_bars_disabled()
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    if downloads_shown:
+        # transformers' switch turns the hub's bars off too, and a download takes long.
+        enable_progress_bars()
+    try:
+        yield
+    finally:
+        for library, (level, bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(level)
+            if bars:
+                library.enable_progress_bar()

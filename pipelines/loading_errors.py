@@ -1,0 +1,183 @@
+"""What went wrong while a model was opened, in words that a person can act on; no torch.
+
+It knows the exceptions of huggingface_hub and of the libraries that read model files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import httpx2
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from pipelines.registry import ModelSpec, suggestion
+
+LoadingReason = Literal["gated", "token", "network", "memory", "missing", "broken"]
+
+_TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+_LOG_IN = (
+    f"make a token at {_TOKENS_PAGE} and give it with `hf auth login`, "
+    "or in the environment variable HF_TOKEN"
+)
+_NETWORK_TYPES = (
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    httpx2.TransportError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+class LoadingError(RuntimeError):
+    """A model cannot be loaded; its text says what was wrong and what to do.
+
+    Args:
+        reason: what kind of fault it is.
+        problem: what was wrong, with what, one sentence.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, reason: LoadingReason, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} {remedy}")
+        self.reason: LoadingReason = reason
+        self.problem = problem
+        self.remedy = remedy
+
+
+def explain(error: BaseException, spec: ModelSpec) -> LoadingError:
+    """What an exception raised while loading means for a person.
+
+    Args:
+        error: the exception; those that caused it are looked at too, since diffusers wraps the
+            hub's in its own.
+        spec: the model that was being loaded.
+    """
+    chain = tuple(_chain(error))
+    for link in chain:
+        if isinstance(link, GatedRepoError):
+            return _gated(spec)
+        if isinstance(link, RepositoryNotFoundError):
+            return _no_repository(spec)
+        if isinstance(link, HfHubHTTPError):
+            return _refused(link, spec)
+    for link in chain:
+        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
+            return _disk_full(spec)
+        if isinstance(link, MemoryError) or "out of memory" in str(link).casefold():
+            return _out_of_memory(spec)
+    if spec.kind == "hub" and any(isinstance(link, _NETWORK_TYPES) for link in chain):
+        return _no_network(spec)
+    fault = " ".join(str(error).split()) or type(error).__name__
+    return LoadingError(
+        "broken",
+        f"The files of {spec.title} ({spec.source}) cannot be read: {fault}",
+        remedy_for_files(spec),
+    )
+
+
+def remedy_for_files(spec: ModelSpec) -> str:
+    """What to do when a model's files are missing or damaged."""
+    if spec.kind == "embedded":
+        return "Its files come with Throughline: get them again with `git checkout -- assets`."
+    if spec.kind == "folder":
+        return "Download or export the model again, as a folder that FluxPipeline can open."
+    cache = os.path.join(constants.HF_HUB_CACHE, "models--" + spec.source.replace("/", "--"))
+    return f"Delete the folder {cache} and start again, to download them anew."
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _gated(spec: ModelSpec) -> LoadingError:
+    if get_token() is None:
+        remedy = f"Log in at {spec.url} and accept them, then {_LOG_IN}."
+    else:
+        remedy = (
+            f"Log in at {spec.url} with the account of your token and accept them; a "
+            f"fine-grained token also needs the right to read gated repositories ({_TOKENS_PAGE})."
+        )
+    return LoadingError(
+        "gated",
+        f"{spec.title} can be downloaded only after its terms ({spec.licence}) are accepted.",
+        remedy,
+    )
+
+
+def _no_repository(spec: ModelSpec) -> LoadingError:
+    return LoadingError(
+        "missing",
+        f"There is no folder and no Hugging Face repository {spec.source!r} that you may "
+        f"read.{suggestion(spec.source)}",
+        f"Check the name; if the repository is private, {_LOG_IN}.",
+    )
+
+
+def _refused(error: HfHubHTTPError, spec: ModelSpec) -> LoadingError:
+    status = error.response.status_code
+    if status == 401:
+        return LoadingError(
+            "token",
+            f"Hugging Face does not accept your token for {spec.title} (it answered 401): it is "
+            "wrong or has expired.",
+            f"To replace it, {_LOG_IN}.",
+        )
+    if status == 403:
+        return LoadingError(
+            "token",
+            f"Your token may not read {spec.source} (Hugging Face answered 403).",
+            f"Give it the right to read at {_TOKENS_PAGE}, or {_LOG_IN}.",
+        )
+    if status == 404:
+        return LoadingError(
+            "missing",
+            f"The repository {spec.source} lacks a file that a FLUX pipeline needs.",
+            "Choose a repository in diffusers' format, with a model_index.json.",
+        )
+    return LoadingError(
+        "network",
+        f"Hugging Face could not deliver {spec.title} (it answered {status}).",
+        "Wait a few minutes and try again.",
+    )
+
+
+def _no_network(spec: ModelSpec) -> LoadingError:
+    if constants.HF_HUB_OFFLINE:
+        problem = f"{spec.title} is not on this machine, and HF_HUB_OFFLINE forbids to download it."
+        remedy = "Unset HF_HUB_OFFLINE and start again."
+    else:
+        problem = f"{spec.title} is not on this machine, and Hugging Face cannot be reached."
+        remedy = "Check the connection (and HTTPS_PROXY, if you need a proxy), then start again."
+    return LoadingError("network", problem, f"{remedy} The miniature works without a network.")
+
+
+def _disk_full(spec: ModelSpec) -> LoadingError:
+    return LoadingError(
+        "broken",
+        f"The disk filled up while {spec.title} was downloaded to {constants.HF_HOME} "
+        f"(it takes {spec.weights_bytes / 1e9:.0f} GB).",
+        "Free some space, or name a folder on another disk in HF_HOME, and start again: the "
+        "download goes on where it stopped.",
+    )
+
+
+def _out_of_memory(spec: ModelSpec) -> LoadingError:
+    return LoadingError(
+        "memory",
+        f"Memory ran out while {spec.title} was loaded "
+        f"(its weights take {spec.weights_bytes / 1e9:.1f} GB in 16 bits).",
+        "Close what else uses the memory, or choose a smaller model: the miniature fits anywhere.",
+    )
