@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -286,8 +287,9 @@ class LocalRunner:
             for job_id in over[: max(0, len(over) - KEPT_JOBS)]:
                 del self._jobs[job_id]
             self._jobs[job.id] = job
-        # Whatever the render raises ends up in the future, and from there in the job.
-        future = self._worker.submit(self._run, job)
+        # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
+        # is taken from. Whatever the render raises ends up in the future, and then in the job.
+        future = self._worker.submit(copy_context().run, self._run, job)
         future.add_done_callback(lambda done: _settle(job, done))
         return job
 

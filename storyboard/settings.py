@@ -5,6 +5,7 @@ Settings come from the environment, once, when a front end starts. It knows noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from storyboard.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 SPACE_DISK = Path("/data")
 
-DEVICES = ("cuda", "mps", "cpu")
-DTYPES = ("bfloat16", "float16", "float32")
+DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
+DTYPE = re.compile(r"bfloat16|float16|float32")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Settings:
             a local folder.
         host: the address that the app listens on.
         port: the port that the app listens on, or None for the first free one from 7860.
-        device: "cuda", "mps" or "cpu"; None for the best there is.
+        device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
@@ -62,8 +63,8 @@ class Settings:
             model=environment.get("THROUGHLINE_MODEL") or cls.model,
             host=environment.get("THROUGHLINE_HOST") or ("0.0.0.0" if space else cls.host),
             port=_port(environment),
-            device=_choice(environment, "THROUGHLINE_DEVICE", DEVICES),
-            dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPES),
+            device=_choice(environment, "THROUGHLINE_DEVICE", DEVICE, "cuda, cuda:1, mps or cpu"),
+            dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
             space=space,
         )
 
@@ -80,10 +81,12 @@ def _port(environment: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
+def _choice(
+    environment: Mapping[str, str], name: str, known: re.Pattern[str], words: str
+) -> str | None:
     value = environment.get(name)
     if not value:
         return None
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}.", f"It can be {', '.join(choices)}, or be left out.")
+    if not known.fullmatch(value):
+        raise UserError(f"{name} is {value!r}.", f"It can be {words}, or be left out.")
     return value
