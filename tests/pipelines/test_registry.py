@@ -1,0 +1,166 @@
+"""The registry: every model is found by each of its names, and near misses are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.registry import (
+    FLUX1_DEV,
+    FLUX1_SCHNELL,
+    MINIATURE,
+    MODELS,
+    UnknownModelError,
+    find_model,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The sum of the files of FLUX.1 [dev]'s components on the hub, all bfloat16.
+FLUX1_DEV_BYTES_ON_THE_HUB = 33.74e9
+
+
+@pytest.fixture
+def folder(tmp_path: Path, miniature_folder: Path) -> Path:
+    """A copy of the miniature's folder that a test may change."""
+    return Path(shutil.copytree(miniature_folder, tmp_path / "model"))
+
+
+def change(path: Path, **values: object) -> None:
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | values))
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_model_is_found_by_name_and_by_source_in_any_case(spec):
+    for name in (spec.name, spec.name.upper(), spec.source, f" {spec.source.lower()} "):
+        assert find_model(name) is spec
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_every_model_has_what_the_pages_show(spec):
+    assert spec.title and spec.licence and spec.licence_url.startswith("https://") and spec.note
+    assert spec.width % 16 == 0 and spec.height % 16 == 0
+    assert spec.steps >= 1 and spec.true_cfg_scale >= 1
+    assert 16 <= spec.max_sequence_length <= 512
+    assert spec.non_commercial == ("Non-Commercial" in spec.licence)
+    assert (spec.url == "") == (spec.kind == "embedded")
+
+
+def test_the_miniature_ships_with_the_project():
+    assert (Path(MINIATURE.source) / "model_index.json").is_file()
+    assert not MINIATURE.gated and not MINIATURE.non_commercial
+
+
+def test_the_size_of_flux_is_the_size_of_its_files():
+    assert FLUX1_DEV.weights_bytes == pytest.approx(FLUX1_DEV_BYTES_ON_THE_HUB, rel=0.001)
+    # Schnell lacks the guidance embedder: two linear layers, 256 to 3072 and 3072 to 3072.
+    embedder = 256 * 3072 + 3072 + 3072 * 3072 + 3072
+    assert FLUX1_DEV.weights_bytes - FLUX1_SCHNELL.weights_bytes == 2 * embedder
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("flux-dev", "flux1-dev"),
+        ("flux1-schnel", "flux1-schnell"),
+        ("minature", "miniature"),
+        ("FLUX.1 Krea dev", "flux1-krea-dev"),
+    ],
+)
+def test_a_near_miss_gets_a_suggestion(typed, meant):
+    with pytest.raises(UnknownModelError, match=f"Did you mean '{meant}'"):
+        find_model(typed)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "stable diffusion", "../nowhere", "a/b/c"])
+def test_what_is_no_model_lists_the_known_ones(name):
+    with pytest.raises(UnknownModelError, match="flux1-schnell") as caught:
+        find_model(name)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_another_repository_is_taken_at_its_word():
+    spec = find_model("someone/flux-finetune")
+    assert (spec.source, spec.kind) == ("someone/flux-finetune", "hub")
+    assert spec.url == "https://huggingface.co/someone/flux-finetune"
+    assert spec.weights_bytes == 0
+
+
+def test_a_folder_describes_itself(folder):
+    spec = find_model(str(folder))
+    assert (spec.kind, spec.source, spec.name) == ("folder", str(folder), str(folder))
+    assert (spec.width, spec.height) == (256, 256)
+    assert (spec.steps, spec.true_cfg_scale) == (MINIATURE.steps, MINIATURE.true_cfg_scale)
+    config = json.loads((folder / "tokenizer_2" / "tokenizer_config.json").read_text())
+    assert spec.max_sequence_length == config["model_max_length"]
+    # fp16 files: the weights are the files but for their headers.
+    on_disk = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
+    assert 0.98 * on_disk < spec.weights_bytes < on_disk
+
+
+def test_a_variant_beside_the_weights_is_not_counted(folder):
+    before = find_model(str(folder)).weights_bytes
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert find_model(str(folder)).weights_bytes == before
+
+
+def test_a_folder_with_a_guidance_embedding_is_painted_like_dev(folder):
+    change(folder / "transformer" / "config.json", guidance_embeds=True)
+    spec = find_model(str(folder))
+    assert (spec.steps, spec.guidance_scale) == (FLUX1_DEV.steps, FLUX1_DEV.guidance_scale)
+    assert spec.true_cfg_scale == 1
+
+
+def test_a_folder_without_dynamic_shifting_is_painted_like_schnell(folder):
+    change(folder / "scheduler" / "scheduler_config.json", use_dynamic_shifting=False)
+    spec = find_model(str(folder))
+    assert (spec.steps, spec.guidance_scale, spec.true_cfg_scale) == (4, 0, 1)
+
+
+def test_a_folder_goes_before_a_repository_of_the_same_name(folder, monkeypatch):
+    (folder.parent / "owner").mkdir()
+    folder.rename(folder.parent / "owner" / "name")
+    monkeypatch.chdir(folder.parent)
+    assert find_model("owner/name").kind == "folder"
+
+
+def test_a_folder_without_an_index_is_told(tmp_path):
+    with pytest.raises(UnknownModelError, match=r"model_index\.json is missing"):
+        find_model(str(tmp_path))
+
+
+def test_a_folder_of_another_kind_is_told(folder):
+    change(
+        folder / "model_index.json",
+        _class_name="StableDiffusionPipeline",
+        transformer=[None, None],
+    )
+    with pytest.raises(UnknownModelError, match="'StableDiffusionPipeline', not a FLUX"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_configuration_is_told(folder, text):
+    (folder / "transformer" / "config.json").write_text(text)
+    with pytest.raises(UnknownModelError, match=r"transformer.config\.json is damaged"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize("size", [0, 4, 100])
+def test_half_a_weights_file_is_told(folder, size):
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(UnknownModelError, match="is damaged or not completely downloaded"):
+        find_model(str(folder))
+
+
+def test_the_registry_does_not_wait_for_torch():
+    code = "import sys, pipelines.registry; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
