@@ -139,8 +139,13 @@ def file_stem(number: int, words: str) -> str:
         number: its place in the storyboard, counted from 1.
         words: any text; what cannot stand in a file name everywhere is dropped.
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")[:STEM_LENGTH].rstrip("-")
-    return f"{number:02d}-{slug}" if slug else f"{number:02d}"
+    parts = [part for part in re.split(r"[^a-z0-9]+", words.casefold()) if part]
+    name = f"{number:02d}"
+    for part in parts:
+        if len(name) + len(part) >= STEM_LENGTH:
+            break
+        name += f"-{part}"
+    return name
 
 
 def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:

@@ -121,6 +121,10 @@ class RenderEngine(Protocol):
         """Paint a request; closing the generator stops within one step and frees everything."""
         ...
 
+    def describe(self) -> str:
+        """The loaded model and where it runs; empty before one is loaded."""
+        ...
+
 
 class Job:
     """One render of some frames of a project; safe to use from any thread.
@@ -282,14 +286,14 @@ class LocalRunner:
         storyboard = project.load()
         plan = plan_render(storyboard, targets, _chosen(project, storyboard), self._rng)
         job = Job(project, storyboard, plan.targets)
+        # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
+        # is taken from. Whatever the render raises ends up in the future, and then in the job.
+        future = self._worker.submit(copy_context().run, self._run, job)
         with self._guard:
             over = [i for i, old in self._jobs.items() if old.over]
             for job_id in over[: max(0, len(over) - KEPT_JOBS)]:
                 del self._jobs[job_id]
             self._jobs[job.id] = job
-        # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
-        # is taken from. Whatever the render raises ends up in the future, and then in the job.
-        future = self._worker.submit(copy_context().run, self._run, job)
         future.add_done_callback(lambda done: _settle(job, done))
         return job
 
