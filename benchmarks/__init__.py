@@ -1,0 +1,1 @@
+"""One command for every published figure; run with `python -m benchmarks.NAME`."""

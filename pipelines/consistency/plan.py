@@ -1,0 +1,104 @@
+"""What each denoising step records, shares and merges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The step numbers of one schedule; all ranges are half open.
+
+    Attributes:
+        steps: denoising steps of the schedule.
+        share_start: first step at which keys and values are shared, at least 1 (a step shares by
+            the mask that the step before it found).
+        share_end: first step at which they are not shared any more.
+        merge_start: first step at which attention outputs are merged.
+        merge_decay: step from which the merge weight falls.
+        merge_end: first step without merge; equal to `merge_start` for no merge at all.
+        merge_weight: weight before it falls, in [0, 1].
+        similarity_threshold: cosine similarity that a match must exceed.
+        mask_step: step whose attention gives the lasting mask and matches.
+    """
+
+    steps: int
+    share_start: int
+    share_end: int
+    merge_start: int
+    merge_decay: int
+    merge_end: int
+    merge_weight: float
+    similarity_threshold: float
+    mask_step: int
+
+    def __post_init__(self) -> None:
+        if self.share_start < 1:
+            raise ValueError(f"share_start={self.share_start} must be at least 1")
+        if not 0 <= self.mask_step < self.steps:
+            raise ValueError(f"mask_step={self.mask_step} is not one of {self.steps} steps")
+        if not self.merge_start <= self.merge_end:
+            raise ValueError(f"merge_end={self.merge_end} is before {self.merge_start}")
+
+    @classmethod
+    def from_fractions(
+        cls,
+        steps: int,
+        *,
+        share_start: float,
+        share_end: float,
+        merge: bool,
+        merge_start: float,
+        merge_decay: float,
+        merge_end: float,
+        merge_weight: float,
+        similarity_threshold: float,
+        mask_step: float,
+    ) -> StepPlan:
+        """The plan for a schedule of any length, from fractions of its number of steps.
+
+        Each fraction is rounded to the nearest step; sharing and merging never begin before
+        step 1, and the mask step leaves at least one step after it where there are two.
+        """
+
+        def at(fraction: float) -> int:
+            return math.floor(fraction * steps + 0.5)
+
+        first_merge = max(1, at(merge_start))
+        return cls(
+            steps=steps,
+            share_start=max(1, at(share_start)),
+            share_end=at(share_end),
+            merge_start=first_merge,
+            merge_decay=at(merge_decay),
+            merge_end=max(first_merge, at(merge_end)) if merge else first_merge,
+            merge_weight=merge_weight,
+            similarity_threshold=similarity_threshold,
+            mask_step=min(at(mask_step), max(steps - 2, 0)),
+        )
+
+    @property
+    def probe_steps(self) -> int:
+        """Steps of a probe pass, which ends with the mask step."""
+        return self.mask_step + 1
+
+    def shares(self, step: int) -> bool:
+        """Whether keys and values are shared at this step."""
+        return self.share_start <= step < self.share_end
+
+    def merges(self, step: int) -> bool:
+        """Whether attention outputs are merged at this step."""
+        return self.shares(step) and self.merge_start <= step < self.merge_end
+
+    def weight_of_merge(self, step: int) -> float:
+        """Merge weight at a step: constant, then a half cosine down to 0 (adaptive token merge)."""
+        if step < self.merge_decay:
+            return self.merge_weight
+        done = (step - self.merge_decay) / (self.merge_end - self.merge_decay)
+        return self.merge_weight * (1 + math.cos(math.pi * done)) / 2
+
+    @staticmethod
+    def shares_foreground(block: int) -> bool:
+        """Whether a single-stream block shares the foreground: every other one, from the first."""
+        return block % 2 == 0
