@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -203,10 +204,8 @@ class SettingRun:
             background=background,
             matches=matches,
         )
-        latents = inputs.latents
         with closing(self.pipeline.denoise(inputs, frame_pass, self.guidance, steps)) as passing:
-            for latents in passing:
-                pass
+            latents = deque(passing, maxlen=1).pop()
         mask = frame_pass.mask
         assert mask is not None
         return Result(latents, frame_pass, ~mask)

@@ -241,7 +241,8 @@ class FluxStoryboardPipeline(FluxPipeline):
         render = new_pass(record, matches)
         latents = inputs.latents
         with closing(self.denoise(inputs, render, guidance, steps)) as passing:
-            for step, latents in enumerate(passing, start=1):
+            for step, current in enumerate(passing, start=1):
+                latents = current
                 yield progress.step(frame, "render", step, steps)
                 if step == plan.probe_steps:
                     yield MaskFound(frame.frame_id, "render", _mask_array(render))
@@ -291,6 +292,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         sigmas = None
         if not config.get("use_flow_sigmas", False):
             sigmas = np.linspace(1.0, 1 / steps, steps)
+        timesteps: Tensor
         timesteps, _ = retrieve_timesteps(self.scheduler, steps, device, sigmas=sigmas, mu=shift)
         self.scheduler.set_begin_index(0)
         return timesteps
