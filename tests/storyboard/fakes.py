@@ -1,0 +1,82 @@
+"""An engine without a model: real events and flat pictures, at the pace that a test sets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from pipelines.events import FrameDone, FrameStarted, MaskFound, PipelineEvent, StepDone
+from pipelines.request import FrameRequest, RenderRequest
+from storyboard.jobs import ModelLoading
+
+
+@dataclass
+class FakeEngine:
+    """Paints each frame in one colour that its seed gives; implements `RenderEngine`.
+
+    Attributes:
+        steps: steps that every frame takes.
+        fault: raised in place of the frame with number `fault_at`.
+        fault_at: counted from 0 over the frames of a request.
+        permits: where given, one is taken before every event.
+        requests: what was asked for.
+        yielded: events so far.
+        closed: how many renders came to their end, in any way.
+    """
+
+    steps: int = 2
+    fault: BaseException | None = None
+    fault_at: int = 0
+    permits: threading.Semaphore | None = None
+    requests: list[RenderRequest] = field(default_factory=list)
+    yielded: int = 0
+    closed: int = 0
+
+    def render(self, request: RenderRequest) -> Generator[PipelineEvent | ModelLoading, None, None]:
+        self.requests.append(request)
+        try:
+            for event in self._events(request):
+                if self.permits is not None:
+                    assert self.permits.acquire(timeout=20)
+                self.yielded += 1
+                yield event
+        finally:
+            self.closed += 1
+
+    def describe(self) -> str:
+        return "a fake on nothing"
+
+    def _events(
+        self, request: RenderRequest
+    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+        yield ModelLoading(request.model)
+        total = self.steps * len(request.frames)
+        for number, frame in enumerate(request.frames):
+            yield FrameStarted(frame.frame_id)
+            if self.fault is not None and number == self.fault_at:
+                raise self.fault
+            for step in range(1, self.steps + 1):
+                done = number * self.steps + step
+                yield StepDone(frame.frame_id, "render", step, self.steps, done, total)
+            mask = mask_of(frame)
+            yield MaskFound(frame.frame_id, "render", mask)
+            if frame.frame_id in request.targets:
+                matches = None if frame.identity_from is None else 3
+                yield FrameDone(frame.frame_id, picture_of(frame), mask, matches, 0.5)
+
+
+def picture_of(frame: FrameRequest) -> Image.Image:
+    """The picture that the fake engine paints for a frame."""
+    colour = (frame.seed % 256, frame.seed // 256 % 256, 77)
+    return Image.new("RGB", (frame.width, frame.height), colour)
+
+
+def mask_of(frame: FrameRequest) -> np.ndarray:
+    """The mask that it finds: the upper left token alone."""
+    mask = np.zeros((frame.height // 16, frame.width // 16), dtype=bool)
+    mask[0, 0] = True
+    return mask

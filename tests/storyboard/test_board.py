@@ -1,0 +1,75 @@
+"""The domain: what a storyboard can be, and which frame lends its place to which."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from storyboard.board import MAX_FRAMES, Character, Frame, RenderSettings, Storyboard
+
+
+def test_a_storyboard_survives_json() -> None:
+    board = Storyboard(
+        title="Zoë's Tag",
+        character=Character(name="Zoë", description="a girl"),
+        frames=(Frame(action="waving", location="beach", seed=3), Frame(character="a boy")),
+        settings=RenderSettings(width=128, height=64, steps=4),
+    )
+    assert Storyboard.model_validate_json(board.model_dump_json()) == board
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": -1},
+        {"seed": 2**32},
+        {"id": "../up"},
+        {"id": ""},
+        {"action": "x" * 501},
+        {"colour": "red"},
+    ],
+)
+def test_a_frame_refuses(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Frame.model_validate(values)
+
+
+@pytest.mark.parametrize("side", [0, 63, 100, 2064])
+def test_settings_refuse_sizes_that_cannot_be_painted(side: int) -> None:
+    with pytest.raises(ValidationError):
+        RenderSettings(width=side)
+
+
+def test_ids_are_unique_and_frames_limited() -> None:
+    with pytest.raises(ValidationError, match="same id: a"):
+        Storyboard(frames=(Frame(id="a"), Frame(id="a")))
+    with pytest.raises(ValidationError):
+        Storyboard(frames=tuple(Frame() for _ in range(MAX_FRAMES + 1)))
+
+
+def test_the_first_frame_that_shares_a_place_lends_it() -> None:
+    board = Storyboard(
+        frames=(
+            Frame(id="a", location="beach"),
+            Frame(id="b", location="The  Beach,", share_background=True),
+            Frame(id="c", location="the beach", share_background=True),
+            Frame(id="d", location="forest", share_background=True),
+            Frame(id="e", location="the beach."),
+            Frame(id="f", location="THE BEACH", share_background=True),
+            Frame(id="g", location=" ", share_background=True),
+        )
+    )
+    sources = {f.id: board.background_source(f.id) for f in board.frames}
+    assert sources == {"a": None, "b": None, "c": "b", "d": None, "e": None, "f": "b", "g": None}
+
+
+def test_frames_are_found_replaced_and_counted() -> None:
+    board = Storyboard(frames=(Frame(id="a"), Frame(id="b")))
+    assert board.position("b") == 1
+    assert board.with_frame(Frame(id="b", action="waving")).frame("b").action == "waving"
+    assert board.with_take("b", "t").frame("b").take == "t"
+    assert board.with_take("gone", "t") == board
+    with pytest.raises(KeyError):
+        board.frame("gone")
+    with pytest.raises(KeyError):
+        board.position("gone")

@@ -1,0 +1,207 @@
+"""From storyboards to requests: who takes what from whom, prompts, seeds, and redone frames."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from pipelines.registry import find_model
+from pipelines.request import Prompt, RenderRequest
+from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard
+from storyboard.errors import ModelError, UserError
+from storyboard.planning import compose_prompt, frame_of, plan_render
+
+
+def board(*frames: Frame, **values: Any) -> Storyboard:
+    character = values.pop("character", "a girl")
+    settings = RenderSettings(**values)
+    return Storyboard(character=Character(description=character), frames=frames, settings=settings)
+
+
+FRAMES = (
+    Frame(id="a", location="beach", action="waving", share_background=True),
+    Frame(id="b", location="forest", action="running", share_background=True),
+    Frame(id="c", location="beach", action="jumping", share_background=True),
+    Frame(id="d", location="forest", action="sitting", share_background=True),
+    Frame(id="e", location="forest", action="dancing"),
+)
+
+
+def plan(
+    storyboard: Storyboard,
+    targets: list[str] | None = None,
+    chosen: dict[str, RenderRequest] | None = None,
+    **values: Any,
+) -> RenderRequest:
+    return plan_render(storyboard, targets, chosen or {}, random.Random(5), **values)
+
+
+def recipe(request: RenderRequest, name: str) -> Any:
+    """All that a frame's picture comes from, whatever the frames are called."""
+    frame = next(f for f in request.frames if f.frame_id == name)
+    return (
+        frame.prompt,
+        frame.seed,
+        (frame.width, frame.height),
+        frame.identity_from and recipe(request, frame.identity_from),
+        frame.background_from and recipe(request, frame.background_from),
+    )
+
+
+def test_all_frames_take_the_first_ones_character_and_their_places() -> None:
+    request = plan(board(*FRAMES))
+    assert request.targets == ("a", "b", "c", "d", "e")
+    assert [f.frame_id for f in request.frames] == list(request.targets)
+    assert [f.identity_from for f in request.frames] == [None, "a", "a", "a", "a"]
+    assert [f.background_from for f in request.frames] == [None, None, "a", "b", None]
+
+
+def test_without_consistency_every_frame_stands_alone() -> None:
+    request = plan(board(*FRAMES, consistent=False))
+    assert {(f.identity_from, f.background_from) for f in request.frames} == {(None, None)}
+
+
+def test_share_all_keeps_the_first_place_everywhere() -> None:
+    request = plan(board(*FRAMES), share_all=True)
+    assert [f.background_from for f in request.frames] == [None, "a", "a", "a", "a"]
+
+
+def test_settings_come_from_the_storyboard_and_else_from_the_model() -> None:
+    spec = find_model("flux1-dev")
+    own = plan(board(*FRAMES, model="flux1-dev", width=512, height=768, steps=9, merge=False))
+    assert (own.model, own.steps, own.consistency.merge) == ("flux1-dev", 9, False)
+    assert {(f.width, f.height) for f in own.frames} == {(512, 768)}
+    models = plan(board(*FRAMES, model="flux1-dev"))
+    assert (models.steps, models.guidance_scale) == (spec.steps, spec.guidance_scale)
+    assert models.consistency == spec.consistency
+
+
+def test_seeds_are_kept_or_drawn() -> None:
+    storyboard = board(Frame(id="a", action="x", seed=0), Frame(id="b", action="y"))
+    first = plan(storyboard)
+    assert first.frames[0].seed == 0
+    assert 0 <= first.frames[1].seed <= MAX_SEED
+    other = plan_render(storyboard, None, {}, random.Random(6))
+    assert other.frames[1].seed != first.frames[1].seed
+
+
+@pytest.mark.parametrize(
+    ("location", "character", "action", "expected"),
+    [
+        ("a beach", "a girl", "waving", ("a beach,", "a girl,", "waving")),
+        ("a beach, ", " a girl.", "waving", ("a beach,", "a girl.", "waving")),
+        ("a  beach", "", "sunrise", ("a beach,", "", "sunrise")),
+        ("a beach", "", "", ("a beach", "", "")),
+        ("", "a girl\nin red", "", ("", "a girl in red", "")),
+        ("a beach", "a girl", "", ("a beach,", "a girl", "")),
+    ],
+)
+def test_prompts(location: str, character: str, action: str, expected: tuple[str, ...]) -> None:
+    frame = Frame(location=location, action=action)
+    assert compose_prompt(board(frame, character=character), frame) == Prompt(*expected)
+
+
+def test_a_frame_can_show_somebody_else() -> None:
+    frame = Frame(location="a beach", character="an old man", action="waving")
+    assert compose_prompt(board(frame), frame).text == "a beach, an old man, waving"
+
+
+def test_a_frame_with_nobody_takes_no_character_but_keeps_its_place() -> None:
+    frames = (
+        Frame(id="a", location="beach", character="a girl", share_background=True),
+        Frame(id="b", location="beach", share_background=True),
+    )
+    empty = plan(board(*frames, character="")).frames[1]
+    assert (empty.identity_from, empty.background_from) == (None, "a")
+
+
+def test_a_redone_frame_gets_what_the_page_shows_and_nothing_else_is_painted() -> None:
+    whole = plan(board(*FRAMES))
+    # Edits since: none of them may reach the frames that only lend.
+    edited = board(*(f.model_copy(update={"action": "lying down"}) for f in FRAMES))
+    chosen = dict.fromkeys("abcde", whole)
+    redone = plan(edited, ["d"], chosen)
+    assert redone.targets == ("d",)
+    frame = redone.frames[-1]
+    assert frame.prompt.action == "lying down"
+    assert frame.identity_from is not None and frame.background_from is not None
+    assert recipe(redone, frame.identity_from) == recipe(whole, "a")
+    assert recipe(redone, frame.background_from) == recipe(whole, "b")
+    assert len(redone.frames) == 3
+    assert sorted(frame_of(f.frame_id) for f in redone.frames) == ["a", "b", "d"]
+
+
+def test_redoing_again_and_again_does_not_gather_frames() -> None:
+    storyboard = board(*FRAMES)
+    chosen = dict.fromkeys("abcde", plan(storyboard))
+    for name in "dbdbdad":
+        request = plan(storyboard, [name], chosen)
+        assert request.targets == (name,)
+        chosen[name] = request
+    assert len(chosen["d"].frames) <= 4
+
+
+def test_a_place_painted_with_an_older_character_is_lent_as_it_was() -> None:
+    storyboard = board(*FRAMES)
+    whole = plan(storyboard)
+    chosen = dict.fromkeys("abcde", whole)
+    chosen["a"] = plan_render(storyboard, ["a"], chosen, random.Random(99))
+    redone = plan(storyboard, ["d"], chosen)
+    frame = redone.frames[-1]
+    assert frame.identity_from is not None and frame.background_from is not None
+    assert recipe(redone, frame.identity_from) == recipe(chosen["a"], "a")
+    # b was painted from the first a, and is so again, beside the new one.
+    assert recipe(redone, frame.background_from) == recipe(whole, "b")
+    assert recipe(whole, "a") != recipe(chosen["a"], "a")
+    assert len(redone.frames) == 4
+
+
+def test_redone_frames_lend_their_new_selves_to_each_other() -> None:
+    storyboard = board(*FRAMES)
+    chosen = dict.fromkeys("abcde", plan(storyboard))
+    both = plan(storyboard, ["c", "a"], chosen)
+    assert both.targets == ("a", "c")
+    assert [f.frame_id for f in both.frames] == ["a", "c"]
+    assert (both.frames[1].identity_from, both.frames[1].background_from) == ("a", "a")
+
+
+def test_a_lender_that_was_never_painted_is_painted_too() -> None:
+    request = plan(board(*FRAMES), ["d"])
+    assert request.targets == ("a", "b", "d")
+
+
+@pytest.mark.parametrize("change", [{"width": 512}, {"model": "flux1-dev"}])
+def test_a_take_of_another_size_or_model_is_not_lent(change: dict[str, Any]) -> None:
+    chosen = dict.fromkeys("abcde", plan(board(*FRAMES)))
+    assert plan(board(*FRAMES, **change), ["c"], chosen).targets == ("a", "c")
+    assert plan(board(*FRAMES, steps=3), ["c"], chosen).targets == ("c",)
+
+
+def test_a_take_lends_also_after_its_source_has_left_the_storyboard() -> None:
+    whole = plan(board(*FRAMES))
+    chosen = dict.fromkeys("abcde", whole)
+    rest = board(*FRAMES[1:])
+    redone = plan(rest, ["d"], chosen)
+    frame = redone.frames[-1]
+    assert frame.identity_from is not None
+    assert recipe(redone, frame.identity_from) == recipe(whole, "b")
+
+
+def test_what_cannot_be_planned_is_said() -> None:
+    with pytest.raises(UserError, match="no frames"):
+        plan(board())
+    with pytest.raises(UserError, match="no longer"):
+        plan(board(*FRAMES), ["gone"])
+    with pytest.raises(UserError, match="no longer"):
+        plan(board(*FRAMES), [])
+    with pytest.raises(UserError, match="Frame 2 has no words"):
+        plan(board(Frame(action="x"), Frame(), character=""))
+    with pytest.raises(ModelError, match="miniature"):
+        plan(board(*FRAMES, model="minature"))
+
+
+def test_every_plan_is_a_request_that_survives_json() -> None:
+    request = plan(board(*FRAMES), ["d"], dict.fromkeys("abcde", plan(board(*FRAMES))))
+    assert RenderRequest.from_dict(request.to_dict()) == request

@@ -1,0 +1,59 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storyboard import settings as module
+from storyboard.errors import UserError
+from storyboard.settings import ROOT, Settings
+
+
+def test_nothing_set_gives_the_defaults_beside_the_app() -> None:
+    settings = Settings.from_environment({})
+    assert settings == Settings()
+    assert settings.projects == ROOT / "projects"
+    assert (ROOT / "storyboard" / "settings.py").is_file()
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    environment = {
+        "THROUGHLINE_PROJECTS": str(tmp_path),
+        "THROUGHLINE_MODEL": "flux1-dev",
+        "THROUGHLINE_HOST": "0.0.0.0",
+        "THROUGHLINE_PORT": "8080",
+        "THROUGHLINE_DEVICE": "cuda:1",
+        "THROUGHLINE_DTYPE": "bfloat16",
+    }
+    assert Settings.from_environment(environment) == Settings(
+        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16"
+    )
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE")
+    assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("PORT", "web"), ("DEVICE", "tpu"), ("DEVICE", "cuda:"), ("DTYPE", "int8")],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"THROUGHLINE_{name} is '{value}'"):
+        Settings.from_environment({f"THROUGHLINE_{name}": value})
+
+
+def test_a_space_listens_to_all_and_keeps_projects_on_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SPACE_DISK", tmp_path)
+    settings = Settings.from_environment({"SPACE_ID": "someone/throughline"})
+    assert settings.space
+    assert settings.host == "0.0.0.0"
+    assert settings.projects == tmp_path / "projects"
+    monkeypatch.setattr(module, "SPACE_DISK", tmp_path / "absent")
+    without_disk = Settings.from_environment({"SPACE_ID": "someone/throughline"})
+    assert without_disk.projects == ROOT / "projects"
