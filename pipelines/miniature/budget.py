@@ -1,0 +1,50 @@
+"""How far a training stage has come: by steps, repeatable to the bit, or by the clock."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Budget:
+    """Counts steps and training time; both survive an interruption.
+
+    Attributes:
+        minutes: the time budget, used where `steps` is None.
+        steps: the step budget.
+        step: steps done.
+        seconds: training time at the last tick, earlier runs included.
+    """
+
+    minutes: float
+    steps: int | None = None
+    step: int = 0
+    seconds: float = 0.0
+    _ticked: float = field(default_factory=time.monotonic)
+
+    def tick(self) -> None:
+        """Count the time since the last tick; until the next one it stands still."""
+        now = time.monotonic()
+        self.seconds += now - self._ticked
+        self._ticked = now
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used, from 0; 1 and more is the end."""
+        if self.steps is not None:
+            return self.step / self.steps
+        return self.seconds / (60 * self.minutes)
+
+    @property
+    def left(self) -> float:
+        """Share of the budget that is left, from 1 down to 0."""
+        return max(0.0, 1 - self.progress)
+
+    def rate(self, warmup: int, cooldown: float) -> float:
+        """The learning rate's factor now: a short rise, a plateau, a linear fall.
+
+        Args:
+            warmup: steps of the rise.
+            cooldown: share of the budget, at its end, in which the rate falls to 0.02.
+        """
+        rise = min(1.0, (self.step + 1) / warmup)
+        return rise * (0.02 + 0.98 * min(1.0, self.left / cooldown))

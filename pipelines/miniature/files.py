@@ -1,0 +1,60 @@
+"""Results of training stages on disk: written whole or not at all, so that all may be killed."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside its place and move it there when it is complete.
+
+    Args:
+        path: where the file shall be.
+        write: writes the file to the path that it is given.
+    """
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    os.replace(partial, path)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain values with torch, atomically."""
+    write_whole(path, lambda partial: torch.save(state, partial))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` saved, on the CPU."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def save_json(path: Path, values: Any) -> None:
+    """Save plain values as JSON, atomically."""
+    text = json.dumps(values, indent=1) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
+
+
+def load_json(path: Path) -> Any:
+    """What `save_json` saved."""
+    return json.loads(path.read_text())
+
+
+class MetricsLog:
+    """A JSONL file that grows by one line of numbers at a time, echoed to the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, **numbers: float | int | str) -> None:
+        """Append a line; floats are rounded to five significant digits."""
+        shown = {
+            key: float(f"{value:.5g}") if isinstance(value, float) else value
+            for key, value in numbers.items()
+        }
+        with self._path.open("a") as file:
+            file.write(json.dumps(shown) + "\n")
+        print(json.dumps(shown), flush=True)

@@ -1,0 +1,110 @@
+"""The latent space: sixteen principal components of every 8 x 8 block of pixels.
+
+The autoencoder is fitted to this linear map instead of finding a space of its own, so latents
+of drawn pictures cost one matrix product, and a later training keeps the space of an earlier one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+BLOCK = 8  # pixels along the side of one latent
+CHANNELS = 16
+FILE_NAME = "latent_map.safetensors"
+_VALUES = BLOCK * BLOCK * 3
+_WHITENING = -0.3  # between -0.5, all components alike, and 0, as they come
+
+
+@dataclass(frozen=True)
+class LatentMap:
+    """A linear map between blocks of pixels and latents.
+
+    Attributes:
+        matrix: latents of a block's values, shape (16, 192).
+        offset: added to the product, shape (16,).
+        inverse: the best block for a latent, shape (192, 16).
+        mean: the block of the latent 0, shape (192,).
+    """
+
+    matrix: Tensor
+    offset: Tensor
+    inverse: Tensor
+    mean: Tensor
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of pictures.
+
+        Args:
+            images: values in [-1, 1], shape (batch, 3, height, width), multiples of 8.
+
+        Returns:
+            Latents of shape (batch, 16, height / 8, width / 8).
+        """
+        blocks = torch.nn.functional.unfold(images, BLOCK, stride=BLOCK)
+        matrix, offset = self.matrix.to(images.device), self.offset.to(images.device)
+        latents = matrix @ blocks + offset[:, None]
+        rows, columns = images.shape[-2] // BLOCK, images.shape[-1] // BLOCK
+        return latents.unflatten(-1, (rows, columns))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pictures that latents stand for, as well as a linear map can say.
+
+        Args:
+            latents: shape (batch, 16, rows, columns).
+
+        Returns:
+            Values of shape (batch, 3, 8 * rows, 8 * columns).
+        """
+        blocks = self.inverse @ latents.flatten(2) + self.mean[:, None]
+        size = (latents.shape[-2] * BLOCK, latents.shape[-1] * BLOCK)
+        return torch.nn.functional.fold(blocks, size, BLOCK, stride=BLOCK)
+
+    def save(self, folder: Path) -> None:
+        """Write the map into a folder, beside the autoencoder it belongs to."""
+        tensors = {
+            "matrix": self.matrix,
+            "offset": self.offset,
+            "inverse": self.inverse,
+            "mean": self.mean,
+        }
+        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / FILE_NAME)
+
+
+def load_latent_map(folder: Path) -> LatentMap:
+    """Read what `LatentMap.save` wrote."""
+    return LatentMap(**load_file(folder / FILE_NAME))
+
+
+def as_values(images: NDArray[np.uint8]) -> Tensor:
+    """Pictures of shape (batch, height, width, 3) as values in [-1, 1], channels first."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def fit_latent_map(images: NDArray[np.uint8]) -> LatentMap:
+    """Principal components of the blocks of pictures, partly whitened.
+
+    Args:
+        images: uint8 of shape (n, height, width, 3); some hundreds are enough.
+    """
+    blocks = _blocks(as_values(images))
+    mean = blocks.mean(0)
+    centered = blocks - mean
+    variances, vectors = torch.linalg.eigh(centered.T @ centered / len(blocks))
+    variances, vectors = variances[-CHANNELS:].flip(0), vectors[:, -CHANNELS:].flip(1)
+    scales = variances**_WHITENING
+    scales = scales / (variances * scales**2).mean().sqrt()
+    matrix = (vectors * scales).T
+    return LatentMap(
+        matrix.float(), (-matrix @ mean).float(), (vectors / scales).float(), mean.float()
+    )
+
+
+def _blocks(values: Tensor) -> Tensor:
+    """All blocks of pictures, float64 of shape (blocks, 192)."""
+    columns = torch.nn.functional.unfold(values, BLOCK, stride=BLOCK)
+    return columns.transpose(1, 2).reshape(-1, _VALUES).double()

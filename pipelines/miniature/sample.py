@@ -1,0 +1,128 @@
+"""Contact sheets of what the miniature paints: python -m pipelines.miniature.sample --out FILE
+
+The prompts come from the drawn world's own generator with a fixed seed; nothing is chosen by hand.
+"""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import FluxPipeline
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from pipelines.miniature.dataset import IMAGE_SIZE
+from pipelines.miniature.latent_map import BLOCK, LatentMap
+from pipelines.miniature.tokens import sample_prompts
+
+STEPS = 20
+TRUE_GUIDANCE = 2.5
+_PROMPT_SEED = 24
+_CAPTION_HEIGHT = 62  # pixels: four lines of the default font
+_CAPTION_CHARACTERS = 42
+DEFAULT_MODEL = Path(__file__).parents[2] / "assets" / "miniature"
+
+
+def paint(
+    pipeline: FluxPipeline,
+    prompts: Sequence[str],
+    *,
+    text_tokens: int,
+    steps: int = STEPS,
+    guidance: float = TRUE_GUIDANCE,
+    seed: int = 0,
+    latent_map: LatentMap | None = None,
+) -> NDArray[np.uint8]:
+    """Paint prompts side by side, picture i from noise of seed + i.
+
+    Args:
+        pipeline: the miniature.
+        prompts: what to paint.
+        text_tokens: T5 tokens of a prompt.
+        steps: denoising steps.
+        guidance: true classifier-free guidance with the empty negative prompt; 1 is off.
+        seed: of the first picture.
+        latent_map: decodes instead of the autoencoder where given.
+
+    Returns:
+        RGB pictures, uint8 of shape (prompts, 256, 256, 3).
+    """
+    result = pipeline(
+        list(prompts),
+        negative_prompt=[""] * len(prompts) if guidance > 1 else None,
+        true_cfg_scale=guidance,
+        height=IMAGE_SIZE,
+        width=IMAGE_SIZE,
+        num_inference_steps=steps,
+        max_sequence_length=text_tokens,
+        generator=[torch.Generator().manual_seed(seed + i) for i in range(len(prompts))],
+        output_type="latent" if latent_map else "np",
+    ).images
+    if latent_map is not None:
+        packed = result.float().cpu()
+        latents = FluxPipeline._unpack_latents(packed, IMAGE_SIZE, IMAGE_SIZE, BLOCK)
+        result = latent_map.decode(latents).clamp(-1, 1).permute(0, 2, 3, 1).numpy() / 2 + 0.5
+    pictures: NDArray[np.uint8] = np.round(result * 255).astype(np.uint8)
+    return pictures
+
+
+def contact_sheet(
+    pictures: NDArray[np.uint8], captions: Sequence[str], columns: int = 6
+) -> Image.Image:
+    """Pictures in rows, each with its caption underneath.
+
+    Args:
+        pictures: RGB, uint8 of shape (n, height, width, 3).
+        captions: n texts.
+        columns: pictures in a row.
+    """
+    height, width = pictures.shape[1:3]
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * (height + _CAPTION_HEIGHT)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        x = number % columns * width
+        y = number // columns * (height + _CAPTION_HEIGHT)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        lines = textwrap.fill(caption, _CAPTION_CHARACTERS)
+        pen.multiline_text((x + 3, y + height + 2), lines, fill="black")
+    return sheet
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Paint a sheet as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.miniature.sample", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--out", type=Path, required=True, help="where the sheet goes (PNG)")
+    parser.add_argument("--prompts", type=int, default=24, help="how many pictures")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
+    parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps")
+    parser.add_argument("--guidance", type=float, default=TRUE_GUIDANCE, help="true guidance")
+    parser.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    options = parser.parse_args(arguments)
+    dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
+    pipeline = FluxPipeline.from_pretrained(options.model, torch_dtype=dtype).to(options.device)
+    pipeline.set_progress_bar_config(disable=True)
+    prompts = [prompt.text for prompt in sample_prompts(options.prompts, _PROMPT_SEED)]
+    batches = [prompts[first : first + 6] for first in range(0, len(prompts), 6)]
+    pictures = [
+        paint(
+            pipeline,
+            batch,
+            text_tokens=pipeline.tokenizer_2.model_max_length,
+            steps=options.steps,
+            guidance=options.guidance,
+            seed=options.seed + 6 * number,
+        )
+        for number, batch in enumerate(batches)
+    ]
+    contact_sheet(np.concatenate(pictures), prompts).save(options.out)
+
+
+if __name__ == "__main__":
+    main()

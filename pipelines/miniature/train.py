@@ -1,0 +1,281 @@
+"""Train the miniature: python -m pipelines.miniature.train --out DIR
+
+Stages, each skipped when its result exists in DIR: world (draws the pictures), tokenizers, text,
+autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/pipeline).
+"""
+
+import argparse
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from diffusers import FluxTransformer2DModel
+
+from pipelines.miniature import sample
+from pipelines.miniature.assembly import assemble, save_assembled
+from pipelines.miniature.autoencoder import train_autoencoder
+from pipelines.miniature.dataset import available_processes, draw_dataset, load_dataset
+from pipelines.miniature.files import MetricsLog, save_json
+from pipelines.miniature.latent_map import (
+    FILE_NAME,
+    LatentMap,
+    fit_latent_map,
+    load_latent_map,
+)
+from pipelines.miniature.latents import load_held_out, load_latents, prepare_latents
+from pipelines.miniature.recipe import RECIPES, Recipe
+from pipelines.miniature.text_encoders import (
+    build_text_encoders,
+    load_text_encoders,
+    start_from,
+    train_text_encoders,
+)
+from pipelines.miniature.tokens import load_tokenizers, sample_prompts, train_tokenizers
+from pipelines.miniature.transformer import Losses, TransformerTrainer
+
+_MAP_PICTURES = 256
+_AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
+_LOGGED_PROMPTS = 8
+_LOGGED_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        folder: where its results are.
+        recipe: how much of what it does.
+        device: where the networks train.
+        processes: how many processes train the transformer together.
+        initial: a pipeline to start from; None starts anew.
+    """
+
+    folder: Path
+    recipe: Recipe
+    device: torch.device
+    processes: int
+    initial: Path | None
+
+    @property
+    def text_tokens(self) -> int:
+        """T5 tokens of a prompt."""
+        return self.recipe.sizes.text_tokens
+
+
+def draw_world(run: Run) -> None:
+    """Draw the pictures."""
+    draw_dataset(run.folder / "world", run.recipe.scenes, available_processes())
+
+
+def make_tokenizers(run: Run) -> None:
+    """Make both tokenizers from the world's words."""
+    if not (run.folder / "tokenizer_2").exists():
+        train_tokenizers(run.folder, run.text_tokens)
+
+
+def train_text(run: Run) -> None:
+    """Train both text encoders."""
+    if (run.folder / "text_encoder_2" / "config.json").exists():
+        return
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    encoders = build_text_encoders(run.recipe.sizes, tokenizers)
+    if run.initial is not None:
+        start_from(encoders, tokenizers, run.initial)
+    log = run.folder / "text.jsonl"
+    accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, log)
+    save_json(run.folder / "text_accuracy.json", accuracy)
+    encoders.clip.save_pretrained(run.folder / "text_encoder")
+    encoders.t5.save_pretrained(run.folder / "text_encoder_2")
+
+
+def _latent_map(run: Run) -> LatentMap:
+    """The run's latent map; fitted, or taken from the initial pipeline, when first asked for."""
+    if not (run.folder / FILE_NAME).exists():
+        known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
+        if run.initial is not None and known:
+            latent_map = load_latent_map(run.initial / "vae")
+        else:
+            latent_map = fit_latent_map(load_dataset(run.folder / "world").images[:_MAP_PICTURES])
+        latent_map.save(run.folder)
+    return load_latent_map(run.folder)
+
+
+def train_vae(run: Run) -> None:
+    """Fit the autoencoder to the latent map."""
+    if (run.folder / "vae" / "config.json").exists():
+        return
+    images = load_dataset(run.folder / "world").images[:_AUTOENCODER_PICTURES]
+    log = run.folder / "autoencoder.jsonl"
+    vae = train_autoencoder(images, _latent_map(run), run.recipe, run.device, log)
+    vae.save_pretrained(run.folder / "vae")
+
+
+def make_latents(run: Run) -> None:
+    """Turn pictures into latents and prompts into tokens."""
+    if (run.folder / "latents" / "latents.npy").exists():
+        return
+    prepare_latents(
+        run.folder / "latents",
+        load_dataset(run.folder / "world"),
+        _latent_map(run),
+        load_tokenizers(run.folder, run.text_tokens),
+        run.recipe.wordings,
+    )
+
+
+def train_transformer(run: Run) -> None:
+    """Train the transformer, in several processes if the run says so."""
+    if (run.folder / "transformer" / "config.json").exists():
+        return
+    if run.processes == 1:
+        _train_transformer_process(0, run, 0)
+    else:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        multiprocessing.spawn(_train_transformer_process, (run, port), run.processes)
+
+
+def _train_transformer_process(rank: int, run: Run, port: int) -> None:
+    if run.processes > 1:
+        torch.set_num_threads(1)
+        dist.init_process_group(
+            "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=run.processes
+        )
+    initial = None
+    if run.initial is not None:
+        known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
+        initial = known.float().state_dict()
+    parts = load_dataset(run.folder / "world").parts
+    trainer = TransformerTrainer(
+        run.recipe,
+        load_latents(run.folder / "latents", parts, run.recipe.wordings),
+        load_text_encoders(run.folder),
+        run.device,
+        rank,
+        run.processes,
+        initial,
+    )
+    checkpoint = run.folder / "transformer.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    _train_until_done(trainer, run, checkpoint)
+    if rank == 0:
+        trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
+    if run.processes > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -> None:
+    """Train, log and write checkpoints until the budget is used."""
+    recipe, budget, first = run.recipe, trainer.budget, trainer.rank == 0
+    log = MetricsLog(run.folder / "transformer.jsonl")
+    recent: list[Losses] = []
+    saved, logged = time.monotonic(), time.monotonic()
+    while budget.progress < 1:
+        recent.append(trainer.step())
+        trainer.tick()
+        done = budget.progress >= 1
+        if first and budget.step % recipe.log_every == 0:
+            now = time.monotonic()
+            log.add(
+                step=budget.step,
+                seen=budget.step * recipe.batch,
+                seconds=budget.seconds,
+                rate=len(recent) * recipe.batch / (now - logged),
+                flow=float(np.mean([losses.flow.item() for losses in recent])),
+                part=float(np.mean([losses.part.item() for losses in recent])),
+                attention=float(np.mean([losses.attention.item() for losses in recent])),
+            )
+            recent, logged = [], now
+        if first and (done or time.monotonic() - saved > recipe.checkpoint_every):
+            trainer.save(checkpoint)
+            scores = trainer.evaluate(load_held_out(run.folder / "latents"))
+            log.add(step=budget.step, seen=budget.step * recipe.batch, **scores)
+            _log_samples(trainer, run)
+            saved = logged = time.monotonic()
+
+
+def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
+    """Paint some prompts with the weights as they are; decoded by the latent map."""
+    model = trainer.averaged_model().to(torch.bfloat16)
+    encoders = load_text_encoders(run.folder).to(run.device)
+    for encoder in (encoders.clip, encoders.t5):
+        encoder.to(torch.bfloat16)
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    prompts = [prompt.text for prompt in sample_prompts(_LOGGED_PROMPTS, seed=5)]
+    pictures = sample.paint(
+        assemble(tokenizers, encoders, model, None),
+        prompts,
+        text_tokens=run.text_tokens,
+        steps=_LOGGED_STEPS,
+        latent_map=_latent_map(run),
+    )
+    folder = run.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    sheet = sample.contact_sheet(pictures, prompts, columns=4)
+    sheet.save(folder / f"{trainer.budget.step:07d}.png")
+
+
+def assemble_pipeline(run: Run) -> None:
+    """Save everything as one pipeline."""
+    save_assembled(run.folder, run.folder / "pipeline", run.text_tokens)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "world": draw_world,
+    "tokenizers": make_tokenizers,
+    "text": train_text,
+    "autoencoder": train_vae,
+    "latents": make_latents,
+    "transformer": train_transformer,
+    "assemble": assemble_pipeline,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.miniature.train", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--init", type=Path, help="a pipeline of the same sizes to start from")
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser.add_argument("--minutes", type=float, help="time for the transformer")
+    parser.add_argument("--steps", type=int, help="steps for the transformer, instead of time")
+    parser.add_argument("--batch", type=int, help="samples in a step of the transformer")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, help="for the transformer; all cores if on CPU")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    options = parser.parse_args(arguments)
+    changes = {
+        name: getattr(options, name)
+        for name in ("minutes", "steps", "batch")
+        if getattr(options, name) is not None
+    }
+    device = torch.device(options.device)
+    cores = available_processes() if device.type == "cpu" else 1
+    run = Run(
+        folder=options.out,
+        recipe=replace(RECIPES[options.recipe], **changes),
+        device=device,
+        processes=options.processes or cores,
+        initial=options.init,
+    )
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES:
+        if stage in options.stages:
+            print(f"{stage} ...", flush=True)
+            STAGES[stage](run)
+
+
+if __name__ == "__main__":
+    main()
