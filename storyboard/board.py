@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1
+MAX_STEPS = 200
+SHORT_TEXT = 500
+LONG_TEXT = 2000
 SIZE_STEP = 16
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-ShortText = Annotated[str, StringConstraints(max_length=500)]
-LongText = Annotated[str, StringConstraints(max_length=2000)]
+ShortText = Annotated[str, StringConstraints(max_length=SHORT_TEXT)]
+LongText = Annotated[str, StringConstraints(max_length=LONG_TEXT)]
 PictureSide = Annotated[int, Field(ge=64, le=2048, multiple_of=SIZE_STEP)]
 
 
@@ -113,7 +116,7 @@ class RenderSettings(Value):
     model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = "miniature"
     width: PictureSide = 256
     height: PictureSide = 256
-    steps: int | None = Field(default=None, ge=1, le=200)
+    steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     consistent: bool = True
     merge: bool = True
 

@@ -1,0 +1,81 @@
+"""Throughline in a browser: `python app.py` reads the settings and opens the page.
+
+A Hugging Face Space runs this file too. `python app.py --help` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.registry import UnknownModelError
+from storyboard.engine import Engine
+from storyboard.errors import UserError
+from storyboard.jobs import LocalRunner
+from storyboard.settings import Settings
+from storyboard.store import Store
+from storyboard.ui import build_ui, launch_options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the page until it is stopped.
+
+    Args:
+        arguments: command line arguments, or None for the process's own.
+
+    Returns:
+        The exit code: 0, or 2 where the settings cannot be used.
+    """
+    try:
+        settings, browser = _read(arguments)
+        runner = LocalRunner(Engine(settings))
+        demo = build_ui(runner, Store(settings.projects), settings)
+    except (UserError, UnknownModelError) as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return 2
+    demo.launch(
+        server_name=settings.host,
+        server_port=settings.port,
+        inbrowser=browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        **launch_options(),
+    )
+    print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
+    try:
+        demo.block_thread()
+    finally:
+        runner.close()
+    return 0
+
+
+def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
+    """The settings, and whether to open a browser."""
+    settings = Settings.from_environment(os.environ)
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Make storyboards whose character stays the same person."
+    )
+    parser.add_argument("--host", default=settings.host, help="address to listen on")
+    parser.add_argument(
+        "--port", type=int, default=settings.port, help="port (the first free one from 7860)"
+    )
+    parser.add_argument("--projects", type=Path, default=settings.projects, help="projects folder")
+    parser.add_argument("--model", default=settings.model, help="model of new storyboards")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    given = parser.parse_args(arguments)
+    chosen = replace(
+        settings,
+        host=given.host,
+        port=given.port,
+        projects=given.projects.expanduser().resolve(),
+        model=given.model,
+    )
+    return chosen, not (given.no_browser or settings.space)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+// One frame: its picture and mask, its takes, its fields and its tools.
+
+/** A picture with its mask, as the chosen view shows them. */
+function makeShot() {
+  return make(
+    "span",
+    { class: "tl-shot" },
+    make(
+      "span",
+      { class: "tl-half" },
+      make("img", { class: "tl-picture", alt: "", decoding: "async", draggable: "false" }),
+      make("span", { class: "tl-tint" }),
+      make("img", { class: "tl-early-mask", alt: "", draggable: "false" }),
+    ),
+    make("span", { class: "tl-half tl-second" }, make("img", { class: "tl-mask", alt: "", draggable: "false" })),
+  );
+}
+
+/** Show a take, or nothing yet, and the mask that is known while the frame is painted. */
+function paintShot(shot, take, words, earlyMask = null) {
+  const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
+    shot.querySelector(name),
+  );
+  picture.hidden = mask.hidden = tint.hidden = !take;
+  if (take) {
+    setSource(picture, take.image.url);
+    setSource(mask, take.mask.url);
+    picture.alt = words;
+    mask.alt = "Its foreground mask: the character is white";
+    tint.style.setProperty("--tl-mask", `url("${take.mask.url}")`);
+  }
+  early.hidden = !earlyMask;
+  if (earlyMask) setSource(early, earlyMask);
+  shot.classList.toggle("tl-empty", !take && !earlyMask);
+}
+
+function makeCard(frame, setup) {
+  const open = make("button", { type: "button", class: "tl-open", "data-action": "look" }, makeShot());
+  return make(
+    "article",
+    { class: "tl-card", "data-frame": frame.id },
+    make(
+      "header",
+      { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
+      make("span", { class: "tl-number" }),
+      make("span", { class: "tl-badge tl-identity", title: "The other frames take the character from this one", text: "Identity frame" }),
+      make("span", { class: "tl-badge tl-edited", title: "This frame was changed since it was painted", text: "Edited" }),
+      icon("grip"),
+    ),
+    make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
+    makeTakes(),
+    make(
+      "div",
+      { class: "tl-stack" },
+      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short })),
+      field(
+        "Location",
+        textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
+      ),
+      toggle("share_background", "Keep this place", make("span", { class: "tl-hint tl-place" })),
+      frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
+    ),
+    makeTools(setup),
+  );
+}
+
+function makeTakes() {
+  return make(
+    "div",
+    { class: "tl-takes" },
+    button("earlier", "left", { hint: "Earlier take" }),
+    make("span", { class: "tl-take-words" }),
+    button("later", "right", { hint: "Later take" }),
+    make("span", { class: "tl-facts" }),
+  );
+}
+
+function makeTools(setup) {
+  const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed, placeholder: "new each time" });
+  seed.setAttribute("aria-label", "Seed");
+  return make(
+    "footer",
+    { class: "tl-tools" },
+    make("div", { class: "tl-seed" }, make("span", { class: "tl-label", text: "Seed" }), seed, button("lock", "lock", { hint: "Keep the seed of this take" })),
+    make(
+      "div",
+      { class: "tl-row" },
+      button("back", "left", { hint: "Move earlier" }),
+      button("forth", "right", { hint: "Move later" }),
+      button("duplicate", "copy", { hint: "Duplicate" }),
+      button("remove", "trash", { hint: "Remove" }),
+      make("span", { class: "tl-gap" }),
+      button("redo", "redo", { label: "Redo", hint: "Paint this frame again" }),
+    ),
+  );
+}
+
+/** Bring a card up to date with the story, its takes and the work that goes on. */
+function paintCard(card, { story, index, result, work, edited }) {
+  const frame = story.frames[index];
+  const doing = work.frames[frame.id];
+  const take = chosenTake(result);
+  const find = (name) => card.querySelector(name);
+  card.setAttribute("aria-label", `Frame ${index + 1}`);
+  card.dataset.state = doing?.state ?? (take ? "painted" : "empty");
+  setText(find(".tl-number"), String(index + 1));
+  find(".tl-identity").hidden = index > 0 || !story.settings.consistent;
+  find(".tl-edited").hidden = !edited;
+  for (const control of card.querySelectorAll("[data-field]")) setValue(control, frame[control.dataset.field]);
+  setText(find(".tl-place"), placeHint(story, frame));
+  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask);
+  const look = find(".tl-open");
+  look.disabled = !take;
+  look.setAttribute("aria-label", take ? `Look at frame ${index + 1} closely` : `Frame ${index + 1} is not painted yet`);
+  paintDoing(card, doing, take);
+  paintTakes(find(".tl-takes"), result, take);
+  paintTools(card, { frame, index, count: story.frames.length, take, doing });
+}
+
+function paintDoing(card, doing, take) {
+  const painting = doing?.state === "painting";
+  const words = { waiting: "Waiting", painting: stepWords(doing) }[doing?.state] ?? (take ? "" : "Not painted yet");
+  const state = card.querySelector(".tl-state");
+  setText(state, words);
+  state.hidden = !words;
+  const track = card.querySelector(".tl-stage > .tl-track");
+  track.hidden = !painting;
+  track.firstChild.style.width = painting && doing.steps ? `${(100 * doing.step) / doing.steps}%` : "0";
+}
+
+function stepWords(doing) {
+  if (!doing?.steps) return "Starting";
+  const phase = doing.phase === "probe" ? "Finding the character" : "Painting";
+  return `${phase}, step ${doing.step} of ${doing.steps}`;
+}
+
+function paintTakes(row, result, take) {
+  row.hidden = !take;
+  if (!take) return;
+  const position = result.takes.indexOf(take);
+  row.querySelector('[data-action="earlier"]').disabled = position === 0;
+  row.querySelector('[data-action="later"]').disabled = position === result.takes.length - 1;
+  setText(row.querySelector(".tl-take-words"), `Take ${position + 1} of ${result.takes.length}`);
+  setText(row.querySelector(".tl-facts"), `${take.seconds} s`);
+  row.querySelector(".tl-facts").title = takeFacts(take);
+}
+
+function paintTools(card, { frame, index, count, take, doing }) {
+  const tool = (action) => card.querySelector(`[data-action="${action}"]`);
+  tool("back").disabled = index === 0;
+  tool("forth").disabled = index === count - 1;
+  tool("redo").disabled = Boolean(doing) && doing.state !== "painted";
+  const label = take ? "Redo" : "Generate";
+  setText(tool("redo").querySelector("span"), label);
+  const lock = tool("lock");
+  const kept = frame.seed !== null;
+  lock.setAttribute("aria-pressed", String(kept));
+  lock.disabled = !kept && !take;
+  lock.title = kept ? "Use a new seed each time" : take ? `Keep the seed of this take (${take.seed})` : "Paint first";
+  lock.setAttribute("aria-label", kept ? "Use a new seed each time" : "Keep the seed of this take");
+}
+
+const chosenTake = (result) => result?.takes.find((take) => take.id === result.chosen) ?? null;
+
+const frameWords = (frame, index) =>
+  `Frame ${index + 1}: ${[frame.action, frame.location].filter(Boolean).join(", ") || "no words"}`;
+
+function takeFacts(take) {
+  const facts = [`Seed ${take.seed}`, `painted in ${take.seconds} s`, `character on ${Math.round(100 * take.foreground)} % of the picture`];
+  if (take.matches != null) facts.push(`${take.matches} matches with the identity frame`);
+  return facts.join(", ");
+}

@@ -1,0 +1,160 @@
+// Building blocks: elements, icons, fields and words. Texts go in as text, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// Strokes in a square of 24 units.
+const ICONS = {
+  alert: "M12 8v5M12 16.5v.5M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z",
+  book: "M12 6.5C10 5 7 4.5 3 4.5v13c4 0 7 .5 9 2 2-1.5 5-2 9-2v-13c-4 0-7 .5-9 2Zm0 0v13",
+  close: "M6 6l12 12M18 6 6 18",
+  columns: "M4 5h16v14H4zM12 5v14",
+  copy: "M9 9h11v11H9zM15 9V4H4v11h5",
+  down: "M6 9l6 6 6-6",
+  download: "M12 4v11m-5-5 5 5 5-5M5 20h14",
+  folder: "M3 6.5h6.5l2 2.5H21v10.5H3z",
+  grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
+  left: "M15 5l-7 7 7 7",
+  lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
+  overlay: "M4 5h16v14H4zM12 8.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM8 19c0-3 1.5-4.5 4-4.5s4 1.5 4 4.5",
+  person: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM4.5 20.5c0-4 3-6 7.5-6s7.5 2 7.5 6",
+  picture: "M4 5h16v14H4zM4 16l5-5 5 5 2-2 4 4M15.5 9h.01",
+  place: "M12 21c4.5-4.7 7-8.2 7-11.2A7 7 0 0 0 5 9.8C5 12.8 7.5 16.3 12 21ZM12 7.5a2.3 2.3 0 1 1 0 4.6 2.3 2.3 0 0 1 0-4.6Z",
+  play: "M7 4.5v15l12-7.5z",
+  plus: "M12 5v14M5 12h14",
+  redo: "M19.5 12a7.5 7.5 0 1 1-2.2-5.3L20 9.5M20 4v5.5h-5.5",
+  right: "M9 5l7 7-7 7",
+  settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5",
+  stop: "M6.5 6.5h11v11h-11z",
+  trash: "M4.5 7h15M9.5 7V4.5h5V7M6.5 7l1 13h9l1-13M10 11v5.5M14 11v5.5",
+  undo: "M4 9.5h10a5.5 5.5 0 0 1 0 11H9M4 9.5 8.5 5M4 9.5 8.5 14",
+};
+
+/** An element. Attributes that are null or false are left out; true gives an empty one. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") element.textContent = value;
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", "tl-icon");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button that asks for `action`; without a visible label, `hint` is what it is called. */
+function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
+  return make(
+    "button",
+    {
+      type: "button",
+      class: `tl-button ${label ? "" : "tl-only-icon"} ${kind}`,
+      "data-action": action,
+      "aria-label": hint === label ? null : hint,
+      title: hint,
+    },
+    iconName ? icon(iconName) : null,
+    label ? make("span", { text: label }) : null,
+  );
+}
+
+/** A labelled field; `data-field` says what of the document it edits. */
+function field(label, control, hint = null) {
+  return make("label", { class: "tl-field" }, make("span", { class: "tl-label", text: label }), control, hint);
+}
+
+function textInput(name, { placeholder = "", longest = 500, list = null } = {}) {
+  return make("input", {
+    type: "text",
+    class: "tl-input",
+    "data-field": name,
+    placeholder,
+    maxlength: longest,
+    list,
+    autocomplete: "off",
+    spellcheck: "true",
+  });
+}
+
+function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
+  return make("textarea", {
+    class: "tl-input",
+    "data-field": name,
+    placeholder,
+    maxlength: longest,
+    rows,
+    spellcheck: "true",
+  });
+}
+
+function toggle(name, label, hint = null) {
+  return make(
+    "label",
+    { class: "tl-toggle" },
+    make("input", { type: "checkbox", role: "switch", "data-field": name }),
+    make("span", { class: "tl-toggle-words" }, make("span", { text: label }), hint),
+  );
+}
+
+function numberInput(name, { lowest, highest, placeholder = "" }) {
+  return make("input", {
+    type: "number",
+    class: "tl-input",
+    "data-field": name,
+    min: lowest,
+    max: highest,
+    step: 1,
+    placeholder,
+    inputmode: "numeric",
+  });
+}
+
+/** Set a text only where it differs, so that screen readers and selections are left in peace. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Set a control's value, but not under the fingers of somebody who is typing in it. */
+function setValue(control, value) {
+  if (control === document.activeElement) return;
+  if (control.type === "checkbox") control.checked = Boolean(value);
+  else if (control.value !== String(value ?? "")) control.value = value ?? "";
+}
+
+function setSource(image, address) {
+  if (image.getAttribute("src") !== address) image.setAttribute("src", address);
+}
+
+/** What a control holds: a boolean, a whole number or null, or a text. */
+function valueOf(control) {
+  if (control.type === "checkbox") return control.checked;
+  if (control.type !== "number") return control.value;
+  if (control.value === "") return null;
+  const number = Math.trunc(Number(control.value));
+  return Math.min(Math.max(number, Number(control.min)), Number(control.max));
+}
+
+function plural(count, one, many = `${one}s`) {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/** "Frame 2", "Frames 2 and 4", "Frames 2, 4 and 5". */
+function frameNames(numbers) {
+  if (numbers.length === 1) return `Frame ${numbers[0]}`;
+  return `Frames ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.ceil(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,0 +1,208 @@
+// What stands around the frames: the head, the character, the settings and the bar with the buttons.
+
+const VIEWS = [
+  ["picture", "picture", "Pictures"],
+  ["overlay", "overlay", "Masks over the pictures"],
+  ["side", "columns", "Masks beside the pictures"],
+];
+
+function makeHead(setup) {
+  const title = textInput("title", { placeholder: "Untitled storyboard" });
+  title.classList.add("tl-title");
+  title.setAttribute("aria-label", "Title of the storyboard");
+  return make(
+    "header",
+    { class: "tl-head" },
+    make("h1", { class: "tl-brand" }, makeMark(), make("span", { text: "Throughline" })),
+    title,
+    make("span", { class: "tl-saved", role: "status" }),
+    make(
+      "nav",
+      { class: "tl-row", "aria-label": "Storyboards" },
+      button("new", "plus", { label: "New", hint: "Start a new storyboard" }),
+      setup.listed ? button("projects", "folder", { label: "Open", hint: "Open another storyboard" }) : null,
+      button("example", "book", { label: "Example", hint: "Open the example storyboard" }),
+    ),
+  );
+}
+
+function makeMark() {
+  const mark = icon("picture");
+  mark.classList.add("tl-mark");
+  mark.firstChild.setAttribute("d", "M3 6h7v12H3zM14 6h7v12h-7zM1 14.5c5 0 4-5 8-5s5 5 8 5 3-2 6-2");
+  return mark;
+}
+
+function makePanel(setup) {
+  return make(
+    "aside",
+    { class: "tl-panel", "aria-label": "Character and settings" },
+    make(
+      "section",
+      { class: "tl-box" },
+      make("h2", {}, icon("person"), "Character"),
+      field("Name (optional)", textInput("character.name", { placeholder: "Maya" })),
+      field(
+        "Description",
+        textArea("character.description", {
+          placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
+          longest: setup.limits.long,
+          rows: 4,
+        }),
+        make("span", { class: "tl-hint", text: "Part of every frame's prompt; the name is only for you." }),
+      ),
+    ),
+    makeSettings(setup),
+    make("p", { class: "tl-model" }),
+  );
+}
+
+function makeSettings(setup) {
+  const model = make("select", { class: "tl-input", "data-field": "settings.model" });
+  const size = make("select", { class: "tl-input", "data-field": "settings.size" });
+  return make(
+    "details",
+    { class: "tl-box tl-settings" },
+    make("summary", {}, icon("settings"), make("span", { text: "Settings" }), icon("down")),
+    make(
+      "div",
+      { class: "tl-stack" },
+      setup.models.length > 1 ? field("Model", model) : null,
+      make(
+        "div",
+        { class: "tl-pair" },
+        field("Size", size),
+        field("Steps", numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps })),
+      ),
+      toggle(
+        "settings.consistent",
+        "Keep the character",
+        make("span", { class: "tl-hint", text: "All frames show the character of the first one." }),
+      ),
+      toggle(
+        "settings.merge",
+        "Merge matching parts",
+        make("span", { class: "tl-hint", text: "Closer to the first frame; sometimes stiffer." }),
+      ),
+    ),
+  );
+}
+
+function paintPanel(root, story, setup) {
+  for (const control of root.querySelectorAll("[data-field]")) {
+    if (control.closest("[data-frame]")) continue;
+    const [part, name] = control.dataset.field.split(".");
+    if (name === "model") paintOptions(control, modelOptions(story, setup), story.settings.model);
+    else if (name === "size") paintOptions(control, sizeOptions(story, setup), sizeName(story.settings));
+    else setValue(control, name ? story[part][name] : story[part]);
+  }
+  const model = modelOf(story, setup);
+  const steps = root.querySelector('[data-field="settings.steps"]');
+  steps.placeholder = model ? String(model.steps) : "";
+  root.querySelector('[data-field="settings.merge"]').disabled = !story.settings.consistent;
+  paintModel(root.querySelector(".tl-model"), model, story);
+  root.style.setProperty("--tl-shape", `${story.settings.width} / ${story.settings.height}`);
+}
+
+const modelOf = (story, setup) => setup.models.find((model) => model.name === story.settings.model);
+
+const sizeName = ({ width, height }) => `${width}x${height}`;
+
+function modelOptions(story, setup) {
+  const options = setup.models.map((model) => [model.name, model.title]);
+  return modelOf(story, setup) ? options : [...options, [story.settings.model, story.settings.model]];
+}
+
+function sizeOptions(story, setup) {
+  const sizes = modelOf(story, setup)?.sizes ?? [];
+  const options = sizes.map((size) => [sizeName(size), `${size.ratio} (${size.width} \u00d7 ${size.height})`]);
+  const own = sizeName(story.settings);
+  if (options.some(([name]) => name === own)) return options;
+  return [...options, [own, `${story.settings.width} \u00d7 ${story.settings.height}`]];
+}
+
+function paintOptions(select, options, chosen) {
+  const known = JSON.stringify(options);
+  if (select.dataset.options !== known) {
+    select.dataset.options = known;
+    select.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
+  }
+  select.value = chosen;
+}
+
+function paintModel(line, model, story) {
+  if (line.dataset.model === story.settings.model) return;
+  line.dataset.model = story.settings.model;
+  if (!model) {
+    line.replaceChildren(`Painted by ${story.settings.model}.`);
+    return;
+  }
+  const licence = model.licence_url
+    ? make("a", { href: model.licence_url, target: "_blank", rel: "noreferrer", text: model.licence })
+    : model.licence;
+  line.replaceChildren(
+    make("strong", { text: model.title }),
+    ` ${model.note} Licence: `,
+    licence,
+    model.non_commercial ? " (not for commercial use)." : ".",
+  );
+}
+
+function makeBar() {
+  return make(
+    "div",
+    { class: "tl-bar" },
+    button("generate", "play", { label: "Generate all", hint: "Paint all frames (Ctrl+Enter)", kind: "tl-primary" }),
+    button("cancel", "stop", { label: "Cancel", hint: "Stop painting (Esc)", kind: "tl-stop" }),
+    make(
+      "div",
+      { class: "tl-progress" },
+      make("span", { class: "tl-progress-words" }),
+      make("div", {
+        class: "tl-track",
+        role: "progressbar",
+        "aria-label": "Progress of the storyboard",
+        "aria-valuemin": 0,
+        "aria-valuemax": 100,
+      }, make("i")),
+    ),
+    make(
+      "div",
+      { class: "tl-views", role: "group", "aria-label": "How frames are shown (m)" },
+      ...VIEWS.map(([view, iconName, hint]) => {
+        const choice = button("view", iconName, { hint: `${hint} (m)` });
+        choice.dataset.view = view;
+        return choice;
+      }),
+    ),
+    button("archive", "download", { label: "ZIP", hint: "Download the frames and masks as a ZIP file" }),
+  );
+}
+
+/** The bar while `work` (see `workOf` in editor.js) goes on, or rests. */
+function paintBar(bar, work, story) {
+  const [generate, cancel] = ["generate", "cancel"].map((name) => bar.querySelector(`[data-action="${name}"]`));
+  generate.disabled = work.active;
+  cancel.hidden = !work.active;
+  cancel.disabled = work.state === "cancelling";
+  const progress = bar.querySelector(".tl-progress");
+  progress.hidden = !work.active;
+  if (!work.active) return;
+  setText(progress.firstChild, progressWords(work, story));
+  const percent = Math.round(100 * work.fraction);
+  const track = progress.lastChild;
+  track.classList.toggle("tl-unknown", work.state === "loading" || work.state === "queued");
+  track.setAttribute("aria-valuenow", percent);
+  track.firstChild.style.width = `${percent}%`;
+}
+
+function progressWords(work, story) {
+  if (work.state === "cancelling") return "Stopping\u2026";
+  if (work.state === "queued") return "Waiting for its turn\u2026";
+  if (work.state === "loading") return `Loading ${work.message}\u2026`;
+  const current = story.frames.findIndex((frame) => work.frames[frame.id]?.state === "painting");
+  const words = [`${work.painted} of ${plural(work.wanted, "frame")} painted`];
+  if (current >= 0) words.unshift(`Frame ${current + 1}`);
+  if (work.seconds_left != null) words.push(`about ${duration(work.seconds_left)} left`);
+  return words.join(" \u00b7 ");
+}

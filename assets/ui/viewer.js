@@ -1,0 +1,66 @@
+// Dialogs: a frame seen large, and the list of storyboards.
+
+function makeViewer() {
+  return make(
+    "dialog",
+    { class: "tl-dialog tl-viewer", "aria-label": "Frame" },
+    makeShot(),
+    make(
+      "div",
+      { class: "tl-row" },
+      button("previous", "left", { hint: "Previous frame" }),
+      make("p", { class: "tl-viewer-words" }, make("strong"), make("span")),
+      button("next", "right", { hint: "Next frame" }),
+      button("shut", "close", { hint: "Close" }),
+    ),
+  );
+}
+
+/** Show a frame's chosen take; `id` is the frame's. */
+function paintViewer(viewer, story, results, id) {
+  const index = indexOf(story, id);
+  const take = chosenTake(results[id]);
+  if (index < 0 || !take) {
+    viewer.close();
+    return;
+  }
+  const words = frameWords(story.frames[index], index);
+  viewer.dataset.shows = id;
+  paintShot(viewer.querySelector(".tl-shot"), take, words);
+  setText(viewer.querySelector("strong"), words);
+  setText(viewer.querySelector(".tl-viewer-words span"), takeFacts(take));
+  viewer.querySelector('[data-action="previous"]').disabled = !neighbour(story, results, id, -1);
+  viewer.querySelector('[data-action="next"]').disabled = !neighbour(story, results, id, 1);
+}
+
+/** The nearest painted frame before (-1) or after (1) this one. */
+function neighbour(story, results, id, direction) {
+  for (let index = indexOf(story, id) + direction; story.frames[index]; index += direction) {
+    const other = story.frames[index].id;
+    if (chosenTake(results[other])) return other;
+  }
+  return null;
+}
+
+function makePicker() {
+  return make(
+    "dialog",
+    { class: "tl-dialog tl-picker", "aria-label": "Open a storyboard" },
+    make("div", { class: "tl-row" }, make("h2", { text: "Storyboards" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close" })),
+    make("div", { class: "tl-list" }),
+  );
+}
+
+function paintPicker(picker, items, current) {
+  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const entries = items.map((item) =>
+    make(
+      "button",
+      { type: "button", class: "tl-entry", "data-action": "open", "data-project": item.id, "aria-current": item.id === current ? "true" : null },
+      make("strong", { text: item.title || "Untitled storyboard" }),
+      make("span", { text: `${plural(item.frames, "frame")}, ${when.format(new Date(item.modified))}` }),
+    ),
+  );
+  const list = picker.querySelector(".tl-list");
+  list.replaceChildren(...(entries.length ? entries : [make("p", { class: "tl-hint", text: "Nothing has been saved yet." })]));
+}

@@ -1,0 +1,128 @@
+"""What a page shows of running jobs: their events folded into one small value.
+
+It knows nothing of Gradio; a value here is plain data for the page.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from storyboard.files import mask_picture, png_bytes
+from storyboard.jobs import (
+    FrameBegun,
+    FrameMask,
+    Job,
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobFinished,
+    JobProgress,
+    ModelLoading,
+    TakeSaved,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def idle(project_id: str) -> dict[str, Any]:
+    """The value for a page whose project has no job."""
+    return {"project": project_id, "state": "idle", "frames": {}}
+
+
+@dataclass
+class JobView:
+    """One job as a page shows it; feed it the job's events in order.
+
+    Attributes:
+        job: the job.
+        state: "queued", "loading", "running", or how it ended.
+        frames: for each frame that gets a take: its "state" and, while it is being painted, its
+            "phase", "step", "steps" and "mask".
+    """
+
+    job: Job
+    state: str = "queued"
+    message: str = ""
+    fraction: float = 0.0
+    seconds_left: float | None = None
+    frames: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.frames = {frame_id: {"state": "waiting"} for frame_id in self.job.targets}
+
+    def apply(self, event: JobEvent) -> None:
+        """Take one more event into account."""
+        match event:
+            case ModelLoading(model):
+                self.state, self.message = "loading", model
+            case FrameBegun(frame_id):
+                self.state = "running"
+                self._frame(frame_id)["state"] = "painting"
+            case JobProgress(frame_id, phase, step, steps, fraction, seconds_left):
+                self.state, self.fraction, self.seconds_left = "running", fraction, seconds_left
+                if frame_id in self.frames:
+                    self.frames[frame_id] |= {
+                        "state": "painting",
+                        "phase": phase,
+                        "step": step,
+                        "steps": steps,
+                    }
+            case FrameMask(frame_id, mask):
+                self._frame(frame_id)["mask"] = mask_address(mask)
+            case TakeSaved(frame_id):
+                self.frames[frame_id] = {"state": "painted"}
+            case JobFailed(message):
+                self._ended("failed", message)
+            case JobCancelled():
+                self._ended("cancelled")
+            case JobFinished():
+                self._ended("finished")
+
+    def shown(self, waiting: Sequence[str] = ()) -> dict[str, Any]:
+        """The value for the page.
+
+        Args:
+            waiting: frames of jobs that come after this one.
+        """
+        frames = {frame_id: {"state": "waiting"} for frame_id in waiting}
+        painted = sum(frame["state"] == "painted" for frame in self.frames.values())
+        state = "cancelling" if self.job.cancelling and not self.over else self.state
+        return {
+            "project": self.job.project_id,
+            "state": state,
+            "job": self.job.id,
+            "message": self.message,
+            "fraction": self.fraction,
+            "seconds_left": self.seconds_left,
+            "painted": painted,
+            "wanted": len(self.frames),
+            "frames": frames | self.frames,
+        }
+
+    @property
+    def over(self) -> bool:
+        """Whether the last event has been seen."""
+        return self.state in ("finished", "failed", "cancelled")
+
+    def _frame(self, frame_id: str) -> dict[str, Any]:
+        return self.frames.setdefault(frame_id, {"state": "waiting"})
+
+    def _ended(self, state: str, message: str = "") -> None:
+        self.state, self.message = state, message
+        self.frames = {i: f for i, f in self.frames.items() if f["state"] == "painted"}
+
+
+def mask_address(mask: NDArray[np.bool_]) -> str:
+    """A foreground mask as a tiny picture in a data address, one pixel a token.
+
+    Args:
+        mask: bool, shape (rows, columns) in tokens.
+    """
+    rows, columns = mask.shape
+    content = png_bytes(mask_picture(mask, (columns, rows)))
+    return "data:image/png;base64," + base64.b64encode(content).decode()
