@@ -1,0 +1,336 @@
+"""The set-up command: what it installs and when, what it says when it cannot, what it uploads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+
+import httpx2
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import HfHubHTTPError
+
+import start
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of its own, whose environment is `env` beside it."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "requirements.txt").write_text("one==1\n")
+    (root / "requirements-dev.txt").write_text("two==2\n")
+    monkeypatch.setattr(start, "ROOT", root)
+    monkeypatch.setenv("THROUGHLINE_VENV", str(tmp_path / "env"))
+    return root
+
+
+@pytest.fixture
+def installed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Every installation that is asked for; the environment itself is a real one without pip."""
+    asked: list[tuple] = []
+
+    def make(folder: Path) -> None:
+        venv.create(folder, with_pip=False)
+
+    monkeypatch.setattr(start, "make_environment", make)
+    monkeypatch.setattr(start, "install", lambda python, requirements: asked.append(requirements))
+    return asked
+
+
+class Handed(Exception):
+    """Raised instead of becoming another program."""
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hand_over(command: list[str]) -> None:
+        raise Handed(*command)
+
+    monkeypatch.setattr(start, "hand_over", hand_over)
+
+
+# Commands.
+
+
+@pytest.mark.parametrize(
+    ("typed", "run"),
+    [
+        ([], ["app.py"]),
+        (["--port", "7861"], ["app.py", "--port", "7861"]),
+        (["app", "--help"], ["app.py", "--help"]),
+        (["test", "-k", "golden"], ["-m", "pytest", "-k", "golden"]),
+        (["storyboard", "render", "a b.yaml"], ["-m", "storyboard", "render", "a b.yaml"]),
+    ],
+    ids=" ".join,
+)
+def test_a_command_becomes_its_program(project, installed, handed, monkeypatch, typed, run):
+    monkeypatch.setattr(start, "ensure_chromium", lambda python: None)
+    monkeypatch.chdir(project)
+    with pytest.raises(Handed) as caught:
+        start.main(typed)
+    python, *arguments = caught.value.args
+    assert Path(python) == start.environment_python(start.environment_folder())
+    assert [a.removeprefix(f"{project}{os.sep}") for a in arguments] == run
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [("--help", 0), ("-h", 0), ("help", 0), ("nonsense", 2)]
+)
+def test_help_lists_the_commands(typed, code):
+    run = subprocess.run(
+        [sys.executable, ROOT / "start.py", typed], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == code
+    assert all(word in run.stdout for word in ("app", "test", "storyboard", "publish"))
+
+
+def test_it_runs_on_a_bare_python(tmp_path):
+    """Isolated and without site-packages, as on a fresh machine; there is nothing to install."""
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", ROOT / "start.py", "publish", "a/b", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "assets/miniature/model_index.json" in run.stdout
+
+
+def test_an_interrupt_ends_quietly(project, monkeypatch):
+    def interrupted(requirements):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start, "prepare", interrupted)
+    assert start.main(["app"]) == 130
+
+
+# The environment.
+
+
+def test_requirements_are_installed_once_and_again_when_they_change(project, installed):
+    python = start.prepare(start.REQUIREMENTS)
+    assert Path(python).exists()
+    assert start.prepare(start.REQUIREMENTS) == python
+    assert installed == [("requirements.txt",)]
+    start.prepare(start.TEST_REQUIREMENTS)
+    start.prepare(start.REQUIREMENTS)
+    assert installed[1:] == [("requirements.txt", "requirements-dev.txt")]
+    (project / "requirements.txt").write_text("one==1.1\n")
+    start.prepare(start.REQUIREMENTS)
+    start.prepare(start.REQUIREMENTS)
+    assert installed[2:] == [("requirements.txt",)]
+
+
+def test_an_installation_that_failed_is_tried_again(project, installed, monkeypatch):
+    def fail(python, requirements):
+        raise start.Fault("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(start, "install", fail)
+        assert start.main(["app"]) == 1
+    start.prepare(start.REQUIREMENTS)
+    assert installed == [("requirements.txt",)]
+
+
+def test_the_environment_is_where_the_variable_says(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THROUGHLINE_VENV", "elsewhere")
+    assert start.environment_folder() == tmp_path / "elsewhere"
+    monkeypatch.setenv("THROUGHLINE_VENV", "")
+    assert start.environment_folder() == ROOT / ".venv"
+
+
+def test_an_old_python_is_told_and_a_newer_one_named(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: name == "python3.12")
+    with pytest.raises(start.Fault, match=r"this is 3\.9: run `python3\.12 start\.py`"):
+        start.check_python((3, 9))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(start.Fault, match=r"install a newer one from python\.org"):
+        start.check_python((3, 9))
+    start.check_python(start.OLDEST_PYTHON)
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(project, tmp_path, capsys):
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "novel.txt").write_text("chapter one")
+    assert start.main(["app"]) == 1
+    assert "is no virtual environment" in capsys.readouterr().err
+    assert (tmp_path / "env" / "novel.txt").read_text() == "chapter one"
+
+
+def test_a_python_without_its_venv_module_is_told(project, monkeypatch, capsys):
+    monkeypatch.setattr(start.importlib.util, "find_spec", lambda name: None)
+    assert start.main(["app"]) == 1
+    assert f"python3.{sys.version_info[1]}-venv" in capsys.readouterr().err
+
+
+def test_a_broken_environment_is_made_anew(project, tmp_path):
+    folder = tmp_path / "env"
+    folder.mkdir()
+    (folder / "pyvenv.cfg").write_text("home = /gone\n")
+    (folder / "stale").write_text("")
+    start.make_environment(folder)
+    assert start.run_quietly([str(start.environment_python(folder)), "-m", "pip", "--version"])
+    assert not (folder / "stale").exists()
+
+
+@pytest.mark.parametrize(("online", "say"), [(True, "disk space"), (False, "check the connection")])
+def test_a_failed_installation_says_why(project, monkeypatch, capfd, online, say):
+    monkeypatch.setattr(start, "torch_options", list)
+    monkeypatch.setattr(start, "answers", lambda host, port: online)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    with pytest.raises(start.Fault, match=say):
+        start.install(Path("python"), start.REQUIREMENTS)
+
+
+# torch and Chromium.
+
+
+class Answer:
+    """An index that answers."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("system", "driver", "index", "without_cuda"),
+    [
+        ("Linux", False, True, True),
+        ("Linux", True, True, False),
+        ("Linux", False, False, False),
+        ("Darwin", False, True, False),
+    ],
+)
+def test_torch_comes_without_cuda_where_there_is_no_nvidia_driver(
+    monkeypatch, system, driver, index, without_cuda
+):
+    asked = []
+
+    def urlopen(request, timeout):
+        asked.append((request.full_url, timeout))
+        if not index:
+            raise urllib.error.URLError("no route to host")
+        return Answer()
+
+    monkeypatch.setattr(start.platform, "system", lambda: system)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi" if driver else None)
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    options = start.torch_options()
+    assert options == (["--extra-index-url", start.CPU_INDEX] if without_cuda else [])
+    assert all(timeout <= 3 for _, timeout in asked)
+
+
+@pytest.mark.parametrize(
+    ("root", "sudo", "commands"),
+    [
+        (True, False, [["apt-get", "update"], ["apt-get", "install"]]),
+        (False, True, [["sudo", "--non-interactive"], ["sudo", "--non-interactive"]]),
+        (False, False, [["python", "-m"]]),
+    ],
+)
+def test_chromium_is_installed_by_the_means_there_are(monkeypatch, capsys, root, sudo, commands):
+    called: list[list[str]] = []
+
+    def call(command):
+        called.append(command)
+        return 0
+
+    def which(name):
+        there = {"apt-get": True, "sudo": sudo, "chromium": any("install" in c for c in called)}
+        return name if there.get(name, False) else None
+
+    monkeypatch.delenv("THROUGHLINE_CHROMIUM", raising=False)
+    monkeypatch.setattr(shutil, "which", which)
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(start.subprocess, "call", call)
+    start.ensure_chromium("python")
+    assert [command[:2] for command in called] == commands
+    called.clear()
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "chromium" else None)
+    start.ensure_chromium("python")
+    assert called == []
+
+
+def test_a_machine_that_cannot_have_chromium_is_told(monkeypatch, capsys):
+    monkeypatch.delenv("THROUGHLINE_CHROMIUM", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    start.ensure_chromium("python")
+    assert "the browser tests will be skipped" in capsys.readouterr().out
+
+
+# The Space.
+
+
+def test_the_dry_run_lists_what_a_space_needs_and_nothing_private(capsys):
+    assert start.main(["publish", "someone/storyboards", "--dry-run"]) == 0
+    *lines, total = capsys.readouterr().out.splitlines()
+    sizes = {line.split("  ")[-1]: int(line.split()[0].replace(",", "")) for line in lines}
+    assert {"app.py", "README.md", "requirements.txt", "storyboard/engine.py"} <= set(sizes)
+    assert all(size == (ROOT / name).stat().st_size for name, size in sizes.items())
+    tops = {name.partition("/")[0] for name in sizes}
+    assert not tops & {"tests", "projects", ".venv", ".git", "benchmarks", "start.py"}
+    assert not any("__pycache__" in name or name.endswith(".pyi") for name in sizes)
+    assert total.split()[0] == f"{sum(sizes.values()):,}"
+    assert total.endswith("would go to someone/storyboards")
+
+
+@pytest.mark.parametrize("space", ["storyboards", "a/b/c", "/b", "a/"])
+def test_what_names_no_space_is_refused(capsys, space):
+    assert start.main(["publish", space, "--dry-run"]) == 1
+    assert "write USER/NAME" in capsys.readouterr().err
+
+
+def test_publishing_without_a_token_says_how_to_log_in(monkeypatch, capsys):
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    assert start.main(["publish", "someone/storyboards"]) == 1
+    assert "hf auth login" in capsys.readouterr().err
+
+
+def test_publishing_uploads_what_the_dry_run_lists(monkeypatch, capsys):
+    calls: dict[str, dict] = {}
+
+    def record(name):
+        def method(self, *arguments, **options):
+            calls[name] = {"arguments": arguments, **options}
+
+        monkeypatch.setattr(huggingface_hub.HfApi, name, method)
+
+    record("create_repo")
+    record("upload_folder")
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_some_token")
+    assert start.main(["publish", "someone/storyboards", "--dry-run"]) == 0
+    listed = [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert calls == {}
+    assert start.main(["publish", "someone/storyboards", "--private"]) == 0
+    assert calls["create_repo"]["private"] is True
+    assert calls["create_repo"]["space_sdk"] == "gradio"
+    assert calls["upload_folder"]["allow_patterns"] == listed
+    assert calls["upload_folder"]["repo_type"] == "space"
+    assert "https://huggingface.co/spaces/someone/storyboards" in capsys.readouterr().out
+
+
+def test_a_refused_upload_is_told(monkeypatch, capsys):
+    def refuse(self, *arguments, **options):
+        response = httpx2.Response(403, request=httpx2.Request("POST", "https://huggingface.co"))
+        raise HfHubHTTPError("403 Forbidden", response=response)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_some_token")
+    assert start.main(["publish", "someone/storyboards"]) == 1
+    assert "the upload to someone/storyboards failed: 403" in capsys.readouterr().err
