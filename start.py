@@ -185,7 +185,11 @@ def install(python: Path, requirements: tuple[str, ...]) -> None:
         Fault: if pip fails.
     """
     print(f"Installing {' and '.join(requirements)}: this takes a few minutes", flush=True)
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    command = [
+        str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        # Most of the thousands of files are never imported: compiling them costs minutes.
+        "--no-compile",
+    ]  # fmt: skip
     for name in requirements:
         command += ["--requirement", str(ROOT / name)]
     command += [*torch_options(), "--editable", str(ROOT)]
