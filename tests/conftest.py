@@ -1,4 +1,4 @@
-"""What all tests share: no network, two threads, and visible skips where a machine lacks a part."""
+"""What all tests share: no network, one thread, and visible skips where a machine lacks a part."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 os.environ.update(
     HF_HUB_OFFLINE="1",
     GRADIO_ANALYTICS_ENABLED="False",
-    OMP_NUM_THREADS="2",
-    MKL_NUM_THREADS="2",
     TOKENIZERS_PARALLELISM="false",
 )
+# One thread: the models are so small that more only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import ipaddress
 import shutil
