@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,10 @@ class Engine:
     def _pipeline(self, spec: ModelSpec) -> FluxStoryboardPipeline:
         if self._loaded is not None and self._loaded[0] == spec:
             return self._loaded[1]
+        # torch's threads would spin while they wait for one another, which makes painting ten
+        # times slower where anything else, such as the browser, wants the same cores. OpenMP reads
+        # this once, when torch is first imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from pipelines.loading import LoadingError, load_pipeline
 
         if self._loaded is not None:

@@ -225,6 +225,8 @@ class _Yaml:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             self._fail(line, f"this is not YAML: {error.reason}")
+        except RecursionError:
+            self._fail(None, "it is nested too deeply (a story needs three levels)")
         return root
 
     def _settings(self, nodes: dict[str, yaml.Node]) -> RenderSettings:

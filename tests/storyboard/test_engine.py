@@ -1,0 +1,206 @@
+"""The engine on the real miniature, at a tiny size: events, faults, cancel, a lent GPU."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.events import FrameDone, PipelineEvent, StepDone
+from pipelines.flux_storyboard import FluxStoryboardPipeline
+from pipelines.registry import FLUX1_DEV, MINIATURE
+from pipelines.request import RenderRequest
+from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.engine import Engine, lent_seconds, usability
+from storyboard.errors import ModelError, OutOfMemoryError
+from storyboard.jobs import ModelLoading
+from storyboard.planning import plan_render
+from storyboard.settings import ROOT, Settings
+
+SETTINGS = Settings(device="cpu", dtype="float32")
+
+
+def request_for(model: str = "miniature", frames: int = 2, side: int = 64) -> RenderRequest:
+    board = Storyboard(
+        character=Character(description="a girl in a red hoodie"),
+        frames=tuple(
+            Frame(id=f"f{i}", location="on a beach", action="waving", seed=i) for i in range(frames)
+        ),
+        settings=RenderSettings(model=model, width=side, height=side, steps=2),
+    )
+    return plan_render(board, None, {}, random.Random(0))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(SETTINGS)
+
+
+def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
+    code = (
+        "import sys; from storyboard.engine import Engine; from storyboard.settings import Settings"
+        "; Engine(Settings()); import storyboard.batch, storyboard.cli"
+        "; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
+    fresh = Engine(SETTINGS)
+    assert fresh.describe() == ""
+    events = list(fresh.render(request_for()))
+    assert events[0] == ModelLoading(MINIATURE.title)
+    pictures = [e for e in events if isinstance(e, FrameDone)]
+    assert [e.frame_id for e in pictures] == ["f0", "f1"]
+    assert {e.image.size for e in pictures} == {(64, 64)}
+    steps = [e for e in events if isinstance(e, StepDone)]
+    assert steps[-1].done == steps[-1].total == len(steps)
+    assert fresh.describe() == f"{MINIATURE.title} on cpu, float32"
+    again = list(fresh.render(request_for()))
+    assert not any(isinstance(e, ModelLoading) for e in again)
+    repainted = [e for e in again if isinstance(e, FrameDone)]
+    assert [e.image.tobytes() for e in repainted] == [e.image.tobytes() for e in pictures]
+    assert pickle.loads(pickle.dumps(pictures[0])).image.tobytes() == pictures[0].image.tobytes()
+
+
+def test_a_redone_frame_is_the_same_picture_when_nothing_changed(engine: Engine) -> None:
+    whole = request_for(frames=3)
+    board = Storyboard(
+        character=Character(description="a girl in a red hoodie"),
+        frames=tuple(
+            Frame(id=f"f{i}", location="on a beach", action="waving", seed=i) for i in range(3)
+        ),
+        settings=RenderSettings(width=64, height=64, steps=2),
+    )
+    chosen = {f.frame_id: whole for f in whole.frames}
+    redone = plan_render(board, ["f2"], chosen, random.Random(0))
+    first = [e for e in engine.render(whole) if isinstance(e, FrameDone)]
+    second = [e for e in engine.render(redone) if isinstance(e, FrameDone)]
+    assert [e.frame_id for e in second] == ["f2"]
+    assert second[0].image.tobytes() == first[2].image.tobytes()
+
+
+def test_a_closed_render_leaves_the_model_as_it_was(engine: Engine) -> None:
+    plain = [e for e in engine.render(request_for()) if isinstance(e, FrameDone)]
+    stopped = engine.render(request_for())
+    for event in stopped:
+        if isinstance(event, StepDone) and event.frame_id == "f1":
+            break
+    stopped.close()
+    after = [e for e in engine.render(request_for()) if isinstance(e, FrameDone)]
+    assert [e.image.tobytes() for e in after] == [e.image.tobytes() for e in plain]
+
+
+def test_another_model_takes_the_place_of_the_first(tmp_path: Path, miniature_folder: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(miniature_folder, copy)
+    engine = Engine(SETTINGS)
+    list(engine.render(request_for(frames=1)))
+    events = list(engine.render(request_for(str(copy), frames=1)))
+    assert events[0] == ModelLoading("copy")
+    assert engine.describe().startswith("copy on cpu")
+
+
+def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_folder: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(miniature_folder, broken)
+    request = request_for(str(broken))
+    shutil.rmtree(broken / "vae")
+    with pytest.raises(ModelError, match="vae"):
+        list(Engine(SETTINGS).render(request))
+    shutil.rmtree(broken)
+    with pytest.raises(ModelError, match="broken"):
+        list(Engine(SETTINGS).render(request))
+
+
+@pytest.mark.parametrize("frames_before", [0, 1])
+def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, frames_before: int
+) -> None:
+    real = FluxStoryboardPipeline.stream
+
+    def greedy(
+        self: FluxStoryboardPipeline, request: RenderRequest, *, max_sequence_length: int
+    ) -> Iterator[PipelineEvent]:
+        done = 0
+        for event in real(self, request, max_sequence_length=max_sequence_length):
+            if done == frames_before:
+                torch.empty(2**58, dtype=torch.uint8)
+            yield event
+            done += isinstance(event, FrameDone)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FluxStoryboardPipeline, "stream", greedy)
+        painted = []
+        with pytest.raises(OutOfMemoryError, match="smaller size"):
+            painted.extend(e for e in engine.render(request_for()) if isinstance(e, FrameDone))
+    assert any(isinstance(e, FrameDone) for e in engine.render(request_for()))
+
+
+def test_other_faults_of_the_pipeline_are_not_dressed_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object, **__: object) -> Iterator[PipelineEvent]:
+        raise RuntimeError("shapes differ")
+        yield
+
+    monkeypatch.setattr(FluxStoryboardPipeline, "stream", faulty)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(engine.render(request_for()))
+
+
+def test_a_space_lends_a_gpu_for_long_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stands for the `spaces` package, which only a ZeroGPU Space has: what it gets passes a pickle.
+    (tmp_path / "spaces.py").write_text(
+        "import pickle\n"
+        "asked = []\n"
+        "def GPU(duration):\n"
+        "    def decorate(task):\n"
+        "        def lent(*arguments):\n"
+        "            asked.append(duration(*arguments))\n"
+        "            for item in task(*pickle.loads(pickle.dumps(arguments))):\n"
+        "                yield pickle.loads(pickle.dumps(item))\n"
+        "        return lent\n"
+        "    return decorate\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    engine = Engine(SETTINGS)
+    request = request_for()
+    events = list(engine.render(request))
+    assert len([e for e in events if isinstance(e, FrameDone)]) == 2
+    spaces = sys.modules.pop("spaces")
+    assert spaces.asked == [lent_seconds(request)]
+
+    def greedy(*_: object, **__: object) -> Iterator[PipelineEvent]:
+        torch.empty(2**58, dtype=torch.uint8)
+        yield
+
+    monkeypatch.setattr(FluxStoryboardPipeline, "stream", greedy)
+    with pytest.raises(OutOfMemoryError) as caught:
+        list(engine.render(request))
+    assert "smaller size" in caught.value.remedy
+
+
+def test_more_work_is_lent_more_time() -> None:
+    assert lent_seconds(request_for(frames=4)) >= lent_seconds(request_for(frames=1)) >= 30
+    large = request_for("flux1-dev", frames=5, side=1024)
+    assert 30 + 5 * 2 * 0.2 < lent_seconds(large) < 300
+
+
+def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usability(MINIATURE, SETTINGS) == "yes, on cpu"
+    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**9)
+    assert usability(FLUX1_DEV, SETTINGS).startswith("no: ")
+    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**12)
+    assert "downloading 34 GB" in usability(FLUX1_DEV, SETTINGS)
+    absent = "mps" if not torch.backends.mps.is_available() else "cuda"
+    assert usability(MINIATURE, Settings(device=absent)).startswith("no: ")
