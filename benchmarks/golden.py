@@ -6,6 +6,12 @@ DIR is a folder with a `manifest.json` of format "characonsist-golden-1" and its
 a tiny random FLUX, inputs, and for each setting every run's latents, masks and matches. Each
 tensor is one row: its error, its tolerance, and whether it holds. Exit 1 where one does not, 2
 where DIR cannot be read.
+
+The rows of the plain pictures come from diffusers' own FluxPipeline, none of our code. On some
+processors they are off by 1e-5: the frequencies of the time embedding come from float32 `exp`,
+whose last bit differs between processors, and are multiplied by up to 3,500 (the guidance). That
+floor is measured first, printed, and added to the tolerance of the latents; it may be at most
+2e-5, less than half of what the mildest wrong implementation is off by (4.5e-5).
 """
 
 from __future__ import annotations
@@ -32,6 +38,7 @@ from pipelines.prompt import EncodedPrompt
 
 FORMAT = "characonsist-golden-1"
 LATENTS, SIMILARITY, ATTENTION, SCHEDULE = 1e-5, 1e-5, 1e-3, 1e-6
+HIGHEST_FLOOR = 2e-5
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,7 @@ def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[
 
 
 def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row]:
-    """Rows of the recorded plain pictures: FluxPipeline's own call."""
+    """Rows of the recorded plain pictures: FluxPipeline's own call, without any of our code."""
     for name in golden.names("plain/"):
         _, kind, steps, index, _ = name.split("/")
         inputs = golden.inputs(kind)[int(index)]
@@ -282,15 +289,19 @@ def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row
             output_type="latent",
             return_dict=False,
         )[0]
-        yield Row(name, relative(latents, golden[name]), LATENTS)
+        yield Row(name, relative(latents, golden[name]), HIGHEST_FLOOR)
 
 
-def setting_rows(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> Iterator[Row]:
-    """Rows of every recorded tensor of one setting."""
+def setting_rows(
+    golden: Golden, pipeline: FluxStoryboardPipeline, name: str, floor: float
+) -> Iterator[Row]:
+    """Rows of every recorded tensor of one setting; `floor` widens the tolerance of latents."""
     compared: set[str] = set()
     for run, result in SettingRun(golden, pipeline, name).results():
         for full in golden.names(f"{name}/{run}/"):
-            error, tolerance = compare(full.rsplit("/", 1)[1], result, golden[full])
+            tensor = full.rsplit("/", 1)[1]
+            error, tolerance = compare(tensor, result, golden[full])
+            tolerance += floor if tensor == "latents" else 0
             compared.add(full)
             yield Row(full, error, tolerance)
     forgotten = set(golden.names(f"{name}/")) - compared
@@ -303,15 +314,17 @@ def golden_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Row
 
     Args:
         folder: the folder.
-        settings: names of the settings to run; None for all of them and the plain pictures.
+        settings: names of the settings to run; None for all of them.
     """
     golden = Golden(folder)
     pipeline = golden.pipeline()
-    if settings is None:
-        yield from schedule_rows(golden, pipeline)
-        yield from plain_rows(golden, pipeline)
+    yield from schedule_rows(golden, pipeline)
+    floor = 0.0
+    for row in plain_rows(golden, pipeline):
+        floor = max(floor, row.error)
+        yield row
     for name in settings or golden.manifest["settings"]:
-        yield from setting_rows(golden, pipeline, name)
+        yield from setting_rows(golden, pipeline, name, min(floor, HIGHEST_FLOOR))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -324,16 +337,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--setting", action="append", help="only this setting (repeatable)")
     options = parser.parse_args(arguments)
     failed = total = 0
+    floor = 0.0
     print(f"{'tensor':40} {'error':>10} {'tolerance':>10}")
     try:
         for row in golden_rows(options.folder, options.setting):
             total += 1
+            if row.name.startswith("plain/"):
+                floor = max(floor, row.error)
             failed += not row.holds
             verdict = "ok" if row.holds else "FAILED"
-            print(f"{row.name:40} {row.error:10.2e} {row.tolerance:10.0e} {verdict}", flush=True)
+            print(f"{row.name:40} {row.error:10.2e} {row.tolerance:10.1e} {verdict}", flush=True)
     except (OSError, KeyError, ValueError) as fault:
         print(f"{options.folder}: {type(fault).__name__}: {fault}", file=sys.stderr)
         return 2
+    print(f"stock diffusers is off by up to {floor:.1e} on this processor (added for latents)")
     print(f"{total - failed} of {total} tensors within tolerance")
     return 1 if failed else 0
 

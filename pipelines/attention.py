@@ -61,9 +61,10 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
             The attention output, shape (1, text + image, channels).
         """
         if not self._pass.observes(self._block):
-            return super().__call__(
+            plain: Tensor = super().__call__(
                 attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb
             )
+            return plain
         if hidden_states.shape[0] != 1 or attention_mask is not None or image_rotary_emb is None:
             raise ValueError(
                 f"a frame pass takes one frame without attention mask, not {hidden_states.shape[0]}"

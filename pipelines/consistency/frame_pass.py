@@ -175,7 +175,7 @@ class FramePass:
     def merge(self, block: int, output: Tensor) -> None:
         """Move matched tokens' outputs towards the identity frame's, in place.
 
-        Adaptive token merge (CharaConsist, section 3.4): o <- (1 - c) o + c o_id with
+        CharaConsist's adaptive token merge: o <- (1 - c) o + c o_id with
         c = weight of the step x similarity of the match.
 
         Args:

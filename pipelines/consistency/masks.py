@@ -1,7 +1,7 @@
 """Where the character is, read from the attention of image tokens to the words.
 
-CharaConsist, section 3.2: in every single-stream block the image queries attend to the prompt's
-tokens; a token of the picture is foreground where the words of the character and its action get
+CharaConsist: in every single-stream block the image queries attend to the tokens of the prompt; a
+token of the picture is foreground where the words of the character and its action get
 at least as much weight as those of the background.
 """
 

@@ -1,4 +1,4 @@
-"""Which token of the identity frame each token of a frame corresponds to (CharaConsist, section 3.2)."""
+"""Which token of the identity frame each token of a frame corresponds to (CharaConsist)."""
 
 from __future__ import annotations
 
