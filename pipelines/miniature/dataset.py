@@ -69,9 +69,12 @@ def draw_dataset(folder: Path, count: int, processes: int) -> None:
     _create(folder / "images.npy", (count, IMAGE_SIZE, IMAGE_SIZE, 3))
     _create(folder / "parts.npy", (count, TOKEN_GRID**2, len(Part)))
     shards = [(folder, first, min(first + _SHARD, count)) for first in range(0, count, _SHARD)]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(processes, len(shards))) as pool:
-        lines = [line for shard in pool.imap(_draw_shard, shards) for line in shard]
+    if len(shards) == 1:
+        lines = _draw_shard(shards[0])
+    else:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(min(processes, len(shards))) as pool:
+            lines = [line for shard in pool.imap(_draw_shard, shards) for line in shard]
     text = "\n".join(lines) + "\n"
     write_whole(folder / "specs.jsonl", lambda partial: partial.write_text(text))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place and move it there when it is complete.
 
     Args:

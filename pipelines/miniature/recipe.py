@@ -44,6 +44,7 @@ class Recipe:
         sizes: of the networks.
         scenes: pictures drawn.
         wordings: prompts written for each picture.
+        prompts: prompts that the tokenizers and the text encoders learn from.
         autoencoder_minutes, text_minutes, minutes: time budgets of the trained stages.
         autoencoder_steps, text_steps, steps: step budgets; None leaves the time budget.
         text_batch, autoencoder_batch, batch: samples in a step.
@@ -66,6 +67,7 @@ class Recipe:
     sizes: ModelSizes = ModelSizes()
     scenes: int = 20_000
     wordings: int = 3
+    prompts: int = 40_000
     autoencoder_minutes: float = 24.0
     text_minutes: float = 5.0
     minutes: float = 85.0
@@ -104,6 +106,7 @@ TOY = Recipe(
     ),
     scenes=24,
     wordings=2,
+    prompts=300,
     autoencoder_steps=6,
     text_steps=6,
     steps=6,

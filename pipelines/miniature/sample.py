@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     options = parser.parse_args(arguments)
     dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
-    pipeline = FluxPipeline.from_pretrained(options.model, torch_dtype=dtype).to(options.device)
+    pipeline = FluxPipeline.from_pretrained(options.model, dtype=dtype).to(options.device)
     pipeline.set_progress_bar_config(disable=True)
     prompts = [prompt.text for prompt in sample_prompts(options.prompts, _PROMPT_SEED)]
     batches = [prompts[first : first + 6] for first in range(0, len(prompts), 6)]

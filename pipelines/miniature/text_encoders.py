@@ -23,7 +23,6 @@ from pipelines.miniature.world import vocabulary as v
 
 _PEAK_RATE = 2e-3
 _HELD_OUT = 1000
-_PROMPTS = 40_000
 _PROMPT_SEED = 9
 _UNSAID = -100  # cross_entropy's mark for "do not ask"
 
@@ -196,7 +195,7 @@ def train_text_encoders(
     """
     torch.manual_seed(2)
     rng = np.random.default_rng(_PROMPT_SEED)
-    specs = [sample_spec(rng) for _ in range(_PROMPTS if recipe.text_steps is None else 200)]
+    specs = [sample_spec(rng) for _ in range(recipe.prompts)]
     prompts = [write_prompt(spec, rng) for spec in specs]
     texts = [_vary(prompt.text, rng) for prompt in prompts]
     clip_ids = torch.from_numpy(tokenizers.clip_ids(texts))

@@ -23,7 +23,7 @@ def sample_prompts(count: int, seed: int) -> list[Prompt]:
     return [write_prompt(sample_spec(rng), rng) for _ in range(count)]
 
 
-def train_tokenizers(folder: Path, text_tokens: int, prompts: int = 20_000) -> None:
+def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
     """Make both tokenizers and save them where `FluxPipeline` looks for them.
 
     Args:

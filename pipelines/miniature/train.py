@@ -77,7 +77,7 @@ def draw_world(run: Run) -> None:
 def make_tokenizers(run: Run) -> None:
     """Make both tokenizers from the world's words."""
     if not (run.folder / "tokenizer_2").exists():
-        train_tokenizers(run.folder, run.text_tokens)
+        train_tokenizers(run.folder, run.text_tokens, run.recipe.prompts)
 
 
 def train_text(run: Run) -> None:

@@ -139,7 +139,8 @@ class TransformerTrainer:
         self._optimizers = self._make_optimizers()
 
     def _make_optimizers(self) -> list[torch.optim.Optimizer]:
-        matrices, others = [], list(self.part_head.parameters())
+        matrices: list[Tensor] = []
+        others: list[Tensor] = list(self.part_head.parameters())
         for name, weight in self.weights.items():
             weight.requires_grad_()
             inside = "transformer_blocks" in name and "norm" not in name
@@ -263,6 +264,7 @@ class TransformerTrainer:
         self._gather_gradients()
         for optimizer in self._optimizers:
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         budget.step += 1
         self._publish(min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
         return losses

@@ -144,12 +144,12 @@ def _office(canvas: Canvas, rng: np.random.Generator) -> None:
 def _mountain(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.gradient((140, 184, 236), (226, 240, 250), 0, 190)
     shift = rng.uniform(-8, 8)
-    for x, peak, half, color in (
+    for middle, peak, half, color in (
         (40, 72, 84, (118, 134, 166)),
         (206, 62, 92, (110, 126, 158)),
         (126, 44, 88, (136, 150, 180)),
     ):
-        x += shift
+        x = middle + shift
         canvas.polygon(points([(x - half, 200), (x, peak), (x + half, 200)]), color)
         cap = 0.36
         low, side = peak + (200 - peak) * cap, half * cap

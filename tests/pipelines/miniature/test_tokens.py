@@ -1,0 +1,54 @@
+"""The shipped and freshly made tokenizers: no word of the world is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.miniature.sample import DEFAULT_MODEL
+from pipelines.miniature.tokens import load_tokenizers, sample_prompts, train_tokenizers
+from pipelines.miniature.world import Prompt
+
+UNKNOWN = 2  # T5's <unk>
+
+
+@pytest.fixture(scope="module", params=["shipped", "made"])
+def tokenizers(request, tmp_path_factory):
+    folder = Path(DEFAULT_MODEL)
+    if request.param == "made":
+        folder = tmp_path_factory.mktemp("tokenizers")
+        train_tokenizers(folder, text_tokens=64, prompts=3000)
+    return load_tokenizers(folder, 64)
+
+
+def test_every_word_is_kept(tokenizers):
+    for prompt in sample_prompts(300, seed=77):
+        ids = tokenizers.t5(prompt.text).input_ids
+        assert UNKNOWN not in ids
+        assert tokenizers.t5.decode(ids, skip_special_tokens=True) == prompt.text
+        clip = tokenizers.clip(prompt.text).input_ids
+        kept = tokenizers.clip.decode(clip, skip_special_tokens=True)
+        assert kept.replace(" ", "") == prompt.text.replace(" ", "")
+
+
+def test_prompts_fit_into_the_sequence(tokenizers):
+    prompts = sample_prompts(1000, seed=78)
+    assert max(len(tokenizers.t5(prompt.text).input_ids) for prompt in prompts) <= 64
+
+
+def test_unknown_words_fall_apart_into_characters(tokenizers):
+    ids = tokenizers.t5("a wizard named Zyx").input_ids
+    assert UNKNOWN not in ids
+    assert tokenizers.t5.decode(ids, skip_special_tokens=True) == "a wizard named Zyx"
+
+
+def test_the_background_is_a_prefix_of_the_prompt(tokenizers):
+    prompts = sample_prompts(100, seed=79)
+    for prompt, (background, whole) in zip(prompts, tokenizers.group_lengths(prompts), strict=True):
+        ids = tokenizers.t5(prompt.text).input_ids
+        assert len(ids) == whole + 1
+        assert ids[:background] == tokenizers.t5(prompt.background + " ").input_ids[:-1]
+
+
+def test_the_empty_prompt_has_no_words(tokenizers):
+    assert tokenizers.group_lengths([Prompt("")]).tolist() == [[0, 0]]
+    assert tokenizers.t5_ids([""]).tolist() == [[1] + [0] * 63]

@@ -1,0 +1,118 @@
+"""The training command at toy size; an interrupted run ends as an uninterrupted one does."""
+
+import json
+
+import pytest
+import torch
+from diffusers import FluxPipeline
+
+from pipelines.miniature import train
+from pipelines.miniature.dataset import load_dataset
+from pipelines.miniature.latents import load_latents
+from pipelines.miniature.recipe import TOY, ModelSizes
+from pipelines.miniature.text_encoders import load_text_encoders
+from pipelines.miniature.transformer import TransformerTrainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train.main(["--out", str(folder), "--recipe", "toy", "--processes", "1"])
+    return folder
+
+
+def new_trainer(folder):
+    data = load_latents(folder / "latents", load_dataset(folder / "world").parts, TOY.wordings)
+    return TransformerTrainer(TOY, data, load_text_encoders(folder), CPU)
+
+
+def assert_same_state(first, second, path=""):
+    assert type(first) is type(second), path
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            if key != "seconds":
+                assert_same_state(first[key], second[key], f"{path}/{key}")
+    elif isinstance(first, list):
+        assert len(first) == len(second), path
+        for number, pair in enumerate(zip(first, second, strict=True)):
+            assert_same_state(*pair, f"{path}/{number}")
+    else:
+        assert first == second, path
+
+
+def test_every_stage_leaves_its_result(run_folder):
+    pipeline = FluxPipeline.from_pretrained(run_folder / "pipeline", dtype=torch.float32)
+    assert pipeline.transformer.config.num_single_layers == TOY.sizes.single_blocks
+    lines = (run_folder / "transformer.jsonl").read_text().splitlines()
+    numbers = [json.loads(line) for line in lines]
+    assert numbers[-1]["step"] == TOY.steps
+    assert 0 <= numbers[-1]["mask_iou"] <= 1
+    assert numbers[-1]["held_out_loss"] > 0
+    assert list((run_folder / "samples").glob("*.png"))
+    accuracy = json.loads((run_folder / "text_accuracy.json").read_text())
+    assert accuracy.keys() == {"t5", "clip"}
+
+
+def test_a_second_call_does_nothing_again(run_folder):
+    before = {p: p.stat().st_mtime_ns for p in run_folder.rglob("*.safetensors")}
+    train.main(
+        ["--out", str(run_folder), "--recipe", "toy", "--processes", "1",
+         "--stages", "world", "tokenizers", "text", "autoencoder", "latents", "transformer"]
+    )  # fmt: skip
+    assert before == {p: p.stat().st_mtime_ns for p in run_folder.rglob("*.safetensors")}
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(run_folder, tmp_path):
+    straight = new_trainer(run_folder)
+    for _ in range(4):
+        straight.step()
+    straight.save(tmp_path / "straight.pt")
+
+    first = new_trainer(run_folder)
+    for _ in range(2):
+        first.step()
+    first.save(tmp_path / "half.pt")
+    second = new_trainer(run_folder)
+    second.load(tmp_path / "half.pt")
+    for _ in range(2):
+        second.step()
+    second.save(tmp_path / "resumed.pt")
+
+    states = [torch.load(tmp_path / f"{name}.pt") for name in ("straight", "resumed", "half")]
+    assert_same_state(states[0], states[1])
+    name = "single_transformer_blocks.0.attn.to_q.weight"
+    assert not torch.equal(states[0]["weights"][name], states[2]["weights"][name])
+
+
+def test_training_lowers_the_loss_of_a_batch(run_folder):
+    trainer = new_trainer(run_folder)
+    batch = trainer.draw_batch(0)
+    before = trainer.losses(batch).flow.item()
+    for _ in range(6):
+        trainer.step()
+    assert trainer.losses(batch).flow.item() < before
+
+
+def test_two_halves_of_a_batch_are_the_batch(run_folder):
+    whole = new_trainer(run_folder).draw_batch(3)
+    data = load_latents(
+        run_folder / "latents", load_dataset(run_folder / "world").parts, TOY.wordings
+    )
+    encoders = load_text_encoders(run_folder)
+    halves = [
+        TransformerTrainer(TOY, data, encoders, CPU, rank, 2).draw_batch(3) for rank in (0, 1)
+    ]
+    for rank, half in enumerate(halves):
+        for name in ("times", "parts", "lengths", "pooled"):
+            mine = getattr(whole, name)[rank::2]
+            assert torch.allclose(getattr(half, name), mine, atol=1e-5)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="do not add up to 48"):
+        ModelSizes(rope_axes=(8, 8, 8))
