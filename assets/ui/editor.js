@@ -166,6 +166,10 @@ function hearDocument() {
   if (!root.querySelector(".tl-cards")) build();
   root.querySelector(".tl-cards").replaceChildren();
   hideBanner();
+  // What came along with the document may have been heard before it.
+  hearSaved();
+  hearResults();
+  hearProgress();
   paint();
 }
 

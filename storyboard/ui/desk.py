@@ -109,8 +109,8 @@ class Desk:
         Raises:
             UserError: if the document cannot be stored; what is stored stays.
         """
-        project, storyboard = self._saved(document)
-        return self._saved_answer(project, storyboard, document)
+        _, _, answer = self._saved(document)
+        return answer
 
     def generate(self, document: object, frames: Sequence[str] | None) -> Answer:
         """Store what was changed and ask for new takes.
@@ -122,11 +122,10 @@ class Desk:
         Raises:
             UserError: if there is nothing to paint.
         """
-        project, storyboard = self._saved(document)
+        project, storyboard, answer = self._saved(document)
         _check_ready(storyboard)
         busy = self._runner.active(project.id) is not None
         self._runner.start(project, frames)
-        answer = self._saved_answer(project, storyboard, document)
         # While a job is followed already, what follows it tells of the new one too.
         return answer if busy else answer | self._progress(project)
 
@@ -143,11 +142,11 @@ class Desk:
         Raises:
             UserError: if the take is not one of that frame.
         """
-        project, _ = self._saved(document)
+        project, _, answer = self._saved(document)
         if project.take(take_id).frame_id != frame_id:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         storyboard = project.edit(lambda stored: stored.with_take(frame_id, take_id))
-        return self._shown(project, storyboard)
+        return answer | self._shown(project, storyboard)
 
     def projects(self) -> Answer:
         """The projects that can be opened, the last saved first; none where strangers share it."""
@@ -169,12 +168,14 @@ class Desk:
         Raises:
             UserError: if nothing has been painted yet.
         """
-        project, storyboard = self._saved(document)
+        project, storyboard, answer = self._saved(document)
         name = re.sub(r"\W+", "-", storyboard.title.casefold()).strip("-")[:60] or "storyboard"
         with tempfile.TemporaryDirectory() as folder:
             packed = project.zip_frames(Path(folder, f"{name}.zip"))
             file = self._gallery.published(packed)
-        return {"archive": {"serial": next(self._serials), "name": f"{name}.zip", "file": file}}
+        return answer | {
+            "archive": {"serial": next(self._serials), "name": f"{name}.zip", "file": file}
+        }
 
     def follow(self, project_id: str) -> Iterator[Answer]:
         """What happens to a project's jobs, until none is left.
@@ -212,9 +213,11 @@ class Desk:
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         return [self._spec, *others]
 
-    def _saved(self, document: object) -> tuple[Project, Storyboard]:
+    def _saved(self, document: object) -> tuple[Project, Storyboard, Answer]:
+        """Store a document; its project, what is stored now, and what to answer."""
         models = [spec.name for spec in self._models()]
         project = self._found_or_made(project_of(document))
+        back: set[str] = set()
 
         def change(stored: Storyboard) -> Storyboard:
             storyboard = read_document(document, stored, models)
@@ -222,10 +225,14 @@ class Desk:
             # A frame that was removed and is back shows its newest take.
             for take in project.takes() if added else ():
                 if take.frame_id in added:
+                    back.add(take.frame_id)
                     storyboard = storyboard.with_take(take.frame_id, take.id)
             return storyboard
 
-        return project, project.edit(change)
+        storyboard = project.edit(change)
+        saved = {"saved": {"project": project.id, "revision": revision_of(document)}}
+        edited = {"edited": edited_frames(project, storyboard)}
+        return project, storyboard, saved | (self._shown(project, storyboard) if back else edited)
 
     def _found_or_made(self, project_id: str) -> Project:
         with self._creating:
@@ -256,12 +263,6 @@ class Desk:
                 "project": project.id,
                 "frames": self._gallery.results(project, storyboard),
             },
-            "edited": edited_frames(project, storyboard),
-        }
-
-    def _saved_answer(self, project: Project, storyboard: Storyboard, document: object) -> Answer:
-        return {
-            "saved": {"project": project.id, "revision": revision_of(document)},
             "edited": edited_frames(project, storyboard),
         }
 

@@ -1,0 +1,95 @@
+"""The page as Gradio sees it; what a person sees is tested in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from storyboard.jobs import LocalRunner
+from storyboard.settings import Settings
+from storyboard.store import Store
+from storyboard.ui import build_ui, launch_options
+from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
+from tests.storyboard.fakes import FakeEngine
+
+PROPERTIES = ("results", "progress", "edited", "saved", "notice", "projects", "archive", "setup")
+SCRIPTS = {path.name: path.read_text() for path in ASSETS.glob("*.js")}
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> gr.Blocks:
+    runner = LocalRunner(FakeEngine(), random.Random(1))
+
+    async def build() -> gr.Blocks:
+        return build_ui(runner, Store(tmp_path), Settings(projects=tmp_path))
+
+    # Gradio opens event loops that it never closes, unless one is running.
+    return asyncio.run(build())
+
+
+def test_every_event_is_answered_and_none_is_an_api(demo: gr.Blocks) -> None:
+    triggers = {target[1] for fn in demo.fns.values() for target in fn.targets}
+    assert set(EVENTS) <= triggers
+    assert all(fn.api_visibility == "private" for fn in demo.fns.values())
+    assert demo.get_api_info()["named_endpoints"] == {}
+
+
+def test_no_event_waits_for_another(demo: gr.Blocks) -> None:
+    assert all(fn.concurrency_limit is None for fn in demo.fns.values())
+
+
+def test_the_scripts_ask_only_for_what_is_answered() -> None:
+    code = "\n".join(SCRIPTS.values())
+    asked = set(re.findall(r'(?:trigger|ask)\("(\w+)"', code))
+    assert asked == set(EVENTS)
+
+
+def test_every_script_is_part_of_the_editor() -> None:
+    script = StoryboardEditor().js_on_load
+    assert script is not None
+    assert all(code in script for code in SCRIPTS.values())
+
+
+def test_no_script_makes_markup_out_of_text() -> None:
+    for name, code in SCRIPTS.items():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", code), name
+
+
+def test_words_never_reach_a_template() -> None:
+    editor = StoryboardEditor({"title": "${alert(1)}"}, results={"x": "{{y}}"})
+    plain = StoryboardEditor()
+    assert (editor.html_template, editor.css_template) == (plain.html_template, plain.css_template)
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_what_the_server_tells_is_no_event(name: str) -> None:
+    script = StoryboardEditor().js_on_load
+    assert script is not None and f'watch("{name}"' in script
+    if name not in EVENTS:
+        assert not hasattr(StoryboardEditor(), name)
+
+
+def test_an_update_keeps_the_editors_own_template() -> None:
+    first = StoryboardEditor({"title": "x"}, results={})
+    again = StoryboardEditor(**(first.constructor_args | {"value": None, "progress": {}}))
+    assert (again.js_on_load, again.elem_id) == (first.js_on_load, first.elem_id)
+
+
+def test_a_published_file_is_a_copy_that_can_be_fetched(tmp_path: Path) -> None:
+    picture = tmp_path / "image.png"
+    picture.write_bytes(b"pixels")
+    copy = Path(StoryboardEditor().publish(picture))
+    assert copy != picture and copy.read_bytes() == b"pixels"
+
+
+def test_the_page_is_served_to_this_machine_without_telling_anybody() -> None:
+    options = launch_options()
+    assert options["share"] is False and options["enable_monitoring"] is False
+    assert "allowed_paths" not in options
+    assert Path(options["favicon_path"]).is_file()
+    assert not re.search(r"https?://", options["head"])
