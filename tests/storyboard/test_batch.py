@@ -1,0 +1,117 @@
+"""Story to folder: files, manifest, groups, stops and faults, with the fake engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.events import FrameDone
+from pipelines.request import RenderRequest
+from storyboard import __version__
+from storyboard.batch import Batch, Group
+from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.errors import OutOfMemoryError, UserError
+from storyboard.planning import plan_render
+from storyboard.store import REQUEST_KEY
+from tests.storyboard.fakes import FakeEngine, picture_of
+
+
+def group(title: str, actions: str) -> Group:
+    board = Storyboard(
+        title=title,
+        character=Character(description="a girl"),
+        frames=tuple(Frame(action=action, location="beach") for action in actions.split()),
+        settings=RenderSettings(width=64, height=48 + 16),
+    )
+    return Group(board, plan_render(board, None, {}, random.Random(3)))
+
+
+def run(out: Path, *groups: Group, engine: FakeEngine | None = None, stop_at: int = 0) -> Any:
+    """Render; a stop is asked for when that many frames are done."""
+    done: list[FrameDone] = []
+
+    def note(_group: int, event: object) -> None:
+        if isinstance(event, FrameDone):
+            done.append(event)
+
+    batch = Batch(groups, out, True, note, lambda: 0 < stop_at <= len(done))
+    finished = batch.run(engine or FakeEngine())
+    return finished, json.loads((out / "manifest.json").read_text("utf-8"))
+
+
+def test_pictures_masks_and_manifest_agree(tmp_path: Path) -> None:
+    one = group("Maya", "waving running")
+    finished, manifest = run(tmp_path / "deep" / "out", one)
+    assert finished and manifest["complete"]
+    assert (manifest["throughline"], manifest["model"]["name"]) == (__version__, "miniature")
+    assert manifest["model"]["ran"] == FakeEngine().describe()
+    (record,) = manifest["groups"]
+    assert RenderRequest.from_dict(record["request"]) == one.request
+    assert [f["number"] for f in record["frames"]] == [1, 2]
+    assert [f["seed"] for f in record["frames"]] == [f.seed for f in one.request.frames]
+    listed = {"manifest.json"}
+    for line, frame in zip(record["frames"], one.request.frames, strict=True):
+        assert line["prompt"] == frame.prompt.text
+        for kind in ("image", "mask"):
+            content = (tmp_path / "deep" / "out" / line[kind]["path"]).read_bytes()
+            assert line[kind]["sha256"] == hashlib.sha256(content).hexdigest()
+            assert line[kind]["bytes"] == len(content)
+            listed.add(line[kind]["path"])
+        with Image.open(tmp_path / "deep" / "out" / line["image"]["path"]) as image:
+            image.load()
+            assert image.tobytes() == picture_of(frame).tobytes()
+            assert RenderRequest.from_dict(json.loads(image.info[REQUEST_KEY])) == one.request
+    out = tmp_path / "deep" / "out"
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == listed
+    assert listed >= {"01-waving-beach.png", "masks/02-running-beach.png"}
+
+
+def test_several_groups_get_folders_of_their_own(tmp_path: Path) -> None:
+    finished, manifest = run(tmp_path, group("one", "a b"), group("two", "c"))
+    assert finished and manifest["complete"]
+    assert [r["title"] for r in manifest["groups"]] == ["one", "two"]
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")} == {
+        "group-1/01-a-beach.png",
+        "group-1/02-b-beach.png",
+        "group-1/masks/01-a-beach.png",
+        "group-1/masks/02-b-beach.png",
+        "group-2/01-c-beach.png",
+        "group-2/masks/01-c-beach.png",
+    }
+
+
+def test_a_stop_keeps_what_is_done_and_closes_the_render(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    finished, manifest = run(
+        tmp_path, group("one", "a b c"), group("two", "d"), engine=engine, stop_at=2
+    )
+    assert not finished and not manifest["complete"]
+    assert [len(r["frames"]) for r in manifest["groups"]] == [2]
+    assert len(list(tmp_path.rglob("group-1/0*.png"))) == 2
+    assert (engine.closed, len(engine.requests)) == (1, 1)
+
+
+def test_a_stop_after_the_last_frame_has_lost_nothing(tmp_path: Path) -> None:
+    finished, manifest = run(tmp_path, group("one", "a b"), stop_at=2)
+    assert not finished and manifest["complete"]
+
+
+def test_a_fault_keeps_what_is_done(tmp_path: Path) -> None:
+    engine = FakeEngine(fault=OutOfMemoryError("It does not fit."), fault_at=1)
+    with pytest.raises(OutOfMemoryError):
+        run(tmp_path, group("one", "a b"), engine=engine)
+    manifest = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
+    assert not manifest["complete"]
+    assert len(manifest["groups"][0]["frames"]) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"):
+        run(tmp_path / "out", group("one", "a"))

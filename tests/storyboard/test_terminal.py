@@ -1,0 +1,55 @@
+"""What the command line shows while it paints."""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+
+import pytest
+
+from storyboard.batch import Group
+from storyboard.board import Character, Frame, Storyboard
+from storyboard.planning import plan_render
+from storyboard.terminal import ProgressBar
+from tests.storyboard.fakes import FakeEngine
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def show(actions: tuple[str, ...]) -> None:
+    boards = [
+        Storyboard(
+            character=Character(description="a girl"),
+            frames=tuple(Frame(action=action) for action in group),
+        )
+        for group in actions
+    ]
+    groups = [Group(b, plan_render(b, None, {}, random.Random(0))) for b in boards]
+    with ProgressBar(groups) as bar:
+        for number, group in enumerate(groups):
+            for event in FakeEngine(steps=4).render(group.request):
+                bar.show(number, event)
+
+
+def test_a_terminal_gets_a_bar_over_all_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    show(("ab", "cde"))
+    shown = terminal.getvalue()
+    assert shown.startswith("loading miniature\n")
+    last = shown.split("\r")[-1]
+    assert "frame 5/5 render: 100%" in last
+    # 2 frames and 3 frames of 4 steps.
+    assert "20/20" in last
+    assert "frame 3 of 5 done in 0.5 s" in shown
+
+
+def test_a_log_gets_a_line_for_each_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    show(("ab",))
+    assert capsys.readouterr().err == (
+        "loading miniature\nframe 1 of 2 done in 0.5 s\nframe 2 of 2 done in 0.5 s\n"
+    )
