@@ -1,0 +1,62 @@
+"""Requests: round trips through JSON, and what they refuse."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
+
+PROMPT = Prompt("on a beach,", "a girl,", "running")
+FIRST = FrameRequest("a", PROMPT, seed=1, width=256, height=192)
+SECOND = FrameRequest("b", PROMPT, 2, 256, 192, identity_from="a", background_from="a")
+WHOLE = RenderRequest("miniature", (FIRST, SECOND), ("b",), steps=20)
+
+
+def test_a_request_survives_json():
+    settings = ConsistencySettings(merge=False, merge_weight=0.25)
+    wanted = replace(WHOLE, consistency=settings, true_cfg_scale=2.5, negative_prompt="blurry")
+    assert RenderRequest.from_dict(json.loads(json.dumps(wanted.to_dict()))) == wanted
+
+
+def test_an_unknown_schema_is_refused():
+    with pytest.raises(ValueError, match="schema"):
+        RenderRequest.from_dict({**WHOLE.to_dict(), "schema": 99})
+
+
+def test_the_prompt_joins_its_parts_by_one_space():
+    assert PROMPT.text == "on a beach, a girl, running"
+    assert Prompt(" on a beach ", "", "running ").text == "on a beach running"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(frames=()), "at least one frame"),
+        (dict(frames=(FIRST, FIRST)), "'a'"),
+        (dict(frames=(SECOND, FIRST)), "identity_from='a'"),
+        (dict(frames=(FIRST, replace(SECOND, width=128))), "128x192"),
+        (dict(targets=("c",)), "'c'"),
+        (dict(steps=0), "steps=0"),
+    ],
+)
+def test_impossible_requests_are_refused(change, named):
+    with pytest.raises(ValueError, match=named):
+        replace(WHOLE, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict(seed=-1), dict(width=100), dict(height=0), dict(prompt=Prompt(" ", "", ""))],
+)
+def test_impossible_frames_are_refused(change):
+    with pytest.raises(ValueError, match="'a'"):
+        replace(FIRST, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [dict(share_end=1.5), dict(mask_step=1.0), dict(merge_weight=-0.1)]
+)
+def test_impossible_settings_are_refused(change):
+    with pytest.raises(ValueError, match="="):
+        ConsistencySettings(**change)
