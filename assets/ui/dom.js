@@ -59,7 +59,7 @@ function button(action, iconName, { label = "", hint = label, kind = "" } = {}) 
       type: "button",
       class: `tl-button ${label ? "" : "tl-only-icon"} ${kind}`,
       "data-action": action,
-      "aria-label": hint === label ? null : hint,
+      "aria-label": label ? null : hint,
       title: hint,
     },
     iconName ? icon(iconName) : null,

@@ -1,0 +1,362 @@
+"""The real app with the real miniature, as a person meets it in a browser.
+
+One server for the whole file; every test opens its own browser profile, and with it its own
+storyboard. The frames are small and take few steps: what they show does not matter here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from tests.conftest import ROOT, find_chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+ACTIONS = ("waving", "running", "sitting", "jumping")
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+START_TIMEOUT = 90.0
+# Milliseconds: the page's own work, and painting a few small frames on a busy machine.
+SOON, PAINTING = 20_000, 180_000
+# What Gradio's own script says when a page is left while the server still sends.
+PARTING_WORDS = re.compile(r"AbortError|Connection errored out")
+
+Opened = Callable[..., Page]
+
+
+class Server:
+    """The app in a process of its own.
+
+    Args:
+        projects: its projects folder.
+        port: the port that it listens on.
+    """
+
+    def __init__(self, projects: Path, port: int) -> None:
+        self.projects = projects
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [sys.executable, str(ROOT / "app.py"), "--no-browser", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [*command, "--projects", str(self.projects)],
+            cwd=ROOT,
+            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (line := self._process.stdout.readline()).startswith("Throughline is at"):
+            assert self._process.poll() is None, "the app did not start"
+            assert time.monotonic() < deadline, line
+
+    def stop(self) -> None:
+        """Stop it as Ctrl+C does."""
+        assert self._process is not None and self._process.stdout is not None
+        self._process.send_signal(signal.SIGINT)
+        assert self._process.wait(timeout=60) == 0
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(tmp_path_factory.mktemp("projects"), port)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(server: Server, browser: Browser) -> Iterator[Opened]:
+    """Opens the app in a profile of its own; at the end no page has complained."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_page(width: int = 1400, height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(server.url)
+        has_status(page, "idle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not PARTING_WORDS.search(text)] == []
+
+
+def has_status(page: Page, *statuses: str, timeout: float = SOON) -> None:
+    pattern = re.compile(rf"^({'|'.join(statuses)})$")
+    expect(page.locator(".tl")).to_have_attribute("data-status", pattern, timeout=timeout)
+
+
+def cards(page: Page) -> Locator:
+    return page.locator(".tl-card")
+
+
+def within(page: Page, number: int, selector: str) -> Locator:
+    """Something in the card of a frame, counted from 1."""
+    return cards(page).nth(number - 1).locator(selector)
+
+
+def is_saved(page: Page) -> None:
+    expect(page.locator(".tl-saved")).to_have_text("Saved", timeout=SOON)
+
+
+def small_story(page: Page, steps: int = 2, frames: int = 4) -> None:
+    """Describe a character and give every frame words; as small and quick as it can be."""
+    page.get_by_label("Description").fill("a girl with long red hair, wearing a green hoodie")
+    page.locator("summary").click()
+    page.get_by_label("Steps").fill(str(steps))
+    for number in range(1, frames + 1):
+        within(page, number, "textarea").fill(ACTIONS[number - 1])
+        within(page, number, "[data-field=location]").fill("on a sunny beach")
+    for _ in range(4 - frames):
+        within(page, frames + 1, "[data-action=remove]").click()
+    expect(cards(page)).to_have_count(frames)
+
+
+def generate(page: Page) -> None:
+    page.get_by_role("button", name="Generate all").click()
+
+
+def painted(page: Page, frames: int) -> None:
+    has_status(page, "finished", timeout=PAINTING)
+    expect(page.locator(".tl-card[data-state=painted]")).to_have_count(frames)
+    for number in range(1, frames + 1):
+        is_loaded(within(page, number, ".tl-picture"))
+
+
+def is_loaded(image: Locator) -> None:
+    expect(image).to_be_visible()
+    image.evaluate("image => image.decode()")
+    assert image.evaluate("image => image.naturalWidth") > 0
+
+
+def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Server) -> None:
+    page = opened()
+    small_story(page, steps=150)
+    within(page, 1, ".tl-toggle").click()
+    within(page, 3, ".tl-toggle").click()
+    expect(within(page, 1, ".tl-place")).to_have_text("Frame 3 keeps this place.")
+    expect(within(page, 3, ".tl-place")).to_have_text("Same place as frame 1.")
+
+    generate(page)
+    has_status(page, "running", timeout=PAINTING)
+    expect(within(page, 1, ".tl-state")).to_contain_text("step", timeout=PAINTING)
+    page.get_by_role("button", name="Cancel").click()
+    begun = time.monotonic()
+    has_status(page, "cancelled", timeout=PAINTING)
+    # Within one step: all steps would take a minute on an idle machine.
+    assert time.monotonic() - begun < 5
+    expect(page.locator(".tl-toast")).to_contain_text("Stopped")
+    assert page.locator(".tl-card[data-state=painted]").count() == 0
+
+    page.get_by_label("Steps").fill("2")
+    generate(page)
+    painted(page, 4)
+
+    page.keyboard.press("m")
+    expect(within(page, 2, ".tl-tint")).to_have_css("opacity", "0.55")
+    expect(within(page, 2, ".tl-mask")).to_be_hidden()
+    page.keyboard.press("m")
+    is_loaded(within(page, 2, ".tl-mask"))
+    picture, mask = (within(page, 2, name).bounding_box() for name in (".tl-picture", ".tl-mask"))
+    assert picture and mask and mask["x"] > picture["x"] and mask["y"] == picture["y"]
+
+    page.reload()
+    expect(cards(page)).to_have_count(4, timeout=SOON)
+    expect(page.get_by_label("Description")).to_have_value(re.compile("green hoodie"))
+    for number, action in enumerate(ACTIONS, 1):
+        expect(within(page, number, "textarea")).to_have_value(action)
+        is_loaded(within(page, number, ".tl-picture"))
+    expect(within(page, 3, ".tl-place")).to_have_text("Same place as frame 1.")
+
+    server.stop()
+    server.start()
+    page.reload()
+    expect(cards(page)).to_have_count(4, timeout=SOON)
+    is_loaded(within(page, 4, ".tl-picture"))
+    expect(within(page, 4, "textarea")).to_have_value("jumping")
+
+
+def test_takes_are_kept_and_can_be_chosen_again(opened: Opened) -> None:
+    page = opened()
+    small_story(page, frames=1)
+    generate(page)
+    painted(page, 1)
+    first = within(page, 1, ".tl-picture").get_attribute("src")
+    within(page, 1, "[data-action=redo]").click()
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 2 of 2", timeout=PAINTING)
+    has_status(page, "finished", timeout=PAINTING)
+    within(page, 1, "[data-action=earlier]").click()
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 1 of 2")
+    assert within(page, 1, ".tl-picture").get_attribute("src") == first
+
+    within(page, 1, "[data-action=lock]").click()
+    expect(within(page, 1, "[data-field=seed]")).not_to_have_value("")
+    is_saved(page)
+    within(page, 1, "textarea").fill("reading a book")
+    expect(within(page, 1, ".tl-edited")).to_be_visible(timeout=SOON)
+
+    page.reload()
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 1 of 2", timeout=SOON)
+    with page.expect_download() as download:
+        page.locator("[data-action=archive]").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert [n for n in archive.namelist() if n.endswith(".png")] == [
+            "01-reading-a-book-on-a-sunny-beach.png",
+            "masks/01-reading-a-book-on-a-sunny-beach.png",
+        ]
+
+
+def test_the_last_keystroke_reaches_the_painting(opened: Opened, server: Server) -> None:
+    page = opened()
+    small_story(page, frames=1)
+    is_saved(page)
+    within(page, 1, "textarea").fill("holding an umbrella")
+    generate(page)
+    painted(page, 1)
+    takes = [path.read_text() for path in server.projects.glob("*/takes/*/take.json")]
+    assert any("holding an umbrella" in take for take in takes)
+    expect(within(page, 1, ".tl-edited")).to_be_hidden()
+
+
+def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> None:
+    page = opened()
+    small_story(page, steps=4, frames=3)
+    generate(page)
+    has_status(page, "running", timeout=PAINTING)
+    words = "walking slowly up the hill in the evening"
+    within(page, 3, "textarea").fill("")
+    within(page, 3, "textarea").press_sequentially(words, delay=30)
+    expect(within(page, 3, "textarea")).to_be_focused()
+    expect(within(page, 3, "textarea")).to_have_value(words)
+    page.keyboard.press("Alt+ArrowLeft")
+    expect(within(page, 2, "textarea")).to_have_value(words)
+    expect(within(page, 2, "textarea")).to_be_focused()
+    painted(page, 3)
+    expect(within(page, 2, "textarea")).to_have_value(words)
+    expect(within(page, 2, ".tl-edited")).to_be_visible()
+    is_saved(page)
+    page.reload()
+    expect(within(page, 2, "textarea")).to_have_value(words, timeout=SOON)
+
+
+def test_frames_are_added_duplicated_moved_removed_and_brought_back(opened: Opened) -> None:
+    page = opened()
+    small_story(page, frames=2)
+
+    def actions() -> list[str]:
+        return [box.input_value() for box in page.locator(".tl-card textarea").all()]
+
+    within(page, 1, "[data-action=duplicate]").click()
+    within(page, 2, "textarea").fill("dancing")
+    page.get_by_role("button", name="Add frame").click()
+    page.keyboard.type("pointing")
+    assert actions() == ["waving", "dancing", "running", "pointing"]
+    within(page, 4, "[data-action=back]").click()
+    within(page, 1, "[data-action=forth]").click()
+    assert actions() == ["dancing", "waving", "pointing", "running"]
+    expect(within(page, 1, ".tl-identity")).to_be_visible()
+    expect(within(page, 2, ".tl-identity")).to_be_hidden()
+    within(page, 4, ".tl-card-head").drag_to(
+        within(page, 1, ".tl-card-head"), target_position={"x": 10, "y": 10}
+    )
+    assert actions() == ["running", "dancing", "waving", "pointing"]
+    within(page, 2, "[data-action=remove]").click()
+    assert actions() == ["running", "waving", "pointing"]
+    page.locator(".tl-toast").get_by_role("button", name="Undo").click()
+    assert actions() == ["running", "dancing", "waving", "pointing"]
+    is_saved(page)
+    page.reload()
+    expect(cards(page)).to_have_count(4, timeout=SOON)
+    assert actions() == ["running", "dancing", "waving", "pointing"]
+
+
+def test_what_cannot_be_painted_is_told_and_nothing_typed_is_lost(opened: Opened) -> None:
+    page = opened()
+    within(page, 1, "textarea").fill("waving")
+    generate(page)
+    banner = page.get_by_role("alert").filter(has_text="The character has no description.")
+    expect(banner).to_be_visible(timeout=SOON)
+    expect(within(page, 1, "textarea")).to_have_value("waving")
+    assert "Traceback" not in page.content()
+    banner.get_by_role("button", name="Dismiss").click()
+    expect(banner).to_be_hidden()
+    has_status(page, "idle")
+
+
+def test_two_people_do_not_see_each_other(opened: Opened) -> None:
+    mine, theirs = opened(), opened()
+    small_story(mine, frames=1)
+    generate(mine)
+    theirs.get_by_label("Description").fill("a man in a black coat")
+    is_saved(theirs)
+    painted(mine, 1)
+    theirs.reload()
+    expect(theirs.get_by_label("Description")).to_have_value("a man in a black coat", timeout=SOON)
+    assert theirs.locator(".tl-card[data-state=painted]").count() == 0
+    expect(mine.get_by_label("Description")).to_have_value(re.compile("red hair"))
+
+
+def test_the_example_and_a_new_storyboard_are_one_click_away(opened: Opened) -> None:
+    page = opened()
+    page.get_by_role("button", name="open the example").click()
+    expect(cards(page)).to_have_count(6, timeout=SOON)
+    expect(page.get_by_label("Title of the storyboard")).not_to_have_value("")
+    title = page.get_by_label("Title of the storyboard").input_value()
+    page.get_by_role("button", name="New", exact=True).click()
+    expect(cards(page)).to_have_count(4, timeout=SOON)
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.locator(".tl-entry").filter(has_text=title).first.click()
+    expect(cards(page)).to_have_count(6, timeout=SOON)
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> None:
+    page = opened(400, 800)
+    page.get_by_role("button", name="open the example").click()
+    expect(cards(page)).to_have_count(6, timeout=SOON)
+    page.locator("summary").click()
+    for _ in range(3):
+        page.locator("button[data-view][aria-pressed=false]").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    low = page.evaluate(
+        """[...document.querySelectorAll('.tl button, .tl input:not([type=checkbox]), .tl select')]
+        .filter((e) => e.checkVisibility() && !e.matches('.tl-link, .tl-open'))
+        .map((e) => [e.outerHTML.slice(0, 120), e.getBoundingClientRect().height])
+        .filter(([, height]) => height < 38)"""
+    )
+    assert low == []
