@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments, or None for the process's own.
 
     Returns:
-        The exit code: 0, or 2 where the settings cannot be used.
+        The exit code: 0, 1 where the address is taken, or 2 where the settings cannot be used.
     """
     try:
         settings, browser = _read(arguments)
@@ -37,14 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserError, UnknownModelError) as error:
         print(f"throughline: {error}", file=sys.stderr)
         return 2
-    demo.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        inbrowser=browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        **launch_options(),
-    )
+    try:
+        demo.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            inbrowser=browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            **launch_options(),
+        )
+    except OSError as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
     try:
         demo.block_thread()

@@ -113,6 +113,7 @@ function hearResults() {
 function hearSaved() {
   if (!isOurs(props.saved)) return;
   saved = Math.max(saved, props.saved.revision);
+  if (saved >= story.revision) unsaved = false;
   paint();
 }
 
@@ -231,6 +232,7 @@ function paint() {
   if (!story) return;
   const work = workOf();
   root.dataset.status = work.state;
+  document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${story.title || "Untitled"}`;
   paintPanel(root, story, props.setup);
   paintBar(root.querySelector(".tl-bar"), work, story);
   paintSaved(root.querySelector(".tl-saved"));

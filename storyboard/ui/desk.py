@@ -84,13 +84,14 @@ class Desk:
         }
 
     def open(self, project_id: str) -> Answer:
-        """A project as it was left; a blank one where there is none of that identifier."""
-        if not project_id:
-            return self.new()
+        """A project as it was left; a blank one where there is none, or it cannot be read."""
         try:
             project = self._store.open(project_id)
+        except ProjectError:  # a blank one that was never changed, or one that was taken away
+            return self.new()
+        try:
             return self._whole(project, project.load())
-        except UserError as error:
+        except ProjectError as error:
             return self.new() | self.refuse(error)
 
     def new(self) -> Answer:

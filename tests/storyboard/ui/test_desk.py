@@ -97,10 +97,11 @@ def test_first_changes_from_many_threads_make_one_project(office: Office) -> Non
     assert [info.id for info in office.store.projects()] == [document["project"]]
 
 
-def test_a_project_that_never_was_is_a_blank_one_with_a_word_about_it(office: Office) -> None:
-    opened = office.desk.open("gone")
-    assert opened["value"]["project"] != "gone"
-    assert "gone" in opened["notice"]["problem"]
+def test_a_page_that_never_changed_anything_opens_blank_again(office: Office) -> None:
+    before = office.desk.new()["value"]
+    opened = office.desk.open(before["project"])
+    assert [frame["action"] for frame in opened["value"]["frames"]] == [""] * 4
+    assert "notice" not in opened
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/b", "", ".", "x" * 33])

@@ -1,0 +1,45 @@
+"""Starting the app: what cannot be started is said in one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from storyboard.settings import ROOT
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "app.py"), "--no-browser", "--projects", str(folder)]
+    return subprocess.run(
+        [*command, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_model_that_there_is_not_is_one_line_with_the_nearest(tmp_path: Path) -> None:
+    done = start(tmp_path, "--model", "miniatur")
+    assert done.returncode == 2
+    assert done.stderr.startswith("throughline: ") and done.stderr.count("\n") == 1
+    assert "'miniature'" in done.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    done = start(tmp_path, THROUGHLINE_PORT="high")
+    assert done.returncode == 2
+    assert "THROUGHLINE_PORT" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = start(tmp_path, "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "port" in done.stderr and "Traceback" not in done.stderr
