@@ -201,8 +201,8 @@ function build() {
       { class: "tl-body" },
       makePanel(props.setup),
       make(
-        "main",
-        { class: "tl-main" },
+        "section",
+        { class: "tl-main", "aria-label": "Frames" },
         makeBar(),
         make("div", { class: "tl-banner", role: "alert", hidden: true }),
         makeWelcome(),
