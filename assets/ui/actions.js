@@ -29,7 +29,8 @@ function nextView() {
 
 const ACTIONS = {
   generate: () => generate(),
-  cancel,
+  // On narrow screens it stands where Generate was: half of a double click does not mean it.
+  cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
   redo: (id) => generate(id),
   view: (_, control) => setView(control.dataset.view),
   archive: () => ask("archive"),

@@ -150,8 +150,8 @@ function paintTools(card, { frame, index, count, take, doing }) {
   tool("back").disabled = index === 0;
   tool("forth").disabled = index === count - 1;
   tool("redo").disabled = Boolean(doing) && doing.state !== "painted";
-  const label = take ? "Redo" : "Generate";
-  setText(tool("redo").querySelector("span"), label);
+  setText(tool("redo").querySelector("span"), take ? "Redo" : "Generate");
+  tool("redo").querySelector("svg").toggleAttribute("hidden", !take);
   const lock = tool("lock");
   const kept = frame.seed !== null;
   lock.setAttribute("aria-pressed", String(kept));

@@ -3,6 +3,7 @@
 
 const SAVE_AFTER = 400; // milliseconds without a change
 const QUIET = 2500; // milliseconds without news, after which a running job is followed anew
+const DOUBLE_CLICK = 600; // milliseconds
 const RESTING = ["idle", "finished", "failed", "cancelled"];
 const VIEW_KEY = "throughline-view";
 
@@ -14,6 +15,7 @@ let saved = 0; // the revision of it that is stored
 let sent = ""; // the document as it was last sent or received
 let saveTimer = null;
 let heard = 0; // when there was news of a job
+let generated = 0; // when something was last asked for
 let followed = null; // the job that was last followed
 let stopping = false; // whether a cancel is on its way
 let unsaved = false; // whether the server refused the last change
@@ -50,6 +52,7 @@ function ask(name, data = {}) {
 
 function generate(id = null) {
   if (id === null && workOf().active) return;
+  generated = performance.now();
   const frames = id === null ? story.frames.map((frame) => frame.id) : [id];
   frames.forEach((frame) => asked.add(frame));
   hideBanner();

@@ -201,7 +201,7 @@ function progressWords(work, story) {
   if (work.state === "queued") return "Waiting for its turn\u2026";
   if (work.state === "loading") return `Loading ${work.message}\u2026`;
   const current = story.frames.findIndex((frame) => work.frames[frame.id]?.state === "painting");
-  const words = [`${work.painted} of ${plural(work.wanted, "frame")} painted`];
+  const words = [`${work.painted} of ${work.wanted} painted`];
   if (current >= 0) words.unshift(`Frame ${current + 1}`);
   if (work.seconds_left != null) words.push(`about ${duration(work.seconds_left)} left`);
   return words.join(" \u00b7 ");
