@@ -1,18 +1,16 @@
 """Training of the miniature's FluxTransformer2DModel: rectified flow, body parts, attention.
 
-Weights are kept in float32 beside a bfloat16 copy that computes. The chance of each step comes
-from its number alone, so a run that was interrupted goes on exactly as if it had not been.
+Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files but
+its own checkpoint.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import FluxTransformer2DModel
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.miniature.attention_statistic import (
@@ -20,18 +18,17 @@ from pipelines.miniature.attention_statistic import (
     foreground_scores,
     record_attention,
 )
+from pipelines.miniature.batches import Batch, BatchSource
 from pipelines.miniature.budget import Budget
 from pipelines.miniature.dataset import TOKEN_GRID
 from pipelines.miniature.files import load_state, save_state
-from pipelines.miniature.latents import LatentData, pack, rows_as_tensor
+from pipelines.miniature.latents import LatentData
 from pipelines.miniature.recipe import ModelSizes, Recipe
 from pipelines.miniature.text_encoders import TextEncoders
 from pipelines.miniature.world import Part
 
-_TIME_MEAN, _TIME_SPREAD, _UNIFORM_TIMES = 0.3, 1.1, 0.1
 _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
 _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
-_PART_SCALE = 255
 
 
 def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
@@ -66,37 +63,6 @@ class Losses:
     attention: Tensor
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Samples of one step, on the training device.
-
-    Attributes:
-        tokens: noisy latents, shape (batch, kept tokens, 64).
-        velocity: what to predict for them, same shape.
-        times: noise levels in (0, 1], shape (batch,).
-        sequence, pooled: text embeddings.
-        parts: share of each part in each token, shape (batch, kept tokens, parts).
-        lengths: tokens of background and of all, shape (batch, 2); zeros without a prompt.
-        positions: row and column of each token for FLUX, shape (kept tokens, 3).
-    """
-
-    tokens: Tensor
-    velocity: Tensor
-    times: Tensor
-    sequence: Tensor
-    pooled: Tensor
-    parts: Tensor
-    lengths: Tensor
-    positions: Tensor
-
-
-def token_positions(device: torch.device) -> Tensor:
-    """FLUX's ids of all image tokens, shape (tokens, 3): nothing, row, column."""
-    row, column = torch.meshgrid(torch.arange(TOKEN_GRID), torch.arange(TOKEN_GRID), indexing="ij")
-    ids = torch.stack([torch.zeros_like(row), row, column], -1)
-    return ids.reshape(-1, 3).float().to(device)
-
-
 class TransformerTrainer:
     """One process of a data-parallel training run.
 
@@ -119,9 +85,9 @@ class TransformerTrainer:
         world_size: int = 1,
         initial: dict[str, Tensor] | None = None,
     ) -> None:
-        self.recipe, self.data, self.device = recipe, data, device
+        self.recipe, self.device = recipe, device
         self.rank, self.world_size = rank, world_size
-        self.encoders = encoders.to(device)
+        self._source = BatchSource(data, encoders.to(device), device)
         self.budget = Budget(recipe.minutes, recipe.steps)
         torch.manual_seed(3)
         model = build_transformer(recipe.sizes)
@@ -157,55 +123,12 @@ class TransformerTrainer:
             torch.optim.AdamW(others, lr=rates.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
         ]
 
-    # ------------------------------------------------------------------ samples
-    @torch.no_grad()
     def draw_batch(self, step: int) -> Batch:
-        """This process's samples of a step; they depend on the step's number alone."""
-        recipe, data, device = self.recipe, self.data, self.device
-        rng = np.random.default_rng((3, step))
-        mine = slice(self.rank, None, self.world_size)
-        scenes = rng.integers(0, len(data.latents), recipe.batch)[mine]
-        wordings = rng.integers(0, data.wordings, recipe.batch)[mine]
-        silent = (rng.random(recipe.batch) < recipe.empty_prompts)[mine]
-        normal = rng.normal(_TIME_MEAN, _TIME_SPREAD, recipe.batch)
-        uniform = rng.random(recipe.batch) < _UNIFORM_TIMES
-        levels = np.where(uniform, rng.random(recipe.batch), 1 / (1 + np.exp(-normal)))[mine]
-        kept = np.sort(rng.permutation(TOKEN_GRID**2)[: self._tokens_kept()])
-        noise_seed = int(rng.integers(2**62)) + self.rank
-        clean = pack(rows_as_tensor(data.latents, scenes).float())[:, kept].to(device)
-        generator = torch.Generator(device).manual_seed(noise_seed)
-        noise = torch.randn(clean.shape, generator=generator, device=device)
-        times = torch.from_numpy(levels).float().clamp(1e-3, 1.0).to(device)
-        sequence, pooled, lengths = self._texts(data, scenes * data.wordings + wordings, silent)
-        parts = rows_as_tensor(data.parts, scenes)[:, kept].to(device).float() / _PART_SCALE
-        return Batch(
-            tokens=torch.lerp(clean, noise, times[:, None, None]),
-            velocity=noise - clean,
-            times=times,
-            sequence=sequence,
-            pooled=pooled,
-            parts=parts,
-            lengths=lengths,
-            positions=token_positions(device)[torch.from_numpy(kept).to(device)],
-        )
-
-    def _tokens_kept(self) -> int:
+        """This process's samples of a step."""
         dropping = self.budget.progress < self.recipe.dropping_share
-        share = self.recipe.kept_tokens if dropping else 1.0
-        return round(share * TOKEN_GRID**2)
+        kept = round((self.recipe.kept_tokens if dropping else 1.0) * TOKEN_GRID**2)
+        return self._source.training(step, self.recipe, kept, self.rank, self.world_size)
 
-    def _texts(
-        self, data: LatentData, rows: NDArray[np.int64], silent: NDArray[np.bool_]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings and token counts of prompts, some of them replaced by the empty prompt."""
-        rows = np.where(silent, len(data.t5_ids) - 1, rows)
-        t5_ids = rows_as_tensor(data.t5_ids, rows).long().to(self.device)
-        clip_ids = rows_as_tensor(data.clip_ids, rows).long().to(self.device)
-        lengths = rows_as_tensor(data.lengths, rows).long().to(self.device)
-        sequence, pooled = self.encoders.encode(clip_ids, t5_ids)
-        return sequence, pooled, lengths
-
-    # ------------------------------------------------------------------ a step
     def predict(self, batch: Batch) -> Tensor:
         """The model's velocity for a batch, float32 of shape (batch, kept tokens, 64)."""
         self._features.clear()
@@ -307,7 +230,6 @@ class TransformerTrainer:
         for parameter, weight in zip(self.model.parameters(), weights, strict=True):
             parameter.copy_(weight)
 
-    # ------------------------------------------------------------------ results
     def averaged_model(self) -> FluxTransformer2DModel:
         """A model with the averaged weights, float32 on the training device."""
         model = build_transformer(self.recipe.sizes).to(self.device)
@@ -325,30 +247,17 @@ class TransformerTrainer:
         """
         model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
         model.load_state_dict(self.average)
-        rows = np.arange(len(held_out.latents))
-        sequence, pooled, lengths = self._texts(held_out, rows, np.zeros(len(rows), np.bool_))
-        clean = pack(rows_as_tensor(held_out.latents, rows).float()).to(self.device)
-        parts = rows_as_tensor(held_out.parts, rows).to(self.device).float() / _PART_SCALE
-        generator = torch.Generator().manual_seed(4)
-        noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        errors, iou = [], 0.0
-        for level in (*_HELD_OUT_TIMES, _MASK_TIME):
-            batch = Batch(
-                tokens=torch.lerp(clean, noise, level),
-                velocity=noise - clean,
-                times=torch.full((len(rows),), level, device=self.device),
-                sequence=sequence,
-                pooled=pooled,
-                parts=parts,
-                lengths=lengths,
-                positions=token_positions(self.device),
-            )
+        source = BatchSource(held_out, self._source.encoders, self.device)
+        errors = []
+        for level in _HELD_OUT_TIMES:
+            batch = source.at_noise_level(level)
             errors.append(F.mse_loss(self.predict(batch), batch.velocity).item())
-            if level == _MASK_TIME:
-                mask = foreground_scores(self._kept_logits(), lengths)[-1] >= 0
-                iou = _mean_iou(mask, 1 - parts[..., Part.BACKGROUND] > 0.35)
+        batch = source.at_noise_level(_MASK_TIME)
+        self.predict(batch)
+        mask = foreground_scores(self._kept_logits(), batch.lengths)[-1] >= 0
+        iou = _mean_iou(mask, batch.parts[..., Part.BACKGROUND] < 0.5)
         model.load_state_dict(own)
-        return {"held_out_loss": sum(errors[:-1]) / len(_HELD_OUT_TIMES), "mask_iou": iou}
+        return {"held_out_loss": sum(errors) / len(errors), "mask_iou": iou}
 
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on exactly."""

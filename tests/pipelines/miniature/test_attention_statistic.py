@@ -8,8 +8,9 @@ from pipelines.miniature.attention_statistic import (
     foreground_scores,
     record_attention,
 )
+from pipelines.miniature.batches import token_positions
 from pipelines.miniature.recipe import TOY
-from pipelines.miniature.transformer import build_transformer, token_positions
+from pipelines.miniature.transformer import build_transformer
 
 TEXT = 12
 

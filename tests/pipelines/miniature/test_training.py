@@ -7,6 +7,7 @@ import torch
 from diffusers import FluxPipeline
 
 from pipelines.miniature import train
+from pipelines.miniature.batches import BatchSource
 from pipelines.miniature.dataset import load_dataset
 from pipelines.miniature.latents import load_latents
 from pipelines.miniature.recipe import TOY, ModelSizes
@@ -98,19 +99,32 @@ def test_training_lowers_the_loss_of_a_batch(run_folder):
     assert trainer.losses(batch).flow.item() < before
 
 
-def test_two_halves_of_a_batch_are_the_batch(run_folder):
-    whole = new_trainer(run_folder).draw_batch(3)
+def test_processes_share_a_batch_between_them(run_folder):
     data = load_latents(
         run_folder / "latents", load_dataset(run_folder / "world").parts, TOY.wordings
     )
-    encoders = load_text_encoders(run_folder)
-    halves = [
-        TransformerTrainer(TOY, data, encoders, CPU, rank, 2).draw_batch(3) for rank in (0, 1)
-    ]
-    for rank, half in enumerate(halves):
+    source = BatchSource(data, load_text_encoders(run_folder), CPU)
+    whole = source.training(3, TOY, 128, rank=0, world_size=1)
+    for rank in (0, 1):
+        half = source.training(3, TOY, 128, rank, world_size=2)
         for name in ("times", "parts", "lengths", "pooled"):
             mine = getattr(whole, name)[rank::2]
             assert torch.allclose(getattr(half, name), mine, atol=1e-5)
+        assert torch.equal(half.positions, whole.positions)
+
+
+def test_noisy_tokens_and_velocities_give_back_the_picture(run_folder):
+    drawn = load_dataset(run_folder / "world")
+    data = load_latents(run_folder / "latents", drawn.parts, TOY.wordings)
+    source = BatchSource(data, load_text_encoders(run_folder), CPU)
+    batch = source.at_noise_level(0.4)
+    clean = batch.tokens - 0.4 * batch.velocity
+    latents = FluxPipeline._unpack_latents(clean, 256, 256, 8)
+    assert torch.allclose(latents, torch.tensor(data.latents).float(), atol=1e-4)
+    kept = source.training(0, TOY, 128, rank=0, world_size=1)
+    assert kept.tokens.shape[1:] == (128, 64)
+    number = kept.positions[:, 1] * 16 + kept.positions[:, 2]
+    assert (number.diff() > 0).all()
 
 
 def test_sizes_that_do_not_fit_are_refused():
