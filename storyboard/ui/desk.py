@@ -125,10 +125,10 @@ class Desk:
         """
         project, storyboard, answer = self._saved(document)
         _check_ready(storyboard)
-        busy = self._runner.active(project.id) is not None
-        self._runner.start(project, frames)
-        # While a job is followed already, what follows it tells of the new one too.
-        return answer if busy else answer | self._progress(project)
+        job = self._runner.start(project, frames)
+        # Whoever follows an earlier job will be told of this one after it.
+        is_next = self._runner.active(project.id) in (job, None)
+        return answer | self._told(JobView(job)) if is_next else answer
 
     def cancel(self, document: object) -> Answer:
         """Stop what is being painted and what waits; what was painted is kept."""

@@ -49,8 +49,8 @@ def build_ui(runner: Runner, store: Store, settings: Settings) -> gr.Blocks:
     with demo:
         remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
         editor = StoryboardEditor()
-        desk = Desk(runner, store, settings, editor.publish)
-        _join(demo, desk, editor, remembered)
+        answers = _Answers(Desk(runner, store, settings, editor.publish))
+        _join(demo, answers, editor, remembered)
     return demo
 
 
@@ -86,77 +86,87 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def _join(
-    demo: gr.Blocks, desk: Desk, editor: StoryboardEditor, remembered: gr.BrowserState
-) -> None:
-    """Connect every event to its answer."""
+class _Answers:
+    """The desk's answers in Gradio's form; every method answers one event of the editor."""
 
-    def answered(ask: Callable[[], Answer]) -> Any:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def load(self, project_id: Any) -> Any:
+        return self._turned(
+            lambda: {"setup": self._desk.setup()} | self._desk.open(_text(project_id))
+        )
+
+    def open(self, event: gr.EventData) -> Any:
+        return self._turned(lambda: self._desk.open(_text(_sent(event, "project"))))
+
+    def new(self) -> Any:
+        return self._turned(self._desk.new)
+
+    def example(self) -> Any:
+        return self._turned(self._desk.example)
+
+    def save(self, document: Any) -> Any:
+        return self._told(lambda: self._desk.save(document))
+
+    def generate(self, document: Any, event: gr.EventData) -> Any:
+        frame = _sent(event, "frame")
+        frames = None if frame is None else [_text(frame)]
+        return self._told(lambda: self._desk.generate(document, frames))
+
+    def follow(self, document: Any) -> Iterator[Any]:
+        try:
+            for answer in self._desk.follow(project_of(document)):
+                yield gr.update(**answer)
+        except UserError as error:
+            yield gr.update(**self._desk.refuse(error))
+
+    def cancel(self, document: Any) -> Any:
+        return self._told(lambda: self._desk.cancel(document))
+
+    def choose(self, document: Any, event: gr.EventData) -> Any:
+        frame, take = _text(_sent(event, "frame")), _text(_sent(event, "take"))
+        return self._told(lambda: self._desk.choose(document, frame, take))
+
+    def archive(self, document: Any) -> Any:
+        return self._told(lambda: self._desk.archive(document))
+
+    def projects(self) -> Any:
+        return self._told(self._desk.projects)
+
+    def _told(self, ask: Callable[[], Answer]) -> Any:
+        """An update of the editor, be it with what cannot be done."""
         try:
             return gr.update(**ask())
         except UserError as error:
-            return gr.update(**desk.refuse(error))
+            return gr.update(**self._desk.refuse(error))
 
-    def opened(ask: Callable[[], Answer]) -> Any:
-        """As `answered`, for what shows another project: the browser is to remember it."""
+    def _turned(self, ask: Callable[[], Answer]) -> Any:
+        """As `_told`, for a turn to another project: the browser is to remember that one."""
         try:
             answer = ask()
         except UserError as error:
-            return gr.update(**desk.refuse(error)), gr.skip()
+            return gr.update(**self._desk.refuse(error)), gr.skip()
         return gr.update(**answer), answer["value"]["project"]
 
-    def load(project_id: Any) -> Any:
-        return opened(lambda: {"setup": desk.setup()} | desk.open(_text(project_id)))
 
-    def open_(event: gr.EventData) -> Any:
-        return opened(lambda: desk.open(_text(_sent(event, "project"))))
-
-    def new() -> Any:
-        return opened(desk.new)
-
-    def example() -> Any:
-        return opened(desk.example)
-
-    def save(document: Any) -> Any:
-        return answered(lambda: desk.save(document))
-
-    def generate(document: Any, event: gr.EventData) -> Any:
-        frame = _sent(event, "frame")
-        return answered(lambda: desk.generate(document, None if frame is None else [_text(frame)]))
-
-    def follow(document: Any) -> Iterator[Any]:
-        try:
-            for answer in desk.follow(project_of(document)):
-                yield gr.update(**answer)
-        except UserError as error:
-            yield gr.update(**desk.refuse(error))
-
-    def cancel(document: Any) -> Any:
-        return answered(lambda: desk.cancel(document))
-
-    def choose(document: Any, event: gr.EventData) -> Any:
-        frame, take = _text(_sent(event, "frame")), _text(_sent(event, "take"))
-        return answered(lambda: desk.choose(document, frame, take))
-
-    def archive(document: Any) -> Any:
-        return answered(lambda: desk.archive(document))
-
-    def projects() -> Any:
-        return answered(desk.projects)
-
-    following = editor.follow(follow, editor, editor, trigger_mode="once", **_LIGHT)
+def _join(
+    demo: gr.Blocks, answers: _Answers, editor: StoryboardEditor, remembered: gr.BrowserState
+) -> None:
+    """Connect every event to its answer."""
+    following = editor.follow(answers.follow, editor, editor, trigger_mode="once", **_LIGHT)
     both = [editor, remembered]
-    demo.load(load, remembered, both, **_LIGHT)
+    demo.load(answers.load, remembered, both, **_LIGHT)
     # A job goes on when its page turns to another storyboard; it is only no longer followed.
-    editor.open(open_, None, both, cancels=[following], **_LIGHT)
-    editor.new(new, None, both, cancels=[following], **_LIGHT)
-    editor.example(example, None, both, cancels=[following], **_LIGHT)
-    editor.save(save, editor, editor, trigger_mode="always_last", **_LIGHT)
-    editor.generate(generate, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.cancel(cancel, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.choose(choose, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.archive(archive, editor, editor, **_LIGHT)
-    editor.projects(projects, None, editor, **_LIGHT)
+    editor.open(answers.open, None, both, cancels=[following], **_LIGHT)
+    editor.new(answers.new, None, both, cancels=[following], **_LIGHT)
+    editor.example(answers.example, None, both, cancels=[following], **_LIGHT)
+    editor.save(answers.save, editor, editor, trigger_mode="always_last", **_LIGHT)
+    editor.generate(answers.generate, editor, editor, trigger_mode="multiple", **_LIGHT)
+    editor.cancel(answers.cancel, editor, editor, trigger_mode="multiple", **_LIGHT)
+    editor.choose(answers.choose, editor, editor, trigger_mode="multiple", **_LIGHT)
+    editor.archive(answers.archive, editor, editor, **_LIGHT)
+    editor.projects(answers.projects, None, editor, **_LIGHT)
 
 
 def _sent(event: gr.EventData, name: str) -> Any:
