@@ -18,6 +18,8 @@ from storyboard.ui.editor import ASSETS, StoryboardEditor
 # No secret from anybody: a random one would lose the browser's project at every restart.
 _BROWSER_SECRET = "throughline"
 _ONE_HOUR, _ONE_DAY = 3600, 86400
+# In this order: later ones bend the rules of those before them.
+_STYLE_FILES = ("controls.css", "layout.css", "cards.css", "narrow.css")
 # Everybody who follows a job holds a thread while nothing happens.
 _THREADS = 200
 
@@ -56,7 +58,7 @@ def build_ui(runner: Runner, store: Store, settings: Settings) -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """How the page is served; what `gr.Blocks.launch` wants besides the address."""
-    css = (ASSETS / "editor.css").read_text(encoding="utf-8")
+    css = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _STYLE_FILES)
     return {
         "theme": _theme(),
         "head": f"<style>{css}</style>",

@@ -94,3 +94,5 @@ def test_the_page_is_served_to_this_machine_without_telling_anybody() -> None:
     assert "allowed_paths" not in options
     assert Path(options["favicon_path"]).is_file()
     assert not re.search(r"https?://", options["head"])
+    styles = [path.read_text() for path in ASSETS.glob("*.css")]
+    assert styles and all(style in options["head"] for style in styles)
