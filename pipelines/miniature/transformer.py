@@ -190,7 +190,7 @@ class TransformerTrainer:
             optimizer.zero_grad(set_to_none=True)
         budget.step += 1
         self._publish(min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
-        return losses
+        return Losses(losses.flow.detach(), losses.part.detach(), losses.attention.detach())
 
     def tick(self) -> None:
         """Let time pass in the budget: the first process's clock counts for all."""

@@ -7,12 +7,15 @@ import torch
 from diffusers import FluxPipeline
 
 from pipelines.miniature import train
+from pipelines.miniature.autoencoder import build_autoencoder
 from pipelines.miniature.batches import BatchSource
 from pipelines.miniature.dataset import load_dataset
 from pipelines.miniature.latents import load_latents
-from pipelines.miniature.recipe import TOY, ModelSizes
-from pipelines.miniature.text_encoders import load_text_encoders
-from pipelines.miniature.transformer import TransformerTrainer
+from pipelines.miniature.recipe import RECIPES, TOY, ModelSizes
+from pipelines.miniature.sample import DEFAULT_MODEL
+from pipelines.miniature.text_encoders import build_text_encoders, load_text_encoders
+from pipelines.miniature.tokens import load_tokenizers
+from pipelines.miniature.transformer import TransformerTrainer, build_transformer
 
 CPU = torch.device("cpu")
 
@@ -125,6 +128,16 @@ def test_noisy_tokens_and_velocities_give_back_the_picture(run_folder):
     assert kept.tokens.shape[1:] == (128, 64)
     number = kept.positions[:, 1] * 16 + kept.positions[:, 2]
     assert (number.diff() > 0).all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_fits_into_forty_megabytes(name):
+    sizes = RECIPES[name].sizes
+    tokenizers = load_tokenizers(DEFAULT_MODEL, sizes.text_tokens)
+    encoders = build_text_encoders(sizes, tokenizers)
+    parts = (build_transformer(sizes), build_autoencoder(sizes), encoders.clip, encoders.t5)
+    numbers = sum(parameter.numel() for part in parts for parameter in part.parameters())
+    assert 2 * numbers <= 39 * 2**20  # float16, and a little for the tokenizers
 
 
 def test_sizes_that_do_not_fit_are_refused():
