@@ -18,6 +18,19 @@ Phase = Literal["probe", "render"]
 
 
 @dataclass(frozen=True)
+class WordsUnread:
+    """A target's prompt is longer than the model reads.
+
+    Attributes:
+        frame_id: the frame.
+        words: the end of its prompt, which is not read.
+    """
+
+    frame_id: str
+    words: str
+
+
+@dataclass(frozen=True)
 class FrameStarted:
     """Work on a frame begins."""
 
@@ -80,4 +93,4 @@ class FrameDone:
     seconds: float
 
 
-PipelineEvent = FrameStarted | StepDone | MaskFound | FrameDone
+PipelineEvent = WordsUnread | FrameStarted | StepDone | MaskFound | FrameDone

@@ -25,8 +25,16 @@ from torch import Tensor
 
 from .attention import frame_attention
 from .consistency import Bank, FramePass, Matches, StepPlan
-from .events import FrameDone, FrameStarted, MaskFound, Phase, PipelineEvent, StepDone
-from .prompt import EncodedPrompt, text_lengths
+from .events import (
+    FrameDone,
+    FrameStarted,
+    MaskFound,
+    Phase,
+    PipelineEvent,
+    StepDone,
+    WordsUnread,
+)
+from .prompt import EncodedPrompt, text_lengths, unread_words
 from .request import FrameRequest, Prompt, RenderRequest
 
 
@@ -111,6 +119,11 @@ class FluxStoryboardPipeline(FluxPipeline):
                     Prompt("", "", request.negative_prompt), max_sequence_length
                 )
                 guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
+
+            for frame in frames:
+                words = unread_words(self.tokenizer_2, frame.prompt, max_sequence_length)
+                if words and frame.frame_id in request.targets:
+                    yield WordsUnread(frame.frame_id, words)
 
             # 3. Paint the frames in order; a bank lives as long as a later frame reads it
             banks: dict[str, Bank] = {}

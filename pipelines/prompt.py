@@ -44,7 +44,10 @@ def text_lengths(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> Te
     return TextLengths(min(length(background + " "), real) if background else 0, real)
 
 
-def tokens_cut_off(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> int:
-    """How many T5 tokens of a prompt do not fit; 0 where all do."""
+def unread_words(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> str:
+    """The end of a prompt that does not fit; empty where all of it does."""
     ids = tokenizer(prompt.text, truncation=False, verbose=False).input_ids
-    return max(0, len(ids) - max_sequence_length)
+    if len(ids) <= max_sequence_length:
+        return ""
+    words: str = tokenizer.decode(ids[max_sequence_length - 1 : -1], skip_special_tokens=True)
+    return words.strip()

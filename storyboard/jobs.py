@@ -17,7 +17,15 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipelines.events import FrameDone, FrameStarted, MaskFound, Phase, PipelineEvent, StepDone
+from pipelines.events import (
+    FrameDone,
+    FrameStarted,
+    MaskFound,
+    Phase,
+    PipelineEvent,
+    StepDone,
+    WordsUnread,
+)
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import ProjectError, RenderCancelled, UserError
@@ -104,6 +112,7 @@ class JobFinished:
 
 JobEvent = (
     ModelLoading
+    | WordsUnread
     | FrameBegun
     | JobProgress
     | FrameMask
@@ -390,6 +399,8 @@ def _translate(
         )
     if event.frame_id not in request.targets:
         return None
+    if isinstance(event, WordsUnread):
+        return event
     if isinstance(event, FrameStarted):
         return FrameBegun(event.frame_id)
     if isinstance(event, MaskFound):

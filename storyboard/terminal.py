@@ -9,7 +9,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.events import FrameDone, FrameStarted, PipelineEvent, StepDone
+from pipelines.events import FrameDone, FrameStarted, PipelineEvent, StepDone, WordsUnread
 from storyboard.batch import Group
 from storyboard.jobs import ModelLoading
 
@@ -45,6 +45,9 @@ class ProgressBar:
         """Draw an event of the group with this number."""
         if isinstance(event, ModelLoading):
             self._line(f"loading {event.model}")
+        elif isinstance(event, WordsUnread):
+            number = self._groups[group].storyboard.position(event.frame_id) + 1
+            self._line(f'frame {number} is too long for the model, which skips "{event.words}"')
         elif isinstance(event, FrameStarted):
             self._frame += 1
         elif isinstance(event, StepDone):

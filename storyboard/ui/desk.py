@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.events import WordsUnread
 from pipelines.registry import MODELS, ModelSpec, find_model
 from storyboard.board import (
     LONG_TEXT,
@@ -191,7 +192,9 @@ class Desk:
             told = 0.0
             for event in job.events():
                 view.apply(event)
-                if isinstance(event, TakeSaved):
+                if isinstance(event, WordsUnread):
+                    yield self._told(view) | self.refuse(_too_long(job.storyboard, event))
+                elif isinstance(event, TakeSaved):
                     yield self._shown(project, project.load()) | self._told(view)
                 elif view.over or time.monotonic() - told >= SECONDS_BETWEEN_UPDATES:
                     yield self._told(view)
@@ -287,6 +290,15 @@ def _check_ready(storyboard: Storyboard) -> None:
             "Say who the story is about, for example: a girl with long red hair, wearing a green "
             "hoodie.",
         )
+
+
+def _too_long(storyboard: Storyboard, event: WordsUnread) -> UserError:
+    number = storyboard.position(event.frame_id) + 1
+    return UserError(
+        f"The words of frame {number} are too many for the model, which does not read "
+        f"\u201c{event.words}\u201d.",
+        "Shorten the character, the location or the action.",
+    )
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:

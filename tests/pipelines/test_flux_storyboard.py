@@ -9,7 +9,7 @@ import torch
 from diffusers import FluxPipeline
 
 from pipelines.attention import StoryboardAttnProcessor
-from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone
+from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone, WordsUnread
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
@@ -125,6 +125,14 @@ def test_events_come_in_order_and_count_every_step(pipeline):
     for event in events:
         if isinstance(event, FrameDone):
             assert np.array_equal(event.mask, last[event.frame_id])
+
+
+def test_words_that_the_model_does_not_read_are_told(pipeline):
+    stream = pipeline.stream(request(targets=("f0", "f2")), max_sequence_length=9)
+    told = [event for event in stream if isinstance(event, WordsUnread)]
+    assert [event.frame_id for event in told] == ["f0", "f2"]
+    assert told[1].words.endswith("sits")
+    assert "beach" not in told[1].words
 
 
 def test_a_target_alone_is_the_same_picture_as_among_all(pipeline):

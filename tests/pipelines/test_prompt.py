@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.prompt import text_lengths, tokens_cut_off
+from pipelines.prompt import text_lengths, unread_words
 from pipelines.request import Prompt
 from tests.pipelines.tiny import tiny_pipeline
 
@@ -24,13 +24,13 @@ def tokenizer():
 def test_parts_are_counted_in_tokens_without_the_end(tokenizer, prompt, background, real):
     lengths = text_lengths(tokenizer, prompt, 24)
     assert (lengths.background, lengths.real) == (background, real)
-    assert tokens_cut_off(tokenizer, prompt, 24) == 0
+    assert unread_words(tokenizer, prompt, 24) == ""
 
 
 def test_a_text_that_is_cut_off(tokenizer):
     prompt = Prompt("on the beach", "a girl in a red hat", "runs")
     lengths = text_lengths(tokenizer, prompt, 6)
     assert (lengths.background, lengths.real) == (3, 5)
-    assert tokens_cut_off(tokenizer, prompt, 6) == 5
+    assert unread_words(tokenizer, prompt, 6) == "in a red hat runs"
     lengths = text_lengths(tokenizer, prompt, 3)
     assert (lengths.background, lengths.real) == (2, 2)

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from pipelines.events import FrameDone, FrameStarted, MaskFound, PipelineEvent, StepDone
+from pipelines.events import (
+    FrameDone,
+    FrameStarted,
+    MaskFound,
+    PipelineEvent,
+    StepDone,
+    WordsUnread,
+)
 from pipelines.request import FrameRequest, RenderRequest
 from storyboard.jobs import ModelLoading
 
@@ -22,6 +29,7 @@ class FakeEngine:
         steps: steps that every frame takes.
         fault: raised in place of the frame with number `fault_at`.
         fault_at: counted from 0 over the frames of a request.
+        reads: words of a prompt that it reads; None for all.
         permits: where given, one is taken before every event.
         requests: what was asked for.
         yielded: events so far.
@@ -31,6 +39,7 @@ class FakeEngine:
     steps: int = 2
     fault: BaseException | None = None
     fault_at: int = 0
+    reads: int | None = None
     permits: threading.Semaphore | None = None
     requests: list[RenderRequest] = field(default_factory=list)
     yielded: int = 0
@@ -54,6 +63,10 @@ class FakeEngine:
         self, request: RenderRequest
     ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         yield ModelLoading(request.model)
+        for frame in request.frames:
+            unread = [] if self.reads is None else frame.prompt.text.split()[self.reads :]
+            if unread:
+                yield WordsUnread(frame.frame_id, " ".join(unread))
         total = self.steps * len(request.frames)
         for number, frame in enumerate(request.frames):
             yield FrameStarted(frame.frame_id)

@@ -53,3 +53,16 @@ def test_a_log_gets_a_line_for_each_frame(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == (
         "loading miniature\nframe 1 of 2 done in 0.5 s\nframe 2 of 2 done in 0.5 s\n"
     )
+
+
+def test_words_that_are_not_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    board = Storyboard(
+        character=Character(description="a girl"),
+        frames=(Frame(action="waves"), Frame(action="waves with both hands")),
+    )
+    group = Group(board, plan_render(board, None, {}, random.Random(0)))
+    with ProgressBar([group]) as bar:
+        for event in FakeEngine(reads=3).render(group.request):
+            bar.show(0, event)
+    told = [line for line in capsys.readouterr().err.splitlines() if "too long" in line]
+    assert told == ['frame 2 is too long for the model, which skips "with both hands"']

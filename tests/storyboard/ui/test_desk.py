@@ -369,3 +369,13 @@ def test_two_projects_are_told_of_separately(office: Office) -> None:
     ids = {frame["id"] for frame in mine["frames"]}
     assert all(set(answer["progress"]["frames"]) <= ids for answer in told)
     assert set(told[-1]["results"]["frames"]) == ids
+
+
+def test_words_that_the_model_does_not_read_are_told(tmp_path: Path) -> None:
+    office = office_in(tmp_path / "projects", FakeEngine(reads=3))
+    document = story(office)
+    notices = [answer["notice"] for answer in painted(office, document) if "notice" in answer]
+    assert len(notices) == 2
+    assert "frame 1" in notices[0]["problem"]
+    assert "\u201cwaving\u201d" in notices[0]["problem"]
+    office.runner.close()
