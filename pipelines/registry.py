@@ -96,7 +96,7 @@ MINIATURE = ModelSpec(
     steps=20,
     guidance_scale=0.0,
     true_cfg_scale=2.5,
-    max_sequence_length=40,
+    max_sequence_length=64,
     weights_bytes=14_000_000,
     note="Ships with Throughline, downloads nothing and runs on a CPU; paints small cartoons.",
 )

@@ -11,6 +11,7 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 
+from pipelines.miniature.files import load_json, save_json
 from pipelines.miniature.latent_map import FILE_NAME
 from pipelines.miniature.text_encoders import TextEncoders, load_text_encoders
 from pipelines.miniature.tokens import Tokenizers, load_tokenizers
@@ -69,6 +70,10 @@ def save_assembled(folder: Path, destination: Path, text_tokens: int) -> None:
     partial = destination.with_name(destination.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(partial)
+    for part in ("transformer", "vae"):  # diffusers notes the folder that they came from
+        config = load_json(partial / part / "config.json")
+        del config["_name_or_path"]
+        save_json(partial / part / "config.json", config)
     shutil.copy(folder / FILE_NAME, partial / "vae" / FILE_NAME)
     shutil.rmtree(destination, ignore_errors=True)
     partial.rename(destination)

@@ -52,6 +52,8 @@ def assert_same_state(first, second, path=""):
 def test_every_stage_leaves_its_result(run_folder):
     pipeline = FluxPipeline.from_pretrained(run_folder / "pipeline", dtype=torch.float32)
     assert pipeline.transformer.config.num_single_layers == TOY.sizes.single_blocks
+    configurations = [path.read_text() for path in (run_folder / "pipeline").rglob("*.json")]
+    assert not any(str(run_folder) in text for text in configurations)
     lines = (run_folder / "transformer.jsonl").read_text().splitlines()
     numbers = [json.loads(line) for line in lines]
     assert numbers[-1]["step"] == TOY.steps
