@@ -99,7 +99,7 @@ class FramePass:
     def end_step(self) -> None:
         """Leave a step: settle its mask and, at the mask step, its matches."""
         self.active = False
-        if self._block_maps or self._finds_mask():
+        if self._finds_mask():
             self._settle_mask()
         if self.step != self.plan.mask_step:
             return
