@@ -59,18 +59,39 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class TokenMatches:
+    """Where every token of a frame finds itself in its identity frame.
+
+    Of these, consistency uses the tokens whose both ends are foreground and whose similarity
+    exceeds the request's threshold.
+
+    Attributes:
+        identity_index: the most similar token of the identity frame, counted row by row from
+            its upper left one, int64, shape (rows, columns).
+        similarity: their cosine similarity, float32, shape (rows, columns), in [-1, 1].
+    """
+
+    identity_index: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class MaskFound:
-    """A frame's foreground mask is known.
+    """A frame's foreground mask is known, and with it its matches.
 
     Attributes:
         frame_id: the frame.
         phase: the pass that found it.
         mask: True where the character is, bool, shape (rows, columns) in tokens of 16 pixels.
+        raw: the mask before its cleanup, likewise.
+        matches: None for a frame that has no identity frame.
     """
 
     frame_id: str
     phase: Phase
     mask: NDArray[np.bool_]
+    raw: NDArray[np.bool_]
+    matches: TokenMatches | None
 
 
 @dataclass(frozen=True)

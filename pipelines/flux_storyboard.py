@@ -32,6 +32,7 @@ from .events import (
     Phase,
     PipelineEvent,
     StepDone,
+    TokenMatches,
     WordsUnread,
 )
 from .prompt import EncodedPrompt, text_lengths, unread_words
@@ -249,7 +250,7 @@ class FluxStoryboardPipeline(FluxPipeline):
                 for step, _ in enumerate(passing, start=1):
                     yield progress.step(frame, "probe", step, plan.probe_steps)
             matches = probe.matches
-            yield MaskFound(frame.frame_id, "probe", _mask_array(probe))
+            yield _mask_found(frame, "probe", probe)
 
         render = new_pass(record, matches)
         latents = inputs.latents
@@ -258,7 +259,7 @@ class FluxStoryboardPipeline(FluxPipeline):
                 latents = current
                 yield progress.step(frame, "render", step, steps)
                 if step == plan.probe_steps:
-                    yield MaskFound(frame.frame_id, "render", _mask_array(render))
+                    yield _mask_found(frame, "render", render)
         return latents, render
 
     def _check_sizes(self, request: RenderRequest) -> None:
@@ -359,6 +360,19 @@ def _render_steps(frame: FrameRequest, request: RenderRequest, plan: StepPlan) -
     if frame.frame_id in request.targets:
         return plan.steps
     return max(plan.share_end, plan.probe_steps)
+
+
+def _mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> MaskFound:
+    """What a pass that has just done its mask step found."""
+    grid, found = frame_pass.grid, frame_pass.similarity
+    matches = None
+    if found is not None:
+        matches = TokenMatches(
+            found.identity_index.view(grid).cpu().numpy(),
+            found.similarity.view(grid).cpu().numpy(),
+        )
+    raw = frame_pass.raw_masks[-1].view(grid).cpu().numpy()
+    return MaskFound(frame.frame_id, phase, _mask_array(frame_pass), raw, matches)
 
 
 def _mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READABLE_SCHEMAS = (1, SCHEMA_VERSION)  # 1 knew no sizes of the cleanup: the published ones
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class ConsistencySettings:
         merge_weight: weight of the identity frame's output, in [0, 1].
         similarity_threshold: cosine similarity that a match must exceed, in [-1, 1].
         mask_step: the step whose attention gives the mask and the matches.
+        mask_erode: side of the square that masks are eroded by, in tokens, odd; 1 is off.
+        mask_dilate: side of the square that they are dilated by afterwards, in tokens, odd.
     """
 
     share_start: float = 0.02
@@ -104,6 +107,8 @@ class ConsistencySettings:
     merge_weight: float = 0.8
     similarity_threshold: float = 0.5
     mask_step: float = 0.2
+    mask_erode: int = 3
+    mask_dilate: int = 5
 
     def __post_init__(self) -> None:
         for name in ("share_start", "share_end", "merge_start", "merge_decay", "merge_end"):
@@ -114,6 +119,10 @@ class ConsistencySettings:
             raise ValueError(f"mask_step={self.mask_step} is not in [0, 1)")
         if not 0 <= self.merge_weight <= 1:
             raise ValueError(f"merge_weight={self.merge_weight} is not in [0, 1]")
+        for name in ("mask_erode", "mask_dilate"):
+            side = getattr(self, name)
+            if side < 1 or side % 2 == 0:
+                raise ValueError(f"{name}={side} is not an odd number of tokens")
 
 
 @dataclass(frozen=True)
@@ -174,15 +183,16 @@ class RenderRequest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RenderRequest:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote, in this version or an earlier one.
 
         Raises:
             ValueError: if the schema version is not known or a value is out of range.
         """
         fields = dict(data)
         schema = fields.pop("schema", None)
-        if schema != SCHEMA_VERSION:
-            raise ValueError(f"render request schema {schema!r} is not {SCHEMA_VERSION}")
+        if schema not in _READABLE_SCHEMAS:
+            known = ", ".join(str(version) for version in _READABLE_SCHEMAS)
+            raise ValueError(f"render request schema {schema!r} is not one of {known}")
         frames = tuple(
             FrameRequest(**{**frame, "prompt": Prompt(**frame["prompt"])})
             for frame in fields.pop("frames")

@@ -224,7 +224,9 @@ class FramePass:
             self.attention_maps = mean_maps(self._block_maps)
             self._block_maps = []
             raw = raw_mask(self.attention_maps)
-            mask = clean_mask(raw.view(rows, columns)).flatten()
+            plan = self.plan
+            cleaned = clean_mask(raw.view(rows, columns), plan.mask_erode, plan.mask_dilate)
+            mask = cleaned.flatten()
         else:  # one part has no words: everything belongs to the other
             raw = torch.full((rows * columns,), self.text.background == 0, device=self.device)
             mask = raw

@@ -77,12 +77,20 @@ def raw_mask(maps: AttentionMaps) -> Tensor:
     return maps.background <= maps.foreground
 
 
-def clean_mask(mask: Tensor) -> Tensor:
-    """Erode by 3x3 and dilate by 5x5, once each; bool, shape (rows, columns).
+def clean_mask(mask: Tensor, erode: int = 3, dilate: int = 5) -> Tensor:
+    """Erode a mask, then dilate it, once each; by default by the published 3x3 and 5x5.
 
     Outside of the grid counts as foreground for the erosion and as background for the dilation.
+
+    Args:
+        mask: bool, shape (rows, columns).
+        erode: side of the square to erode by, in tokens, odd; 1 leaves the mask as it is.
+        dilate: side of the square to dilate by, likewise.
+
+    Returns:
+        The cleaned mask, bool, shape (rows, columns).
     """
     grid = mask.to(torch.float32)[None]
-    eroded = -F.max_pool2d(-grid, kernel_size=3, stride=1, padding=1)
-    dilated = F.max_pool2d(eroded, kernel_size=5, stride=1, padding=2)
+    eroded = -F.max_pool2d(-grid, kernel_size=erode, stride=1, padding=erode // 2)
+    dilated = F.max_pool2d(eroded, kernel_size=dilate, stride=1, padding=dilate // 2)
     return dilated[0] > 0.5

@@ -21,6 +21,8 @@ class StepPlan:
         merge_weight: weight before it falls, in [0, 1].
         similarity_threshold: cosine similarity that a match must exceed.
         mask_step: step whose attention gives the lasting mask and matches.
+        mask_erode: side of the square that masks are eroded by, in tokens, odd; 1 is off.
+        mask_dilate: side of the square that they are dilated by afterwards, in tokens, odd.
     """
 
     steps: int
@@ -32,6 +34,8 @@ class StepPlan:
     merge_weight: float
     similarity_threshold: float
     mask_step: int
+    mask_erode: int = 3
+    mask_dilate: int = 5
 
     def __post_init__(self) -> None:
         if self.share_start < 1:
@@ -40,6 +44,10 @@ class StepPlan:
             raise ValueError(f"mask_step={self.mask_step} is not one of {self.steps} steps")
         if not self.merge_start <= self.merge_end:
             raise ValueError(f"merge_end={self.merge_end} is before {self.merge_start}")
+        for name in ("mask_erode", "mask_dilate"):
+            side = getattr(self, name)
+            if side < 1 or side % 2 == 0:
+                raise ValueError(f"{name}={side} is not an odd number of tokens")
 
     @classmethod
     def from_fractions(
@@ -55,6 +63,8 @@ class StepPlan:
         merge_weight: float,
         similarity_threshold: float,
         mask_step: float,
+        mask_erode: int,
+        mask_dilate: int,
     ) -> StepPlan:
         """The plan for a schedule of any length, from fractions of its number of steps.
 
@@ -76,6 +86,8 @@ class StepPlan:
             merge_weight=merge_weight,
             similarity_threshold=similarity_threshold,
             mask_step=min(at(mask_step), max(steps - 2, 0)),
+            mask_erode=mask_erode,
+            mask_dilate=mask_dilate,
         )
 
     @property

@@ -9,6 +9,7 @@ import torch
 from diffusers import FluxPipeline
 
 from pipelines.attention import StoryboardAttnProcessor
+from pipelines.consistency import clean_mask
 from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone, WordsUnread
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
@@ -125,6 +126,46 @@ def test_events_come_in_order_and_count_every_step(pipeline):
     for event in events:
         if isinstance(event, FrameDone):
             assert np.array_equal(event.mask, last[event.frame_id])
+
+
+def test_the_mask_is_the_raw_one_after_the_settings_cleanup(pipeline):
+    changed = False
+    for erode, dilate in ((1, 1), (1, 3), (3, 5)):
+        settings = ConsistencySettings(
+            similarity_threshold=-1.0, mask_erode=erode, mask_dilate=dilate
+        )
+        events = pipeline.stream(request(consistency=settings), max_sequence_length=SEQUENCE)
+        for event in events:
+            if isinstance(event, MaskFound):
+                expected = clean_mask(torch.from_numpy(event.raw), erode, dilate).numpy()
+                assert np.array_equal(event.mask, expected)
+                changed |= not np.array_equal(event.mask, event.raw)
+    assert changed
+
+
+def test_masks_come_with_the_match_of_every_token(pipeline):
+    wanted = request()
+    events = list(pipeline.stream(wanted, max_sequence_length=SEQUENCE))
+    masks = {(e.frame_id, e.phase): e for e in events if isinstance(e, MaskFound)}
+    identity = masks["f0", "render"]
+    assert identity.matches is None
+    for event in (e for e in events if isinstance(e, FrameDone) and e.frame_id != "f0"):
+        found = masks[event.frame_id, "render"]
+        assert found.matches.identity_index.shape == found.mask.shape
+        ends = identity.mask.ravel()[found.matches.identity_index]
+        strong = found.matches.similarity > wanted.consistency.similarity_threshold
+        assert event.matches == (found.mask & ends & strong).sum()
+        assert np.abs(found.matches.similarity).max() <= 1 + 1e-6
+
+
+def test_a_frame_from_the_same_noise_and_words_matches_itself(pipeline):
+    wanted = request()
+    frames = (wanted.frames[0], replace(wanted.frames[0], frame_id="f1", identity_from="f0"))
+    twice = replace(wanted, frames=frames, targets=("f0", "f1"))
+    events = pipeline.stream(twice, max_sequence_length=SEQUENCE)
+    probe = next(e for e in events if isinstance(e, MaskFound) and e.phase == "probe")
+    assert probe.matches.identity_index.tolist() == np.arange(24).reshape(4, 6).tolist()
+    assert probe.matches.similarity == pytest.approx(1.0)
 
 
 def test_words_that_the_model_does_not_read_are_told(pipeline):

@@ -14,7 +14,7 @@ WHOLE = RenderRequest("miniature", (FIRST, SECOND), ("b",), steps=20)
 
 
 def test_a_request_survives_json():
-    settings = ConsistencySettings(merge=False, merge_weight=0.25)
+    settings = ConsistencySettings(merge=False, merge_weight=0.25, mask_erode=1, mask_dilate=3)
     wanted = replace(WHOLE, consistency=settings, true_cfg_scale=2.5, negative_prompt="blurry")
     assert RenderRequest.from_dict(json.loads(json.dumps(wanted.to_dict()))) == wanted
 
@@ -22,6 +22,14 @@ def test_a_request_survives_json():
 def test_an_unknown_schema_is_refused():
     with pytest.raises(ValueError, match="schema"):
         RenderRequest.from_dict({**WHOLE.to_dict(), "schema": 99})
+
+
+def test_a_request_from_before_the_cleanup_had_sizes_is_read_with_the_published_ones():
+    old = json.loads(json.dumps({**WHOLE.to_dict(), "schema": 1}))
+    for name in ("mask_erode", "mask_dilate"):
+        del old["consistency"][name]
+    settings = RenderRequest.from_dict(old).consistency
+    assert (settings.mask_erode, settings.mask_dilate) == (3, 5)
 
 
 def test_the_prompt_joins_its_parts_by_one_space():
@@ -55,7 +63,15 @@ def test_impossible_frames_are_refused(change):
 
 
 @pytest.mark.parametrize(
-    "change", [dict(share_end=1.5), dict(mask_step=1.0), dict(merge_weight=-0.1)]
+    "change",
+    [
+        dict(share_end=1.5),
+        dict(mask_step=1.0),
+        dict(merge_weight=-0.1),
+        dict(mask_erode=2),
+        dict(mask_erode=-1),
+        dict(mask_dilate=0),
+    ],
 )
 def test_impossible_settings_are_refused(change):
     with pytest.raises(ValueError, match="="):

@@ -76,7 +76,7 @@ class FakeEngine:
                 done = number * self.steps + step
                 yield StepDone(frame.frame_id, "render", step, self.steps, done, total)
             mask = mask_of(frame)
-            yield MaskFound(frame.frame_id, "render", mask)
+            yield MaskFound(frame.frame_id, "render", mask, raw=mask, matches=None)
             if frame.frame_id in request.targets:
                 matches = None if frame.identity_from is None else 3
                 yield FrameDone(frame.frame_id, picture_of(frame), mask, matches, 0.5)

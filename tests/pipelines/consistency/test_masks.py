@@ -9,14 +9,15 @@ from pipelines.consistency import TextLengths, clean_mask, token_attention
 from pipelines.consistency.masks import AttentionMaps, mean_maps, raw_mask
 
 
-def test_clean_up_equals_opencv_with_its_default_border():
+@pytest.mark.parametrize(("erode", "dilate"), [(3, 5), (1, 3), (3, 3), (5, 7)])
+def test_clean_up_equals_opencv_with_its_default_border(erode, dilate):
     generator = np.random.default_rng(0)
     for shape in [(16, 16), (12, 20), (5, 7), (64, 64)]:
         for share in (0.2, 0.5, 0.8, 0.95):
             mask = (generator.random(shape) < share).astype(np.uint8)
-            eroded = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=1)
-            expected = cv2.dilate(eroded, np.ones((5, 5), np.uint8), iterations=1)
-            ours = clean_mask(torch.from_numpy(mask).bool())
+            eroded = cv2.erode(mask, np.ones((erode, erode), np.uint8), iterations=1)
+            expected = cv2.dilate(eroded, np.ones((dilate, dilate), np.uint8), iterations=1)
+            ours = clean_mask(torch.from_numpy(mask).bool(), erode, dilate)
             assert torch.equal(ours, torch.from_numpy(expected).bool())
 
 
@@ -27,6 +28,11 @@ def test_a_lone_square_of_three_becomes_five_and_thinner_things_vanish():
     expected = torch.zeros(16, 16, dtype=torch.bool)
     expected[4:9, 4:9] = True
     assert torch.equal(clean_mask(mask), expected)
+
+
+def test_squares_of_one_token_leave_a_mask_as_it_is():
+    mask = torch.rand(9, 7, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert torch.equal(clean_mask(mask, 1, 1), mask)
 
 
 def test_token_attention_is_an_unscaled_softmax_over_the_real_words_alone():

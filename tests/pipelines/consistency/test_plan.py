@@ -21,6 +21,12 @@ def test_twenty_steps_are_those_of_the_published_short_setting():
     assert found == StepPlan(20, 1, 16, 1, 4, 12, 0.7, 0.6, 4)
 
 
+def test_masks_are_cleaned_as_published_unless_the_settings_say_otherwise():
+    assert (plan(50).mask_erode, plan(50).mask_dilate) == (3, 5)
+    own = plan(50, mask_erode=1, mask_dilate=3)
+    assert (own.mask_erode, own.mask_dilate) == (1, 3)
+
+
 @pytest.mark.parametrize("steps", [2, 3, 4, 8, 20, 28, 50, 100])
 def test_every_schedule_shares_after_its_first_step_and_masks_before_its_last(steps):
     found = plan(steps)
@@ -59,6 +65,8 @@ def test_without_merge_no_step_merges():
         dict(mask_step=20),
         dict(mask_step=-1),
         dict(merge_start=9, merge_end=3),
+        dict(mask_erode=2),
+        dict(mask_dilate=-1),
     ],
 )
 def test_impossible_step_numbers_are_refused(numbers):
