@@ -26,6 +26,12 @@ _TEXT_AND_VAE_PARAMETERS = 4_762_310_656 + 123_060_480 + 83_819_683
 _DEV_BYTES = 2 * (11_901_408_320 + _TEXT_AND_VAE_PARAMETERS)
 _SCHNELL_BYTES = 2 * (11_891_178_560 + _TEXT_AND_VAE_PARAMETERS)
 
+# A folder with less than this, all its models together, is of the miniature's kind.
+_SMALL_PARAMETERS = 100_000_000
+# Classifier-free guidance of models that have learnt none: neither distilled for it nor for few
+# steps.
+_TRUE_CFG_SCALE = 2.5
+
 _DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
 _DEV_LICENCE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
@@ -80,6 +86,11 @@ class ModelSpec:
     def url(self) -> str:
         """The model's page on the Hugging Face hub; empty for a model on this disk."""
         return f"https://huggingface.co/{self.source}" if self.kind == "hub" else ""
+
+    @property
+    def learnt_guidance(self) -> bool:
+        """Whether its transformer has a guidance embedding, so that the scale does something."""
+        return self.guidance_scale > 0
 
 
 MINIATURE = ModelSpec(
@@ -217,11 +228,12 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
     scheduler = _read_config(folder / "scheduler" / "scheduler_config.json", folder)
     vae = _read_config(folder / "vae" / "config.json", folder)
     tokenizer = _read_config(folder / "tokenizer_2" / "tokenizer_config.json", folder)
+    parameters = _parameters(folder)
+    kin = MINIATURE if 0 < parameters < _SMALL_PARAMETERS else FLUX1_DEV
     if transformer.get("guidance_embeds", False):
-        base = FLUX1_DEV
+        base = kin
     elif scheduler.get("use_dynamic_shifting", False):
-        # Neither distilled for guidance nor for few steps: the kind of model the miniature is.
-        base = MINIATURE
+        base = replace(kin, guidance_scale=0.0, true_cfg_scale=_TRUE_CFG_SCALE)
     else:
         base = FLUX1_SCHNELL
     side = int(vae.get("sample_size", base.width))
@@ -239,7 +251,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         width=side,
         height=side,
         max_sequence_length=min(longest, int(tokenizer.get("model_max_length", longest))),
-        weights_bytes=2 * _parameters(folder),
+        weights_bytes=2 * parameters,
         note="A folder on this machine.",
     )
 

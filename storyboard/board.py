@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 200
+MIN_GUIDANCE, MAX_GUIDANCE = 1, 10
 SHORT_TEXT = 500
 LONG_TEXT = 2000
 SIZE_STEP = 16
@@ -109,6 +110,8 @@ class RenderSettings(Value):
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         steps: denoising steps; None for the model's own number.
+        guidance: how closely pictures follow the words, for models that have learnt it; None for
+            the model's own strength.
         consistent: whether frames share the character of the first frame.
         merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
     """
@@ -117,6 +120,7 @@ class RenderSettings(Value):
     width: PictureSide = 256
     height: PictureSide = 256
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
+    guidance: float | None = Field(default=None, ge=MIN_GUIDANCE, le=MAX_GUIDANCE)
     consistent: bool = True
     merge: bool = True
 

@@ -7,6 +7,7 @@ Exit codes: 0 done; 2 bad usage or a bad story file; 1 another fault that a pers
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ from typing import Any
 
 from pipelines.registry import MODELS, UnknownModelError, find_model
 from storyboard import __version__
-from storyboard.board import MAX_SEED, RenderSettings, Storyboard
+from storyboard.board import MAX_GUIDANCE, MAX_SEED, MIN_GUIDANCE, RenderSettings, Storyboard
 from storyboard.errors import StoryFileError, UserError
 from storyboard.planning import plan_render
 from storyboard.settings import Settings
@@ -98,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", metavar="N", type=_whole(1, 200), help="denoising steps, 1 to 200"
     )
     render.add_argument(
+        "--guidance",
+        metavar="N",
+        type=_number(MIN_GUIDANCE, MAX_GUIDANCE),
+        help="how closely pictures follow the words, 1 to 10; for models that have learnt it",
+    )
+    render.add_argument(
         "--seed", metavar="N", type=_whole(0, MAX_SEED), help="the seed of every frame"
     )
     render.add_argument(
@@ -131,6 +138,19 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
         number = int(text) if text.isdecimal() else -1
         if not lowest <= number <= highest:
             raise ValueError(f"{text!r} is not a whole number from {lowest} to {highest}")
+        return number
+
+    return _argument(parse, "number")
+
+
+def _number(lowest: float, highest: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not lowest <= number <= highest:
+            raise ValueError(f"{text!r} is not a number from {lowest} to {highest}")
         return number
 
     return _argument(parse, "number")
@@ -194,6 +214,11 @@ def _adapted(board: Storyboard, story: Story, arguments: argparse.Namespace) -> 
         values["width"], values["height"] = arguments.size
     if arguments.steps is not None:
         values["steps"] = arguments.steps
+    if arguments.guidance is not None:
+        spec = find_model(values["model"])
+        if not spec.learnt_guidance:
+            raise UsageError(f"--guidance: {spec.title} has learnt no guidance.", "Leave it out.")
+        values["guidance"] = arguments.guidance
     values["merge"] = board.settings.merge and not arguments.no_merge
     values["consistent"] = board.settings.consistent and not arguments.plain
     frames = board.frames

@@ -181,12 +181,15 @@ class _Plan:
         settings = self.storyboard.settings
         spec = self.spec
         merge = settings.merge and spec.consistency.merge
+        guidance = spec.guidance_scale
+        if spec.learnt_guidance and settings.guidance is not None:
+            guidance = settings.guidance
         return RenderRequest(
             model=settings.model,
             frames=tuple(self.frames.values()),
             targets=targets,
             steps=settings.steps or spec.steps,
-            guidance_scale=spec.guidance_scale,
+            guidance_scale=guidance,
             true_cfg_scale=spec.true_cfg_scale,
             consistency=replace(spec.consistency, merge=merge),
         )

@@ -20,7 +20,16 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.registry import UnknownModelError, find_model
-from storyboard.board import MAX_FRAMES, MAX_SEED, Character, Frame, RenderSettings, Storyboard
+from storyboard.board import (
+    MAX_FRAMES,
+    MAX_GUIDANCE,
+    MAX_SEED,
+    MIN_GUIDANCE,
+    Character,
+    Frame,
+    RenderSettings,
+    Storyboard,
+)
 from storyboard.errors import StoryFileError
 from storyboard.settings import ROOT
 
@@ -32,6 +41,7 @@ STORY_KEYS = (
     "model",
     "size",
     "steps",
+    "guidance",
     "seed",
     "consistent",
     "merge",
@@ -43,6 +53,7 @@ FRAME_KEYS = ("location", "action", "character", "share_background", "seed")
 T = TypeVar("T")
 
 _SIZE = re.compile(r"(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})")
+_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{0,18})?")
 _SEPARATOR = "#"
 
 
@@ -240,6 +251,7 @@ class _Yaml:
         if "size" in nodes:
             values["width"], values["height"] = self._size(nodes["size"])
         values["steps"] = self._get(nodes, "steps", self._integer, None)
+        values["guidance"] = self._get(nodes, "guidance", self._number, None)
         values["consistent"] = self._get(nodes, "consistent", self._switch, True)
         values["merge"] = self._get(nodes, "merge", self._switch, True)
         return self._build(RenderSettings, values, nodes)
@@ -309,6 +321,11 @@ class _Yaml:
             return int(node.value)
         self._fail(node, f"{key!r} is a whole number")
 
+    def _number(self, node: yaml.Node, key: str) -> float:
+        if isinstance(node, yaml.ScalarNode) and _NUMBER.fullmatch(node.value):
+            return float(node.value)
+        self._fail(node, f"{key!r} is a number")
+
     def _switch(self, node: yaml.Node, key: str) -> bool:
         if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":bool"):
             return node.value.casefold() in ("true", "yes", "on")
@@ -353,4 +370,6 @@ def _first(error: ValidationError) -> str:
         return f"'seed' is a whole number from 0 to {MAX_SEED}"
     if key == "steps":
         return "'steps' is a whole number from 1 to 200"
+    if key == "guidance":
+        return f"'guidance' is a number from {MIN_GUIDANCE} to {MAX_GUIDANCE}"
     return f"{key!r}: {fault['msg']}"

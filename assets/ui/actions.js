@@ -108,6 +108,7 @@ function editStory(name, value) {
   if (!key) story[part] = value;
   else if (key === "size") [story.settings.width, story.settings.height] = value.split("x").map(Number);
   else if (key === "model") chooseModel(value);
+  else if (key === "guidance") story.settings.guidance = value === modelOf(story, props.setup).guidance ? null : value;
   else story[part][key] = value;
 }
 
@@ -115,7 +116,7 @@ function chooseModel(name) {
   const model = props.setup.models.find((known) => known.name === name);
   if (!model) return;
   const { width, height } = model.sizes[0];
-  Object.assign(story.settings, { model: name, width, height, steps: null });
+  Object.assign(story.settings, { model: name, width, height, steps: null, guidance: null });
 }
 
 const isTyping = (target) => target.matches?.("input:not([type=checkbox]), textarea, select");

@@ -118,6 +118,17 @@ function numberInput(name, { lowest, highest, placeholder = "" }) {
   });
 }
 
+function slider(name, { lowest, highest, step }) {
+  return make("input", {
+    type: "range",
+    class: "tl-slider",
+    "data-field": name,
+    min: lowest,
+    max: highest,
+    step,
+  });
+}
+
 /** Set a text only where it differs, so that screen readers and selections are left in peace. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -130,13 +141,23 @@ function setValue(control, value) {
   else if (control.value !== String(value ?? "")) control.value = value ?? "";
 }
 
+/** Move a slider and the mark below it, which a `mark` of null hides. */
+function setSlider(control, value, mark) {
+  const share = (number) => (number - control.min) / (control.max - control.min);
+  control.value = value;
+  control.style.setProperty("--tl-at", share(control.value));
+  control.style.setProperty("--tl-mark-at", mark === null ? null : share(mark));
+  control.classList.toggle("tl-marked", mark !== null);
+}
+
 function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** What a control holds: a boolean, a whole number or null, or a text. */
+/** What a control holds: a boolean, a slider's number, a whole number or null, or a text. */
 function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
+  if (control.type === "range") return control.valueAsNumber;
   if (control.type !== "number") return control.value;
   if (control.value === "") return null;
   const number = Math.trunc(Number(control.value));

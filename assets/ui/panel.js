@@ -74,6 +74,7 @@ function makeSettings(setup) {
         field("Size", size),
         field("Steps", numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps })),
       ),
+      makeGuidance(setup.limits.guidance),
       toggle(
         "settings.consistent",
         "Keep the character",
@@ -88,17 +89,50 @@ function makeSettings(setup) {
   );
 }
 
+/** The model's own strength has a mark on the slider; there, nothing is asked for. */
+function makeGuidance([lowest, highest]) {
+  const control = slider("settings.guidance", { lowest, highest, step: 0.5 });
+  control.setAttribute("aria-label", "Guidance");
+  return make(
+    "label",
+    { class: "tl-field tl-guidance" },
+    make("span", { class: "tl-label tl-row" }, "Guidance", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
+    control,
+    make("span", { class: "tl-hint" }),
+  );
+}
+
+function paintGuidance(row, model, story) {
+  const own = model?.guidance ?? null;
+  const strength = story.settings.guidance ?? own;
+  const control = row.querySelector("input");
+  const words = own === null ? "" : strength === own ? `${own}, the model's own` : String(strength);
+  control.disabled = own === null;
+  control.title = own === null ? "" : `The mark is the model's own: ${own}`;
+  setSlider(control, own === null ? control.min : strength, own);
+  control.setAttribute("aria-valuetext", words);
+  setText(row.querySelector(".tl-strength"), words);
+  setText(row.querySelector(".tl-hint"), guidanceHint(model, story));
+}
+
+function guidanceHint(model, story) {
+  if (!model) return `Not known for ${story.settings.model}.`;
+  return model.guidance === null ? `${model.title} has learnt none.` : "How closely pictures follow the words.";
+}
+
 function paintPanel(root, story, setup) {
   for (const control of root.querySelectorAll("[data-field]")) {
     if (control.closest("[data-frame]")) continue;
     const [part, name] = control.dataset.field.split(".");
     if (name === "model") paintOptions(control, modelOptions(story, setup), story.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(story, setup), sizeName(story.settings));
+    else if (name === "guidance") continue;
     else setValue(control, name ? story[part][name] : story[part]);
   }
   const model = modelOf(story, setup);
   const steps = root.querySelector('[data-field="settings.steps"]');
   steps.placeholder = model ? String(model.steps) : "";
+  paintGuidance(root.querySelector(".tl-guidance"), model, story);
   root.querySelector('[data-field="settings.merge"]').disabled = !story.settings.consistent;
   paintModel(root.querySelector(".tl-model"), model, story);
   root.style.setProperty("--tl-shape", `${story.settings.width} / ${story.settings.height}`);

@@ -20,8 +20,10 @@ from pipelines.registry import MODELS, ModelSpec, find_model
 from storyboard.board import (
     LONG_TEXT,
     MAX_FRAMES,
+    MAX_GUIDANCE,
     MAX_SEED,
     MAX_STEPS,
+    MIN_GUIDANCE,
     SHORT_TEXT,
     Storyboard,
     new_id,
@@ -77,6 +79,7 @@ class Desk:
             "listed": not self._space,
             "limits": {
                 "frames": MAX_FRAMES,
+                "guidance": [MIN_GUIDANCE, MAX_GUIDANCE],
                 "long": LONG_TEXT,
                 "seed": MAX_SEED,
                 "short": SHORT_TEXT,
@@ -310,5 +313,6 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
         "licence_url": spec.licence_url,
         "non_commercial": spec.non_commercial,
         "steps": spec.steps,
+        "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
     }

@@ -26,7 +26,7 @@ BLANK_FRAMES = 4
 
 _FRAME_FIELDS = ("id", "action", "location", "share_background", "character", "seed")
 _CHARACTER_FIELDS = ("name", "description")
-_SETTINGS_FIELDS = ("model", "width", "height", "steps", "consistent", "merge")
+_SETTINGS_FIELDS = ("model", "width", "height", "steps", "guidance", "consistent", "merge")
 _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 

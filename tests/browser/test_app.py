@@ -319,6 +319,32 @@ def test_what_cannot_be_painted_is_told_and_nothing_typed_is_lost(opened: Opened
     has_status(page, "idle")
 
 
+def test_guidance_is_the_models_own_until_it_is_moved(opened: Opened) -> None:
+    page = opened()
+    page.locator("summary").click()
+    model, guidance = page.get_by_label("Model"), page.get_by_label("Guidance")
+    told = page.locator(".tl-guidance")
+    model.select_option("flux1-schnell")
+    expect(guidance).to_be_disabled()
+    expect(told).to_contain_text("FLUX.1 [schnell] has learnt none.")
+    model.select_option("flux1-dev")
+    expect(guidance).to_have_value("3.5")
+    expect(told).to_contain_text("3.5, the model's own")
+    guidance.focus()
+    page.keyboard.press("ArrowRight")
+    expect(told).to_contain_text("Guidance4How")
+    is_saved(page)
+
+    page.reload()
+    expect(guidance).to_have_value("4", timeout=SOON)
+    page.locator("summary").click()
+    guidance.fill("3.5")
+    expect(told).to_contain_text("3.5, the model's own")
+    guidance.fill("8")
+    model.select_option("flux1-krea-dev")
+    expect(guidance).to_have_value("4.5")
+
+
 def test_words_stay_words(opened: Opened) -> None:
     page = opened()
     hit = "document.body.dataset.hit='1'"

@@ -15,6 +15,7 @@ from pipelines.registry import (
     FLUX1_SCHNELL,
     MINIATURE,
     MODELS,
+    ModelSpec,
     UnknownModelError,
     find_model,
 )
@@ -34,6 +35,19 @@ def folder(tmp_path: Path, miniature_folder: Path) -> Path:
 def change(path: Path, **values: object) -> None:
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | values))
+
+
+def enlarge(folder: Path, parameters: int) -> None:
+    """Give a folder so many parameters in all, by a weights file that is a header alone."""
+    missing = parameters - find_model(str(folder)).weights_bytes // 2
+    tensor = {"dtype": "F16", "shape": [missing], "data_offsets": [0, 2 * missing]}
+    header = json.dumps({"more": tensor}).encode()
+    path = folder / "transformer" / "more.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def painted_like(spec: ModelSpec) -> tuple[object, ...]:
+    return (spec.steps, spec.guidance_scale, spec.true_cfg_scale, spec.consistency)
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
@@ -111,14 +125,39 @@ def test_a_variant_beside_the_weights_is_not_counted(folder):
     assert find_model(str(folder)).weights_bytes == before
 
 
-def test_a_folder_with_a_guidance_embedding_is_painted_like_dev(folder):
+@pytest.mark.parametrize(
+    ("parameters", "base"), [(99_999_999, MINIATURE), (100_000_000, FLUX1_DEV)]
+)
+def test_the_size_of_a_folder_with_a_guidance_embedding_says_how_it_is_painted(
+    folder, parameters, base
+):
     change(folder / "transformer" / "config.json", guidance_embeds=True)
+    enlarge(folder, parameters)
     spec = find_model(str(folder))
-    assert (spec.steps, spec.guidance_scale) == (FLUX1_DEV.steps, FLUX1_DEV.guidance_scale)
-    assert spec.true_cfg_scale == 1
+    assert spec.weights_bytes == 2 * parameters
+    assert painted_like(spec) == painted_like(base)
+
+
+def test_a_folder_of_unknown_size_with_a_guidance_embedding_is_painted_like_dev(folder):
+    change(folder / "transformer" / "config.json", guidance_embeds=True)
+    for weights in folder.glob("*/*.safetensors"):
+        weights.unlink()
+    assert painted_like(find_model(str(folder))) == painted_like(FLUX1_DEV)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "base"), [(99_999_999, MINIATURE), (100_000_000, FLUX1_DEV)]
+)
+def test_a_folder_that_was_never_distilled_takes_classifier_free_guidance(folder, parameters, base):
+    change(folder / "transformer" / "config.json", guidance_embeds=False)
+    enlarge(folder, parameters)
+    spec = find_model(str(folder))
+    assert not spec.learnt_guidance and spec.true_cfg_scale > 1
+    assert (spec.steps, spec.consistency) == (base.steps, base.consistency)
 
 
 def test_a_folder_without_dynamic_shifting_is_painted_like_schnell(folder):
+    change(folder / "transformer" / "config.json", guidance_embeds=False)
     change(folder / "scheduler" / "scheduler_config.json", use_dynamic_shifting=False)
     spec = find_model(str(folder))
     assert (spec.steps, spec.guidance_scale, spec.true_cfg_scale) == (4, 0, 1)

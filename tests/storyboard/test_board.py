@@ -13,7 +13,7 @@ def test_a_storyboard_survives_json() -> None:
         title="Zoë's Tag",
         character=Character(name="Zoë", description="a girl"),
         frames=(Frame(action="waving", location="beach", seed=3), Frame(character="a boy")),
-        settings=RenderSettings(width=128, height=64, steps=4),
+        settings=RenderSettings(width=128, height=64, steps=4, guidance=2.5),
     )
     assert Storyboard.model_validate_json(board.model_dump_json()) == board
 
@@ -38,6 +38,18 @@ def test_a_frame_refuses(values: dict[str, object]) -> None:
 def test_settings_refuse_sizes_that_cannot_be_painted(side: int) -> None:
     with pytest.raises(ValidationError):
         RenderSettings(width=side)
+
+
+@pytest.mark.parametrize("guidance", [0, 0.99, 10.01, float("nan"), float("inf")])
+def test_settings_refuse_guidance_that_no_model_has_learnt(guidance: float) -> None:
+    with pytest.raises(ValidationError):
+        RenderSettings(guidance=guidance)
+
+
+def test_settings_from_before_there_was_guidance_have_the_models_own() -> None:
+    stored = RenderSettings(steps=4).model_dump()
+    del stored["guidance"]
+    assert RenderSettings.model_validate(stored) == RenderSettings(steps=4)
 
 
 def test_ids_are_unique_and_frames_limited() -> None:

@@ -24,6 +24,7 @@ from storyboard import __version__
 from storyboard.cli import main
 from storyboard.settings import ROOT
 from storyboard.storyfile import EXAMPLE_STORY
+from tests.storyboard.fakes import FakeEngine
 
 STORY = """\
 title: Maya's day
@@ -121,6 +122,17 @@ def test_a_folder_that_holds_something_is_left_alone_unless_told(
     assert {(f.identity_from, f.background_from) for f in request.frames} == {(None, None)}
 
 
+def test_guidance_is_the_files_unless_the_command_line_says_otherwise(
+    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyboard.engine.Engine", lambda settings: FakeEngine())
+    story.write_text(f"model: flux1-dev\nguidance: 6\n{STORY}", encoding="utf-8")
+    for out, options, guidance in [("a", [], 6), ("b", ["--guidance", "2.5"], 2.5)]:
+        assert main(["render", str(story), "--out", str(tmp_path / out), *options]) == 0
+        (request,) = requests_of(tmp_path / out)
+        assert request.guidance_scale == guidance
+
+
 def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
     prompts.write_text(LINES, encoding="utf-8")
@@ -197,7 +209,7 @@ def test_help_answers_without_torch() -> None:
     assert done.returncode == 0, done.stderr
     for option in ("--out", "--save-masks", "--share-background", "--no-merge", "--plain"):
         assert option in done.stdout
-    for option in ("--seed", "--steps", "--size", "--model", "--overwrite"):
+    for option in ("--seed", "--steps", "--guidance", "--size", "--model", "--overwrite"):
         assert option in done.stdout
 
 
@@ -210,6 +222,9 @@ def test_help_answers_without_torch() -> None:
         (["render", "s.yaml", "--out", "o", "--size", "100x100"], "multiples of 16"),
         (["render", "s.yaml", "--out", "o", "--steps", "0"], "from 1 to 200"),
         (["render", "s.yaml", "--out", "o", "--seed", "-1"], "from 0 to"),
+        (["render", "s.yaml", "--out", "o", "--guidance", "0.5"], "'0.5' is not a number from 1"),
+        (["render", "s.yaml", "--out", "o", "--guidance", "nan"], "'nan' is not a number from 1"),
+        (["render", "s.yaml", "--out", "o", "--guidance", "much"], "'much' is not a number"),
         (["render", "s.yaml", "--out", "o", "--plain", "--share-background"], "not allowed with"),
     ],
 )
@@ -235,6 +250,8 @@ def test_what_is_found_wrong_later_exits_with_one_line(
     expect(2, "no such file", str(tmp_path / "none.yaml"), "--out", out)
     expect(2, "is a file", str(story), "--out", str(story))
     expect(2, "Did you mean", str(story), "--out", out, "--model", "minature")
+    schnell = ("--model", "flux1-schnell", "--guidance", "3")
+    expect(2, "has learnt no guidance", str(story), "--out", out, *schnell)
     story.write_text("frames:\n  - seed: 3\n", encoding="utf-8")
     expect(1, "Frame 1 has no words", str(story), "--out", out)
     monkeypatch.setenv("THROUGHLINE_DEVICE", "tpu")

@@ -78,6 +78,12 @@ def test_settings_come_from_the_storyboard_and_else_from_the_model() -> None:
     assert models.consistency == spec.consistency
 
 
+def test_guidance_is_the_storyboards_for_models_that_have_learnt_it() -> None:
+    assert plan(board(*FRAMES, model="flux1-dev", guidance=6)).guidance_scale == 6
+    assert plan(board(*FRAMES, model="flux1-krea-dev")).guidance_scale == 4.5
+    assert plan(board(*FRAMES, model="flux1-schnell", guidance=6)).guidance_scale == 0
+
+
 def test_seeds_are_kept_or_drawn() -> None:
     storyboard = board(Frame(id="a", action="x", seed=0), Frame(id="b", action="y"))
     first = plan(storyboard)
@@ -176,7 +182,7 @@ def test_a_lender_that_was_never_painted_is_painted_too() -> None:
 def test_a_take_of_another_size_or_model_is_not_lent(change: dict[str, Any]) -> None:
     chosen = dict.fromkeys("abcde", plan(board(*FRAMES)))
     assert plan(board(*FRAMES, **change), ["c"], chosen).targets == ("a", "c")
-    assert plan(board(*FRAMES, steps=3), ["c"], chosen).targets == ("c",)
+    assert plan(board(*FRAMES, steps=3, guidance=3), ["c"], chosen).targets == ("c",)
 
 
 def test_a_take_lends_also_after_its_source_has_left_the_storyboard() -> None:

@@ -236,6 +236,14 @@ def test_a_damaged_or_foreign_storyboard_is_reported_and_left(
     assert path.read_bytes() == content
 
 
+def test_a_storyboard_from_before_there_was_guidance_is_opened(project: Project) -> None:
+    path = project.path / "storyboard.json"
+    document = json.loads(path.read_text("utf-8"))
+    del document["storyboard"]["settings"]["guidance"]
+    path.write_text(json.dumps(document))
+    assert project.load().settings.guidance is None
+
+
 def test_a_damaged_take_is_reported_and_left(project: Project) -> None:
     add_take(project, "t1")
     path = project.path / "takes" / "t1" / "take.json"

@@ -17,6 +17,7 @@ character: {name: Maya, description: a girl}
 model: flux1-dev
 size: [512, 768]
 steps: 12
+guidance: 4.5
 seed: 3
 consistent: yes
 merge: false
@@ -46,7 +47,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert board.character == Character(name="Maya", description="a girl")
     settings = board.settings
     assert (settings.model, settings.width, settings.height) == ("flux1-dev", 512, 768)
-    assert (settings.steps, settings.consistent, settings.merge) == (12, True, False)
+    assert (settings.steps, settings.guidance) == (12, 4.5)
+    assert (settings.consistent, settings.merge) == (True, False)
     first, second = (f.model_dump(exclude={"id"}) for f in board.frames)
     assert first == Frame(
         location="on a beach", action="waving", share_background=True, seed=3
@@ -65,6 +67,7 @@ def test_only_frames_are_required_and_the_rest_is_the_models(tmp_path: Path) -> 
     (board,) = story.storyboards
     assert not story.sized
     assert (board.title, board.character) == ("a day", Character())
+    assert (board.settings.steps, board.settings.guidance) == (None, None)
     assert board.frames[0].seed is None
     large = read(tmp_path, "model: flux1-dev\nframes: [{action: waving}]").storyboards[0]
     spec = find_model("flux1-dev")
@@ -107,6 +110,11 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
         ("frames:\n  - action: a\n    share_background: maybe\n", 3, "true or false"),
         (f"frames:\n  - location: b\n    action: {'x' * 501}\n", 3, "longer than 500"),
         ("steps: 0\nframes: [{action: a}]\n", 1, "'steps' is a whole number from 1 to 200"),
+        ("guidance: 0.5\nframes: [{action: a}]\n", 1, "'guidance' is a number from 1 to 10"),
+        ("title: a\nguidance: 11\nframes: [{action: a}]\n", 2, "a number from 1 to 10"),
+        ("guidance: strong\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
+        ("guidance: .nan\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
+        ("guidance: [3]\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
         ("\n\nsize: 100x100\nframes: [{action: a}]\n", 3, "multiples of 16"),
         ("size: 256\nframes: [{action: a}]\n", 1, "768x512"),
         ("size: [256]\nframes: [{action: a}]\n", 1, "size"),

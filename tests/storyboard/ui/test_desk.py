@@ -260,6 +260,26 @@ def test_the_last_words_are_what_is_painted(office: Office) -> None:
     assert office.engine.requests[0].frames[0].prompt.action == "singing"
 
 
+def test_guidance_reaches_the_painting_of_a_model_that_has_learnt_it(office: Office) -> None:
+    document = story(office)
+    document["settings"] |= {"model": "flux1-dev", "guidance": 6.5}
+    painted(office, document)
+    assert office.engine.requests[0].guidance_scale == 6.5
+    document["settings"] |= {"guidance": None}
+    painted(office, document)
+    assert office.engine.requests[1].guidance_scale == 3.5
+    takes = office.store.open(document["project"]).takes()
+    project = office.store.open(document["project"])
+    assert {project.request(take.id).guidance_scale for take in takes} == {6.5, 3.5}
+
+
+def test_a_page_knows_the_guidance_of_every_model_and_its_limits(office: Office) -> None:
+    setup = office.desk.setup()
+    assert setup["limits"]["guidance"] == [1, 10]
+    own = {model["name"]: model["guidance"] for model in setup["models"]}
+    assert (own["flux1-dev"], own["flux1-krea-dev"], own["flux1-schnell"]) == (3.5, 4.5, None)
+
+
 # ---- takes
 
 

@@ -47,7 +47,8 @@ def test_what_a_page_edits_is_read() -> None:
     sent["title"] = "A night"
     sent["character"]["description"] = "a boy"
     sent["frames"][0] |= {"action": "singing", "share_background": False, "seed": 5}
-    sent["settings"] |= {"width": 320, "height": 208, "steps": None, "consistent": False}
+    sent["settings"] |= {"width": 320, "height": 208, "steps": None, "guidance": 4.5}
+    sent["settings"]["consistent"] = False
     read = read_document(sent, STORED, MODEL_NAMES)
     assert (read.title, read.character.description) == ("A night", "a boy")
     assert read.frames[0].model_dump(exclude={"id", "location", "character", "take"}) == {
@@ -56,7 +57,7 @@ def test_what_a_page_edits_is_read() -> None:
         "seed": 5,
     }
     assert (read.settings.width, read.settings.steps) == (320, None)
-    assert read.settings.consistent is False
+    assert (read.settings.guidance, read.settings.consistent) == (4.5, False)
 
 
 def test_order_and_new_frames_are_read_and_takes_stay_with_their_frames() -> None:
@@ -82,6 +83,8 @@ def test_a_browser_cannot_choose_takes_or_add_fields() -> None:
         (("character", "description"), "x" * 2001, "Character description"),
         (("settings", "width"), 100, "Settings width"),
         (("settings", "steps"), 100000, "Settings steps"),
+        (("settings", "guidance"), 10.5, "Settings guidance"),
+        (("settings", "guidance"), "strong", "Settings guidance"),
         (("title",), ["x"], "Title"),
     ],
 )
