@@ -110,6 +110,9 @@ MINIATURE = ModelSpec(
     max_sequence_length=64,
     weights_bytes=14_000_000,
     note="Ships with Throughline, downloads nothing and runs on a CPU; paints small cartoons.",
+    # The published cleanup is for 64 x 64 tokens; on 16 x 16 even true masks have an IoU of 0.6
+    # after it.
+    consistency=ConsistencySettings(mask_erode=1, mask_dilate=1),
 )
 
 FLUX1_DEV = ModelSpec(

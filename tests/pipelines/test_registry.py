@@ -19,6 +19,7 @@ from pipelines.registry import (
     UnknownModelError,
     find_model,
 )
+from pipelines.request import ConsistencySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,11 @@ def painted_like(spec: ModelSpec) -> tuple[object, ...]:
 def test_a_model_is_found_by_name_and_by_source_in_any_case(spec):
     for name in (spec.name, spec.name.upper(), spec.source, f" {spec.source.lower()} "):
         assert find_model(name) is spec
+
+
+@pytest.mark.parametrize("spec", [m for m in MODELS if m.kind == "hub"], ids=lambda s: s.name)
+def test_models_of_the_hub_keep_the_published_consistency(spec):
+    assert spec.consistency == ConsistencySettings()
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)

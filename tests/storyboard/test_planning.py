@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from pipelines.registry import find_model
+from pipelines.registry import MODELS, ModelSpec, find_model
 from pipelines.request import Prompt, RenderRequest
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard
 from storyboard.errors import ModelError, UserError
@@ -82,6 +83,14 @@ def test_guidance_is_the_storyboards_for_models_that_have_learnt_it() -> None:
     assert plan(board(*FRAMES, model="flux1-dev", guidance=6)).guidance_scale == 6
     assert plan(board(*FRAMES, model="flux1-krea-dev")).guidance_scale == 4.5
     assert plan(board(*FRAMES, model="flux1-schnell", guidance=6)).guidance_scale == 0
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_every_model_keeps_its_characters_by_its_own_settings(spec: ModelSpec) -> None:
+    request = plan(board(*FRAMES, model=spec.name))
+    assert request.consistency == spec.consistency
+    unmerged = plan(board(*FRAMES, model=spec.name, merge=False))
+    assert unmerged.consistency == replace(spec.consistency, merge=False)
 
 
 def test_seeds_are_kept_or_drawn() -> None:
