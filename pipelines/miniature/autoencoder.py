@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.miniature.budget import Budget
-from pipelines.miniature.files import MetricsLog
+from pipelines.miniature.files import Checkpoint, MetricsLog
 from pipelines.miniature.latent_map import BLOCK, CHANNELS, LatentMap, as_values
 from pipelines.miniature.recipe import ModelSizes, Recipe
 
@@ -25,6 +25,7 @@ _CROP_SHARE = 0.7  # of the decoder's part is trained on crops; then on whole pi
 _CROP = 128
 _MOST_NOISE = 0.3
 _EDGE_WEIGHT = 0.5
+_SEED = 1
 
 
 def build_autoencoder(sizes: ModelSizes) -> AutoencoderKL:
@@ -59,30 +60,39 @@ def train_autoencoder(
     latent_map: LatentMap,
     recipe: Recipe,
     device: torch.device,
-    log_path: Path,
+    folder: Path,
+    initial: AutoencoderKL | None = None,
 ) -> AutoencoderKL:
-    """Fit an autoencoder to a latent map.
+    """Fit an autoencoder to a latent map; an interrupted training goes on exactly.
 
     Args:
         images: uint8 of shape (n, 256, 256, 3).
         latent_map: what its latents shall be.
         recipe: sizes, batch and budget.
         device: where to train.
-        log_path: the metrics log that is appended to.
+        folder: gets the metrics log (autoencoder.jsonl) and the checkpoint (autoencoder.pt).
+        initial: an autoencoder of the same sizes to start from; None starts anew.
 
     Returns:
         The average of the trained weights, in float32 on the CPU.
     """
-    torch.manual_seed(1)
-    vae = build_autoencoder(recipe.sizes).to(device)
+    torch.manual_seed(_SEED)
+    vae = build_autoencoder(recipe.sizes)
+    if initial is not None:
+        vae.load_state_dict(initial.state_dict())
+    vae.to(device)
     average = copy.deepcopy(vae)
     optimizer = torch.optim.AdamW(
         vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0
     )
     budget = Budget(recipe.autoencoder_minutes, recipe.autoencoder_steps)
-    rng = np.random.default_rng(1)
-    log, running = MetricsLog(log_path), 0.0
+    log, running = MetricsLog(folder / "autoencoder.jsonl"), 0.0
+    parts = {"vae": vae, "average": average, "optimizer": optimizer}
+    checkpoint = Checkpoint(folder / "autoencoder.pt", recipe.checkpoint_every, budget, parts)
+    checkpoint.restore()
     while budget.progress < 1:
+        rng = np.random.default_rng((_SEED, budget.step))
+        torch.manual_seed(int(rng.integers(2**62)))
         for group in optimizer.param_groups:
             group["lr"] = _PEAK_RATE * budget.rate(recipe.warmup, 0.6)
         decoding = budget.progress < _DECODER_SHARE
@@ -106,6 +116,8 @@ def train_autoencoder(
         if budget.step % (4 * recipe.log_every) == 0:
             part = "decoder" if decoding else "encoder"
             log.add(step=budget.step, seconds=budget.seconds, part=part, loss=running)
+        checkpoint.save_if_due()
+    checkpoint.save()
     result: AutoencoderKL = average.to("cpu").eval()
     return result
 

@@ -1,8 +1,10 @@
 """Samples for the transformer's training: noisy latents, prompts and truth, on the device.
 
 What a step trains on depends on its number alone, so that an interrupted run goes on exactly.
+All samples of a step are pictures of one shape.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.miniature.dataset import TOKEN_GRID
 from pipelines.miniature.latents import LatentData, pack, rows_as_tensor
 from pipelines.miniature.recipe import Recipe
 from pipelines.miniature.text_encoders import TextEncoders
@@ -26,19 +27,21 @@ class Batch:
     """Samples of one step, on the training device.
 
     Attributes:
-        tokens: noisy latents, shape (batch, kept tokens, 64).
-        velocity: what to predict for them, same shape.
+        tokens: noisy latents, shape (batch, tokens, 64).
+        velocity: what to predict for them without guidance, same shape.
         times: noise levels in (0, 1], shape (batch,).
+        guidance: how strongly the prediction shall be guided, shape (batch,); 1 is not at all.
         sequence: text embeddings, shape (batch, text tokens, width).
         pooled: pooled text embeddings, shape (batch, width).
-        parts: share of each part in each token, shape (batch, kept tokens, parts).
+        parts: share of each part in each token, shape (batch, tokens, parts).
         lengths: tokens of background and of all, shape (batch, 2); zeros without a prompt.
-        positions: FLUX's ids of the kept tokens, shape (kept tokens, 3).
+        positions: FLUX's ids of the tokens, shape (tokens, 3).
     """
 
     tokens: Tensor
     velocity: Tensor
     times: Tensor
+    guidance: Tensor
     sequence: Tensor
     pooled: Tensor
     parts: Tensor
@@ -48,90 +51,104 @@ class Batch:
 
 @dataclass(frozen=True)
 class Samples:
-    """Which samples make a batch, each array of shape (batch,) but for `kept`.
+    """Which samples make a batch, each array of shape (batch,).
 
     Attributes:
         scenes: numbers of scenes.
         prompts: rows of their prompts' tokens.
         times: noise levels.
-        kept: numbers of the image tokens that all samples keep, ascending.
+        guidance: strengths of guidance.
         noise_seed: decides the noise.
     """
 
     scenes: NDArray[np.int64]
     prompts: NDArray[np.int64]
     times: NDArray[np.float64]
-    kept: NDArray[np.int64]
+    guidance: NDArray[np.float64]
     noise_seed: int
 
 
-def token_positions(device: torch.device) -> Tensor:
-    """FLUX's ids of all image tokens, shape (tokens, 3): nothing, row, column."""
-    row, column = torch.meshgrid(torch.arange(TOKEN_GRID), torch.arange(TOKEN_GRID), indexing="ij")
-    ids = torch.stack([torch.zeros_like(row), row, column], -1)
-    return ids.reshape(-1, 3).float().to(device)
+def token_positions(rows: int, columns: int) -> Tensor:
+    """FLUX's ids of a grid of image tokens, shape (rows * columns, 3): nothing, row, column."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([torch.zeros_like(row), row, column], -1).reshape(-1, 3).float()
 
 
 class BatchSource:
     """Makes batches of prepared scenes.
 
     Args:
-        data: latents, parts and tokens of scenes.
+        data: latents, parts and tokens of scenes, one entry for each shape of picture.
         encoders: frozen text encoders, on the device.
         device: where batches shall be.
     """
 
-    def __init__(self, data: LatentData, encoders: TextEncoders, device: torch.device) -> None:
-        self.data, self.encoders, self.device = data, encoders, device
+    def __init__(
+        self, data: Sequence[LatentData], encoders: TextEncoders, device: torch.device
+    ) -> None:
+        self.data, self.encoders, self.device = tuple(data), encoders, device
+        counts = np.array([len(of_shape.latents) for of_shape in self.data])
+        self._shares = counts / counts.sum()
 
     def training(
-        self, step: int, recipe: Recipe, kept_tokens: int, rank: int, world_size: int
+        self, step: int, recipe: Recipe, guided_share: float, rank: int, world_size: int
     ) -> Batch:
         """One process's samples of a training step.
 
         Args:
             step: the number that decides everything.
-            recipe: size of the whole batch, share of empty prompts.
-            kept_tokens: how many image tokens a sample keeps.
+            recipe: size of the whole batch, share of empty prompts, largest guidance.
+            guided_share: share of the samples that learn guidance.
             rank: this process, among `world_size` that share the batch.
             world_size: number of processes.
         """
         rng, size = np.random.default_rng((_TRAINING_SEED, step)), recipe.batch
-        scenes = rng.integers(0, len(self.data.latents), size)
-        wordings = rng.integers(0, self.data.wordings, size)
-        empty_prompt = len(self.data.t5_ids) - 1
+        data = self.data[int(rng.choice(len(self.data), p=self._shares))]
+        scenes = rng.integers(0, len(data.latents), size)
+        wordings = rng.integers(0, data.wordings, size)
+        empty_prompt = len(data.t5_ids) - 1
         silent = rng.random(size) < recipe.empty_prompts
-        prompts = np.where(silent, empty_prompt, scenes * self.data.wordings + wordings)
+        prompts = np.where(silent, empty_prompt, scenes * data.wordings + wordings)
         normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, size)))
         times = np.where(rng.random(size) < _UNIFORM_TIMES, rng.random(size), normal)
+        strengths = rng.uniform(1, recipe.most_guidance, size)
+        guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
         mine = slice(rank, None, world_size)
-        return self._batch(
-            Samples(
-                scenes=scenes[mine],
-                prompts=prompts[mine],
-                times=times[mine],
-                kept=np.sort(rng.permutation(TOKEN_GRID**2)[:kept_tokens]),
-                noise_seed=int(rng.integers(2**62)) + rank,
-            )
+        samples = Samples(
+            scenes=scenes[mine],
+            prompts=prompts[mine],
+            times=times[mine],
+            guidance=guidance[mine],
+            noise_seed=int(rng.integers(2**62)) + rank,
         )
+        return self._batch(data, samples)
 
     def at_noise_level(self, level: float) -> Batch:
-        """All scenes with their first prompts at one noise level, always with the same noise."""
-        scenes = np.arange(len(self.data.latents))
-        return self._batch(
-            Samples(
-                scenes=scenes,
-                prompts=scenes * self.data.wordings,
-                times=np.full(len(scenes), level),
-                kept=np.arange(TOKEN_GRID**2),
-                noise_seed=_FIXED_SEED,
-            )
+        """All scenes of the first shape at one noise level, always with the same noise."""
+        data = self.data[0]
+        scenes = np.arange(len(data.latents))
+        samples = Samples(
+            scenes=scenes,
+            prompts=scenes * data.wordings,
+            times=np.full(len(scenes), level),
+            guidance=np.ones(len(scenes)),
+            noise_seed=_FIXED_SEED,
+        )
+        return self._batch(data, samples)
+
+    @torch.no_grad()
+    def without_prompt(self) -> tuple[Tensor, Tensor]:
+        """The empty prompt's embeddings: sequence (1, text tokens, width), pooled (1, width)."""
+        data, last = self.data[0], np.array([len(self.data[0].t5_ids) - 1])
+        return self.encoders.encode(
+            rows_as_tensor(data.clip_ids, last).long().to(self.device),
+            rows_as_tensor(data.t5_ids, last).long().to(self.device),
         )
 
     @torch.no_grad()
-    def _batch(self, samples: Samples) -> Batch:
-        data, device, kept = self.data, self.device, samples.kept
-        clean = pack(rows_as_tensor(data.latents, samples.scenes).float())[:, kept].to(device)
+    def _batch(self, data: LatentData, samples: Samples) -> Batch:
+        device = self.device
+        clean = pack(rows_as_tensor(data.latents, samples.scenes).float()).to(device)
         generator = torch.Generator(device).manual_seed(samples.noise_seed)
         noise = torch.randn(clean.shape, generator=generator, device=device)
         times = torch.from_numpy(samples.times).float().clamp(_SMALLEST_TIME, 1.0).to(device)
@@ -139,14 +156,15 @@ class BatchSource:
             rows_as_tensor(data.clip_ids, samples.prompts).long().to(device),
             rows_as_tensor(data.t5_ids, samples.prompts).long().to(device),
         )
-        parts = rows_as_tensor(data.parts, samples.scenes)[:, kept].to(device)
+        parts = rows_as_tensor(data.parts, samples.scenes).to(device)
         return Batch(
             tokens=torch.lerp(clean, noise, times[:, None, None]),
             velocity=noise - clean,
             times=times,
+            guidance=torch.from_numpy(samples.guidance).float().to(device),
             sequence=sequence,
             pooled=pooled,
             parts=parts.float() / _WHOLE,
             lengths=rows_as_tensor(data.lengths, samples.prompts).long().to(device),
-            positions=token_positions(device)[torch.from_numpy(kept).to(device)],
+            positions=token_positions(*data.grid).to(device),
         )

@@ -1,12 +1,14 @@
 """The training pictures on disk: drawn once, by all cores, and read as memory maps.
 
-A data folder holds `images.npy` (n, 256, 256, 3) uint8, `parts.npy` (n, tokens, parts) uint8 and
-`specs.jsonl`; picture i is `draw_scene(i)`. Held-out scenes start at HELD_OUT_SEED.
+For every shape of picture a data folder holds a folder with `images.npy` (n, height, width, 3)
+uint8, `parts.npy` (n, tokens, parts) uint8 and `specs.jsonl`; its picture i is drawn from seed
+FIRST_SEEDS[shape] + i. Held-out scenes start at HELD_OUT_SEED.
 """
 
 import json
 import multiprocessing
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,78 +16,116 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.miniature.files import write_whole
-from pipelines.miniature.world import Part, SceneSpec, draw_scene, use_one_drawing_thread
+from pipelines.miniature.world import (
+    Part,
+    SceneSpec,
+    WorldRange,
+    draw_scene,
+    use_one_drawing_thread,
+)
+from pipelines.miniature.world.vocabulary import SHAPES
 
 IMAGE_SIZE = 256
 TOKEN_SIZE = 16  # pixels along the side of one transformer token
-TOKEN_GRID = IMAGE_SIZE // TOKEN_SIZE
+FIRST_SEEDS = {"square": 0, "landscape": 2_000_000, "portrait": 4_000_000}
 HELD_OUT_SEED = 10_000_000
 _SHARD = 200
 
 
 @dataclass(frozen=True)
 class DrawnData:
-    """The drawn pictures and their truth.
+    """Drawn pictures of one shape and their truth.
 
     Attributes:
-        images: uint8 of shape (n, 256, 256, 3).
-        parts: how much of each token each part covers, in 255ths, uint8 of shape (n, 256, parts).
+        images: uint8 of shape (n, height, width, 3).
+        parts: how much of each token each part covers, in 255ths, uint8 of shape
+            (n, tokens, parts), tokens row by row.
         specs: what each picture was drawn from, n of them.
+        first_seed: the seed of the first picture; the others follow.
     """
 
     images: NDArray[np.uint8]
     parts: NDArray[np.uint8]
     specs: list[SceneSpec]
+    first_seed: int
 
 
 def part_shares(parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """How much of each token each part covers.
 
     Args:
-        parts: part labels of one picture, shape (256, 256).
+        parts: part labels of one picture, shape (height, width), both multiples of 16.
 
     Returns:
         255ths of the token's area, uint8 of shape (tokens, parts), tokens row by row.
     """
-    tiles = parts.reshape(TOKEN_GRID, TOKEN_SIZE, TOKEN_GRID, TOKEN_SIZE).transpose(0, 2, 1, 3)
-    flat = tiles.reshape(TOKEN_GRID**2, TOKEN_SIZE**2).astype(np.int64)
-    token = np.arange(TOKEN_GRID**2)[:, None] * len(Part)
-    counts = np.bincount((flat + token).ravel(), minlength=TOKEN_GRID**2 * len(Part))
-    shares = counts.reshape(TOKEN_GRID**2, len(Part)) * (255 / TOKEN_SIZE**2)
+    rows, columns = parts.shape[0] // TOKEN_SIZE, parts.shape[1] // TOKEN_SIZE
+    tiles = parts.reshape(rows, TOKEN_SIZE, columns, TOKEN_SIZE).transpose(0, 2, 1, 3)
+    flat = tiles.reshape(rows * columns, TOKEN_SIZE**2).astype(np.int64)
+    token = np.arange(rows * columns)[:, None] * len(Part)
+    counts = np.bincount((flat + token).ravel(), minlength=rows * columns * len(Part))
+    shares = counts.reshape(rows * columns, len(Part)) * (255 / TOKEN_SIZE**2)
     return np.round(shares).astype(np.uint8)
 
 
-def draw_dataset(folder: Path, count: int, processes: int) -> None:
-    """Draw the scenes of seeds 0 to count - 1 into a folder, unless they are there already.
+def draw_dataset(
+    folder: Path, counts: Mapping[str, int], world: WorldRange, processes: int
+) -> None:
+    """Draw scenes of every shape into a folder, unless they are there already.
 
     Args:
         folder: where to; made if need be.
-        count: number of scenes.
+        counts: number of scenes of each shape.
+        world: which part of the world they show.
         processes: how many draw side by side.
     """
-    if (folder / "specs.jsonl").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    _create(folder / "images.npy", (count, IMAGE_SIZE, IMAGE_SIZE, 3))
-    _create(folder / "parts.npy", (count, TOKEN_GRID**2, len(Part)))
-    shards = [(folder, first, min(first + _SHARD, count)) for first in range(0, count, _SHARD)]
-    if len(shards) == 1:
-        lines = _draw_shard(shards[0])
-    else:
+    missing = {s: n for s, n in counts.items() if not (folder / s / "specs.jsonl").exists()}
+    shards = []
+    for shape, count in missing.items():
+        (folder / shape).mkdir(parents=True, exist_ok=True)
+        width, height = SHAPES[shape]
+        tokens = width * height // TOKEN_SIZE**2
+        _create(folder / shape / "images.npy", (count, height, width, 3))
+        _create(folder / shape / "parts.npy", (count, tokens, len(Part)))
+        shards += [
+            _Shard(folder / shape, shape, first, min(first + _SHARD, count), world)
+            for first in range(0, count, _SHARD)
+        ]
+    if len(shards) > len(missing) and processes > 1:
         context = multiprocessing.get_context("spawn")
-        with context.Pool(min(processes, len(shards))) as pool:
-            lines = [line for shard in pool.imap(_draw_shard, shards) for line in shard]
-    text = "\n".join(lines) + "\n"
-    write_whole(folder / "specs.jsonl", lambda partial: partial.write_text(text))
+        with context.Pool(processes) as pool:
+            drawn = pool.map(_draw_shard, shards, chunksize=1)
+    else:
+        drawn = [_draw_shard(shard) for shard in shards]
+    for shape in missing:
+        lines = [
+            line
+            for shard, of_shard in zip(shards, drawn, strict=True)
+            if shard.shape == shape
+            for line in of_shard
+        ]
+        text = "\n".join(lines) + "\n"
+        write_whole(folder / shape / "specs.jsonl", lambda partial, t=text: partial.write_text(t))
 
 
-def load_dataset(folder: Path) -> DrawnData:
-    """Open what `draw_dataset` drew, without reading the pictures yet."""
-    with (folder / "specs.jsonl").open() as file:
+def load_dataset(folder: Path, shape: str = "square") -> DrawnData:
+    """Open what `draw_dataset` drew of one shape, without reading the pictures yet."""
+    with (folder / shape / "specs.jsonl").open() as file:
         specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    parts = np.load(folder / "parts.npy", mmap_mode="r")
-    return DrawnData(images, parts, specs)
+    images = np.load(folder / shape / "images.npy", mmap_mode="r")
+    parts = np.load(folder / shape / "parts.npy", mmap_mode="r")
+    return DrawnData(images, parts, specs, FIRST_SEEDS[shape])
+
+
+def draw_held_out(count: int, world: WorldRange) -> DrawnData:
+    """Draw square scenes that are in no training set."""
+    scenes = [draw_scene(HELD_OUT_SEED + number, world=world) for number in range(count)]
+    return DrawnData(
+        np.stack([scene.image for scene in scenes]),
+        np.stack([part_shares(scene.parts) for scene in scenes]),
+        [scene.spec for scene in scenes],
+        HELD_OUT_SEED,
+    )
 
 
 def available_processes() -> int:
@@ -97,16 +137,28 @@ def _create(path: Path, shape: tuple[int, ...]) -> None:
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
 
 
-def _draw_shard(shard: tuple[Path, int, int]) -> list[str]:
-    folder, first, last = shard
+@dataclass(frozen=True)
+class _Shard:
+    """Scenes `first` to `last` - 1 of a shape."""
+
+    folder: Path
+    shape: str
+    first: int
+    last: int
+    world: WorldRange
+
+
+def _draw_shard(shard: _Shard) -> list[str]:
+    """Draw scenes into their files and give their specifications as JSON."""
     use_one_drawing_thread()
-    images = np.lib.format.open_memmap(folder / "images.npy", "r+")
-    parts = np.lib.format.open_memmap(folder / "parts.npy", "r+")
+    images = np.lib.format.open_memmap(shard.folder / "images.npy", "r+")
+    parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")
     lines = []
-    for seed in range(first, last):
-        scene = draw_scene(seed)
-        images[seed] = scene.image
-        parts[seed] = part_shares(scene.parts)
+    for number in range(shard.first, shard.last):
+        seed = FIRST_SEEDS[shard.shape] + number
+        scene = draw_scene(seed, world=shard.world, shape=shard.shape)
+        images[number] = scene.image
+        parts[number] = part_shares(scene.parts)
         lines.append(json.dumps(scene.spec.to_dict()))
     images.flush()
     parts.flush()

@@ -2,11 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+
+from pipelines.miniature.budget import Budget
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -41,6 +44,54 @@ def save_json(path: Path, values: Any) -> None:
 def load_json(path: Path) -> Any:
     """What `save_json` saved."""
     return json.loads(path.read_text())
+
+
+class Stateful(Protocol):
+    """Modules and optimizers: what gives its state and takes it back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> object:
+        """Take a state back."""
+
+
+class Checkpoint:
+    """The state of a training stage on disk, from which an interrupted one goes on exactly.
+
+    Args:
+        path: the file.
+        every: seconds between two savings.
+        budget: counts the stage's steps and time.
+        parts: what is trained, and what trains it.
+    """
+
+    def __init__(
+        self, path: Path, every: float, budget: Budget, parts: Mapping[str, Stateful]
+    ) -> None:
+        self._path, self._every, self._budget, self._parts = path, every, budget, parts
+        self._saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the file, where there is one."""
+        if not self._path.exists():
+            return
+        state = load_state(self._path)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self._budget.step, self._budget.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the file."""
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        state |= {"step": self._budget.step, "seconds": self._budget.seconds}
+        save_state(self._path, state)
+        self._saved = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Write the file if the last time is long ago."""
+        if time.monotonic() - self._saved > self._every:
+            self.save()
 
 
 class MetricsLog:

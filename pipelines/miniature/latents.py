@@ -1,9 +1,9 @@
 """What the transformer trains on: latents and tokens of every drawn scene, on disk.
 
-A folder holds `latents.npy` (n, 16, 32, 32) float16 and, for n scenes in v wordings, `t5.npy`
-(n * v + 1, text tokens), `clip.npy` (n * v + 1, 77) and `lengths.npy` (n * v + 1, 2), int16: the
-wordings of scene i are rows i * v and on, and the last row is the empty prompt. The same again,
-with one wording, in `held_out`.
+For every shape of picture a folder holds a folder with `latents.npy` (n, 16, rows, columns)
+float16, `parts.npy` and, for n scenes in v wordings, `t5.npy` (n * v + 1, text tokens), `clip.npy`
+(n * v + 1, 77) and `lengths.npy` (n * v + 1, 2), int16: the wordings of scene i are rows i * v and
+on, and the last row is the empty prompt. The folder `held_out` has the same of other scenes.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.miniature.dataset import HELD_OUT_SEED, DrawnData, part_shares
+from pipelines.miniature.dataset import DrawnData
 from pipelines.miniature.files import write_whole
 from pipelines.miniature.latent_map import LatentMap, as_values
 from pipelines.miniature.tokens import Tokenizers
-from pipelines.miniature.world import Prompt, draw_scene, prompt_for
+from pipelines.miniature.world import Prompt, prompt_for
 
 _BATCH = 64
-HELD_OUT_SCENES = 48
 
 
 @dataclass(frozen=True)
 class LatentData:
-    """Training data of the transformer.
+    """Training data of the transformer, pictures of one shape.
 
     Attributes:
-        latents: normalised, float16 of shape (n, 16, 32, 32).
-        parts: share of parts in tokens, in 255ths, uint8 of shape (n, 256, parts).
+        latents: normalised, float16 of shape (n, 16, rows, columns).
+        parts: share of parts in tokens, in 255ths, uint8 of shape (n, tokens, parts).
         t5_ids: tokens, int16 of shape (n * wordings + 1, text tokens); the last row is the
             empty prompt's.
         clip_ids: likewise, of shape (n * wordings + 1, 77).
@@ -45,6 +44,11 @@ class LatentData:
     lengths: NDArray[np.int16]
     wordings: int
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        return self.latents.shape[2] // 2, self.latents.shape[3] // 2
+
 
 def pack(latents: Tensor) -> Tensor:
     """Latents (batch, 16, rows, columns) as FLUX's tokens (batch, rows * columns / 4, 64)."""
@@ -56,7 +60,7 @@ def pack(latents: Tensor) -> Tensor:
 def prepare_latents(
     folder: Path, drawn: DrawnData, latent_map: LatentMap, tokenizers: Tokenizers, wordings: int
 ) -> None:
-    """Write latents and tokens of all scenes and of the held-out ones.
+    """Write latents and tokens of scenes of one shape, unless they are there already.
 
     Args:
         folder: gets the files.
@@ -65,33 +69,16 @@ def prepare_latents(
         tokenizers: give the tokens of their prompts.
         wordings: prompts for each scene.
     """
-    held_out = folder / "held_out"
-    held_out.mkdir(parents=True, exist_ok=True)
-    scenes = [draw_scene(HELD_OUT_SEED + number) for number in range(HELD_OUT_SCENES)]
-    unseen = DrawnData(
-        np.stack([scene.image for scene in scenes]),
-        np.stack([part_shares(scene.parts) for scene in scenes]),
-        [scene.spec for scene in scenes],
-    )
-    np.save(held_out / "parts.npy", unseen.parts)
-    _write(held_out, unseen, latent_map, tokenizers, 1, HELD_OUT_SEED)
-    _write(folder, drawn, latent_map, tokenizers, wordings, 0)
-
-
-def _write(
-    folder: Path,
-    drawn: DrawnData,
-    latent_map: LatentMap,
-    tokenizers: Tokenizers,
-    wordings: int,
-    first_seed: int,
-) -> None:
+    if (folder / "latents.npy").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     prompts = [
-        prompt_for(spec, first_seed + number, variant)
+        prompt_for(spec, drawn.first_seed + number, variant)
         for number, spec in enumerate(drawn.specs)
         for variant in range(wordings)
     ] + [Prompt("")]
     texts = [prompt.text for prompt in prompts]
+    _save(folder / "parts.npy", np.asarray(drawn.parts))
     _save(folder / "t5.npy", tokenizers.t5_ids(texts).astype(np.int16))
     _save(folder / "clip.npy", tokenizers.clip_ids(texts).astype(np.int16))
     _save(folder / "lengths.npy", tokenizers.group_lengths(prompts).astype(np.int16))
@@ -102,22 +89,18 @@ def _write(
     _save(folder / "latents.npy", np.concatenate(batches))
 
 
-def load_latents(folder: Path, parts: NDArray[np.uint8], wordings: int) -> LatentData:
+def load_latents(folder: Path) -> LatentData:
     """Open what `prepare_latents` wrote."""
+    latents = np.load(folder / "latents.npy", mmap_mode="r")
+    t5_ids = np.load(folder / "t5.npy")
     return LatentData(
-        np.load(folder / "latents.npy", mmap_mode="r"),
-        parts,
-        np.load(folder / "t5.npy"),
+        latents,
+        np.load(folder / "parts.npy", mmap_mode="r"),
+        t5_ids,
         np.load(folder / "clip.npy"),
         np.load(folder / "lengths.npy"),
-        wordings,
+        (len(t5_ids) - 1) // len(latents),
     )
-
-
-def load_held_out(folder: Path) -> LatentData:
-    """Open the held-out scenes that `prepare_latents` wrote."""
-    held_out = folder / "held_out"
-    return load_latents(held_out, np.load(held_out / "parts.npy"), 1)
 
 
 def rows_as_tensor(values: NDArray[np.generic], rows: NDArray[np.int64]) -> Tensor:

@@ -2,6 +2,22 @@
 
 from dataclasses import dataclass
 
+from pipelines.miniature.world import WHOLE, WorldRange
+from pipelines.miniature.world import vocabulary as v
+
+SMALL_WORLD = WorldRange(
+    shots=("full",) * 12 + ("wide", "medium", "close"),
+    patterns=("plain",) * 9 + v.PATTERNS[1:],
+    headwear=("none",) * 8 + v.HEADWEAR[1:],
+    accessories=("none",) * 6 + v.ACCESSORIES[1:],
+    times=("day",) * 6 + v.TIMES[1:],
+    weathers=("clear",) * 12 + v.WEATHERS[1:],
+    three_quarter=0.12,
+    back=0.05,
+    pair_share=0.04,
+)
+"""The whole world, with what is hard to paint seldom: for trainings of an hour or two."""
+
 
 @dataclass(frozen=True)
 class ModelSizes:
@@ -42,7 +58,9 @@ class Recipe:
 
     Attributes:
         sizes: of the networks.
+        world: which part of the drawn world is learnt.
         scenes: pictures drawn.
+        oblong_share: share of them that is landscape, and as large a share that is portrait.
         wordings: prompts written for each picture.
         prompts: prompts that the tokenizers and the text encoders learn from.
         autoencoder_minutes, text_minutes, minutes: time budgets of the trained stages.
@@ -51,6 +69,7 @@ class Recipe:
         muon_rate: learning rate of the matrices inside the transformer's blocks.
         adam_rate: learning rate of its other parameters.
         warmup: steps until the full learning rate.
+        text_warmup: the same for the text encoders.
         cooldown: last share of the run in which the rate falls to nothing.
         ema_decay: the average's memory; short at first.
         empty_prompts: share of samples trained without a prompt, for true guidance.
@@ -58,36 +77,41 @@ class Recipe:
         attention_weight: weight of the loss on the mask statistic.
         foreground_weight: what a token fully inside the character counts for; one of the
             background counts for 1. Falls to 1 in the cooldown.
-        kept_tokens: share of a picture's tokens that a step trains on, chosen by chance.
-        dropping_share: share of the run, at its start, in which tokens are dropped.
+        guided_from: share of the run after which a part of the samples learns guidance.
+        guided_share: that part; its targets are the averaged model's own, guided.
+        most_guidance: the largest guidance that is learnt; the smallest, and "none", is 1.
         log_every: steps between two lines of the metrics log.
         checkpoint_every: seconds between two checkpoints.
     """
 
     sizes: ModelSizes = ModelSizes()
-    scenes: int = 20_000
+    world: WorldRange = SMALL_WORLD
+    scenes: int = 24_000
+    oblong_share: float = 0.12
     wordings: int = 3
     prompts: int = 40_000
     autoencoder_minutes: float = 24.0
-    text_minutes: float = 5.0
+    text_minutes: float = 8.0
     minutes: float = 85.0
     autoencoder_steps: int | None = None
     text_steps: int | None = None
     steps: int | None = None
-    text_batch: int = 96
+    text_batch: int = 32
     autoencoder_batch: int = 4
     batch: int = 32
     muon_rate: float = 2e-3
     adam_rate: float = 1e-3
     warmup: int = 60
+    text_warmup: int = 20
     cooldown: float = 0.35
     ema_decay: float = 0.998
     empty_prompts: float = 0.1
     part_weight: float = 0.1
     attention_weight: float = 0.05
     foreground_weight: float = 2.0
-    kept_tokens: float = 0.5
-    dropping_share: float = 0.6
+    guided_from: float = 0.65
+    guided_share: float = 0.4
+    most_guidance: float = 5.0
     log_every: int = 10
     checkpoint_every: float = 300.0
 
@@ -104,7 +128,8 @@ TOY = Recipe(
         single_blocks=2,
         autoencoder_channels=(8, 8, 8, 16),
     ),
-    scenes=24,
+    scenes=30,
+    oblong_share=0.2,
     wordings=2,
     prompts=300,
     autoencoder_steps=6,
@@ -114,6 +139,7 @@ TOY = Recipe(
     autoencoder_batch=2,
     batch=2,
     warmup=2,
+    text_warmup=2,
     log_every=2,
 )
 
@@ -125,6 +151,7 @@ GPU = Recipe(
         single_blocks=4,
         autoencoder_channels=(32, 48, 64, 96),
     ),
+    world=WHOLE,
     scenes=100_000,
     autoencoder_minutes=4.0,
     text_minutes=1.5,
@@ -134,7 +161,6 @@ GPU = Recipe(
     batch=384,
     warmup=200,
     ema_decay=0.9995,
-    kept_tokens=1.0,
     log_every=100,
     checkpoint_every=120.0,
 )

@@ -19,7 +19,7 @@ from pipelines.miniature.latent_map import BLOCK, LatentMap
 from pipelines.miniature.tokens import sample_prompts
 
 STEPS = 20
-TRUE_GUIDANCE = 2.5
+GUIDANCE = 2.5
 _PROMPT_SEED = 24
 _CAPTION_HEIGHT = 62  # pixels: four lines of the default font
 _CAPTION_CHARACTERS = 42
@@ -32,7 +32,8 @@ def paint(
     *,
     text_tokens: int,
     steps: int = STEPS,
-    guidance: float = TRUE_GUIDANCE,
+    guidance: float = GUIDANCE,
+    true_guidance: float = 1.0,
     seed: int = 0,
     latent_map: LatentMap | None = None,
 ) -> NDArray[np.uint8]:
@@ -43,7 +44,8 @@ def paint(
         prompts: what to paint.
         text_tokens: T5 tokens of a prompt.
         steps: denoising steps.
-        guidance: true classifier-free guidance with the empty negative prompt; 1 is off.
+        guidance: guidance that the model has learnt; 1 is off.
+        true_guidance: classifier-free guidance with the empty negative prompt; 1 is off.
         seed: of the first picture.
         latent_map: decodes instead of the autoencoder where given.
 
@@ -52,8 +54,9 @@ def paint(
     """
     result = pipeline(
         list(prompts),
-        negative_prompt=[""] * len(prompts) if guidance > 1 else None,
-        true_cfg_scale=guidance,
+        negative_prompt=[""] * len(prompts) if true_guidance > 1 else None,
+        true_cfg_scale=true_guidance,
+        guidance_scale=guidance,
         height=IMAGE_SIZE,
         width=IMAGE_SIZE,
         num_inference_steps=steps,
@@ -101,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=int, default=24, help="how many pictures")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps")
-    parser.add_argument("--guidance", type=float, default=TRUE_GUIDANCE, help="true guidance")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE, help="learnt guidance")
+    parser.add_argument("--true-guidance", type=float, default=1.0, help="classifier-free guidance")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     options = parser.parse_args(arguments)
@@ -117,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text_tokens=pipeline.tokenizer_2.model_max_length,
             steps=options.steps,
             guidance=options.guidance,
+            true_guidance=options.true_guidance,
             seed=options.seed + 6 * number,
         )
         for number, batch in enumerate(batches)

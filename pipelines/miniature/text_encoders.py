@@ -4,9 +4,9 @@ CLIP's pooled output and T5's sequence must each tell who is where, in what, doi
 they are frozen. Padding is not masked, exactly as `FluxPipeline` calls them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from string import ascii_lowercase
 
 import numpy as np
 import torch
@@ -14,35 +14,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
+from pipelines.miniature.attributes import ATTRIBUTES, UNSAID, stated_attributes
 from pipelines.miniature.budget import Budget
-from pipelines.miniature.files import MetricsLog
+from pipelines.miniature.files import Checkpoint, MetricsLog
 from pipelines.miniature.recipe import ModelSizes, Recipe
 from pipelines.miniature.tokens import CLIP_TOKENS, Tokenizers, load_tokenizers
-from pipelines.miniature.world import Prompt, SceneSpec, sample_spec, write_prompt
-from pipelines.miniature.world import vocabulary as v
+from pipelines.miniature.world.prompts import Wordings, write_prompt
+from pipelines.miniature.world.spec import WorldRange, sample_spec
+from pipelines.miniature.world.wordings import NEUTRAL_WORDS
 
 _PEAK_RATE = 2e-3
+_WORD_RATE = 2e-2  # of word embeddings and the reader: a step moves only the words in its batch
 _HELD_OUT = 1000
 _PROMPT_SEED = 9
-_UNSAID = -100  # cross_entropy's mark for "do not ask"
-
-ATTRIBUTES: dict[str, tuple[Any, ...]] = {
-    "place": v.PLACES,
-    "action": v.ACTIONS,
-    "position": v.POSITIONS,
-    "shot": v.SHOTS,
-    "from_behind": (False, True),
-    "kind": v.KINDS,
-    "skin": tuple(v.SKIN_COLORS),
-    "hair_style": v.HAIR_STYLES,
-    "hair_color": tuple(v.HAIR_COLORS),
-    "top": v.TOPS,
-    "top_color": tuple(v.CLOTH_COLORS),
-    "pattern": v.PATTERNS,
-    "bottom": v.BOTTOMS,
-    "bottom_color": tuple(v.CLOTH_COLORS),
-    "accessory": v.ACCESSORIES,
-}
+_MORE_PAIRS = 3  # two figures are learnt from more prompts than there are pictures of them
+_ROOM = 50  # words of a prompt that leave room for one more, spelled out
 
 
 @dataclass(frozen=True)
@@ -140,38 +126,61 @@ def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> 
             old_row = old_words.get_vocab().get(piece)
             if old_row is not None:
                 rows[row] = old_rows[old_row]
-        embedding_names = [n for n, t in state.items() if t.shape == old_rows.shape]
+        embedding_names = [n for n, t in state.items() if t.data_ptr() == old_rows.data_ptr()]
         model.load_state_dict({**state, **dict.fromkeys(embedding_names, rows)})
 
 
 class AttributeReader(nn.Module):
-    """Reads every attribute off both embeddings; used in training alone."""
+    """Reads every attribute off both embeddings; used in training alone.
+
+    In the sequence each token votes for values, and the strongest votes win: so every word comes to
+    carry what it says.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(len(ATTRIBUTES), width) * 0.05)
-        self.keys = nn.Linear(width, width)
-        self.values = nn.Linear(width, width)
-        sizes = [len(options) for options in ATTRIBUTES.values()]
-        self.from_sequence = nn.ModuleList(nn.Linear(width, size) for size in sizes)
-        self.from_pooled = nn.ModuleList(nn.Linear(width, size) for size in sizes)
+        self.sizes = [len(options) for options in ATTRIBUTES.values()]
+        self.from_token = nn.Linear(width, sum(self.sizes))
+        self.from_pooled = nn.Linear(width, sum(self.sizes))
 
     def forward(self, sequence: Tensor, pooled: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Scores of every attribute's values, from the sequence and from the pooled embedding."""
-        weights = (self.queries @ self.keys(sequence).transpose(1, 2)).softmax(-1)
-        found = weights @ self.values(sequence)
-        by_sequence = [head(found[:, i]) for i, head in enumerate(self.from_sequence)]
-        return by_sequence, [head(pooled) for head in self.from_pooled]
+        votes = self.from_token(sequence).logsumexp(1)
+        return list(votes.split(self.sizes, 1)), list(self.from_pooled(pooled).split(self.sizes, 1))
 
 
-def stated_attributes(spec: SceneSpec, prompt: Prompt) -> list[int]:
-    """The index of each attribute's value, or -100 where the prompt does not say it."""
-    labels = []
-    for name, options in ATTRIBUTES.items():
-        holder = spec if hasattr(spec, name) else spec.character
-        silent = name in prompt.hidden or (spec.character is None and name != "place")
-        labels.append(_UNSAID if silent else options.index(getattr(holder, name)))
-    return labels
+@dataclass(frozen=True)
+class _Lessons:
+    """Prompts as the encoders read them, with what they state.
+
+    Attributes:
+        clip_ids: shape (prompts, 77).
+        t5_ids: shape (prompts, text tokens).
+        labels: shape (prompts, attributes), -100 where nothing is stated.
+    """
+
+    clip_ids: Tensor
+    t5_ids: Tensor
+    labels: Tensor
+
+
+def _lessons(
+    count: int,
+    tokenizers: Tokenizers,
+    world: WorldRange,
+    rng: np.random.Generator,
+    wordings: Wordings,
+) -> _Lessons:
+    world = replace(world, pair_share=min(_MORE_PAIRS * world.pair_share, 1.0))
+    specs = [sample_spec(rng, world) for _ in range(count)]
+    prompts = [write_prompt(spec, rng, wordings) for spec in specs]
+    texts = [_vary(prompt.text, rng) for prompt in prompts]
+    labels = [stated_attributes(s, p) for s, p in zip(specs, prompts, strict=True)]
+    return _Lessons(
+        torch.from_numpy(tokenizers.clip_ids(texts)),
+        torch.from_numpy(tokenizers.t5_ids(texts)),
+        torch.tensor(labels),
+    )
 
 
 def train_text_encoders(
@@ -179,40 +188,43 @@ def train_text_encoders(
     tokenizers: Tokenizers,
     recipe: Recipe,
     device: torch.device,
-    log_path: Path,
+    folder: Path,
 ) -> dict[str, dict[str, float]]:
-    """Train both encoders in place, until the budget is used.
+    """Train both encoders in place, until the budget is used; an interrupted training goes on.
 
     Args:
         encoders: what to train; left on the CPU, in evaluation mode.
         tokenizers: their words.
-        recipe: batch and budget.
+        recipe: the world, batch and budget.
         device: where to train.
-        log_path: the metrics log that is appended to.
+        folder: gets the metrics log (text.jsonl) and the checkpoint (text.pt).
 
     Returns:
-        Accuracy on held-out prompts by encoder ("t5", "clip") and attribute.
+        Accuracy by encoder and attribute: on unseen prompts in the wordings of the training
+        ("t5", "clip") and in wordings that it never uses ("t5_held_out", "clip_held_out"). An
+        attribute that none of them states is left out.
     """
     torch.manual_seed(2)
     rng = np.random.default_rng(_PROMPT_SEED)
-    specs = [sample_spec(rng) for _ in range(recipe.prompts)]
-    prompts = [write_prompt(spec, rng) for spec in specs]
-    texts = [_vary(prompt.text, rng) for prompt in prompts]
-    clip_ids = torch.from_numpy(tokenizers.clip_ids(texts))
-    t5_ids = torch.from_numpy(tokenizers.t5_ids(texts))
-    labels = torch.tensor([stated_attributes(s, p) for s, p in zip(specs, prompts, strict=True)])
+    lessons = _lessons(recipe.prompts, tokenizers, recipe.world, rng, "training")
+    held_out = min(_HELD_OUT, recipe.prompts // 4)
     reader = AttributeReader(recipe.sizes.text_width).to(device)
     modules = nn.ModuleList([encoders.clip, encoders.t5, reader]).to(device).train()
-    optimizer = torch.optim.AdamW(modules.parameters(), _PEAK_RATE, (0.9, 0.98), weight_decay=0.01)
+    optimizer = _optimizer(encoders, reader)
     budget = Budget(recipe.text_minutes, recipe.text_steps)
-    log = MetricsLog(log_path)
-    held_out = min(_HELD_OUT, len(texts) // 4)
+    log = MetricsLog(folder / "text.jsonl")
+    parts = {"encoders": modules, "optimizer": optimizer}
+    checkpoint = Checkpoint(folder / "text.pt", recipe.checkpoint_every, budget, parts)
+    checkpoint.restore()
     while budget.progress < 1:
+        rng = np.random.default_rng((_PROMPT_SEED, budget.step))
         for group in optimizer.param_groups:
-            group["lr"] = _PEAK_RATE * budget.rate(recipe.warmup, 1.0)
-        chosen = torch.from_numpy(rng.integers(held_out, len(texts), recipe.text_batch))
-        embeddings = encoders.encode(clip_ids[chosen].to(device), t5_ids[chosen].to(device))
-        loss = _reading_loss(reader(*embeddings), labels[chosen].to(device))
+            group["lr"] = group["peak"] * budget.rate(recipe.text_warmup, 1.0)
+        chosen = torch.from_numpy(rng.integers(held_out, recipe.prompts, recipe.text_batch))
+        embeddings = encoders.encode(
+            lessons.clip_ids[chosen].to(device), lessons.t5_ids[chosen].to(device)
+        )
+        loss = _reading_loss(reader(*embeddings), lessons.labels[chosen].to(device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
@@ -221,36 +233,88 @@ def train_text_encoders(
         budget.tick()
         if budget.step % (2 * recipe.log_every) == 0:
             log.add(step=budget.step, seconds=budget.seconds, loss=loss.item())
+        checkpoint.save_if_due()
+    checkpoint.save()
     modules.eval()
-    with torch.no_grad():
-        embeddings = encoders.encode(clip_ids[:held_out].to(device), t5_ids[:held_out].to(device))
-        by_sequence, by_pooled = reader(*embeddings)
+    rng = np.random.default_rng(_PROMPT_SEED + 1)
+    new = _lessons(held_out, tokenizers, recipe.world, rng, "held_out")
+    by_sequence, by_pooled = _accuracies(encoders, reader, lessons, held_out, device)
+    new_by_sequence, new_by_pooled = _accuracies(encoders, reader, new, held_out, device)
     encoders.to(torch.device("cpu"))
-    truth = labels[:held_out].to(device)
-    return {"t5": _accuracy(by_sequence, truth), "clip": _accuracy(by_pooled, truth)}
+    return {
+        "t5": by_sequence,
+        "clip": by_pooled,
+        "t5_held_out": new_by_sequence,
+        "clip_held_out": new_by_pooled,
+    }
+
+
+def _optimizer(encoders: TextEncoders, reader: AttributeReader) -> torch.optim.AdamW:
+    """AdamW in two groups with a `peak` rate each: the encoders' layers; words and reader."""
+    words = [model.get_input_embeddings().weight for model in (encoders.clip, encoders.t5)]
+    layers = [
+        parameter
+        for model in (encoders.clip, encoders.t5)
+        for parameter in model.parameters()
+        if all(parameter is not embedding for embedding in words)
+    ]
+    groups = [
+        {"params": layers, "peak": _PEAK_RATE},
+        {"params": [*words, *reader.parameters()], "peak": _WORD_RATE},
+    ]
+    return torch.optim.AdamW(groups, _PEAK_RATE, (0.9, 0.98), weight_decay=0.01)
 
 
 def _vary(text: str, rng: np.random.Generator) -> str:
-    """People also write without commas, and with a capital at the start."""
-    if rng.random() < 0.1:
+    """What people write besides: no commas, a capital at the start, words that say nothing here.
+
+    Some of those are spelled by the tokenizers, as names are.
+    """
+    draw, capital = rng.random(2)
+    words = text.split(" ")
+    if draw < 0.1:
         text = text.replace(",", "")
-    return text[0].upper() + text[1:] if rng.random() < 0.1 else text
+    elif draw < 0.25 and len(words) < _ROOM:
+        place = int(rng.integers(len(words) + 1))
+        letters = rng.choice(list(ascii_lowercase), int(rng.integers(3, 8)))
+        spelled = "".join(letters)
+        neutral = NEUTRAL_WORDS[int(rng.integers(len(NEUTRAL_WORDS)))]
+        text = " ".join((*words[:place], spelled if draw < 0.18 else neutral, *words[place:]))
+    return text[0].upper() + text[1:] if capital < 0.1 else text
 
 
 def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
     """Cross entropy over all attributes that are stated at all in the batch, both readings."""
     losses = [
-        F.cross_entropy(found, labels[:, number % len(ATTRIBUTES)], ignore_index=_UNSAID)
+        F.cross_entropy(found, labels[:, number % len(ATTRIBUTES)], ignore_index=UNSAID)
         for number, found in enumerate([*scores[0], *scores[1]])
-        if (labels[:, number % len(ATTRIBUTES)] != _UNSAID).any()
+        if (labels[:, number % len(ATTRIBUTES)] != UNSAID).any()
     ]
     return torch.stack(losses).sum() / len(ATTRIBUTES)
+
+
+@torch.no_grad()
+def _accuracies(
+    encoders: TextEncoders,
+    reader: AttributeReader,
+    lessons: _Lessons,
+    count: int,
+    device: torch.device,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Accuracy by attribute on the first lessons, of the sequence and of the pooled embedding."""
+    embeddings = encoders.encode(
+        lessons.clip_ids[:count].to(device), lessons.t5_ids[:count].to(device)
+    )
+    by_sequence, by_pooled = reader(*embeddings)
+    truth = lessons.labels[:count].to(device)
+    return _accuracy(by_sequence, truth), _accuracy(by_pooled, truth)
 
 
 def _accuracy(scores: list[Tensor], labels: Tensor) -> dict[str, float]:
     rates = {}
     for number, name in enumerate(ATTRIBUTES):
-        said = labels[:, number] != _UNSAID
-        right = scores[number].argmax(-1) == labels[:, number]
-        rates[name] = round(right[said].float().mean().item(), 4)
+        said = labels[:, number] != UNSAID
+        if said.any():
+            right = scores[number].argmax(-1) == labels[:, number]
+            rates[name] = round(right[said].float().mean().item(), 4)
     return rates

@@ -1,4 +1,4 @@
-"""The miniature's tokenizers: CLIP's and T5's classes over the few hundred words of its world."""
+"""The miniature's tokenizers: CLIP's and T5's classes over the words of its world."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,9 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase, T5Tokenizer
 
-from pipelines.miniature.world import Prompt, sample_spec, write_prompt
+from pipelines.miniature.world.prompts import Prompt, Wordings, write_prompt
+from pipelines.miniature.world.spec import WHOLE, WorldRange, sample_spec
+from pipelines.miniature.world.wordings import every_phrase
 
 CLIP_TOKENS = 77
 _CLIP_VOCABULARY = 1500
@@ -17,21 +19,35 @@ _CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;
 _CORPUS_SEED = 7
 
 
-def sample_prompts(count: int, seed: int) -> list[Prompt]:
-    """Prompts of random scenes."""
+def sample_prompts(
+    count: int, seed: int, world: WorldRange = WHOLE, wordings: Wordings = "training"
+) -> list[Prompt]:
+    """Prompts of random scenes.
+
+    Args:
+        count: how many.
+        seed: equal arguments give equal prompts.
+        world: what the scenes are sampled from.
+        wordings: the sentences that the prompts use.
+    """
     rng = np.random.default_rng(seed)
-    return [write_prompt(sample_spec(rng), rng) for _ in range(count)]
+    return [write_prompt(sample_spec(rng, world), rng, wordings) for _ in range(count)]
 
 
 def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
     """Make both tokenizers and save them where `FluxPipeline` looks for them.
 
+    They know the words of the whole world, so that weights trained on a part of it can be trained
+    on, and some words more that people type.
+
     Args:
         folder: gets `tokenizer` (CLIP) and `tokenizer_2` (T5).
         text_tokens: the longest T5 sequence.
-        prompts: how many prompts to learn the words from.
+        prompts: how many prompts of each wordings show how frequent the words are.
     """
-    corpus = [prompt.text for prompt in sample_prompts(prompts, _CORPUS_SEED)]
+    known = sample_prompts(prompts, _CORPUS_SEED)
+    new = sample_prompts(prompts, _CORPUS_SEED, wordings="held_out")
+    corpus = [*(prompt.text for prompt in (*known, *new)), *every_phrase()]
     _train_clip(corpus).save_pretrained(folder / "tokenizer")
     _train_t5(corpus, text_tokens).save_pretrained(folder / "tokenizer_2")
 

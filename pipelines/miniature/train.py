@@ -15,12 +15,18 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-from diffusers import FluxTransformer2DModel
+from diffusers import AutoencoderKL, FluxTransformer2DModel
 
 from pipelines.miniature import sample
 from pipelines.miniature.assembly import assemble, save_assembled
 from pipelines.miniature.autoencoder import train_autoencoder
-from pipelines.miniature.dataset import available_processes, draw_dataset, load_dataset
+from pipelines.miniature.dataset import (
+    FIRST_SEEDS,
+    available_processes,
+    draw_dataset,
+    draw_held_out,
+    load_dataset,
+)
 from pipelines.miniature.files import MetricsLog, save_json
 from pipelines.miniature.latent_map import (
     FILE_NAME,
@@ -28,7 +34,7 @@ from pipelines.miniature.latent_map import (
     fit_latent_map,
     load_latent_map,
 )
-from pipelines.miniature.latents import load_held_out, load_latents, prepare_latents
+from pipelines.miniature.latents import load_latents, prepare_latents
 from pipelines.miniature.recipe import RECIPES, Recipe
 from pipelines.miniature.text_encoders import (
     build_text_encoders,
@@ -41,6 +47,7 @@ from pipelines.miniature.transformer import Losses, TransformerTrainer
 
 _MAP_PICTURES = 256
 _AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
+_HELD_OUT_SCENES = 48
 _LOGGED_PROMPTS = 8
 _LOGGED_STEPS = 12
 
@@ -71,7 +78,10 @@ class Run:
 
 def draw_world(run: Run) -> None:
     """Draw the pictures."""
-    draw_dataset(run.folder / "world", run.recipe.scenes, available_processes())
+    recipe = run.recipe
+    oblong = round(recipe.oblong_share * recipe.scenes)
+    counts = dict.fromkeys(FIRST_SEEDS, oblong) | {"square": recipe.scenes - 2 * oblong}
+    draw_dataset(run.folder / "world", counts, recipe.world, available_processes())
 
 
 def make_tokenizers(run: Run) -> None:
@@ -88,8 +98,7 @@ def train_text(run: Run) -> None:
     encoders = build_text_encoders(run.recipe.sizes, tokenizers)
     if run.initial is not None:
         start_from(encoders, tokenizers, run.initial)
-    log = run.folder / "text.jsonl"
-    accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, log)
+    accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, run.folder)
     save_json(run.folder / "text_accuracy.json", accuracy)
     encoders.clip.save_pretrained(run.folder / "text_encoder")
     encoders.t5.save_pretrained(run.folder / "text_encoder_2")
@@ -112,22 +121,22 @@ def train_vae(run: Run) -> None:
     if (run.folder / "vae" / "config.json").exists():
         return
     images = load_dataset(run.folder / "world").images[:_AUTOENCODER_PICTURES]
-    log = run.folder / "autoencoder.jsonl"
-    vae = train_autoencoder(images, _latent_map(run), run.recipe, run.device, log)
+    initial = AutoencoderKL.from_pretrained(run.initial / "vae") if run.initial else None
+    latent_map = _latent_map(run)
+    vae = train_autoencoder(images, latent_map, run.recipe, run.device, run.folder, initial)
     vae.save_pretrained(run.folder / "vae")
 
 
 def make_latents(run: Run) -> None:
     """Turn pictures into latents and prompts into tokens."""
-    if (run.folder / "latents" / "latents.npy").exists():
-        return
-    prepare_latents(
-        run.folder / "latents",
-        load_dataset(run.folder / "world"),
-        _latent_map(run),
-        load_tokenizers(run.folder, run.text_tokens),
-        run.recipe.wordings,
-    )
+    latent_map, folder = _latent_map(run), run.folder / "latents"
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    for shape in FIRST_SEEDS:
+        drawn = load_dataset(run.folder / "world", shape)
+        prepare_latents(folder / shape, drawn, latent_map, tokenizers, run.recipe.wordings)
+    if not (folder / "held_out" / "latents.npy").exists():
+        drawn = draw_held_out(_HELD_OUT_SCENES, run.recipe.world)
+        prepare_latents(folder / "held_out", drawn, latent_map, tokenizers, 1)
 
 
 def train_transformer(run: Run) -> None:
@@ -153,10 +162,9 @@ def _train_transformer_process(rank: int, run: Run, port: int) -> None:
     if run.initial is not None:
         known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
         initial = known.float().state_dict()
-    parts = load_dataset(run.folder / "world").parts
     trainer = TransformerTrainer(
         run.recipe,
-        load_latents(run.folder / "latents", parts, run.recipe.wordings),
+        [load_latents(run.folder / "latents" / shape) for shape in FIRST_SEEDS],
         load_text_encoders(run.folder),
         run.device,
         rank,
@@ -198,7 +206,7 @@ def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -
             recent, logged = [], now
         if first and (done or time.monotonic() - saved > recipe.checkpoint_every):
             trainer.save(checkpoint)
-            scores = trainer.evaluate(load_held_out(run.folder / "latents"))
+            scores = trainer.evaluate(load_latents(run.folder / "latents" / "held_out"))
             log.add(step=budget.step, seen=budget.step * recipe.batch, **scores)
             _log_samples(trainer, run)
             saved = logged = time.monotonic()
@@ -211,12 +219,16 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
     for encoder in (encoders.clip, encoders.t5):
         encoder.to(torch.bfloat16)
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
-    prompts = [prompt.text for prompt in sample_prompts(_LOGGED_PROMPTS, seed=5)]
+    drawn = sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)
+    prompts = [prompt.text for prompt in drawn]
+    guided = trainer.budget.progress > run.recipe.guided_from
     pictures = sample.paint(
         assemble(tokenizers, encoders, model, None),
         prompts,
         text_tokens=run.text_tokens,
         steps=_LOGGED_STEPS,
+        guidance=sample.GUIDANCE if guided else 1.0,
+        true_guidance=1.0 if guided else sample.GUIDANCE,
         latent_map=_latent_map(run),
     )
     folder = run.folder / "samples"

@@ -1,10 +1,12 @@
-"""Training of the miniature's FluxTransformer2DModel: rectified flow, body parts, attention.
+"""Training of the miniature's FluxTransformer2DModel: flow, guidance, body parts, attention.
 
 Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files but
 its own checkpoint.
 """
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +22,6 @@ from pipelines.miniature.attention_statistic import (
 )
 from pipelines.miniature.batches import Batch, BatchSource
 from pipelines.miniature.budget import Budget
-from pipelines.miniature.dataset import TOKEN_GRID
 from pipelines.miniature.files import load_state, save_state
 from pipelines.miniature.latents import LatentData
 from pipelines.miniature.recipe import ModelSizes, Recipe
@@ -29,10 +30,12 @@ from pipelines.miniature.world import Part
 
 _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
 _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
+_GUIDANCE = "time_text_embed.guidance_embedder."
+_GUIDANCE_OUTPUT = _GUIDANCE + "linear_2"
 
 
 def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
-    """A new transformer; what modulates and what is put out starts at zero."""
+    """A new transformer; what modulates and what is put out starts at zero, guidance too."""
     model = FluxTransformer2DModel(
         patch_size=1,
         in_channels=64,
@@ -42,16 +45,35 @@ def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
         num_attention_heads=sizes.heads,
         joint_attention_dim=sizes.text_width,
         pooled_projection_dim=sizes.text_width,
-        guidance_embeds=False,
+        guidance_embeds=True,
         axes_dims_rope=sizes.rope_axes,
     )
     for name, parameter in model.named_parameters():
-        modulates = ".linear." in name and "norm" in name
+        modulates = (".linear." in name and "norm" in name) or name.startswith(_GUIDANCE_OUTPUT)
         if modulates or name.startswith(("proj_out", "norm_out")) or name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif parameter.ndim == 2:
             nn.init.xavier_uniform_(parameter)
     return model
+
+
+def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) -> None:
+    """Copy known weights into a model; one without guidance may start one with it.
+
+    Raises:
+        ValueError: if anything else is missing, left over or of another size.
+    """
+    state = model.state_dict()
+    missing = {name for name in state if name not in initial and not name.startswith(_GUIDANCE)}
+    strange = {
+        name for name, t in initial.items() if name not in state or state[name].shape != t.shape
+    }
+    if missing or strange:
+        raise ValueError(
+            f"the weights to start from are of another model: {len(missing)} are missing, "
+            f"{len(strange)} do not fit, such as {min(missing | strange)}"
+        )
+    model.load_state_dict({**state, **initial})
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,7 @@ class TransformerTrainer:
 
     Args:
         recipe: sizes, weights of the losses, budget.
-        data: latents, parts and tokens.
+        data: latents, parts and tokens, one entry for each shape of picture.
         encoders: frozen text encoders.
         device: where to train.
         rank, world_size: this process among those that train together.
@@ -78,7 +100,7 @@ class TransformerTrainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: LatentData,
+        data: Sequence[LatentData],
         encoders: TextEncoders,
         device: torch.device,
         rank: int = 0,
@@ -92,11 +114,12 @@ class TransformerTrainer:
         torch.manual_seed(3)
         model = build_transformer(recipe.sizes)
         if initial is not None:
-            model.load_state_dict(initial)
+            start_weights(model, initial)
         self.part_head = nn.Linear(model.inner_dim, len(Part)).to(device)
         self.weights = {name: p.detach().float().to(device) for name, p in model.named_parameters()}
         self.average = {name: weight.clone() for name, weight in self.weights.items()}
         self.model = model.to(device, torch.bfloat16).train()
+        self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._records = record_attention(self.model, recipe.sizes.text_tokens)
         self._features: list[Tensor] = []
         self.model.transformer_blocks[-1].register_forward_hook(
@@ -125,28 +148,49 @@ class TransformerTrainer:
 
     def draw_batch(self, step: int) -> Batch:
         """This process's samples of a step."""
-        dropping = self.budget.progress < self.recipe.dropping_share
-        kept = round((self.recipe.kept_tokens if dropping else 1.0) * TOKEN_GRID**2)
-        return self._source.training(step, self.recipe, kept, self.rank, self.world_size)
+        guiding = self.budget.progress >= self.recipe.guided_from
+        guided_share = self.recipe.guided_share if guiding else 0.0
+        return self._source.training(step, self.recipe, guided_share, self.rank, self.world_size)
 
     def predict(self, batch: Batch) -> Tensor:
-        """The model's velocity for a batch, float32 of shape (batch, kept tokens, 64)."""
+        """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
-        dtype = torch.bfloat16
-        velocity: Tensor = self.model(
-            hidden_states=batch.tokens.to(dtype),
-            timestep=batch.times.to(dtype),
-            pooled_projections=batch.pooled.to(dtype),
-            encoder_hidden_states=batch.sequence.to(dtype),
-            txt_ids=torch.zeros(batch.sequence.shape[1], 3, device=self.device),
-            img_ids=batch.positions,
-            return_dict=False,
-        )[0]
-        return velocity.float()
+        return _velocity(self.model, batch)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """What the model shall predict, shape (batch, tokens, 64).
+
+        Samples without guidance have the data's velocity. The others have what the averaged
+        weights predict with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the scale
+        counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
+        """
+        chosen = torch.nonzero(batch.guidance > 1).flatten()
+        if not len(chosen):
+            return batch.velocity
+        averages = [self.average[name] for name, _ in self._teacher.named_parameters()]
+        torch._foreach_copy_(list(self._teacher.parameters()), averages)
+        asked = replace(
+            batch,
+            tokens=batch.tokens[chosen],
+            times=batch.times[chosen],
+            guidance=torch.ones_like(batch.guidance[chosen]),
+            sequence=batch.sequence[chosen],
+            pooled=batch.pooled[chosen],
+        )
+        sequence, pooled = self._source.without_prompt()
+        silent = replace(
+            asked,
+            sequence=sequence.expand_as(asked.sequence),
+            pooled=pooled.expand_as(asked.pooled),
+        )
+        stated, unstated = _velocity(self._teacher, asked), _velocity(self._teacher, silent)
+        guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
+        return batch.velocity.index_copy(0, chosen, guided)
 
     def losses(self, batch: Batch) -> Losses:
         """The parts of the loss of a batch."""
-        error = (self.predict(batch) - batch.velocity).square().mean(-1)
+        error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
         foreground = 1 - batch.parts[..., Part.BACKGROUND]
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
         extra = (self.recipe.foreground_weight - 1) * plateau
@@ -202,24 +246,24 @@ class TransformerTrainer:
 
     def _gather_gradients(self) -> None:
         """Average gradients over processes, clip them, and give them to the float32 weights."""
-        copies = dict(self.model.named_parameters())
-        pairs = [(weight, copies[name]) for name, weight in self.weights.items()]
+        computing = dict(self.model.named_parameters())
+        pairs = [(weight, computing[name]) for name, weight in self.weights.items()]
         pairs += [(weight, weight) for weight in self.part_head.parameters()]
         sizes = [weight.numel() for weight, _ in pairs]
         flat = torch.cat(
             [
                 torch.zeros_like(weight).flatten()
-                if copy.grad is None
-                else copy.grad.float().flatten()
-                for weight, copy in pairs
+                if twin.grad is None
+                else twin.grad.float().flatten()
+                for weight, twin in pairs
             ]
         )
         if self.world_size > 1:
             dist.all_reduce(flat)
             flat /= self.world_size
         flat /= flat.norm().clamp(min=1.0)
-        for (weight, copy), gradient in zip(pairs, flat.split(sizes), strict=True):
-            copy.grad = None
+        for (weight, twin), gradient in zip(pairs, flat.split(sizes), strict=True):
+            twin.grad = None
             weight.grad = gradient.view_as(weight)
 
     @torch.no_grad()
@@ -247,7 +291,7 @@ class TransformerTrainer:
         """
         model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
         model.load_state_dict(self.average)
-        source = BatchSource(held_out, self._source.encoders, self.device)
+        source = BatchSource([held_out], self._source.encoders, self.device)
         errors = []
         for level in _HELD_OUT_TIMES:
             batch = source.at_noise_level(level)
@@ -289,6 +333,21 @@ class TransformerTrainer:
             optimizer.load_state_dict(saved)
         self.budget.step = state["step"]
         self.budget.seconds = state["seconds"]
+
+
+def _velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
+    dtype = torch.bfloat16
+    velocity: Tensor = model(
+        hidden_states=batch.tokens.to(dtype),
+        timestep=batch.times.to(dtype),
+        guidance=batch.guidance.to(dtype),
+        pooled_projections=batch.pooled.to(dtype),
+        encoder_hidden_states=batch.sequence.to(dtype),
+        txt_ids=torch.zeros(batch.sequence.shape[1], 3, device=batch.tokens.device),
+        img_ids=batch.positions,
+        return_dict=False,
+    )[0]
+    return velocity.float()
 
 
 def _mean_iou(found: Tensor, truth: Tensor) -> float:

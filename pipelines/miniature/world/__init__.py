@@ -11,15 +11,26 @@ from pipelines.miniature.world.scene import (
     same_character_elsewhere,
     use_one_drawing_thread,
 )
-from pipelines.miniature.world.spec import Character, SceneSpec, sample_character, sample_spec
+from pipelines.miniature.world.spec import (
+    WHOLE,
+    Character,
+    Figure,
+    SceneSpec,
+    WorldRange,
+    sample_character,
+    sample_spec,
+)
 from pipelines.miniature.world.vocabulary import Part
 
 __all__ = [
+    "WHOLE",
     "Character",
+    "Figure",
     "Part",
     "Prompt",
     "Scene",
     "SceneSpec",
+    "WorldRange",
     "draw_scene",
     "prompt_for",
     "same_character_elsewhere",

@@ -1,7 +1,7 @@
-"""A canvas that paints a picture and its part labels with the same strokes.
+"""A canvas that paints a picture and its labels with the same strokes.
 
-Coordinates are in pixels of the finished picture (256 x 256), y downwards. Painting happens
-at twice the size and is averaged down; labels are painted at their own size, unsmoothed.
+Coordinates are in pixels of the finished picture, y downwards. Painting happens at twice the
+size and is averaged down; labels are painted at their own size, unsmoothed.
 """
 
 import math
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pipelines.miniature.world.vocabulary import Color, Part
 
-SIZE = 256
 Points = NDArray[np.float32]
 _SUPERSAMPLING = 2
+_BAND = 4  # rows of the large picture that a veil covers evenly
+_BELOW_GROUND = 30  # pixels under the line on which people stand
 _FRACTION_BITS = 4  # OpenCV takes sub-pixel coordinates as fixed-point integers
 _ANGLES = np.linspace(0, 2 * math.pi, 28, endpoint=False)
 _UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
@@ -41,20 +42,30 @@ def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> 
 
 
 class Canvas:
-    """A picture being drawn, with a label for each pixel.
+    """A picture being drawn, with two labels for each pixel.
 
     Attributes:
-        parts: labels painted so far, uint8 of shape (256, 256).
+        width, height: of the finished picture, pixels.
+        ground: y of the line on which people stand, pixels.
+        owner: whom the next strokes belong to: 0 nobody, 1 the first figure, 2 the second.
+        parts: a `vocabulary.Part` for each pixel painted so far, uint8 of shape (height, width).
+        owners: whose each pixel is, uint8 of shape (height, width).
     """
 
-    def __init__(self) -> None:
-        side = SIZE * _SUPERSAMPLING
-        self._picture = np.zeros((side, side, 3), np.uint8)
-        self.parts: NDArray[np.uint8] = np.zeros((SIZE, SIZE), np.uint8)
+    def __init__(self, width: int = 256, height: int = 256) -> None:
+        self.width = width
+        self.height = height
+        self.ground = float(height - _BELOW_GROUND)
+        self.owner = 0
+        self._picture: NDArray[np.uint8] = np.zeros(
+            (height * _SUPERSAMPLING, width * _SUPERSAMPLING, 3), np.uint8
+        )
+        self.parts: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+        self.owners: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
 
     def picture(self) -> NDArray[np.uint8]:
-        """The finished picture, uint8 RGB of shape (256, 256, 3)."""
-        small = cv2.resize(self._picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        """The finished picture, uint8 RGB of shape (height, width, 3)."""
+        small = cv2.resize(self._picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 
     def polygon(
@@ -73,7 +84,8 @@ class Canvas:
             cv2.polylines(self._picture, [scaled], True, edge, width, cv2.LINE_AA, _FRACTION_BITS)
         if part is not None:
             plain = _fixed(outline, 1)
-            cv2.fillPoly(self.parts, [plain], int(part), cv2.LINE_8, _FRACTION_BITS)
+            for labels, label in ((self.parts, int(part)), (self.owners, self.owner)):
+                cv2.fillPoly(labels, [plain], label, cv2.LINE_8, _FRACTION_BITS)
 
     def stroke(
         self,
@@ -92,37 +104,39 @@ class Canvas:
         thick = max(1, round(width * _SUPERSAMPLING))
         cv2.polylines(self._picture, [scaled], False, color, thick, cv2.LINE_AA, _FRACTION_BITS)
         if part is not None:
-            cv2.polylines(
-                self.parts,
-                [_fixed(line, 1)],
-                False,
-                int(part),
-                max(1, round(width + 1)),
-                cv2.LINE_8,
-                _FRACTION_BITS,
-            )
+            plain, broad = _fixed(line, 1), max(1, round(width + 1))
+            for labels, label in ((self.parts, int(part)), (self.owners, self.owner)):
+                cv2.polylines(labels, [plain], False, label, broad, cv2.LINE_8, _FRACTION_BITS)
 
-    def rectangle(
-        self, x0: float, y0: float, x1: float, y1: float, fill: Color, edge: Color | None = None
-    ) -> None:
-        """Fill a rectangle of the background."""
-        self.polygon(points([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), fill, None, edge)
-
-    def disc(self, x: float, y: float, radius: float, fill: Color) -> None:
-        """Fill a circle of the background."""
-        self.polygon(ellipse(x, y, radius, radius), fill)
-
-    def gradient(self, above: Color, below: Color, y0: float = 0, y1: float = SIZE) -> None:
+    def gradient(self, above: Color, below: Color, y0: float, y1: float) -> None:
         """Fill rows y0 to y1 with a vertical blend of two colours."""
         first, last = int(y0 * _SUPERSAMPLING), int(y1 * _SUPERSAMPLING)
         t = np.linspace(0, 1, last - first, dtype=np.float32)[:, None]
         rows = np.array(above, np.float32) * (1 - t) + np.array(below, np.float32) * t
-        self._picture[first:last] = rows.astype(np.uint8)[:, None]
+        column = rows.astype(np.uint8)[:, None]
+        size = (self._picture.shape[1], last - first)
+        self._picture[first:last] = cv2.resize(column, size, interpolation=cv2.INTER_NEAREST)
+
+    def veil(self, color: Color, weights: NDArray[np.float32]) -> None:
+        """Blend everything painted so far with one colour, as fog does.
+
+        Args:
+            color: of the veil.
+            weights: its share in evenly spaced rows from top to bottom, in [0, 1], shape (n,).
+        """
+        height, width = self._picture.shape[:2]
+        centers = (np.arange(0, height, _BAND) + _BAND / 2) / height * (len(weights) - 1)
+        shares = np.interp(centers, np.arange(len(weights)), weights)
+        plain = np.full((_BAND, width, 3), color, np.uint8)
+        for number, share in enumerate(shares):
+            band = self._picture[number * _BAND : (number + 1) * _BAND]
+            cv2.addWeighted(band, 1 - share, plain[: len(band)], share, 0, band)
 
     def mirror(self) -> None:
         """Swap left and right of everything painted so far."""
-        self._picture = np.ascontiguousarray(self._picture[:, ::-1])
-        self.parts = np.ascontiguousarray(self.parts[:, ::-1])
+        self._picture = np.asarray(cv2.flip(self._picture, 1), np.uint8)
+        self.parts = np.asarray(cv2.flip(self.parts, 1), np.uint8)
+        self.owners = np.asarray(cv2.flip(self.owners, 1), np.uint8)
 
     def shade(self, outline: Points, factor: float = 0.75) -> None:
         """Darken what is inside a polygon, as a shadow on the ground does."""

@@ -1,194 +1,200 @@
-"""A character, painted from back to front: limbs, clothes, head, and what the hands hold."""
+"""Figures: placed and scaled to the picture, then painted from the farthest part to the nearest."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.miniature.world.brush import Brush
+from pipelines.miniature.world.brush import Brush, HeadBrush
 from pipelines.miniature.world.canvas import Canvas, ellipse
 from pipelines.miniature.world.clothes import ClothesPainter
-from pipelines.miniature.world.head import HeadPainter
-from pipelines.miniature.world.places import GROUND
-from pipelines.miniature.world.poses import (
-    Body,
-    Joint,
-    Pose,
-    Skeleton,
-    body_of,
-    pose_for,
-    skeleton,
-)
-from pipelines.miniature.world.props import PropPainter
-from pipelines.miniature.world.spec import Character, SceneSpec
-from pipelines.miniature.world.vocabulary import (
-    CLOTH_COLORS,
-    LONG_SLEEVES,
-    SHOE_COLORS,
-    SKIN_COLORS,
-    Color,
-    Part,
-    darker,
-)
+from pipelines.miniature.world.creatures import paint_tail
+from pipelines.miniature.world.head import paint_behind_head, paint_head
+from pipelines.miniature.world.limbs import LimbPainter
+from pipelines.miniature.world.poses import Body, Pose, Skeleton, body_of, pose_for, skeleton
+from pipelines.miniature.world.props import PropPainter, drop_of, reach_of
+from pipelines.miniature.world.spec import Figure, SceneSpec
+from pipelines.miniature.world.subject import Subject
+from pipelines.miniature.world.vocabulary import ANIMALS, Part
 
-_CENTERS = {"left": 78.0, "center": 128.0, "right": 178.0}
-_SHOT_SCALES = {"full": 1.0, "wide": 0.7, "close": 1.5}
-_CHILD_SIZE, _ADULT_SIZE = 204.0, 214.0  # pixels for one unit of a figure in a full shot
+_CENTERS = {"left": 0.305, "center": 0.5, "right": 0.695}  # in widths of the picture
+_PAIR_CENTERS = {"left": 0.27, "right": 0.73}
+_SHOT_SCALES = {"wide": 0.7, "full": 1.0, "medium": 1.56, "close": 2.0}
+_SHAPE_SCALES = {"square": 1.0, "landscape": 208 / 256, "portrait": 1.0}
+_PAIR_SCALES = {"square": 0.82, "landscape": 0.96, "portrait": 0.7}
+_HEAD_PLACES = {"medium": 0.42, "close": 0.47}  # height of the head's middle in the picture
+_CHILD_SIZE, _ADULT_SIZE = 206.0, 212.0  # pixels for one unit of a figure in a full shot
+_BRIMMED = ("hat", "cap")
+_MARGIN = 4.0  # pixels between a figure and the picture's edge
 
 
-def draw_figure(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Paint a scene's character and label its parts.
+def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
+    """Paint a scene's figures, and label their parts and pixels.
 
     Args:
         canvas: a canvas with the place on it.
-        spec: the scene; it has a character.
-        rng: chooses the small shifts, and which way the figure faces.
-
-    Raises:
-        ValueError: if nobody is in the scene.
+        spec: the scene.
+        rng: chooses the small shifts.
     """
-    if spec.character is None:
-        raise ValueError(f"the scene in {spec.place!r} has no character to draw")
-    body = body_of(spec.character)
-    pose = pose_for(spec.action, rng)
-    bones = skeleton(body, pose)
-    brush = _placed(canvas, spec, body, pose, bones, rng)
-    if spec.shot != "close" and spec.action != "lying":
-        wide = 0.2 * brush.scale
-        canvas.shade(ellipse(brush.x, GROUND + 5, wide, 0.17 * wide))
-    _FigurePainter(brush, spec.character, spec, body, pose, bones).paint()
-
-
-def _placed(
-    canvas: Canvas,
-    spec: SceneSpec,
-    body: Body,
-    pose: Pose,
-    bones: Skeleton,
-    rng: np.random.Generator,
-) -> Brush:
-    """Where on the canvas, how large and which way round the figure is."""
-    child = spec.character is not None and spec.character.is_child
-    scale = (_CHILD_SIZE if child else _ADULT_SIZE) * rng.uniform(0.98, 1.02)
-    scale *= _SHOT_SCALES[spec.shot]
-    if pose.prop == "umbrella":
-        scale *= 0.92
-    x = _CENTERS[spec.position] + rng.uniform(-6, 6)
-    y = GROUND + 8 - (bones.sole + pose.lift) * scale
-    if spec.action == "lying":
-        x, y = 128 + (x - 128) * 0.2, GROUND - 0.13 * scale
-        x -= math.copysign(0.14, pose.roll) * scale
-    elif spec.shot == "close":
-        x, y = 128 + (x - 128) * 0.7, 36 + (body.torso + 2 * body.head) * scale
-    mirrored = bool(rng.random() < 0.5)
-    if spec.action == "lying":
-        mirrored = False
-    return Brush(canvas, x, y, scale, mirrored, math.radians(pose.roll))
+    for number, figure in enumerate(spec.figures, start=1):
+        body, pose = body_of(figure.character), pose_for(figure.action, rng)
+        bones = skeleton(body, pose, figure.view)
+        frame = _Frame(canvas, spec, figure, body, pose, bones)
+        brush = frame.brush(rng)
+        canvas.owner = number
+        if spec.shot in ("wide", "full"):
+            wide, middle = frame.shadow(brush)
+            canvas.shade(ellipse(middle, canvas.ground + 5, wide, 0.16 * wide))
+        _paint(Subject(brush, figure, body, pose, bones))
+    canvas.owner = 0
 
 
 @dataclass(frozen=True)
-class _FigurePainter:
-    brush: Brush
-    character: Character
+class _Extent:
+    """How far a figure reaches from its pelvis, in units of its size."""
+
+    left: float
+    right: float
+    up: float
+    down: float
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where in the picture a figure goes, and how large it gets there."""
+
+    canvas: Canvas
     spec: SceneSpec
+    figure: Figure
     body: Body
     pose: Pose
     bones: Skeleton
 
     @property
-    def _skin(self) -> Color:
-        return SKIN_COLORS[self.character.skin]
+    def _is_pair(self) -> bool:
+        return len(self.spec.figures) == 2
 
-    def paint(self) -> None:
-        """Everything, from the farthest to the nearest."""
-        bones, pose = self.bones, self.pose
-        clothes = ClothesPainter(self.brush, self.character, self.body, bones, self.spec)
-        props = PropPainter(self.brush, self.body, bones)
-        head = HeadPainter(
-            brush=self.brush,
-            character=self.character,
-            center=bones.head,
-            radius=self.body.head,
-            sideways=pose.sideways,
-            from_behind=self.spec.from_behind,
-            asleep=self.spec.action == "lying",
-        )
-        props.paint_behind(pose.prop)
-        head.paint_back_hair()
-        clothes.paint_behind()
-        if pose.prop not in ("book", "guitar"):
-            self._arm("left")
-        self._leg("left")
-        self._leg("right")
-        clothes.paint()
-        self.brush.line([bones.neck, bones.head], 0.07, self._skin, Part.NECK)
-        head.paint()
+    def _extent(self) -> _Extent:
+        """The figure's reach as the picture shows it, after it is turned and mirrored."""
+        bones, body, person = self.bones, self.body, self.figure.character
+        drop = drop_of(self.pose, body, bones)
+        prop_left, prop_right, prop_up = reach_of(self.pose, body, bones)
+        limbs = (bones.left_arm, bones.right_arm, bones.left_leg, bones.right_leg)
+        across = [joint[0] for limb in limbs for joint in limb]
+        crown = 1.25 if person.headwear == "none" else 1.8
+        if person.kind == "rabbit":
+            crown = 2.06
+        elif person.kind == "robot" or person.hair_style in ("spiky", "bun", "curly"):
+            crown = max(crown, 1.75 if person.hair_style == "bun" else 1.55)
+        head, radius = bones.head, body.head * (1.78 if person.headwear in _BRIMMED else 1.36)
+        back = body.head * 1.96 if person.hair_style == "ponytail" else radius
+        limb = 0.12 if self.figure.view == "side" else 0.08
+        left = max(-min(across) + limb, back - head[0], prop_left)
+        right = max(max(across) + limb, radius + head[0], prop_right)
+        up, down = max(-head[1] + crown * body.head, prop_up), bones.sole + drop
+        if self.pose.roll:
+            left, right, up, down = down + 0.03, up, left, right
+        if self.figure.facing == "left":
+            left, right = right, left
+        return _Extent(left, right, up, down)
+
+    def brush(self, rng: np.random.Generator) -> Brush:
+        """The figure's coordinates."""
+        canvas, figure, shot = self.canvas, self.figure, self.spec.shot
+        scale = _CHILD_SIZE if figure.character.is_child else _ADULT_SIZE
+        scale *= _SHOT_SCALES[shot] * _SHAPE_SCALES[self.spec.shape] * rng.uniform(0.98, 1.02)
+        x = (_PAIR_CENTERS if self._is_pair else _CENTERS)[figure.position] * canvas.width
+        x += rng.uniform(-5, 5) * canvas.width / 256
+        roll, mirrored = math.radians(self.pose.roll), figure.facing == "left"
+        if shot in _HEAD_PLACES:
+            return self._around_head(x, scale, mirrored, roll)
+        extent = self._extent()
+        if self._is_pair:
+            scale *= _PAIR_SCALES[self.spec.shape]
+        low, high = self._room()
+        floor = canvas.ground + (20 if self.pose.roll else 8)
+        scale = min(scale, (high - low) / (extent.left + extent.right))
+        scale = min(scale, (floor - _MARGIN) / (extent.up + extent.down + self.pose.lift))
+        if self.pose.roll:
+            x += 0.5 * (extent.left - extent.right) * scale
+        x = min(max(x, low + extent.left * scale), high - extent.right * scale)
+        y = floor - (extent.down + self.pose.lift) * scale
+        if self.pose.roll:  # a brim may lie deeper than the head
+            deepest = canvas.height - _MARGIN - extent.down * scale
+            y = min(floor - 1.25 * self.body.head * scale, deepest)
+        return Brush(canvas, x, y, scale, mirrored, roll)
+
+    def _room(self) -> tuple[float, float]:
+        """Left and right end of what the figure can take up, pixels."""
+        width = self.canvas.width
+        if not self._is_pair:
+            return _MARGIN, width - _MARGIN
+        half = 0.5 * width
+        return (_MARGIN, half) if self.figure.position == "left" else (half, width - _MARGIN)
+
+    def _around_head(self, x: float, scale: float, mirrored: bool, roll: float) -> Brush:
+        """The coordinates that put the head where a near shot has it."""
+        canvas, head = self.canvas, self.bones.head
+        scale *= min(1.0, canvas.width / 256 + 0.04)
+        middle = 0.5 * canvas.width
+        x = middle + (x - middle) * (0.42 if self.spec.shot == "medium" else 0.3)
+        y = _HEAD_PLACES[self.spec.shot] * canvas.height
+        if self.figure.character.kind == "rabbit" or self.figure.character.headwear != "none":
+            y += 0.05 * canvas.height
+        brush = Brush(canvas, 0.0, 0.0, scale, mirrored, roll)
+        shift_x, shift_y = (float(value) for value in brush.place([head])[0])
+        return Brush(canvas, x - shift_x, y - shift_y, scale, mirrored, roll)
+
+    def shadow(self, brush: Brush) -> tuple[float, float]:
+        """Half the width and the middle of the figure's shadow, pixels."""
+        extent = self._extent()
+        if self.pose.roll or self.pose.prop in ("bicycle", "skateboard"):
+            wide = 0.5 * (extent.left + extent.right) * brush.scale
+            return 0.94 * wide, brush.x + 0.5 * (extent.right - extent.left) * brush.scale
+        return (0.22 - 0.5 * self.pose.lift) * brush.scale, brush.x
+
+
+def _paint(subject: Subject) -> None:
+    """Everything, from the farthest to the nearest."""
+    limbs, clothes, props = LimbPainter(subject), ClothesPainter(subject), PropPainter(subject)
+    pen = HeadBrush(subject.brush, subject.bones.head, subject.body.head)
+    tailed, behind = subject.character.kind in ANIMALS, subject.from_behind
+    far_arm = subject.sideways or (subject.turned and subject.pose.hands is None)
+    props.paint_behind()
+    if not behind:
+        paint_behind_head(subject, pen)
+    clothes.paint_behind()
+    if tailed and not (behind or subject.sideways):
+        paint_tail(subject)
+    if behind:
+        limbs.arm("left")
+        limbs.arm("right")
+    elif far_arm:
+        limbs.arm("left" if subject.sideways else "right")
+    limbs.leg("left")
+    props.paint_between()
+    limbs.leg("right")
+    if tailed and subject.sideways:
+        paint_tail(subject)
+    clothes.paint()
+    if tailed and behind:
+        paint_tail(subject)
+    subject.brush.line([subject.bones.neck, subject.bones.head], 0.07, subject.skin, Part.NECK)
+    if behind:
         clothes.paint_scarf()
-        if pose.prop == "guitar":
-            props.paint_in_front(pose.prop)
-            self._arm("left")
-        elif pose.prop == "book":
-            self._arm("left")
-        self._arm("right")
-        if pose.prop != "guitar":
-            props.paint_in_front(pose.prop)
-        if pose.prop == "book":
-            for side in (-1, 1):
-                self._hand((side * 0.165, bones.left_arm[2][1] + 0.01))
-
-    def _hand(self, place: Joint) -> None:
-        self.brush.oval(place, 0.046, 0.046, self._skin, Part.HAND, darker(self._skin, 0.7))
-
-    def _arm(self, side: str) -> None:
-        left = side == "left"
-        shoulder, elbow, hand = self.bones.left_arm if left else self.bones.right_arm
-        upper = Part.LEFT_UPPER_ARM if left else Part.RIGHT_UPPER_ARM
-        lower = Part.LEFT_FOREARM if left else Part.RIGHT_FOREARM
-        width, skin = self.body.arm_width, self._skin
-        cloth = CLOTH_COLORS[self.character.top_color]
-        sleeve = cloth if self.character.top in LONG_SLEEVES else skin
-        edge = darker(sleeve, 0.62)
-        self._hand(hand)
-        near_hand = _between(elbow, hand, 0.78)
-        self.brush.line([shoulder, elbow, near_hand], width, sleeve, lower, edge)
-        self.brush.line([shoulder, elbow], width, sleeve, upper)
-        if sleeve is skin:
-            middle = _between(shoulder, elbow, 0.55)
-            self.brush.line([shoulder, middle], width * 1.14, cloth, upper, darker(cloth))
-
-    def _leg(self, side: str) -> None:
-        left = side == "left"
-        hip, knee, ankle = self.bones.left_leg if left else self.bones.right_leg
-        thigh = Part.LEFT_THIGH if left else Part.RIGHT_THIGH
-        shin = Part.LEFT_SHIN if left else Part.RIGHT_SHIN
-        person, width, skin = self.character, self.body.leg_width, self._skin
-        cloth = CLOTH_COLORS[person.bottom_color]
-        bare = person.top == "dress" or person.bottom == "skirt"
-        lower = cloth if person.bottom == "trousers" and not bare else skin
-        self._shoe(knee, ankle)
-        self.brush.line([hip, knee, ankle], width * 0.92, lower, shin, darker(lower))
-        if bare:
-            self.brush.line([hip, knee], width * 0.92, skin, thigh)
-        else:
-            hem = knee if person.bottom == "trousers" else _between(hip, knee, 0.85)
-            self.brush.line([hip, hem], width * 1.08, cloth, thigh, darker(cloth))
-            if person.bottom == "trousers":
-                self.brush.line([knee, ankle], width * 0.92, cloth, shin)
-
-    def _shoe(self, knee: Joint, ankle: Joint) -> None:
-        color = SHOE_COLORS[self.character.shoes]
-        edge = darker(color, 0.5)
-        if self.pose.sideways:
-            turn = math.atan2(knee[0] - ankle[0], ankle[1] - knee[1]) * 0.7
-            foot = ellipse(0.03, 0.022, 0.072, 0.042, 0.0)
-            c, s = math.cos(turn), math.sin(turn)
-            turned = foot @ np.array([[c, s], [-s, c]], np.float32)
-            self.brush.shape(turned + np.array(ankle, np.float32), color, Part.SHOE, edge)
-        else:
-            outward = 0.018 if ankle[0] > 0 else -0.018
-            place = (ankle[0] + outward, ankle[1] + 0.018)
-            self.brush.oval(place, 0.066, 0.042, color, Part.SHOE, edge)
-
-
-def _between(start: Joint, stop: Joint, share: float) -> Joint:
-    return (start[0] + (stop[0] - start[0]) * share, start[1] + (stop[1] - start[1]) * share)
+        paint_behind_head(subject, pen)
+        paint_head(subject, pen)
+        return
+    clothes.paint_scarf()
+    if subject.pose.prop in ("guitar", "rod"):
+        props.paint_under_hands()
+    paint_head(subject, pen)
+    if not far_arm or subject.turned:
+        limbs.arm("left")
+    if not far_arm or subject.sideways:
+        limbs.arm("right")
+    if subject.pose.prop not in ("guitar", "rod"):
+        props.paint_under_hands()
+    if subject.pose.prop in ("book", "carton"):
+        limbs.hand(subject.bones.left_arm[2])
+        limbs.hand(subject.bones.right_arm[2])

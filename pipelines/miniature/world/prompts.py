@@ -2,17 +2,42 @@
 
 A prompt is always `background + " " + character + " " + action`, empty parts dropped; the
 parts usually end in a comma. That is how the storyboard application composes its prompts.
+
+There are two sets of wordings. What "held_out" says is made of the words of "training" in
+sentences, and for places in pairs of phrases, that "training" never forms.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pipelines.miniature.world import vocabulary as v
-from pipelines.miniature.world.spec import Character, SceneSpec, choose
+from pipelines.miniature.world import wordings as w
+from pipelines.miniature.world.doings import Piece, shot_words, tell_one, tell_two
+from pipelines.miniature.world.looks import Look, left_out, look_of, pick, sentence
+from pipelines.miniature.world.spec import SceneSpec
 
-HIDEABLE = ("skin", "hair_style", "hair_color", "top", "top_color", "pattern", "bottom",
-            "bottom_color", "accessory")  # fmt: skip
+Wordings = Literal["training", "held_out"]
+Span = tuple[int, int]
+
+_LONGEST = 62  # words and commas that the text encoders have room for
+_BREVITIES = (0.0, 0.3, 0.6, 1.0)  # a prompt that is too long is written anew, with less in it
+_FAIR_WEATHER = ("sun", "blue sky")  # said of places on clear days alone
+
+
+class Marks(NamedTuple):
+    """Where a prompt tells of a figure.
+
+    Attributes:
+        character: start and end in the character part, in characters.
+        action: start and end in the action part, in characters.
+    """
+
+    character: Span
+    action: Span
 
 
 @dataclass(frozen=True)
@@ -22,14 +47,21 @@ class Prompt:
     Attributes:
         background: where it is; the part's own punctuation included.
         character: who is there; empty where nobody is.
-        action: what the character does; empty where nobody is.
-        hidden: names of the character's attributes that the prompt does not mention.
+        action: what they do; empty where nobody is.
+        hidden: names of the first figure's attributes that the prompt does not mention, of its
+            character (but the shoes, which are never mentioned), position, view and facing. What
+            goes without saying is not hidden: to wear nothing on the head, a plain pattern, the
+            front view, the middle of the picture.
+        hidden_second: the same of the second figure.
+        marks: where the parts tell of each figure.
     """
 
     background: str
     character: str = ""
     action: str = ""
     hidden: frozenset[str] = frozenset()
+    hidden_second: frozenset[str] = frozenset()
+    marks: tuple[Marks, ...] = ()
 
     @property
     def text(self) -> str:
@@ -37,7 +69,7 @@ class Prompt:
         return " ".join(part for part in (self.background, self.character, self.action) if part)
 
     @property
-    def spans(self) -> dict[str, tuple[int, int]]:
+    def spans(self) -> dict[str, Span]:
         """Start and end of each part in `text`, in characters; empty parts have length 0."""
         spans, position = {}, 0
         for name in ("background", "character", "action"):
@@ -48,133 +80,171 @@ class Prompt:
             position += len(part)
         return spans
 
+    @property
+    def figure_spans(self) -> tuple[dict[str, Span], ...]:
+        """For each figure start and end, in characters of `text`, of what tells of it.
 
-def write_prompt(spec: SceneSpec, rng: np.random.Generator) -> Prompt:
+        The keys are "character" and "action". Two figures who do the same share an action.
+        """
+        starts = {name: start for name, (start, _) in self.spans.items()}
+        return tuple(
+            {
+                name: (starts[name] + start, starts[name] + stop)
+                for name, (start, stop) in figure._asdict().items()
+            }
+            for figure in self.marks
+        )
+
+
+def write_prompt(
+    spec: SceneSpec, rng: np.random.Generator, wordings: Wordings = "training"
+) -> Prompt:
     """Describe a scene in random words, leaving out what chance says.
 
     Args:
         spec: the scene.
         rng: chooses wordings and what is left out.
+        wordings: which sentences to choose from.
+
+    Raises:
+        ValueError: for unknown wordings.
     """
-    background = _background(spec.place, rng)
-    if spec.character is None:
-        if rng.random() < 0.4:
-            background = "an empty scene " + background
-        return Prompt(background)
-    hidden = _hidden(spec.character, rng)
-    commas = "," if rng.random() < 0.85 else ""
-    character = _character(spec.character, hidden, rng)
-    return Prompt(background + commas, character + commas, _action(spec, rng), frozenset(hidden))
+    if wordings not in ("training", "held_out"):
+        raise ValueError(f"wordings {wordings!r} are neither 'training' nor 'held_out'")
+    chance = Random(int(rng.integers(2**62)))
+    for brevity in _BREVITIES:
+        prompt = _write(spec, chance, wordings, brevity)
+        if prompt.text.count(" ") + 1 + prompt.text.count(",") <= _LONGEST:
+            break
+    return prompt
 
 
-def _background(place: str, rng: np.random.Generator) -> str:
-    heads, tails = v.PLACE_WORDS[place]
-    head = choose(rng, heads)
-    if rng.random() < 0.3:
-        return head
-    return f"{head} {choose(rng, tails)}"
+def _write(spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float) -> Prompt:
+    background = _background(spec, chance, wordings, brief=brevity > 0)
+    if not spec.figures:
+        return Prompt(_empty(background, chance, wordings))
+    shot = shot_words(spec.shot, chance)
+    if len(spec.figures) == 2:
+        brevity = max(brevity, 0.3)
+    hidden = [left_out(figure.character, chance, brevity) for figure in spec.figures]
+    looks = [
+        look_of(figure.character, names, chance)
+        for figure, names in zip(spec.figures, hidden, strict=True)
+    ]
+    if len(spec.figures) == 1:
+        who: list[Piece] = [(_opening(chance, wordings), ())]
+        who.append((sentence(looks[0], chance, wordings, alone=True), (0,)))
+        does, unsaid = tell_one(spec.figures[0], looks[0], shot, chance, wordings)
+        unsaids: tuple[frozenset[str], ...] = (unsaid,)
+    else:
+        placed = chance.random() < 0.35
+        who = _both(looks, chance, wordings, placed=placed)
+        does, unsaids = tell_two(spec.figures, looks, shot, chance, wordings, placed=placed)
+    character, places_of_looks = _joined(who, len(looks))
+    action, places_of_doings = _joined(does, len(looks))
+    comma = "," if len(looks) == 2 or chance.random() < 0.85 else ""
+    runs_on = action.startswith(("is ", "who ")) and chance.random() < 0.7
+    clear = action.split()[0].endswith("ing") and ", " not in character
+    after = "" if runs_on or (clear and not comma) else ","
+    all_hidden = [frozenset(names) | more for names, more in zip(hidden, unsaids, strict=True)]
+    return Prompt(
+        background + comma,
+        character + after,
+        action,
+        all_hidden[0],
+        all_hidden[1] if len(looks) == 2 else frozenset(),
+        tuple(map(Marks, places_of_looks, places_of_doings)),
+    )
 
 
-def _hidden(character: Character, rng: np.random.Generator) -> set[str]:
-    """What a prompt does not mention: now and then nearly everything, else a little."""
-    share = choose(rng, ("little", "little", "little", "some", "most"))
-    chance = {"little": 0.07, "some": 0.4, "most": 0.85}[share]
-    hidden = {name for name in HIDEABLE if rng.random() < chance}
-    if rng.random() < 0.5:
-        hidden.add("skin")
-    if character.top == "dress" or "bottom" in hidden:
-        hidden |= {"bottom", "bottom_color"}
-    if "top" in hidden:
-        hidden |= {"top_color", "pattern"}
-    if character.accessory == "none":
-        hidden.discard("accessory")
-    return hidden
-
-
-def _article(words: str) -> str:
-    return ("an " if words[0] in "aeiou" else "a ") + words
-
-
-def _character(character: Character, hidden: set[str], rng: np.random.Generator) -> str:
-    noun = character.kind
-    if "skin" not in hidden:
-        noun = f"{choose(rng, v.SKIN_WORDS[character.skin])} {noun}"
-    elif rng.random() < 0.3:
-        noun = f"{choose(rng, ('young', 'friendly', 'happy'))} {noun}"
-    words = [_article(noun)]
-    if hair := _hair(character, hidden, rng):
-        words.append(f"with {hair}")
-    worn = _clothes(character, hidden, rng)
-    extra = _accessory(character, hidden, rng)
-    if worn:
-        words.append(f"{choose(rng, ('wearing', 'dressed in', 'in'))} {' and '.join(worn)}")
-        if extra:
-            words.append(
-                f"{'with' if extra == 'a beard' else choose(rng, ('and', 'with'))} {extra}"
-            )
-    elif extra:
-        words.append(f"with {extra}" if not hair else f"and {extra}")
-    if len(words) > 1 and rng.random() < 0.6:
-        clause = -1 if not (worn and extra) else -2
-        words[clause - 1] += ","
-    return " ".join(words)
-
-
-def _hair(character: Character, hidden: set[str], rng: np.random.Generator) -> str:
-    if {"hair_style", "hair_color"} <= hidden:
-        return ""
-    color = ""
-    if "hair_color" not in hidden:
-        tones = v.HAIR_COLOR_WORDS.get(character.hair_color, (character.hair_color,))
-        color = choose(rng, tones) + " "
-    if "hair_style" in hidden:
-        return f"{color}hair"
-    if character.hair_style == "ponytail":
-        return choose(rng, (_article(f"{color}ponytail"), f"{color}hair in a ponytail"))
-    if character.hair_style == "bun":
-        return choose(rng, (_article(f"{color}hair bun"), f"{color}hair in a bun"))
-    return f"{character.hair_style} {color}hair"
-
-
-def _clothes(character: Character, hidden: set[str], rng: np.random.Generator) -> list[str]:
-    worn = []
-    if "top" not in hidden:
-        garment = choose(rng, v.TOP_WORDS.get(character.top, (character.top,)))
-        adjectives = []
-        if "top_color" not in hidden:
-            adjectives.append(_cloth_color(character.top_color, rng))
-        if "pattern" not in hidden and character.pattern != "plain":
-            adjectives.insert(int(rng.integers(2)), character.pattern)
-        worn.append(_article(" ".join([*adjectives, garment])))
-    if "bottom" not in hidden:
-        garment = choose(rng, v.BOTTOM_WORDS.get(character.bottom, (character.bottom,)))
-        color = "" if "bottom_color" in hidden else _cloth_color(character.bottom_color, rng) + " "
-        worn.append(_article(color + garment) if character.bottom == "skirt" else color + garment)
-    return worn
-
-
-def _cloth_color(name: str, rng: np.random.Generator) -> str:
-    return choose(rng, v.CLOTH_COLOR_WORDS.get(name, (name,)))
-
-
-def _accessory(character: Character, hidden: set[str], rng: np.random.Generator) -> str:
-    if character.accessory == "none" or "accessory" in hidden:
-        return ""
-    if character.accessory == "glasses":
-        return "glasses"
-    return _article(character.accessory)
-
-
-def _action(spec: SceneSpec, rng: np.random.Generator) -> str:
-    words = choose(rng, v.ACTION_WORDS[spec.action])
-    if words.split()[0].endswith("ing") and rng.random() < 0.15:
-        words = f"is {words}"
-    if spec.from_behind:
-        words += choose(rng, (" seen from behind", " from behind", ", back view"))
-    if spec.position != "center" and rng.random() < 0.8:
-        words += choose(rng, (f" on the {spec.position}", f", on the {spec.position} side"))
-    if spec.shot == "wide" and rng.random() < 0.9:
-        words += choose(rng, (", wide shot", ", far away"))
-    elif spec.shot == "close" and rng.random() < 0.9:
-        words += choose(rng, (", close-up", ", medium shot"))
+def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: bool) -> str:
+    heads, tails = v.PLACE_WORDS[spec.place]
+    fair = spec.time == "day" and spec.weather == "clear"
+    pairs = [
+        (head, tail)
+        for i, head in enumerate(heads)
+        for j, tail in enumerate(tails)
+        if ((i + j) % 3 == 2) == (wordings == "held_out")
+        and (fair or not any(word in head + tail for word in _FAIR_WEATHER))
+    ]
+    head, tail = pairs[int(chance.random() * len(pairs))]
+    when = _when(spec, chance) if spec.place in v.OUTDOORS else ""
+    tail = "" if brief or chance.random() < 0.3 else tail
+    draw = chance.random()
+    if wordings == "held_out":
+        words = f"{when}, {head} {tail}" if when and draw < 0.5 else f"{head} {tail}"
+        return words.strip() + (f", {when}" if when and draw >= 0.5 else "")
+    order = (head, when, tail) if draw < 0.3 else (head, tail, when)
+    words = " ".join(filter(None, (when, head, tail) if draw > 0.9 else order))
+    if chance.random() < 0.05:
+        words = pick(chance, w.STYLES) + pick(chance, (", ", " ")) + words
     return words
+
+
+def _when(spec: SceneSpec, chance: Random) -> str:
+    """Time and weather; a clear day is mostly taken for granted."""
+    time, weather, draw = spec.time, spec.weather, chance.random()
+    if (time, weather) == ("day", "clear"):
+        if draw < 0.88:
+            return ""
+        if draw < 0.94:
+            return "on a sunny day"
+        return pick(chance, w.TIME_WORDS["day"] if draw < 0.97 else w.WEATHER_WORDS["clear"])
+    if weather == "clear":
+        return pick(chance, (w.SKY_WORDS if draw < 0.2 else w.TIME_WORDS)[time])
+    if draw < 0.4:
+        return f"on a {pick(chance, w.WEATHER_ADJECTIVES[weather])} {time}"
+    words = pick(chance, w.WEATHER_WORDS[weather])
+    if time == "day":
+        return words
+    first = (pick(chance, w.TIME_WORDS[time]), words)
+    return " ".join(first if chance.random() < 0.5 or "while" in words else first[::-1])
+
+
+def _empty(background: str, chance: Random, wordings: Wordings) -> str:
+    if wordings == "held_out":
+        return background + pick(chance, (" with nobody there", ", nobody is there"))
+    draw = chance.random()
+    if draw < 0.4:
+        return f"{pick(chance, w.EMPTY_SCENES)} {background}"
+    return background + (", no people" if draw < 0.5 else "")
+
+
+def _opening(chance: Random, wordings: Wordings) -> str:
+    if wordings == "held_out" or chance.random() > 0.06:
+        return ""
+    return pick(chance, w.OPENINGS) + " "
+
+
+def _both(
+    looks: Sequence[Look], chance: Random, wordings: Wordings, *, placed: bool
+) -> list[Piece]:
+    """The character part of two figures."""
+    another = looks[0].noun == looks[1].noun and chance.random() < 0.7
+    told = [
+        sentence(looks[0], chance, wordings, alone=False),
+        sentence(looks[1], chance, wordings, alone=False, article="another" if another else ""),
+    ]
+    known: tuple[str, ...] = (", and ", ", together with ", " next to ")
+    if " and " not in told[0]:
+        known = (" and ", " and ", *known)
+    between = pick(chance, known if wordings == "training" else (" beside ", ", beside "))
+    if not placed:
+        return [(told[0], (0,)), (between, ()), (told[1], (1,))]
+    sides = ("on the left", "on the right")
+    if wordings == "training" and chance.random() < 0.3:
+        told = [f"{side} {words}" for side, words in zip(sides, told, strict=True)]
+        return [(told[0], (0,)), (pick(chance, (", ", " and ")), ()), (told[1], (1,))]
+    told = [f"{words} {side}" for side, words in zip(sides, told, strict=True)]
+    first = 1 if not another and chance.random() < 0.3 else 0
+    return [(told[first], (first,)), (between, ()), (told[1 - first], (1 - first,))]
+
+
+def _joined(pieces: Sequence[Piece], figures: int) -> tuple[str, list[Span]]:
+    """Words from pieces, and where each figure's piece is in them."""
+    text, spans = "", [(0, 0)] * figures
+    for words, owners in pieces:
+        for owner in owners:
+            spans[owner] = (len(text), len(text) + len(words))
+        text += words
+    return text, spans

@@ -1,4 +1,4 @@
-"""What the drawn world is made of: colours, kinds of people, clothes, and the words for them.
+"""What the drawn world is made of: colours, kinds of characters, clothes, actions and places.
 
 Knows nothing of drawing or of tensors; every other module of the world reads these tables.
 """
@@ -33,6 +33,9 @@ class Part(IntEnum):
     BEARD = 19
     NECK = 20
     PROP = 21
+    EAR = 22
+    TAIL = 23
+    BAG = 24
 
 
 CLOTH_COLORS: dict[str, Color] = {
@@ -70,58 +73,63 @@ SHOE_COLORS: dict[str, Color] = {
     "red": (150, 50, 50),
     "blue": (50, 70, 120),
 }
-KINDS = ("girl", "boy", "woman", "man")
+FUR_COLORS: dict[str, Color] = {
+    "white": (240, 238, 232),
+    "gray": (150, 154, 162),
+    "brown": (150, 98, 60),
+    "orange": (236, 146, 66),
+    "black": (62, 60, 68),
+}
+METAL_COLORS: dict[str, Color] = {
+    "silver": (196, 204, 212),
+    "gold": (226, 184, 84),
+    "blue": (110, 156, 214),
+    "green": (128, 186, 142),
+}
+PEOPLE = ("girl", "boy", "woman", "man")
 CHILDREN = ("girl", "boy")
+ANIMALS = ("cat", "rabbit", "bear")
+KINDS = (*PEOPLE, *ANIMALS, "robot")
 HAIR_STYLES = ("short", "long", "curly", "spiky", "ponytail", "bun")
 TOPS = ("t-shirt", "hoodie", "sweater", "jacket", "dress", "coat")
 LONG_SLEEVES = ("hoodie", "sweater", "jacket", "coat")
-PATTERNS = ("plain", "striped", "dotted")
+PATTERNS = ("plain", "striped", "dotted", "checked")
 BOTTOMS = ("trousers", "shorts", "skirt")
-ACCESSORIES = ("none", "glasses", "hat", "scarf", "backpack", "beard")
+HEADWEAR = ("none", "hat", "cap", "beanie", "crown")
+ACCESSORIES = ("none", "glasses", "scarf", "backpack", "bag", "beard")
 POSITIONS = ("center", "left", "right")
-SHOTS = ("full", "wide", "close")
-
-ACTION_WORDS: dict[str, tuple[str, ...]] = {
-    "standing": ("standing", "standing still", "standing there", "just standing"),
-    "waving": ("waving", "waving hello", "waving a hand", "waving at the camera"),
-    "walking": ("walking", "taking a walk", "walking along", "strolling"),
-    "running": ("running", "running fast", "jogging", "sprinting"),
-    "sitting": ("sitting", "sitting down", "sitting on a box", "sitting and resting"),
-    "jumping": ("jumping", "jumping high", "leaping in the air", "jumping for joy"),
-    "reading": ("reading a book", "reading", "holding an open book", "reading a red book"),
-    "umbrella": (
-        "holding an umbrella",
-        "carrying an umbrella",
-        "with an umbrella",
-        "under an umbrella",
-    ),
-    "cheering": (
-        "raising both arms",
-        "cheering",
-        "with both arms up",
-        "celebrating with raised arms",
-    ),
-    "lying": ("lying down", "lying on the ground", "sleeping", "lying on the floor"),
-    "dancing": ("dancing", "dancing happily", "doing a dance"),
-    "hips": ("with hands on hips", "putting hands on hips", "hands on the hips"),
-    "pointing": ("pointing to the side", "pointing", "pointing at something"),
-    "kicking": ("kicking a ball", "playing football", "kicking a football"),
-    "guitar": ("playing the guitar", "playing a guitar", "strumming a guitar"),
+SHOTS = ("wide", "full", "medium", "close")
+VIEWS = ("front", "three-quarter", "side", "back")
+FACINGS = ("left", "right")
+TIMES = ("day", "evening", "night")
+WEATHERS = ("clear", "rain", "snow", "fog")
+SHAPES: dict[str, tuple[int, int]] = {
+    "square": (256, 256),
+    "landscape": (320, 208),
+    "portrait": (208, 320),
 }
-ACTIONS = tuple(ACTION_WORDS)
+
+ACTIONS = (
+    "standing", "waving", "walking", "running", "sitting", "jumping", "reading", "umbrella",
+    "cheering", "lying", "dancing", "hips", "pointing", "kicking", "guitar", "carrying",
+    "skateboarding", "cycling", "kneeling", "fishing",
+)  # fmt: skip
+SIDE_ACTIONS = ("walking", "running", "sitting", "kicking", "skateboarding", "cycling", "kneeling")
+FRONT_ACTIONS = ("reading", "lying", "guitar", "carrying", "fishing")  # never seen from behind
+WIDE_ACTIONS = ("lying", "kicking", "skateboarding", "cycling", "fishing", "umbrella")
 
 PLACE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "beach": (
-        ("on a sunny beach", "on the beach", "at the beach", "by the sea"),
-        ("with a tall palm tree", "beside the blue sea", "with white waves and yellow sand"),
+        ("on a sunny beach", "on a sandy beach", "on the beach", "at the beach", "by the sea"),
+        ("with a tall palm tree", "beside the wide sea", "with waves and soft sand"),
     ),
     "forest": (
-        ("in a forest", "in the woods", "among tall trees", "in a green forest"),
+        ("in a forest", "in the woods", "among tall trees", "in a dense forest"),
         ("with tall fir trees", "with dark green pines", "full of old trees and bushes"),
     ),
     "city": (
         ("on a city street", "in the city", "downtown", "in front of tall buildings"),
-        ("with many bright windows", "with tall houses along the road", "beside a gray road"),
+        ("with many bright windows", "with tall houses along the road", "beside a wide road"),
     ),
     "bedroom": (
         ("in a bedroom", "in a cozy bedroom", "in the bedroom next to a bed"),
@@ -132,20 +140,25 @@ PLACE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("with a desk and a computer", "with big windows", "with a desk and a green plant"),
     ),
     "mountain": (
-        ("in snowy mountains", "in the snow", "on a snowy mountain", "in winter mountains"),
-        ("with white peaks and fir trees", "under a cold blue sky", "with deep white snow"),
+        (
+            "in snowy mountains",
+            "high up in the mountains",
+            "on a snowy mountain",
+            "in winter mountains",
+        ),
+        ("with white peaks and fir trees", "with high rocky peaks", "with deep snow"),
     ),
     "desert": (
         ("in a desert", "in the desert", "in a sandy desert with cactus"),
-        ("under a hot sun", "with golden dunes", "with two green cactus plants"),
+        ("with wide sand dunes", "with rolling dunes", "with two green cactus plants"),
     ),
-    "night": (
-        ("under a starry night sky", "at night under the stars", "on a hill at night"),
-        ("with a bright moon", "with a yellow moon over dark hills", "in the dark blue night"),
+    "hill": (
+        ("on a hill", "on a grassy hill", "on top of a hill"),
+        ("with other hills far away", "with a lonely tree", "above a valley with a river"),
     ),
     "park": (
-        ("in a park", "in the park", "in a green park", "on a meadow with flowers"),
-        ("with round trees and clouds", "with fresh grass and flowers", "under a blue sky"),
+        ("in a park", "in the park", "in a quiet park", "on a meadow with flowers"),
+        ("with two round trees", "with many little flowers", "with trees and flowers"),
     ),
     "library": (
         ("in a library", "in the library", "in front of bookshelves"),
@@ -163,30 +176,56 @@ PLACE_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("in a kitchen", "in the kitchen", "in a bright kitchen"),
         ("with cupboards and a stove", "with a tiled floor", "with a pot on the counter"),
     ),
-    "sunset": (
-        ("at sunset", "in a field at sunset", "in the evening sun"),
-        ("with an orange sky", "with purple clouds and a low sun", "on a warm evening"),
+    "field": (
+        ("in a field", "in a wheat field", "in an open field"),
+        ("with long rows of wheat", "with furrows and a windmill", "with an old windmill"),
+    ),
+    "castle": (
+        ("in front of a castle", "at a castle", "at an old castle"),
+        ("with two stone towers", "with flags on the towers", "with a big wooden gate"),
+    ),
+    "farm": (
+        ("on a farm", "at a farm", "in front of a barn"),
+        ("with a red barn", "with a white fence", "with hay and a wooden fence"),
+    ),
+    "classroom": (
+        ("in a classroom", "at school", "in front of a blackboard"),
+        ("with a green blackboard", "with school desks", "with chalk on the blackboard"),
+    ),
+    "cafe": (
+        ("in a cafe", "at a cafe", "in a coffee shop"),
+        ("with small round tables", "with hanging lamps", "with cups on the tables"),
+    ),
+    "harbor": (
+        ("at a harbor", "in the harbor", "on a pier"),
+        ("with sailing boats", "with a lighthouse", "with boats and wooden planks"),
+    ),
+    "cave": (
+        ("in a cave", "inside a dark cave", "in a cavern"),
+        ("with glowing crystals", "with stalactites", "with blue crystals and dark rocks"),
+    ),
+    "playground": (
+        ("on a playground", "at the playground", "on a colorful playground"),
+        ("with a slide", "with swings and a slide", "with a sandbox and swings"),
+    ),
+    "living room": (
+        ("in a living room", "in the living room", "in a lounge"),
+        ("with a sofa", "with a sofa and a lamp", "with pictures on the wall"),
+    ),
+    "stage": (
+        ("on a stage", "on the stage", "on a theater stage"),
+        ("with red curtains", "under bright spotlights", "with heavy curtains"),
+    ),
+    "volcano": (
+        ("near a volcano", "in front of a volcano", "at the foot of a volcano"),
+        ("with glowing lava", "with smoke and red lava", "with black rocks"),
     ),
 }
 PLACES = tuple(PLACE_WORDS)
-
-SKIN_WORDS: dict[str, tuple[str, ...]] = {
-    "pale": ("pale", "fair-skinned"),
-    "tan": ("tanned", "tan"),
-    "brown": ("brown-skinned",),
-    "dark": ("dark-skinned", "black"),
-}
-HAIR_COLOR_WORDS: dict[str, tuple[str, ...]] = {
-    "blonde": ("blonde", "golden"),
-    "red": ("red", "ginger"),
-    "gray": ("gray", "grey"),
-}
-CLOTH_COLOR_WORDS: dict[str, tuple[str, ...]] = {"gray": ("gray", "grey")}
-TOP_WORDS: dict[str, tuple[str, ...]] = {
-    "t-shirt": ("t-shirt", "shirt"),
-    "sweater": ("sweater", "jumper"),
-}
-BOTTOM_WORDS: dict[str, tuple[str, ...]] = {"trousers": ("trousers", "pants", "jeans")}
+OUTDOORS = (
+    "beach", "forest", "city", "mountain", "desert", "hill", "park", "field", "castle", "farm",
+    "harbor", "playground",
+)  # fmt: skip
 
 
 def darker(color: Color, factor: float = 0.62) -> Color:

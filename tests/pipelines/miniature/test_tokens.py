@@ -1,12 +1,15 @@
 """The shipped and freshly made tokenizers: no word of the world is lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.miniature.sample import DEFAULT_MODEL
 from pipelines.miniature.tokens import load_tokenizers, sample_prompts, train_tokenizers
-from pipelines.miniature.world import Prompt
+from pipelines.miniature.world.prompts import Prompt
+from pipelines.miniature.world.spec import WHOLE
+from pipelines.miniature.world.wordings import NEUTRAL_WORDS
 
 UNKNOWN = 2  # T5's <unk>
 
@@ -16,7 +19,7 @@ def tokenizers(request, tmp_path_factory):
     folder = Path(DEFAULT_MODEL)
     if request.param == "made":
         folder = tmp_path_factory.mktemp("tokenizers")
-        train_tokenizers(folder, text_tokens=64, prompts=3000)
+        train_tokenizers(folder, text_tokens=64, prompts=300)
     return load_tokenizers(folder, 64)
 
 
@@ -28,6 +31,23 @@ def test_every_word_is_kept(tokenizers):
         clip = tokenizers.clip(prompt.text).input_ids
         kept = tokenizers.clip.decode(clip, skip_special_tokens=True)
         assert kept.replace(" ", "") == prompt.text.replace(" ", "")
+
+
+@pytest.mark.parametrize("wordings", ["training", "held_out"])
+def test_few_prompts_are_enough_to_know_every_word(tmp_path, wordings):
+    train_tokenizers(tmp_path, text_tokens=64, prompts=10)
+    known = load_tokenizers(tmp_path, 64).t5.get_vocab()
+    prompts = sample_prompts(5000, seed=80, wordings=wordings)
+    words = {word for prompt in prompts for word in prompt.text.replace(",", " ").split()}
+    assert words <= {piece.removeprefix("▁") for piece in known if piece.startswith("▁")}
+    assert all("▁" + word in known for word in NEUTRAL_WORDS)
+    assert len(NEUTRAL_WORDS) == len(set(NEUTRAL_WORDS)) <= 80
+
+
+def test_prompts_of_a_smaller_world_stay_in_it():
+    world = replace(WHOLE, kinds=("robot",), empty_share=0.0, pair_share=0.0)
+    for prompt in sample_prompts(50, seed=81, world=world):
+        assert "robot" in prompt.character or "android" in prompt.character
 
 
 def test_prompts_fit_into_the_sequence(tokenizers):

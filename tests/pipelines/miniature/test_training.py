@@ -1,21 +1,23 @@
 """The training command at toy size; an interrupted run ends as an uninterrupted one does."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import FluxPipeline
 
 from pipelines.miniature import train
-from pipelines.miniature.autoencoder import build_autoencoder
+from pipelines.miniature.autoencoder import build_autoencoder, train_autoencoder
 from pipelines.miniature.batches import BatchSource
-from pipelines.miniature.dataset import load_dataset
+from pipelines.miniature.dataset import FIRST_SEEDS, load_dataset
+from pipelines.miniature.latent_map import load_latent_map
 from pipelines.miniature.latents import load_latents
 from pipelines.miniature.recipe import RECIPES, TOY, ModelSizes
 from pipelines.miniature.sample import DEFAULT_MODEL
 from pipelines.miniature.text_encoders import build_text_encoders, load_text_encoders
 from pipelines.miniature.tokens import load_tokenizers
-from pipelines.miniature.transformer import TransformerTrainer, build_transformer
+from pipelines.miniature.transformer import TransformerTrainer, build_transformer, start_weights
 
 CPU = torch.device("cpu")
 
@@ -27,9 +29,12 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def new_trainer(folder):
-    data = load_latents(folder / "latents", load_dataset(folder / "world").parts, TOY.wordings)
-    return TransformerTrainer(TOY, data, load_text_encoders(folder), CPU)
+def load_all_latents(folder):
+    return [load_latents(folder / "latents" / shape) for shape in FIRST_SEEDS]
+
+
+def new_trainer(folder, recipe=TOY):
+    return TransformerTrainer(recipe, load_all_latents(folder), load_text_encoders(folder), CPU)
 
 
 def assert_same_state(first, second, path=""):
@@ -61,7 +66,7 @@ def test_every_stage_leaves_its_result(run_folder):
     assert numbers[-1]["held_out_loss"] > 0
     assert list((run_folder / "samples").glob("*.png"))
     accuracy = json.loads((run_folder / "text_accuracy.json").read_text())
-    assert accuracy.keys() == {"t5", "clip"}
+    assert accuracy.keys() == {"t5", "clip", "t5_held_out", "clip_held_out"}
 
 
 def test_a_second_call_does_nothing_again(run_folder):
@@ -104,32 +109,128 @@ def test_training_lowers_the_loss_of_a_batch(run_folder):
     assert trainer.losses(batch).flow.item() < before
 
 
+def test_guidance_is_learnt_from_the_averaged_model(run_folder):
+    """The target is what classifier-free guidance makes of the averaged weights' velocities."""
+    trainer = new_trainer(run_folder)
+    for _ in range(3):
+        trainer.step()
+    batch = trainer.draw_batch(0)
+    batch = replace(batch, guidance=torch.tensor([1.0, 3.0]))
+    model = trainer.averaged_model()
+    sequence, pooled = trainer._source.without_prompt()
+
+    def velocity(sequence, pooled):
+        return model(
+            hidden_states=batch.tokens[1:],
+            timestep=batch.times[1:],
+            guidance=torch.ones(1),
+            pooled_projections=pooled,
+            encoder_hidden_states=sequence,
+            txt_ids=torch.zeros(sequence.shape[1], 3),
+            img_ids=batch.positions,
+        ).sample
+
+    with torch.no_grad():
+        stated = velocity(batch.sequence[1:], batch.pooled[1:])
+        unstated = velocity(sequence, pooled)
+    targets = trainer.targets(batch)
+    assert torch.equal(targets[0], batch.velocity[0])
+    expected = unstated[0] + 3 * (stated - unstated)[0]
+    assert (targets[1] - expected).abs().max() < 0.1 * expected.abs().max()  # bfloat16
+    assert (targets[1] - expected).abs().mean() < 0.02 * expected.abs().mean()
+
+
+def test_guidance_begins_where_the_recipe_says(run_folder):
+    trainer = new_trainer(run_folder, replace(TOY, batch=16, guided_share=0.5))
+    assert (trainer.draw_batch(0).guidance == 1).all()
+    trainer.budget.step = TOY.steps - 1
+    strengths = torch.cat([trainer.draw_batch(step).guidance for step in range(8)])
+    guided = strengths > 1
+    assert 0.3 < guided.float().mean() < 0.7
+    assert strengths.max() <= TOY.most_guidance
+
+
+def test_a_model_without_guidance_starts_one_that_ignores_it_at_first():
+    model = build_transformer(TOY.sizes)
+    torch.nn.init.normal_(model.proj_out.weight)
+    known = {n: t for n, t in model.state_dict().items() if "guidance_embedder" not in n}
+    started = build_transformer(TOY.sizes)
+    start_weights(started, known)
+    inputs = {
+        "hidden_states": torch.randn(1, 4, 64),
+        "timestep": torch.tensor([0.5]),
+        "pooled_projections": torch.randn(1, TOY.sizes.text_width),
+        "encoder_hidden_states": torch.randn(1, 3, TOY.sizes.text_width),
+        "txt_ids": torch.zeros(3, 3),
+        "img_ids": torch.zeros(4, 3),
+    }
+    with torch.no_grad():
+        outputs = [started(**inputs, guidance=torch.tensor([g])).sample for g in (1.0, 4.0)]
+        assert torch.equal(outputs[0], outputs[1])
+        assert torch.equal(outputs[0], model(**inputs, guidance=torch.ones(1)).sample)
+    with pytest.raises(ValueError, match="1 are missing"):
+        start_weights(started, {n: t for n, t in known.items() if n != "proj_out.bias"})
+
+
+def test_every_shape_of_picture_is_trained_on(run_folder):
+    source = BatchSource(load_all_latents(run_folder), load_text_encoders(run_folder), CPU)
+    batches = [source.training(step, TOY, 0.0, rank=0, world_size=1) for step in range(40)]
+    grids = [tuple(int(v) for v in batch.positions[-1, 1:] + 1) for batch in batches]
+    assert set(grids) == {(16, 16), (13, 20), (20, 13)}
+    assert grids.count((16, 16)) > 15
+    for batch, (rows, columns) in zip(batches, grids, strict=True):
+        assert batch.tokens.shape == (TOY.batch, rows * columns, 64)
+        assert batch.parts.shape[1] == rows * columns
+
+
 def test_processes_share_a_batch_between_them(run_folder):
-    data = load_latents(
-        run_folder / "latents", load_dataset(run_folder / "world").parts, TOY.wordings
-    )
-    source = BatchSource(data, load_text_encoders(run_folder), CPU)
-    whole = source.training(3, TOY, 128, rank=0, world_size=1)
+    source = BatchSource(load_all_latents(run_folder), load_text_encoders(run_folder), CPU)
+    whole = source.training(3, TOY, 0.5, rank=0, world_size=1)
     for rank in (0, 1):
-        half = source.training(3, TOY, 128, rank, world_size=2)
-        for name in ("times", "parts", "lengths", "pooled"):
+        half = source.training(3, TOY, 0.5, rank, world_size=2)
+        for name in ("times", "guidance", "parts", "lengths", "pooled"):
             mine = getattr(whole, name)[rank::2]
             assert torch.allclose(getattr(half, name), mine, atol=1e-5)
         assert torch.equal(half.positions, whole.positions)
 
 
-def test_noisy_tokens_and_velocities_give_back_the_picture(run_folder):
-    drawn = load_dataset(run_folder / "world")
-    data = load_latents(run_folder / "latents", drawn.parts, TOY.wordings)
-    source = BatchSource(data, load_text_encoders(run_folder), CPU)
+@pytest.mark.parametrize("shape", FIRST_SEEDS)
+def test_noisy_tokens_and_velocities_give_back_the_picture(run_folder, shape):
+    data = load_latents(run_folder / "latents" / shape)
+    source = BatchSource([data], load_text_encoders(run_folder), CPU)
     batch = source.at_noise_level(0.4)
     clean = batch.tokens - 0.4 * batch.velocity
-    latents = FluxPipeline._unpack_latents(clean, 256, 256, 8)
+    height, width = load_dataset(run_folder / "world", shape).images.shape[1:3]
+    latents = FluxPipeline._unpack_latents(clean, height, width, 8)
     assert torch.allclose(latents, torch.tensor(data.latents).float(), atol=1e-4)
-    kept = source.training(0, TOY, 128, rank=0, world_size=1)
-    assert kept.tokens.shape[1:] == (128, 64)
-    number = kept.positions[:, 1] * 16 + kept.positions[:, 2]
-    assert (number.diff() > 0).all()
+
+
+class Interrupting:
+    """Pictures that can be read a few times only."""
+
+    def __init__(self, images, reads):
+        self.images, self.reads = images, reads
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, chosen):
+        if self.reads == 0:
+            raise KeyboardInterrupt
+        self.reads -= 1
+        return self.images[chosen]
+
+
+def test_an_interrupted_autoencoder_ends_like_an_uninterrupted_one(run_folder, tmp_path):
+    images = load_dataset(run_folder / "world").images
+    others = (load_latent_map(run_folder), replace(TOY, checkpoint_every=0.0), CPU)
+    for name in ("straight", "resumed"):
+        (tmp_path / name).mkdir()
+    straight = train_autoencoder(images, *others, tmp_path / "straight").state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        train_autoencoder(Interrupting(images, 3), *others, tmp_path / "resumed")
+    resumed = train_autoencoder(images, *others, tmp_path / "resumed").state_dict()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
 @pytest.mark.parametrize("name", RECIPES)
