@@ -1,4 +1,4 @@
-"""The command line: `python -m storyboard render | new | models`, also installed as `throughline`.
+"""The command line: `python -m storyboard COMMAND`, also installed as `throughline`.
 
 Exit codes: 0 done; 2 bad usage or a bad story file; 1 another fault that a person can mend;
 130 stopped by Ctrl-C. Faults are one line on stderr.
@@ -23,6 +23,8 @@ from pipelines.registry import MODELS, UnknownModelError, find_model
 from storyboard import __version__
 from storyboard.board import MAX_GUIDANCE, MAX_SEED, MIN_GUIDANCE, RenderSettings, Storyboard
 from storyboard.errors import StoryFileError, UserError
+from storyboard.evaluation.command import evaluate, parse_rows
+from storyboard.evaluation.rows import ROWS
 from storyboard.planning import plan_render
 from storyboard.settings import Settings
 from storyboard.storyfile import EXAMPLE_STORY, Story, parse_size, read_story
@@ -36,6 +38,15 @@ Paint the frames of a story file into a folder.
 STORY is a YAML file (`python -m storyboard new story.yaml` writes one to start from), or a text
 file with a line `background#character#action` for each frame; there a blank line begins a new
 storyboard, which is painted into a folder of its own.
+"""
+_EVALUATE_DESCRIPTION = """\
+Paint the evaluation suite in several ways and score the pictures.
+
+What was painted stays in DIR, and the same command goes on where it was stopped. The tables go to
+stdout and, with --page, into a page between the lines
+
+    <!-- evaluation: begin -->
+    <!-- evaluation: end -->
 """
 
 
@@ -130,7 +141,54 @@ def _parser() -> argparse.ArgumentParser:
         description="List the models, their licences, and whether they can paint on this machine.",
     )
     models.set_defaults(command=_models)
+    _add_evaluate(commands.add_parser)
     return parser
+
+
+def _add_evaluate(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add_parser(
+        "evaluate",
+        help="measure how well a model keeps characters and follows prompts",
+        description=_EVALUATE_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(command=_evaluate)
+    command.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for pictures and results"
+    )
+    command.add_argument(
+        "--page", metavar="FILE", type=Path, help="also put the tables into this page"
+    )
+    command.add_argument(
+        "--characters",
+        metavar="N",
+        type=_whole(0, 1000),
+        help="paint the first N characters; all if left out",
+    )
+    command.add_argument(
+        "--prompts",
+        metavar="N",
+        type=_whole(0, 1000),
+        help="paint the first N single prompts; all if left out",
+    )
+    command.add_argument(
+        "--rows",
+        metavar="NAMES",
+        type=_argument(parse_rows, "rows"),
+        default=ROWS,
+        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all)",
+    )
+    command.add_argument("--model", metavar="NAME", help="as for `render`")
+    command.add_argument(
+        "--steps", metavar="N", type=_whole(1, 200), help="denoising steps, 1 to 200"
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        type=_whole(1, 64),
+        default=1,
+        help="processes that paint side by side",
+    )
 
 
 def _whole(lowest: int, highest: int) -> Callable[[str], int]:
@@ -272,4 +330,9 @@ def _models(_arguments: argparse.Namespace) -> int:
         if spec.gated:
             print(f"    accept its terms at {spec.url}")
         print(f"    usable here: {usability(spec, settings)}")
+    return DONE
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    evaluate(arguments)
     return DONE

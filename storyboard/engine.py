@@ -9,12 +9,15 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.events import PipelineEvent
-from pipelines.registry import ModelSpec, UnknownModelError, find_model
+from pipelines.registry import MINIATURE, ModelSpec, UnknownModelError, find_model
 from pipelines.request import RenderRequest
+from pipelines.scores import PaintedRow, Scores
+from pipelines.suite import Suite
 from storyboard.errors import ModelError, OutOfMemoryError, UserError
 from storyboard.jobs import ModelLoading
 from storyboard.settings import Settings
@@ -28,6 +31,8 @@ _MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
 _SECONDS_PER_STEP = 0.6
 _SECONDS_TO_START = 30.0
 _NATIVE_PIXELS = 1024 * 1024
+# Looks at evaluated pictures; knows the miniature's drawn world.
+JUDGE = Path(MINIATURE.source) / "judge"
 
 Painting = Generator[PipelineEvent | UserError, None, None]
 
@@ -137,6 +142,34 @@ def usability(spec: ModelSpec, settings: Settings) -> str:
         size = f"{spec.weights_bytes / 1e9:.0f} GB"
         answer += f", after accepting its terms and downloading {size}"
     return answer
+
+
+def evaluate(
+    suite: Suite,
+    rows: Sequence[PaintedRow],
+    prompts: PaintedRow | None,
+    report: Callable[[str], None],
+) -> Scores:
+    """Score painted pictures of an evaluation suite.
+
+    Args:
+        suite: what the pictures should show.
+        rows: the ways in which its characters were painted; gains are over the first.
+        prompts: the pictures of its single prompts, if there are any.
+        report: told what is being done, in a few words.
+
+    Raises:
+        ModelError: if the judge that looks at the pictures cannot be loaded.
+    """
+    from pipelines.metrics.eyes import judge_accuracy
+    from pipelines.metrics.scoring import score
+    from pipelines.miniature.judge import load_judge
+
+    try:
+        judge, accuracy = load_judge(JUDGE), judge_accuracy(JUDGE)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The judge in {JUDGE} cannot be loaded: {error}.") from error
+    return score(suite, rows, prompts, judge, accuracy, report)
 
 
 def _spec(model: str) -> ModelSpec:

@@ -16,7 +16,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-LIGHT_PIPELINES = {"pipelines", "pipelines.request", "pipelines.events", "pipelines.registry"}
+LIGHT_PIPELINES = {
+    "pipelines",
+    *(f"pipelines.{name}" for name in ("request", "events", "registry", "suite", "scores")),
+}
 LIGHT = {*LIGHT_PIPELINES, "storyboard", "storyboard.board", "storyboard.errors"}
 TENSOR_LIBRARIES = {"torch", "diffusers", "transformers", "accelerate", "safetensors"}
 UI_MAY_IMPORT = {

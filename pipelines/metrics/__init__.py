@@ -1,0 +1,1 @@
+"""Scores of painted pictures. Painting knows nothing of it."""

@@ -1,0 +1,227 @@
+"""Scores of an evaluation: the judge looks at every picture, and what it sees is counted.
+
+The judge is a classifier and segmenter trained on drawn pictures (`pipelines.miniature.judge`).
+Drawn pictures of the same scenes are scored beside the painted ones, so that every number stands
+next to the best that this judge could give.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.metrics.color import color_distance
+from pipelines.metrics.eyes import Eyes, Sighting
+from pipelines.metrics.statistics import Gaussian, Tally, difference, frechet, mean
+from pipelines.miniature.judge import Judge
+from pipelines.miniature.suite import draw_frame, draw_reference
+from pipelines.scores import Agreement, Interval, PaintedRow, RowScores, Scores
+from pipelines.suite import Suite, SuiteCharacter
+
+DRAWN = "drawn"
+REFERENCE_PICTURES = 1000  # drawn ones that the Fréchet distance is to
+_DRAWN_AT_ONCE = 25  # reference pictures
+_MARGIN = 9  # pixels around a foreground whose colours outlines may have touched
+
+Sightings = Mapping[str, tuple[Sighting, ...]]
+Observe = Callable[[SuiteCharacter, int, Sighting, Sighting], list[float]]
+"""What one frame adds to a measure, from the character, the frame's index, what is seen in the
+frame and what is seen in the identity frame."""
+
+
+def score(
+    suite: Suite,
+    rows: Sequence[PaintedRow],
+    prompts: PaintedRow | None,
+    judge: Judge,
+    accuracy: Mapping[str, float],
+    report: Callable[[str], None],
+) -> Scores:
+    """Score painted pictures of a suite.
+
+    Args:
+        suite: what the pictures should show.
+        rows: the ways in which its characters were painted; gains are over the first.
+        prompts: the pictures of its single prompts, or None.
+        judge: looks at the pictures.
+        accuracy: of the judge on drawn pictures, by attribute.
+        report: told what is being done, in a few words.
+    """
+    eyes = Eyes(judge)
+    report("judging the pictures")
+    seen: dict[str, Sightings] = {row.name: eyes.look_at_row(row) for row in rows}
+    agreements = _agreements(suite.prompts, prompts, eyes, accuracy) if prompts else ()
+    if not rows:
+        return Scores((), (), agreements, _readings(eyes))
+
+    cases = [case for case in suite.characters if case.name in seen[rows[0].name]]
+    report(f"judging {REFERENCE_PICTURES} drawn pictures")
+    reference = _reference(suite, eyes, REFERENCE_PICTURES)
+    drawn = {
+        case.name: eyes.look([draw_frame(case, index) for index in range(len(case.frames))])
+        for case in cases
+    }
+    seconds = {row.name: _median_seconds(row) for row in rows}
+    whole = {name: row for name, row in seen.items() if all(case.name in row for case in cases)}
+    sharing = [case for case in cases if case.shares_place]
+    return Scores(
+        rows=_table(cases, {**whole, DRAWN: drawn}, seconds, reference),
+        shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, reference) if sharing else (),
+        prompts=agreements,
+        readings=_readings(eyes),
+    )
+
+
+def identity_kept(
+    case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
+) -> list[float]:
+    """Whether each left-out attribute that both frames show is the same in both."""
+    return [
+        float(seen.attributes[name] == identity.attributes[name])
+        for name in case.left_out
+        if name in seen.visible and name in identity.visible
+    ]
+
+
+def identity_distance(
+    _case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
+) -> list[float]:
+    """Cosine distance of the embeddings; none where one of the frames shows nobody."""
+    if not (seen.foreground.any() and identity.foreground.any()):
+        return []
+    return [1 - float(F.cosine_similarity(seen.embedding, identity.embedding, dim=0))]
+
+
+def place_distance(
+    case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
+) -> list[float]:
+    """Colour distance outside both foregrounds and a margin around them, in a shared place."""
+    if not case.shares_place:
+        return []
+    both = (seen.foreground | identity.foreground).float()[None, None]
+    near = F.max_pool2d(both, 2 * _MARGIN + 1, stride=1, padding=_MARGIN)[0, 0] > 0
+    images = torch.from_numpy(np.stack((seen.image, identity.image)))
+    distance = color_distance(images[0], images[1], ~near)
+    return [] if distance is None else [distance]
+
+
+def followed(name: str) -> Observe:
+    """Whether an attribute is as the prompt states it; nothing where it does not."""
+
+    def observe(
+        case: SuiteCharacter, index: int, seen: Sighting, _identity: Sighting
+    ) -> list[float]:
+        if name not in case.frames[index].stated:
+            return []
+        return [float(seen.attributes[name] == case.truth(index)[name])]
+
+    return observe
+
+
+def _tally(observe: Observe, cases: Sequence[SuiteCharacter], row: Sightings) -> Tally:
+    """A measure over all frames after the identity frame, by character."""
+    return Tally.of(
+        [
+            [
+                value
+                for index, sighting in enumerate(row[case.name][1:], start=1)
+                for value in observe(case, index, sighting, row[case.name][0])
+            ]
+            for case in cases
+        ]
+    )
+
+
+def _table(
+    cases: Sequence[SuiteCharacter],
+    rows: Mapping[str, Sightings],
+    seconds: Mapping[str, float],
+    reference: Gaussian,
+) -> tuple[RowScores, ...]:
+    """Scores of rows on the same characters; gains are over the first row."""
+    names = _stated_names(cases)
+    action = followed("action")
+    base_name, base = next(iter(rows.items()))
+    kept_by_base = _tally(identity_kept, cases, base)
+    acted_by_base = _tally(action, cases, base)
+    found = []
+    for name, row in rows.items():
+        kept, acted = _tally(identity_kept, cases, row), _tally(action, cases, row)
+        stated = {n: mean(_tally(followed(n), cases, row)) for n in names}
+        features = [torch.stack([s.features for s in row[case.name][1:]]) for case in cases]
+        found.append(
+            RowScores(
+                name=name,
+                characters=len(cases),
+                frames=sum(len(case.frames) - 1 for case in cases),
+                identity_kept=mean(kept),
+                identity_distance=mean(_tally(identity_distance, cases, row)),
+                action_followed=mean(acted),
+                place_followed=mean(_tally(followed("place"), cases, row)),
+                place_distance=mean(_tally(place_distance, cases, row)),
+                frechet=frechet(features, reference),
+                seconds=seconds.get(name),
+                identity_gain=None if name == base_name else difference(kept, kept_by_base),
+                action_gain=None if name == base_name else difference(acted, acted_by_base),
+                stated={n: value for n, value in stated.items() if value is not None},
+            )
+        )
+    return tuple(found)
+
+
+def _agreements(
+    cases: Sequence[SuiteCharacter],
+    row: PaintedRow,
+    eyes: Eyes,
+    accuracy: Mapping[str, float],
+) -> tuple[Agreement, ...]:
+    """How single prompts are followed, by attribute, beside drawn pictures of the same scenes."""
+    cases = [case for case in cases if case.name in row.pictures]
+    painted = [sightings[0] for sightings in eyes.look_at_row(row).values()]
+    drawn = eyes.look([draw_frame(case, 0) for case in cases])
+
+    def share(sightings: Sequence[Sighting], name: str) -> Interval | None:
+        observe, pairs = followed(name), zip(cases, sightings, strict=True)
+        return mean(Tally.of([observe(case, 0, seen, seen) for case, seen in pairs]))
+
+    found = []
+    for name in _stated_names(cases):
+        of_painted, of_drawn = share(painted, name), share(drawn, name)
+        assert of_painted is not None and of_drawn is not None  # some prompt states it
+        stating = sum(name in case.frames[0].stated for case in cases)
+        found.append(Agreement(name, stating, of_painted, of_drawn, accuracy.get(name)))
+    return tuple(found)
+
+
+def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
+    """Attributes that some prompt states: those of the scene first, in the order of its data."""
+    stated = {name for case in cases for frame in case.frames for name in frame.stated}
+    known = dict.fromkeys(
+        name for case in cases for name in (*case.frames[0].scene, *case.attributes)
+    )
+    return [name for name in known if name in stated]
+
+
+def _reference(suite: Suite, eyes: Eyes, count: int) -> Gaussian:
+    features: list[Tensor] = []
+    for first in range(0, count, _DRAWN_AT_ONCE):
+        pictures = draw_reference(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
+        features += [sighting.features for sighting in eyes.look(pictures)]
+    return Gaussian.of(torch.stack(features))
+
+
+def _median_seconds(row: PaintedRow) -> float:
+    """Of the frames after the identity frame."""
+    return statistics.median(
+        picture.seconds for case in row.pictures.values() for picture in case[1:]
+    )
+
+
+def _readings(eyes: Eyes) -> dict[Path, Mapping[str, str]]:
+    return {path: sighting.attributes for path, sighting in eyes.seen.items()}

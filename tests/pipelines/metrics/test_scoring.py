@@ -1,0 +1,222 @@
+"""Scores of pictures whose truth is known, and of drawn pictures in place of painted ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines.metrics.eyes import Eyes, Sighting, judge_accuracy
+from pipelines.metrics.scoring import (
+    DRAWN,
+    followed,
+    identity_distance,
+    identity_kept,
+    place_distance,
+    score,
+)
+from pipelines.miniature.judge import FIGURE_VALUES, SCENE_VALUES, Judge
+from pipelines.miniature.judge.network import JudgeNetwork, JudgeSizes, as_floats
+from pipelines.miniature.suite import draw_frame, make_suite
+from pipelines.miniature.world import Part, draw_scene
+from pipelines.scores import PaintedPicture, PaintedRow, RowScores
+from pipelines.suite import Suite, SuiteCharacter
+
+SIZES = JudgeSizes(finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, embedding=8)
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    """A random one, which takes the brightest spots of a drawn picture for somebody."""
+    torch.manual_seed(0)
+    network = JudgeNetwork(SIZES, len(Part), SCENE_VALUES, FIGURE_VALUES).eval()
+    with torch.no_grad():
+        drawn = torch.from_numpy(draw_scene(1).image)[None]
+        there = network.finder(as_floats(drawn)).foreground.quantile(0.98)
+        network.finder.label.bias[4 * len(Part) :] -= there
+    return Judge(network)
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    return make_suite(characters=4, prompts=3)
+
+
+def picture(folder: Path, name: str, pixels: np.ndarray, seconds: float) -> PaintedPicture:
+    path = folder / f"{name}.png"
+    if not path.exists():
+        Image.fromarray(pixels).save(path)
+    return PaintedPicture(path, seconds)
+
+
+@pytest.fixture(scope="module")
+def rows(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, PaintedRow]:
+    """Drawn frames as if painted; and frames that repeat the identity frame."""
+    folder = tmp_path_factory.mktemp("pictures")
+    faithful = {
+        case.name: tuple(
+            picture(folder, f"{case.name}-{i}", draw_frame(case, i), seconds=i)
+            for i in range(len(case.frames))
+        )
+        for case in suite.characters
+    }
+    singles = {
+        case.name: (picture(folder, case.name, draw_frame(case, 0), 1.0),) for case in suite.prompts
+    }
+    frozen = {name: (frames[0],) * len(frames) for name, frames in faithful.items()}
+    shared = {case.name: frozen[case.name] for case in suite.characters if case.shares_place}
+    return {
+        "faithful": PaintedRow("faithful", faithful),
+        "frozen": PaintedRow("frozen", frozen),
+        "shared": PaintedRow("shared", shared),
+        "singles": PaintedRow("plain", singles),
+    }
+
+
+def seen(**changes: object) -> Sighting:
+    sighting = Sighting(
+        image=np.zeros((32, 32, 3), np.uint8),
+        foreground=torch.ones(32, 32, dtype=torch.bool).tril(-24),
+        attributes={"top": "coat", "top_color": "red", "skin": "tan", "action": "waving"},
+        visible=frozenset({"top", "top_color", "skin", "action"}),
+        embedding=torch.tensor([1.0, 0.0]),
+        features=torch.zeros(2),
+    )
+    return replace(sighting, **changes)
+
+
+@pytest.fixture
+def case(suite: Suite) -> SuiteCharacter:
+    shared = next(case for case in suite.characters if case.shares_place)
+    return replace(shared, left_out=("top", "top_color"))
+
+
+def test_kept_is_what_equals_the_identity_frame_and_not_the_truth(case: SuiteCharacter) -> None:
+    blue = {**seen().attributes, "top_color": "blue", "skin": "dark"}
+    assert identity_kept(case, 1, seen(), seen()) == [1.0, 1.0]
+    assert identity_kept(case, 1, seen(attributes=blue), seen()) == [1.0, 0.0]
+    assert identity_kept(case, 1, seen(attributes=blue), seen(attributes=blue)) == [1.0, 1.0]
+
+
+def test_what_cannot_be_seen_in_both_frames_does_not_count(case: SuiteCharacter) -> None:
+    hidden = seen(visible=frozenset({"top"}))
+    assert identity_kept(case, 1, hidden, seen()) == [1.0]
+    assert identity_kept(case, 1, seen(), hidden) == [1.0]
+    nobody = seen(visible=frozenset(), foreground=torch.zeros(32, 32, dtype=torch.bool))
+    assert identity_kept(case, 1, nobody, seen()) == []
+    assert identity_distance(case, 1, nobody, seen()) == []
+
+
+def test_the_identity_distance_is_that_of_the_angle(case: SuiteCharacter) -> None:
+    turned = seen(embedding=torch.tensor([0.6, 0.8]))
+    assert identity_distance(case, 1, turned, seen()) == pytest.approx([0.4])
+
+
+def test_a_place_is_compared_where_it_is_shared_and_nobody_stands(case: SuiteCharacter) -> None:
+    painted = np.zeros((32, 32, 3), np.uint8)
+    painted[24:, :8] = 255  # inside the foreground
+    assert place_distance(case, 1, seen(image=painted), seen()) == pytest.approx([0], abs=1e-3)
+    white = seen(image=np.full((32, 32, 3), 255, np.uint8))
+    assert place_distance(case, 1, white, seen()) == pytest.approx([100], abs=0.01)
+    assert place_distance(replace(case, shares_place=False), 1, white, seen()) == []
+    everywhere = seen(foreground=torch.ones(32, 32, dtype=torch.bool))
+    assert place_distance(case, 1, everywhere, seen()) == []
+
+
+def test_followed_counts_frames_that_state_the_attribute(case: SuiteCharacter) -> None:
+    action = case.frames[1].scene["action"]
+    right = seen(attributes={**seen().attributes, "action": action})
+    wrong = seen(attributes={**seen().attributes, "action": "something else"})
+    assert followed("action")(case, 1, right, seen()) == [1.0]
+    assert followed("action")(case, 1, wrong, seen()) == [0.0]
+    assert followed("no such attribute")(case, 1, right, seen()) == []
+
+
+def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
+    suite: Suite,
+    judge: Judge,
+    rows: Mapping[str, PaintedRow],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.metrics.scoring.REFERENCE_PICTURES", 6)
+    told: list[str] = []
+    scores = score(
+        suite,
+        [rows["faithful"], rows["frozen"], rows["shared"]],
+        rows["singles"],
+        judge,
+        {"place": 0.99},
+        told.append,
+    )
+    faithful, frozen, drawn = scores.rows
+    assert [row.name for row in scores.rows] == ["faithful", "frozen", DRAWN]
+    assert [row.name for row in scores.shared] == ["faithful", "frozen", "shared", DRAWN]
+    assert (faithful.characters, faithful.frames) == (4, 16)
+    assert (scores.shared[0].characters, scores.shared[0].frames) == (2, 8)
+    assert faithful.seconds == 2.5
+    assert drawn.seconds is None
+    assert numbers(faithful) == pytest.approx(numbers(drawn), abs=1e-4)
+    assert numbers(faithful) != pytest.approx(numbers(frozen), abs=1e-4)
+
+    assert frozen.identity_kept is not None and frozen.identity_kept.low == 1.0
+    assert frozen.identity_distance is not None and frozen.identity_distance.high < 1e-6
+    assert frozen.place_distance is not None and frozen.place_distance.high < 1e-3
+    assert faithful.identity_gain is None and drawn.identity_gain is not None
+    assert drawn.identity_gain.value == drawn.identity_gain.high == 0
+    assert frozen.identity_gain is not None and faithful.identity_kept is not None
+    assert frozen.identity_gain.value == pytest.approx(1 - faithful.identity_kept.value)
+
+    assert all(agreement.painted == agreement.drawn for agreement in scores.prompts)
+    place = next(agreement for agreement in scores.prompts if agreement.name == "place")
+    assert (place.prompts, place.judge) == (3, 0.99)
+    assert len(scores.readings) == 4 * 5 + 3
+    assert set(next(iter(scores.readings.values()))) == {*SCENE_VALUES, *FIGURE_VALUES}
+    assert any("6 drawn pictures" in words for words in told)
+
+
+def test_single_prompts_can_be_scored_alone(
+    suite: Suite, judge: Judge, rows: Mapping[str, PaintedRow]
+) -> None:
+    scores = score(suite, [], rows["singles"], judge, {}, lambda _: None)
+    assert scores.rows == scores.shared == ()
+    assert {agreement.judge for agreement in scores.prompts} == {None}
+
+
+def test_each_file_is_looked_at_once(judge: Judge, rows: Mapping[str, PaintedRow]) -> None:
+    eyes = Eyes(judge)
+    first = eyes.look_at_row(rows["faithful"])
+    again = eyes.look_at_row(rows["frozen"])
+    assert len(eyes.seen) == 20
+    name = next(iter(first))
+    assert again[name][3] is first[name][0]
+
+
+def test_the_judges_accuracy_is_read_from_its_folder(tmp_path: Path) -> None:
+    measured = {"drawn": {"attributes": {"place": {"accuracy": 0.5, "judged": 10}}}}
+    (tmp_path / "accuracy.json").write_text(json.dumps(measured), encoding="utf-8")
+    assert judge_accuracy(tmp_path) == {"place": 0.5}
+
+
+def numbers(row: RowScores) -> dict[str, float]:
+    """What was measured of a row, but for its gains and its time."""
+    named = {
+        "kept": row.identity_kept,
+        "distance": row.identity_distance,
+        "action": row.action_followed,
+        "place": row.place_followed,
+        "color": row.place_distance,
+        "frechet": row.frechet,
+        **row.stated,
+    }
+    return {
+        f"{name}.{end}": getattr(interval, end)
+        for name, interval in named.items()
+        if interval is not None
+        for end in ("value", "low", "high")
+    }

@@ -1,0 +1,132 @@
+"""The command: on a random model and a random judge, from options to tables and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.miniature.judge import FIGURE_VALUES, SCENE_VALUES
+from pipelines.miniature.judge.network import JudgeNetwork, JudgeSizes
+from pipelines.miniature.judge.reading import save_judge
+from pipelines.miniature.world import Part
+from storyboard import cli
+from storyboard.evaluation.command import parse_rows
+from storyboard.evaluation.page import BEGIN, END
+from tests.pipelines.tiny import tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random judge, few drawn pictures, and the CPU."""
+    torch.manual_seed(0)
+    sizes = JudgeSizes((8, 8, 8, 8), (8, 8, 8, 8), mixed=8, crop=32, embedding=8)
+    judge = tmp_path / "judge"
+    save_judge(JudgeNetwork(sizes, len(Part), SCENE_VALUES, FIGURE_VALUES), judge)
+    measured = {"drawn": {"attributes": {"place": {"accuracy": 0.987, "judged": 10}}}}
+    (judge / "accuracy.json").write_text(json.dumps(measured), encoding="utf-8")
+    monkeypatch.setattr("storyboard.engine.JUDGE", judge)
+    monkeypatch.setattr("pipelines.metrics.scoring.REFERENCE_PICTURES", 6)
+    monkeypatch.setenv("THROUGHLINE_DEVICE", "cpu")
+
+
+def run(*arguments: object) -> int:
+    return cli.main(["evaluate", *map(str, arguments)])
+
+
+def test_a_suite_is_painted_scored_and_tabled(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Title\n{BEGIN}\n{END}\n", encoding="utf-8")
+    out = tmp_path / "out"
+    options = ["--out", out, "--model", model, "--steps", 2, "--characters", 2, "--prompts", 2]
+    options += ["--rows", "plain,place", "--page", page]
+    assert run(*options) == cli.DONE
+    first = capsys.readouterr()
+    assert "16 of 16 pictures" in first.err
+    assert "with merge and shared place" in first.out
+    assert "Suite version 1, 256 x 256 pixels" in first.out
+    assert page.read_text("utf-8") == f"# Title\n{BEGIN}\n\n{first.out}\n{END}\n"
+    assert (out / "tables.md").read_text("utf-8") == first.out
+
+    results: dict[str, Any] = json.loads((out / "results.json").read_text("utf-8"))
+    assert results["kind"] == "throughline evaluation results"
+    assert len(results["readings"]) == 16
+    assert {"c01/identity", "c01/place-5", "c02/plain-2", "p002/identity"} <= set(
+        results["readings"]
+    )
+    assert [row["name"] for row in results["rows"]] == ["plain", "drawn"]
+    assert [row["name"] for row in results["shared"]] == ["plain", "place", "drawn"]
+    places = [found for found in results["prompts"] if found["name"] == "place"]
+    assert places[0]["judge"] == 0.987
+
+    assert run(*options) == cli.DONE
+    second = capsys.readouterr()
+    assert "of 16 pictures" not in second.err  # nothing is painted twice
+    assert second.out == first.out
+
+
+def test_the_tables_name_no_path_of_this_machine(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    options = ["--out", tmp_path / "out", "--model", model, "--steps", 1, "--page", page]
+    assert run(*options, "--characters", 0, "--prompts", 1) == cli.DONE
+    printed = capsys.readouterr().out
+    assert str(tmp_path) not in printed and str(model) not in printed
+    assert "--out DIR --page page.md --model DIR --steps 1 --characters 0 --prompts 1" in printed
+
+
+def test_rows_are_chosen_by_name_and_keep_their_order() -> None:
+    assert [row.name for row in parse_rows("merge,plain")] == ["plain", "merge"]
+    with pytest.raises(ValueError, match="no row 'best'; there are plain, sharing, merge, place"):
+        parse_rows("plain,best")
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--rows", "best"], r"--rows: there is no row 'best'"),
+        (["--characters", "-1"], r"--characters: '-1' is not a whole number"),
+        (["--workers", "0"], r"--workers: '0' is not a whole number"),
+    ],
+)
+def test_bad_options_are_refused(
+    options: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--out", tmp_path / "out", *options)
+    assert caught.value.code == cli.BAD_USAGE
+    assert re.search(fault, capsys.readouterr().err)
+
+
+def test_faults_are_one_line(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = ["--out", tmp_path / "out", "--characters", 0, "--prompts", 0]
+    assert run(*nothing) == cli.FAULT
+    assert "There is nothing to evaluate." in capsys.readouterr().err
+    assert run("--out", tmp_path / "out", "--model", "minature") == cli.FAULT
+    assert "Did you mean 'miniature'?" in capsys.readouterr().err
+
+    monkeypatch.setattr("storyboard.engine.JUDGE", tmp_path / "nobody")
+    some = ["--out", tmp_path / "out", "--model", model, "--steps", 1, "--prompts", 1]
+    assert run(*some, "--characters", 0) == cli.FAULT
+    assert "The judge in" in capsys.readouterr().err
+
+    monkeypatch.setattr("storyboard.evaluation.command.SUITE", tmp_path / "none.json")
+    assert run("--out", tmp_path / "out") == cli.FAULT
+    assert "none.json cannot be read" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""The folder of an evaluation: what it keeps, how it goes on, and painting side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.registry import MINIATURE, find_model
+from pipelines.request import Prompt
+from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame
+from storyboard.errors import ProjectError, UserError
+from storyboard.evaluation.gallery import Gallery, Run, paint_side_by_side
+from storyboard.evaluation.rows import ROWS, frame_ids
+from storyboard.settings import Settings
+from tests.pipelines.tiny import tiny_pipeline
+from tests.storyboard.fakes import FakeEngine
+
+FRAMES = tuple(
+    SuiteFrame(Prompt("the forest,", "a girl in red hat,", action), seed, {}, ())
+    for seed, action in enumerate(("waves", "runs", "sits"))
+)
+CASES = (
+    SuiteCharacter("c01", {}, (), True, FRAMES),
+    SuiteCharacter("c02", {}, (), False, FRAMES),
+    SuiteCharacter("p001", {}, (), False, FRAMES[:1]),
+)
+SUITE = Suite(SUITE_VERSION, 64, 64, {}, CASES[:2], CASES[2:])
+RUN = Run(SUITE, CASES, ROWS, MINIATURE, steps=2)
+PICTURES = 9 + 7 + 1
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    gallery = Gallery(RUN, tmp_path / "out")
+    gallery.open()
+    return gallery
+
+
+def test_everything_is_painted_and_kept(gallery: Gallery) -> None:
+    engine = FakeEngine()
+    names = list(gallery.paint(engine, CASES))
+    assert len(names) == len(set(names)) == PICTURES
+    assert engine.closed == len(engine.requests) == 5
+    assert [gallery.missing(case) for case in CASES] == [[], [], []]
+    for name in names:
+        with Image.open(gallery.out / "pictures" / f"{name}.png") as image:
+            assert image.size == (64, 64)
+        with Image.open(gallery.out / "masks" / f"{name}.png") as mask:
+            assert mask.size == (4, 4)
+            assert np.asarray(mask).astype(bool).sum() == 1
+    record = json.loads((gallery.out / "pictures" / "c01" / "merge-2.json").read_text("utf-8"))
+    assert record == {
+        "prompt": "the forest, a girl in red hat, runs",
+        "seed": 1,
+        "seconds": 0.5,
+        "matches": 3,
+    }
+
+
+def test_a_stopped_evaluation_goes_on_where_it_was(gallery: Gallery) -> None:
+    stopped = FakeEngine()
+    painting = gallery.paint(stopped, CASES)
+    done = [next(painting) for _ in range(6)]
+    painting.close()
+    assert stopped.closed == len(stopped.requests)
+    again = Gallery(RUN, gallery.out)
+    again.open()
+    rest = list(again.paint(FakeEngine(), CASES))
+    assert len(rest) == PICTURES - 6
+    assert not set(done) & set(rest)
+    assert list(again.paint(FakeEngine(), CASES)) == []
+
+
+def test_a_row_has_the_identity_frame_first(gallery: Gallery) -> None:
+    list(gallery.paint(FakeEngine(), CASES))
+    place = gallery.row(ROWS[-1], CASES[:2])
+    assert list(place.pictures) == ["c01"]
+    stems = [picture.path.stem for picture in place.pictures["c01"]]
+    assert stems == ["identity", "place-2", "place-3"]
+    assert {picture.seconds for picture in place.pictures["c01"]} == {0.5}
+    plain = gallery.row(ROWS[0], CASES[:2])
+    assert list(plain.pictures) == ["c01", "c02"]
+    assert plain.pictures["c01"][0] == place.pictures["c01"][0]
+
+
+def test_pictures_of_another_setting_are_not_mixed_in(gallery: Gallery) -> None:
+    Gallery(replace(RUN, rows=ROWS[:1], cases=CASES[:1]), gallery.out).open()
+    with pytest.raises(UserError, match="another suite, model or setting.*--out"):
+        Gallery(replace(RUN, steps=3), gallery.out).open()
+    hotter = replace(MINIATURE, true_cfg_scale=9.0)
+    with pytest.raises(UserError, match="another suite, model or setting"):
+        Gallery(replace(RUN, spec=hotter), gallery.out).open()
+
+
+def test_other_weights_are_another_model(tmp_path: Path, tiny_folder: Path) -> None:
+    run = replace(RUN, spec=find_model(str(tiny_folder)))
+    record = run.record()
+    weights = tiny_folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    old = weights.read_bytes()
+    weights.write_bytes(old[:-1] + bytes([old[-1] ^ 1]))
+    changed = run.record()
+    weights.write_bytes(old)
+    assert record["weights"] != changed["weights"]
+    assert run.record() == record
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="no evaluation"):
+        Gallery(RUN, tmp_path).open()
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ProjectError, match="not a throughline evaluation"):
+        Gallery(RUN, tmp_path).open()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be written"):
+        Gallery(RUN, tmp_path / "file" / "out").open()
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+def test_two_processes_paint_everything(tmp_path: Path, tiny_folder: Path) -> None:
+    run = replace(RUN, spec=find_model(str(tiny_folder)), rows=ROWS[:2])
+    gallery = Gallery(run, tmp_path / "out")
+    gallery.open()
+    names = list(paint_side_by_side(gallery, Settings(device="cpu", dtype="float32"), 2))
+    expected = [f"{c.name}/{i}" for c in CASES for i in frame_ids(c, run.rows)]
+    assert sorted(names) == sorted(expected)
+    assert not any(gallery.missing(case) for case in CASES)
+    assert list(paint_side_by_side(gallery, Settings(), 2)) == []
+
+
+def test_a_fault_in_a_process_reaches_the_caller(tmp_path: Path, tiny_folder: Path) -> None:
+    spec = replace(find_model(str(tiny_folder)), name=str(tmp_path / "gone" / "away"))
+    gallery = Gallery(replace(RUN, spec=spec, cases=CASES[2:]), tmp_path / "out")
+    gallery.open()
+    with pytest.raises(UserError, match="There is no model"):
+        list(paint_side_by_side(gallery, Settings(device="cpu"), 2))
+
+
+def test_a_process_that_dies_is_noticed(tmp_path: Path) -> None:
+    odd = replace(RUN, suite=replace(SUITE, width=40), cases=CASES[2:])  # no size for a request
+    gallery = Gallery(odd, tmp_path / "out")
+    gallery.open()
+    with pytest.raises(UserError, match="ended early"):
+        list(paint_side_by_side(gallery, Settings(device="cpu"), 1))
