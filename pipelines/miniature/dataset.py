@@ -104,8 +104,7 @@ def draw_dataset(
             if shard.shape == shape
             for line in of_shard
         ]
-        text = "\n".join(lines) + "\n"
-        write_whole(folder / shape / "specs.jsonl", lambda partial, t=text: partial.write_text(t))
+        _write_lines(folder / shape / "specs.jsonl", lines)
 
 
 def load_dataset(folder: Path, shape: str = "square") -> DrawnData:
@@ -135,6 +134,11 @@ def available_processes() -> int:
 
 def _create(path: Path, shape: tuple[int, ...]) -> None:
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class Recipe:
         empty_prompts: share of samples trained without a prompt, for true guidance.
         part_weight: weight of the body part loss.
         attention_weight: weight of the loss on the mask statistic.
+        match_weight: weight of the loss on the matches between pictures.
         foreground_weight: what a token fully inside the character counts for; one of the
             background counts for 1. Falls to 1 in the cooldown.
         guided_from: share of the run after which a part of the samples learns guidance.
@@ -108,6 +109,7 @@ class Recipe:
     empty_prompts: float = 0.1
     part_weight: float = 0.1
     attention_weight: float = 0.05
+    match_weight: float = 0.05
     foreground_weight: float = 2.0
     guided_from: float = 0.65
     guided_share: float = 0.4

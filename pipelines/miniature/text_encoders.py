@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from pipelines.miniature.attributes import ATTRIBUTES, UNSAID, stated_attributes
 from pipelines.miniature.budget import Budget
-from pipelines.miniature.files import Checkpoint, MetricsLog
+from pipelines.miniature.files import Checkpoint, MetricsLog, Stateful
 from pipelines.miniature.recipe import ModelSizes, Recipe
 from pipelines.miniature.tokens import CLIP_TOKENS, Tokenizers, load_tokenizers
 from pipelines.miniature.world.prompts import Wordings, write_prompt
@@ -213,7 +213,7 @@ def train_text_encoders(
     optimizer = _optimizer(encoders, reader)
     budget = Budget(recipe.text_minutes, recipe.text_steps)
     log = MetricsLog(folder / "text.jsonl")
-    parts = {"encoders": modules, "optimizer": optimizer}
+    parts: dict[str, Stateful] = {"encoders": modules, "optimizer": optimizer}
     checkpoint = Checkpoint(folder / "text.pt", recipe.checkpoint_every, budget, parts)
     checkpoint.restore()
     while budget.progress < 1:

@@ -202,6 +202,7 @@ def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -
                 flow=float(np.mean([losses.flow.item() for losses in recent])),
                 part=float(np.mean([losses.part.item() for losses in recent])),
                 attention=float(np.mean([losses.attention.item() for losses in recent])),
+                match=float(np.mean([losses.match.item() for losses in recent])),
             )
             recent, logged = [], now
         if first and (done or time.monotonic() - saved > recipe.checkpoint_every):

@@ -24,6 +24,7 @@ from pipelines.miniature.batches import Batch, BatchSource
 from pipelines.miniature.budget import Budget
 from pipelines.miniature.files import load_state, save_state
 from pipelines.miniature.latents import LatentData
+from pipelines.miniature.match_statistic import match_loss
 from pipelines.miniature.recipe import ModelSizes, Recipe
 from pipelines.miniature.text_encoders import TextEncoders
 from pipelines.miniature.world import Part
@@ -83,6 +84,7 @@ class Losses:
     flow: Tensor
     part: Tensor
     attention: Tensor
+    match: Tensor
 
 
 class TransformerTrainer:
@@ -125,6 +127,12 @@ class TransformerTrainer:
         self.model.transformer_blocks[-1].register_forward_hook(
             lambda module, inputs, outputs: self._features.append(outputs[1])
         )
+        text = recipe.sizes.text_tokens
+        self._outputs: list[Tensor] = []
+        for block in self.model.single_transformer_blocks:
+            block.attn.register_forward_hook(
+                lambda module, inputs, output: self._outputs.append(output[:, text:])
+            )
         self._optimizers = self._make_optimizers()
 
     def _make_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -155,6 +163,7 @@ class TransformerTrainer:
     def predict(self, batch: Batch) -> Tensor:
         """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
+        self._outputs.clear()
         return _velocity(self.model, batch)
 
     @torch.no_grad()
@@ -206,6 +215,7 @@ class TransformerTrainer:
                 foreground,
                 (background_end > 0) & (end > background_end),
             ),
+            match=match_loss(self._outputs, batch.parts),
         )
 
     def _kept_logits(self) -> list[Tensor]:
@@ -221,11 +231,14 @@ class TransformerTrainer:
         ):
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
-        losses = self.losses(self.draw_batch(budget.step))
+        batch = self.draw_batch(budget.step)
+        torch.manual_seed(self.world_size * budget.step + self.rank)  # tokens for the match loss
+        losses = self.losses(batch)
         total = (
             losses.flow
             + recipe.part_weight * losses.part
             + recipe.attention_weight * losses.attention
+            + recipe.match_weight * losses.match
         )
         total.backward()
         self._gather_gradients()
@@ -234,7 +247,12 @@ class TransformerTrainer:
             optimizer.zero_grad(set_to_none=True)
         budget.step += 1
         self._publish(min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
-        return Losses(losses.flow.detach(), losses.part.detach(), losses.attention.detach())
+        return Losses(
+            losses.flow.detach(),
+            losses.part.detach(),
+            losses.attention.detach(),
+            losses.match.detach(),
+        )
 
     def tick(self) -> None:
         """Let time pass in the budget: the first process's clock counts for all."""

@@ -165,7 +165,8 @@ def sentence(look: Look, chance: Random, wordings: str, *, alone: bool, article:
 
 
 def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
-    draw, clothes = chance.random(), (*look.worn, *look.extras)
+    worn = look.worn if chance.random() < 0.7 else look.worn[::-1]
+    draw, clothes = chance.random(), (*worn, *look.extras)
     if alone and draw < 0.1:
         bare = (piece.removeprefix("a ").removeprefix("an ") for piece in clothes)
         return ", ".join((name, *look.features, *bare, *look.carried))
@@ -191,16 +192,15 @@ def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
 
 def _new_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
     draw, kept = chance.random(), (*look.carried, *look.extras)
-    dressed = f"dressed in {listed(look.worn[::-1])}" if look.worn else ""
     if draw < 0.35 and kept:
         name = f"{name} with {listed((*kept, *look.features))}"
-        return f"{name}, {dressed}" if dressed else name
+        return f"{name} who is wearing {listed(look.worn[::-1])}" if look.worn else name
     has = listed((*look.carried, *look.features))
     clothes = listed((*look.extras, *look.worn[::-1]))
     if alone and draw < 0.6 and look.worn:
         return f"dressed in {clothes}, {name}{f' with {has}' if has else ''}"
-    if clothes and (draw < 0.8 or not look.worn):
+    if clothes and (draw < 0.8 or not has):
         return f"{name} who is wearing {clothes}{f' and has {has}' if has else ''}"
     if has:
         name = f"{name} who has {has}"
-    return f"{name}{',' if has else ''} dressed in {clothes}" if clothes else name
+    return f"{name} and is wearing {clothes}" if clothes else name
