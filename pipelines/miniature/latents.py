@@ -90,12 +90,12 @@ def prepare_latents(
 
 
 def load_latents(folder: Path) -> LatentData:
-    """Open what `prepare_latents` wrote."""
-    latents = np.load(folder / "latents.npy", mmap_mode="r")
+    """Read what `prepare_latents` wrote, into memory: samples are drawn from all over it."""
+    latents = np.load(folder / "latents.npy")
     t5_ids = np.load(folder / "t5.npy")
     return LatentData(
         latents,
-        np.load(folder / "parts.npy", mmap_mode="r"),
+        np.load(folder / "parts.npy"),
         t5_ids,
         np.load(folder / "clip.npy"),
         np.load(folder / "lengths.npy"),
