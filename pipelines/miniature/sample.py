@@ -1,6 +1,7 @@
 """Contact sheets of what the miniature paints: python -m pipelines.miniature.sample --out FILE
 
-The prompts come from the drawn world's own generator with a fixed seed; nothing is chosen by hand.
+The prompts come from the drawn world's own generator with a fixed seed, in wordings that no training
+uses; nothing is chosen by hand.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.miniature.dataset import IMAGE_SIZE
 from pipelines.miniature.latent_map import BLOCK, LatentMap
+from pipelines.miniature.recipe import RECIPES
 from pipelines.miniature.tokens import sample_prompts
 
 STEPS = 20
@@ -100,8 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.miniature.sample", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--out", type=Path, required=True, help="where the sheet goes (PNG)")
-    parser.add_argument("--prompts", type=int, default=24, help="how many pictures")
+    parser.add_argument("--out", type=Path, required=True, help="where the sheet goes")
+    parser.add_argument("--prompts", type=int, default=48, help="how many pictures")
+    parser.add_argument(
+        "--recipe", choices=RECIPES, default="small", help="whose part of the world is asked for"
+    )
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps")
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="learnt guidance")
@@ -112,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
     pipeline = FluxPipeline.from_pretrained(options.model, dtype=dtype).to(options.device)
     pipeline.set_progress_bar_config(disable=True)
-    prompts = [prompt.text for prompt in sample_prompts(options.prompts, _PROMPT_SEED)]
+    world = RECIPES[options.recipe].world
+    drawn = sample_prompts(options.prompts, _PROMPT_SEED, world, "held_out")
+    prompts = [prompt.text for prompt in drawn]
     batches = [prompts[first : first + 6] for first in range(0, len(prompts), 6)]
     pictures = [
         paint(

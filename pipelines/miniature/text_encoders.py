@@ -189,6 +189,7 @@ def train_text_encoders(
     recipe: Recipe,
     device: torch.device,
     folder: Path,
+    rate: float = 1.0,
 ) -> dict[str, dict[str, float]]:
     """Train both encoders in place, until the budget is used; an interrupted training goes on.
 
@@ -198,6 +199,7 @@ def train_text_encoders(
         recipe: the world, batch and budget.
         device: where to train.
         folder: gets the metrics log (text.jsonl) and the checkpoint (text.pt).
+        rate: factor of the learning rates; encoders that are trained already forget at 1.
 
     Returns:
         Accuracy by encoder and attribute: on unseen prompts in the wordings of the training
@@ -219,7 +221,7 @@ def train_text_encoders(
     while budget.progress < 1:
         rng = np.random.default_rng((_PROMPT_SEED, budget.step))
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * budget.rate(recipe.text_warmup, 1.0)
+            group["lr"] = rate * group["peak"] * budget.rate(recipe.text_warmup, 1.0)
         chosen = torch.from_numpy(rng.integers(held_out, recipe.prompts, recipe.text_batch))
         embeddings = encoders.encode(
             lessons.clip_ids[chosen].to(device), lessons.t5_ids[chosen].to(device)

@@ -48,6 +48,7 @@ from pipelines.miniature.transformer import Losses, TransformerTrainer
 _MAP_PICTURES = 256
 _AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
 _HELD_OUT_SCENES = 48
+_GENTLE = 0.2  # of the learning rates, for text encoders that have learnt before
 _LOGGED_PROMPTS = 8
 _LOGGED_STEPS = 12
 
@@ -98,7 +99,14 @@ def train_text(run: Run) -> None:
     encoders = build_text_encoders(run.recipe.sizes, tokenizers)
     if run.initial is not None:
         start_from(encoders, tokenizers, run.initial)
-    accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, run.folder)
+    accuracy = train_text_encoders(
+        encoders,
+        tokenizers,
+        run.recipe,
+        run.device,
+        run.folder,
+        rate=_GENTLE if run.initial else 1.0,
+    )
     save_json(run.folder / "text_accuracy.json", accuracy)
     encoders.clip.save_pretrained(run.folder / "text_encoder")
     encoders.t5.save_pretrained(run.folder / "text_encoder_2")
