@@ -1,7 +1,7 @@
 """Contact sheets of what the miniature paints: python -m pipelines.miniature.sample --out FILE
 
-The prompts come from the drawn world's own generator with a fixed seed, in wordings that no training
-uses; nothing is chosen by hand.
+The prompts come from the drawn world's own generator with a fixed seed, in wordings that no
+training uses; nothing is chosen by hand.
 """
 
 import argparse
