@@ -20,7 +20,7 @@ from pipelines.miniature.world import SceneSpec
 
 UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
 _BATCH_STREAM = 7
-_WOBBLING, _DEGRADED = 0.5, 0.6  # shares of the pictures
+_WOBBLING, _DEGRADED = 0.4, 0.5  # shares of the pictures
 
 
 @dataclass(frozen=True)

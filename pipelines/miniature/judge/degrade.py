@@ -75,7 +75,7 @@ def _as_picture(values: NDArray[np.floating] | NDArray[np.uint8] | cv2.typing.Ma
 
 def _shrink(image: Picture, rng: np.random.Generator) -> Picture:
     height, width = image.shape[:2]
-    factor = rng.uniform(1.2, 2.6)
+    factor = rng.uniform(1.2, 2.0)
     small = cv2.resize(
         image, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA
     )
@@ -83,7 +83,7 @@ def _shrink(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _blur(image: Picture, rng: np.random.Generator) -> Picture:
-    return _as_picture(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.5)))
+    return _as_picture(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2)))
 
 
 def _smudge(image: Picture, rng: np.random.Generator) -> Picture:

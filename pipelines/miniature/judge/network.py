@@ -10,10 +10,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipelines.miniature.world import Part
+
 _PATCH = 4  # pixels along the side of one cell of the finder's finest features
 _MARGIN = 1.12  # a crop's side over the figure's longer side
 _OUTLINE = 2  # pixels of outline around a figure that belong to it
 GEOMETRY = 10  # numbers that say where in the picture a crop was
+_REGIONS: tuple[tuple[Part, ...], ...] = (
+    (Part.FACE, Part.EAR, Part.GLASSES, Part.BEARD),
+    (Part.HAIR, Part.HAT),
+    (Part.TORSO, Part.NECK, Part.SCARF, Part.BAG, Part.BACKPACK),
+    (
+        Part.LEFT_UPPER_ARM,
+        Part.LEFT_FOREARM,
+        Part.RIGHT_UPPER_ARM,
+        Part.RIGHT_FOREARM,
+        Part.HAND,
+    ),
+    (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT),
+    (Part.SHOE, Part.PROP, Part.TAIL),
+)
+LAYERS = 4 + len(_REGIONS)  # of a crop: its picture, its mask, and the regions of the figure
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,7 @@ class JudgeSizes:
     """
 
     finder: tuple[int, int, int, int] = (32, 48, 96, 128)
-    reader: tuple[int, int, int, int] = (24, 48, 96, 160)
+    reader: tuple[int, int, int, int] = (24, 48, 96, 128)
     mixed: int = 128
     crop: int = 112
     embedding: int = 64
@@ -171,53 +188,64 @@ class Described:
 
 
 class Reader(nn.Module):
-    """Tells a figure's attributes from its crop; each attribute looks where it likes.
+    """Tells a figure's attributes from its crop, by what its head, its torso and so on look like.
 
     Args:
         sizes: channels and the embedding's length.
         values: values of each of a figure's attributes.
     """
 
-    _LOOKS = 4  # averages that the embedding is made from
-
     def __init__(self, sizes: JudgeSizes, values: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
         half, fourth, eighth, sixteenth = sizes.reader
         mixed = sizes.mixed
         self.stem = nn.Sequential(
-            _Convolution(4, half, stride=2), _Convolution(half, fourth, stride=2), _Block(fourth)
+            _Convolution(LAYERS, half, stride=2),
+            _Convolution(half, fourth, stride=2),
+            _Block(fourth),
         )
         self.middle = nn.Sequential(_Convolution(fourth, eighth, stride=2), _Block(eighth))
         self.coarse = nn.Sequential(_Convolution(eighth, sixteenth, stride=2), _Block(sixteenth))
         self.from_middle = nn.Conv2d(eighth, mixed, 1)
         self.from_coarse = nn.Conv2d(sixteenth, mixed, 1)
-        self.look = AttentionPooling(mixed, len(values))
         self.mix = nn.Sequential(nn.Linear(sixteenth + GEOMETRY, mixed), nn.ReLU())
+        seen = len(_REGIONS) * (fourth + mixed)
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(2 * mixed, len(names)) for name, names in values.items()}
+            {name: nn.Linear(seen + mixed, len(names)) for name, names in values.items()}
         )
-        self.look_at_person = AttentionPooling(mixed, self._LOOKS)
-        self.embed = nn.Linear(self._LOOKS * mixed, sizes.embedding)
+        self.embed = nn.Linear(seen, sizes.embedding)
 
     def forward(self, crops: Tensor, geometry: Tensor) -> Described:
         """Describe the crops that `crop_figures` made.
 
         Args:
-            crops: shape (batch, 4, crop, crop).
+            crops: shape (batch, LAYERS, crop, crop).
             geometry: shape (batch, GEOMETRY).
         """
-        middle = self.middle(self.stem(crops))
+        fine = self.stem(crops)
+        middle = self.middle(fine)
         coarse = self.coarse(middle)
         raised = F.interpolate(self.from_coarse(coarse), size=middle.shape[-2:])
         features = F.relu(self.from_middle(middle) + raised)
-        seen = self.look(features)
+        regions = crops[:, 4:]
+        seen = torch.cat([_region_means(fine, regions), _region_means(features, regions)], 1)
         shared = self.mix(torch.cat([coarse.mean((2, 3)), geometry], 1))
-        figure = {
-            name: head(torch.cat([shared, seen[:, number]], 1))
-            for number, (name, head) in enumerate(self.heads.items())
-        }
-        person = self.embed(self.look_at_person(features).flatten(1))
-        return Described(figure, F.normalize(person.float(), dim=1))
+        known = torch.cat([seen, shared], 1)
+        figure = {name: head(known) for name, head in self.heads.items()}
+        return Described(figure, F.normalize(self.embed(seen).float(), dim=1))
+
+
+def _region_means(features: Tensor, regions: Tensor) -> Tensor:
+    """A feature map's mean over each region, shape (batch, regions * channels); 0 of an empty one.
+
+    Args:
+        features: shape (batch, channels, h, w).
+        regions: share of each pixel that belongs to a region, shape (batch, regions, H, W).
+    """
+    height, width = features.shape[-2:]
+    weights = F.adaptive_avg_pool2d(regions, (height, width)).flatten(2)
+    weights = weights / (weights.sum(2, keepdim=True) + 1e-3)
+    return (weights @ features.flatten(2).transpose(1, 2).to(weights)).flatten(1)
 
 
 class JudgeNetwork(nn.Module):
@@ -257,23 +285,37 @@ def widened(masks: Tensor, reach: int) -> Tensor:
     return masks
 
 
-def crop_figures(images: Tensor, masks: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def part_labels(found: Found) -> Tensor:
+    """Found parts at full size, 0 outside the foreground, uint8 of shape (n, h, w)."""
+    labels = (found.parts.argmax(1) + 1).to(torch.uint8)
+    full = F.interpolate(labels[:, None], size=found.foreground.shape[1:], mode="nearest")
+    return full.squeeze(1) * (found.foreground > 0)
+
+
+def crop_figures(images: Tensor, masks: Tensor, parts: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Cut figures out of their pictures, all to one size, with nothing else around them.
 
     Args:
         images: pictures, shape (n, 3, height, width).
         masks: the figure of each, bool of shape (n, height, width); where it is empty, the whole
             picture is the box, and the crop is blank.
+        parts: part labels, uint8 of shape (n, height, width).
         side: of the crops in pixels.
 
     Returns:
-        Crops with the mask as their fourth channel, shape (n, 4, side, side), and where they were,
-        shape (n, GEOMETRY).
+        Crops, shape (n, LAYERS, side, side): picture, mask, and the shares of the regions. And
+        where they were, shape (n, GEOMETRY).
     """
+    region_of = torch.full((len(Part),), -1, dtype=torch.int8, device=images.device)
+    for number, members in enumerate(_REGIONS):
+        region_of[list(members)] = number
     crops, places = [], []
-    for image, mask, wide in zip(images, masks, widened(masks, _OUTLINE), strict=True):
+    for image, mask, wide, labels in zip(
+        images, masks, widened(masks, _OUTLINE), parts, strict=True
+    ):
         box = _box(mask)
-        crops.append(_cut(image, wide, box, side))
+        layers = (image, wide, torch.where(mask, region_of[labels.int()], -1))
+        crops.append(_cut(layers, box, side))
         places.append(_place(box, mask.shape[1], mask.shape[0]))
     return torch.cat(crops), torch.tensor(places, device=images.device)
 
@@ -294,15 +336,18 @@ def _box(mask: Tensor) -> _Box:
     return _Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def _cut(image: Tensor, mask: Tensor, box: _Box, side: int) -> Tensor:
+def _cut(layers: tuple[Tensor, Tensor, Tensor], box: _Box, side: int) -> Tensor:
+    """Cut a square out of a picture, its mask and its regions' numbers."""
+    image, mask, regions = layers
     height, width = mask.shape
     reach = round(max(box.bottom - box.top, box.right - box.left) * _MARGIN)
     y, x = (box.top + box.bottom - reach) // 2, (box.left + box.right - reach) // 2
     inside = (slice(max(y, 0), y + reach), slice(max(x, 0), x + reach))
     shown = mask[inside].float()[None]
-    layers = torch.cat([image[:, *inside] * shown, shown])
+    numbers = torch.arange(len(_REGIONS), device=image.device)[:, None, None]
+    whole = torch.cat([image[:, *inside] * shown, shown, (regions[inside] == numbers).float()])
     beyond = (max(-x, 0), max(x + reach - width, 0), max(-y, 0), max(y + reach - height, 0))
-    return F.interpolate(F.pad(layers, beyond)[None], (side, side), mode="bilinear", antialias=True)
+    return F.interpolate(F.pad(whole, beyond)[None], (side, side), mode="bilinear", antialias=True)
 
 
 def _place(box: _Box, width: int, height: int) -> list[float]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,6 +26,7 @@ from pipelines.miniature.judge.network import (
     JudgeSizes,
     as_floats,
     crop_figures,
+    part_labels,
 )
 
 WEIGHTS, CONFIGURATION = "judge.safetensors", "config.json"
@@ -103,14 +103,13 @@ class Judge:
             figures = foreground
             if masks is not None:
                 figures = chosen_figures(foreground, masks[some].to(self._device).bool())
-            crops, geometry = crop_figures(images, figures, self.network.sizes.crop)
+            parts = part_labels(found)
+            crops, geometry = crop_figures(images, figures, parts, self.network.sizes.crop)
             described = self.network.reader(crops, geometry)
             there = figures.float().mean((1, 2)) >= SMALLEST_SHARE
-            yield self._reading(found, foreground, described, there)
+            yield self._reading(found, parts, described, there)
 
-    def _reading(
-        self, found: Found, foreground: Tensor, described: Described, there: Tensor
-    ) -> Reading:
+    def _reading(self, found: Found, parts: Tensor, described: Described, there: Tensor) -> Reading:
         attributes: list[dict[str, str]] = [{} for _ in there]
         confidence: list[dict[str, float]] = [{} for _ in there]
         for values, logits in (
@@ -126,8 +125,8 @@ class Judge:
                     attributes[row][name] = names[number] if known else NOBODY
                     confidence[row][name] = chance if known else 0.0
         return Reading(
-            parts=_part_labels(found.parts, foreground).cpu(),
-            foreground=foreground.cpu(),
+            parts=parts.cpu(),
+            foreground=(found.foreground > 0).cpu(),
             attributes=attributes,
             confidence=confidence,
             embedding=described.embedding.cpu(),
@@ -145,13 +144,6 @@ def chosen_figures(found: Tensor, masks: Tensor) -> Tensor:
     inside = found & masks
     enough = inside.float().mean((1, 2)) >= SMALLEST_SHARE
     return torch.where(enough[:, None, None], inside, masks)
-
-
-def _part_labels(logits: Tensor, foreground: Tensor) -> Tensor:
-    """The likeliest part at full size, inside the foreground."""
-    labels = (logits.argmax(1) + 1).to(torch.uint8)
-    full = F.interpolate(labels[:, None], size=foreground.shape[1:], mode="nearest")
-    return full.squeeze(1) * foreground
 
 
 def _joined(readings: list[Reading]) -> Reading:

@@ -19,6 +19,7 @@ from pipelines.miniature.judge.network import (
     JudgeSizes,
     as_floats,
     crop_figures,
+    part_labels,
     widened,
 )
 from pipelines.miniature.judge.reading import chosen_figures
@@ -120,10 +121,8 @@ class JudgeTrainer:
         searched = len(images) // 2
         with torch.autocast(self._device.type, torch.bfloat16):
             found = self.network.finder(images[:searched])
-            figures = torch.cat(
-                [_figures_as_read(found, batch.figures[:searched]), batch.figures[searched:]]
-            )
-            crops, geometry = crop_figures(images, figures, recipe.sizes.crop)
+            figures, parts = _as_read(found, batch)
+            crops, geometry = crop_figures(images, figures, parts, recipe.sizes.crop)
             crops = crops.contiguous(memory_format=torch.channels_last)
             described = self.network.reader(crops, geometry)
         losses = {
@@ -188,11 +187,28 @@ class JudgeTrainer:
         self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
-def _figures_as_read(found: Found, truth: Tensor) -> Tensor:
-    """The figures as the judge takes them; where it does not find them yet, as they are."""
+@torch.no_grad()
+def _as_read(found: Found, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The figures and the parts as the judge takes them.
+
+    Where the finder did not look or does not find a figure yet, they are as they are.
+
+    Args:
+        found: in the batch's first pictures.
+        batch: whose figures these are.
+
+    Returns:
+        Figures and parts, as in the batch.
+    """
+    searched = len(found.foreground)
+    truth = batch.figures[:searched]
     read = chosen_figures(found.foreground > 0, widened(truth, _ROUGHNESS))
     overlap = (read & truth).sum((1, 2)) / (read | truth).sum((1, 2)).clamp(min=1)
-    return torch.where((overlap > 0.5)[:, None, None], read, truth)
+    right = (overlap > 0.5)[:, None, None]
+    figures, parts = batch.figures.clone(), batch.parts.clone()
+    figures[:searched] = torch.where(right, read, truth)
+    parts[:searched] = torch.where(right, part_labels(found), parts[:searched])
+    return figures, parts
 
 
 def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
