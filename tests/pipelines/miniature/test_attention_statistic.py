@@ -30,10 +30,11 @@ def test_recording_does_not_change_the_model():
     inputs = {
         "hidden_states": torch.randn(2, 256, 64),
         "timestep": torch.tensor([0.3, 0.9]),
+        "guidance": torch.ones(2),
         "pooled_projections": torch.randn(2, 32),
         "encoder_hidden_states": torch.randn(2, TEXT, 32),
         "txt_ids": torch.zeros(TEXT, 3),
-        "img_ids": token_positions(torch.device("cpu")),
+        "img_ids": token_positions(16, 16),
         "return_dict": False,
     }
     with torch.no_grad():

@@ -1,7 +1,6 @@
 """The shipped and freshly made tokenizers: no word of the world is lost."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +13,16 @@ from pipelines.miniature.world.wordings import NEUTRAL_WORDS
 UNKNOWN = 2  # T5's <unk>
 
 
-@pytest.fixture(scope="module", params=["shipped", "made"])
-def tokenizers(request, tmp_path_factory):
-    folder = Path(DEFAULT_MODEL)
-    if request.param == "made":
-        folder = tmp_path_factory.mktemp("tokenizers")
-        train_tokenizers(folder, text_tokens=64, prompts=300)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizers")
+    train_tokenizers(folder, text_tokens=64, prompts=300)
     return load_tokenizers(folder, 64)
+
+
+@pytest.fixture(scope="module", params=["shipped", "made"])
+def tokenizers(request, made):
+    return made if request.param == "made" else load_tokenizers(DEFAULT_MODEL, 64)
 
 
 def test_every_word_is_kept(tokenizers):
@@ -50,9 +52,9 @@ def test_prompts_of_a_smaller_world_stay_in_it():
         assert "robot" in prompt.character or "android" in prompt.character
 
 
-def test_prompts_fit_into_the_sequence(tokenizers):
+def test_prompts_fit_into_the_sequence(made):
     prompts = sample_prompts(1000, seed=78)
-    assert max(len(tokenizers.t5(prompt.text).input_ids) for prompt in prompts) <= 64
+    assert max(len(made.t5(prompt.text).input_ids) for prompt in prompts) <= 64
 
 
 def test_unknown_words_fall_apart_into_characters(tokenizers):
@@ -61,12 +63,12 @@ def test_unknown_words_fall_apart_into_characters(tokenizers):
     assert tokenizers.t5.decode(ids, skip_special_tokens=True) == "a wizard named Zyx"
 
 
-def test_the_background_is_a_prefix_of_the_prompt(tokenizers):
+def test_the_background_is_a_prefix_of_the_prompt(made):
     prompts = sample_prompts(100, seed=79)
-    for prompt, (background, whole) in zip(prompts, tokenizers.group_lengths(prompts), strict=True):
-        ids = tokenizers.t5(prompt.text).input_ids
+    for prompt, (background, whole) in zip(prompts, made.group_lengths(prompts), strict=True):
+        ids = made.t5(prompt.text).input_ids
         assert len(ids) == whole + 1
-        assert ids[:background] == tokenizers.t5(prompt.background + " ").input_ids[:-1]
+        assert ids[:background] == made.t5(prompt.background + " ").input_ids[:-1]
 
 
 def test_the_empty_prompt_has_no_words(tokenizers):
