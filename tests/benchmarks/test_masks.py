@@ -28,7 +28,7 @@ SPEC = replace(MINIATURE, width=96, height=64, steps=4, true_cfg_scale=1.0)
 def judge() -> Judge:
     torch.manual_seed(0)
     sizes = JudgeSizes(finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, embedding=8)
-    return Judge(JudgeNetwork(sizes, len(Part), SCENE_VALUES, FIGURE_VALUES))
+    return Judge(JudgeNetwork(sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES))
 
 
 def picture(mask: np.ndarray, truth: np.ndarray, parts: np.ndarray, matched: bool) -> Picture:

@@ -35,11 +35,11 @@ SIZES = JudgeSizes(finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, e
 def judge() -> Judge:
     """A random one, which takes the brightest spots of a drawn picture for somebody."""
     torch.manual_seed(0)
-    network = JudgeNetwork(SIZES, len(Part), SCENE_VALUES, FIGURE_VALUES).eval()
+    network = JudgeNetwork(SIZES, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES).eval()
     with torch.no_grad():
         drawn = torch.from_numpy(draw_scene(1).image)[None]
         there = network.finder(as_floats(drawn)).foreground.quantile(0.98)
-        network.finder.label.bias[4 * len(Part) :] -= there
+        network.finder.label.bias[4 * network.parts :] -= there
     return Judge(network)
 
 

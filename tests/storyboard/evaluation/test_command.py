@@ -33,7 +33,7 @@ def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     sizes = JudgeSizes((8, 8, 8, 8), (8, 8, 8, 8), mixed=8, crop=32, embedding=8)
     judge = tmp_path / "judge"
-    save_judge(JudgeNetwork(sizes, len(Part), SCENE_VALUES, FIGURE_VALUES), judge)
+    save_judge(JudgeNetwork(sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES), judge)
     measured = {"drawn": {"attributes": {"place": {"accuracy": 0.987, "judged": 10}}}}
     (judge / "accuracy.json").write_text(json.dumps(measured), encoding="utf-8")
     monkeypatch.setattr("storyboard.engine.JUDGE", judge)
