@@ -39,6 +39,7 @@ FIGURE_VALUES: dict[str, tuple[str, ...]] = {
 }
 SMALLEST_SHARE = 0.003  # of a picture's pixels: what is smaller is not judged
 _SMALLEST_THING = 0.0005  # the same for glasses and other things that are small by nature
+_SMALLEST_CLOTH = 0.04  # of a figure's pixels: what is left of a top behind a book tells nothing
 
 _HEAD = (Part.FACE, Part.HAIR, Part.HAT, Part.EAR)
 _LEGS = (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT)
@@ -90,8 +91,9 @@ def visible_attributes(values: Mapping[str, str], parts: NDArray[np.uint8]) -> f
     """Which attributes of a figure can be seen in a picture of it.
 
     An attribute counts as visible where the parts that show it fill at least 0.3 % of the picture:
-    the trousers of a close-up do not. A dress hides what is worn below, and which way a figure
-    faces shows if it is turned, or if what it does has a side.
+    the trousers of a close-up do not. A top's kind and pattern also need 4 % of the figure, a dress
+    hides what is worn below, and which way a figure faces shows if it is turned, or if what it does
+    has a side.
 
     Args:
         values: the figure's attributes, true or read.
@@ -111,6 +113,8 @@ def visible_attributes(values: Mapping[str, str], parts: NDArray[np.uint8]) -> f
     for name, things in _THINGS.items():
         if values[name] in things and shares[things[values[name]]] < _SMALLEST_THING:
             seen.discard(name)
+    if shares[Part.TORSO] < _SMALLEST_CLOTH * (1 - shares[Part.BACKGROUND]):
+        seen -= {"top", "pattern"}
     if values["kind"] not in v.PEOPLE:
         seen |= {"hair_style", "hair_color"}
     if values["top"] == "dress":

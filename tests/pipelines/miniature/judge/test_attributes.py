@@ -64,6 +64,12 @@ def test_values_decide_too(changes, name, visible):
     assert (name in seen(WHOLE, **changes)) is visible
 
 
+def test_of_a_top_behind_a_box_only_the_color_is_seen():
+    behind = seen(parts_with(FACE=1500, TORSO=80, PROP=700, SHOE=100))
+    assert "top_color" in behind
+    assert not {"top", "pattern"} & behind
+
+
 def test_small_things_count():
     glasses = parts_with(FACE=400, GLASSES=8)
     assert "accessory" in seen(glasses, accessory="glasses")
