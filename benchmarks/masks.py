@@ -231,7 +231,8 @@ def report(spec: ModelSpec, stories: Sequence[Story], judged: JudgeRow) -> str:
     nobody = sum(not p.truth.foreground.any() for story in stories for p in story.pictures)
     lines = [
         f"{2 * len(stories)} pictures of {len(stories)} stories, painted by {spec.name}: "
-        f"{spec.width}x{spec.height}, {spec.steps} steps, true guidance {spec.true_cfg_scale:g}; "
+        f"{spec.width}x{spec.height}, {spec.steps} steps, guidance "
+        f"{spec.guidance_scale:g}, true guidance {spec.true_cfg_scale:g}; "
         f"masks and matches at {settings.mask_step:g} of the steps, cleanup by "
         f"{_sizes((settings.mask_erode, settings.mask_dilate))}. The judge sees nobody in "
         f"{nobody} of the pictures. In brackets: 95 % intervals, bootstrapped over stories.",

@@ -22,8 +22,7 @@ from pipelines.registry import find_model
 from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Storyboard
-from storyboard.errors import UserError
-from storyboard.files import DocumentKind, file_stem, mask_picture, png_bytes, write_atomically
+from storyboard.files import DocumentKind, file_stem, mask_picture, png_bytes, write_result
 from storyboard.jobs import ModelLoading, RenderEngine, new_take
 from storyboard.store import REQUEST_KEY
 
@@ -141,14 +140,7 @@ class Batch:
         return record
 
     def _write(self, path: Path, content: bytes) -> Mapping[str, str | int]:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be written ({error.strerror or error}).",
-                "Check the free space and the permissions, or choose another folder.",
-            ) from error
+        write_result(path, content)
         return {
             "path": path.relative_to(self.out).as_posix(),
             "bytes": len(content),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storyboard.errors import ProjectError
+from storyboard.errors import ProjectError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write a whole file into a folder that a person named, making the folder if need be.
+
+    Raises:
+        UserError: if the disk does not take it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}).",
+            "Check the free space and the permissions, or choose another folder.",
+        ) from error
 
 
 @dataclass(frozen=True)

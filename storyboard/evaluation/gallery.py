@@ -28,7 +28,7 @@ from pipelines.scores import PaintedPicture, PaintedRow
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.errors import UserError
 from storyboard.evaluation.rows import Row, frame_ids, requests
-from storyboard.files import DocumentKind, mask_picture, png_bytes, write_atomically
+from storyboard.files import DocumentKind, mask_picture, png_bytes, write_result
 from storyboard.jobs import RenderEngine
 from storyboard.settings import Settings
 
@@ -106,15 +106,7 @@ class Gallery:
         Raises:
             UserError: if the disk does not take it.
         """
-        path = self.out / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be written ({error.strerror or error}).",
-                "Check the free space and the permissions, or choose another folder.",
-            ) from error
+        write_result(self.out / name, content)
 
     def missing(self, case: SuiteCharacter) -> list[str]:
         """Ids of the frames of a case that are not painted yet."""
