@@ -15,6 +15,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
 _NEVER = -1e4  # logit of what cannot be attended to
+_LEAST = 1e-30  # attention that float32 can still divide by
 
 
 class RecordingProcessor:
@@ -98,24 +99,17 @@ def foreground_scores(logits: list[Tensor], lengths: Tensor) -> Tensor:
     """
     place = torch.arange(logits[0].shape[-1], device=lengths.device)
     background_end, end = lengths[:, :1], lengths[:, 1:]
-    real = (place < end)[:, None, None]
-    background = (place < background_end)[:, None, None]
-    character = real & ~background
-    count = torch.stack([end - background_end, background_end]).clamp(min=1).log()
-    sums = []
-    for block in logits:
-        log_weights = block.float().masked_fill(~real, _NEVER).log_softmax(-1)
-        sums.append(
-            torch.stack(
-                [
-                    log_weights.masked_fill(~group, _NEVER).logsumexp((1, 3))
-                    for group in (character, background)
-                ]
-            )
-        )
-    per_block = torch.stack(sums)
-    both = torch.cat([per_block, per_block.logsumexp(0, keepdim=True)]) - count
-    return both[:, 0] - both[:, 1]
+    real, background = place < end, place < background_end
+    groups = torch.stack([real & ~background, background], -1).float()
+    groups = groups / groups.sum(1, keepdim=True).clamp(min=1)
+    means = torch.stack(
+        [
+            block.float().masked_fill(~real[:, None, None], _NEVER).softmax(-1).sum(1) @ groups
+            for block in logits
+        ]
+    )
+    both = torch.cat([means, means.sum(0, keepdim=True)]).clamp(min=_LEAST).log()
+    return both[..., 0] - both[..., 1]
 
 
 def attention_loss(

@@ -78,6 +78,7 @@ class Recipe:
         match_weight: weight of the loss on the matches between pictures.
         foreground_weight: what a token fully inside the character counts for; one of the
             background counts for 1. Falls to 1 in the cooldown.
+        detail_weight: the same for a token of faces, limbs and things held.
         guided_from: share of the run after which a part of the samples learns guidance.
         guided_share: that part; its targets are the averaged model's own, guided.
         most_guidance: the largest guidance that is learnt; the smallest, and "none", is 1.
@@ -107,13 +108,14 @@ class Recipe:
     cooldown: float = 0.35
     ema_decay: float = 0.998
     empty_prompts: float = 0.1
-    part_weight: float = 0.1
+    part_weight: float = 0.2
     attention_weight: float = 0.05
     match_weight: float = 0.05
     foreground_weight: float = 2.0
+    detail_weight: float = 4.0
     guided_from: float = 0.65
     guided_share: float = 0.4
-    most_guidance: float = 5.0
+    most_guidance: float = 6.0
     log_every: int = 10
     checkpoint_every: float = 300.0
 

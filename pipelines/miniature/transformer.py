@@ -33,6 +33,20 @@ _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
 _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
 _GUIDANCE = "time_text_embed.guidance_embedder."
 _GUIDANCE_OUTPUT = _GUIDANCE + "linear_2"
+_DETAILS = (
+    Part.FACE,
+    Part.LEFT_UPPER_ARM,
+    Part.LEFT_FOREARM,
+    Part.RIGHT_UPPER_ARM,
+    Part.RIGHT_FOREARM,
+    Part.HAND,
+    Part.LEFT_THIGH,
+    Part.LEFT_SHIN,
+    Part.RIGHT_THIGH,
+    Part.RIGHT_SHIN,
+    Part.PROP,
+)
+"""What is small and tells actions and faces apart."""
 
 
 def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
@@ -75,6 +89,23 @@ def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) 
             f"{len(strange)} do not fit, such as {min(missing | strange)}"
         )
     model.load_state_dict({**state, **initial})
+
+
+def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
+    """What each token counts for in the flow loss.
+
+    Args:
+        parts: share of each part in each token, shape (batch, tokens, parts).
+        recipe: what tokens of the character and of its details count for.
+        plateau: how much of that holds; at 0 all tokens count alike.
+
+    Returns:
+        Shape (batch, tokens); 1 for background.
+    """
+    figure = 1 - parts[..., Part.BACKGROUND]
+    detail = parts[..., list(_DETAILS)].sum(-1)
+    more, most = recipe.foreground_weight - 1, recipe.detail_weight - recipe.foreground_weight
+    return 1 + plateau * (more * figure + most * detail)
 
 
 @dataclass(frozen=True)
@@ -202,8 +233,7 @@ class TransformerTrainer:
         error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
         foreground = 1 - batch.parts[..., Part.BACKGROUND]
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
-        extra = (self.recipe.foreground_weight - 1) * plateau
-        weights = 1 + extra * foreground
+        weights = token_weights(batch.parts, self.recipe, plateau)
         scores = self.part_head(self._features[-1].float()).log_softmax(-1)
         background_end, end = batch.lengths.unbind(1)
         return Losses(

@@ -55,7 +55,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     run = _run(arguments, settings)
     gallery = Gallery(run, arguments.out)
     gallery.open()
-    _paint(gallery, settings, arguments.workers)
+    paint_missing(gallery, settings, arguments.workers)
     characters, prompts = _split(run)
     rows = [gallery.row(row, characters) for row in run.rows] if characters else []
     singles = gallery.row(_SINGLE, prompts) if prompts else None
@@ -91,8 +91,17 @@ def _split(run: Run) -> tuple[Sequence[SuiteCharacter], Sequence[SuiteCharacter]
     )
 
 
-def _paint(gallery: Gallery, settings: Settings, workers: int) -> None:
-    """Paint what is missing, and say how far it is and how long it will take."""
+def paint_missing(gallery: Gallery, settings: Settings, workers: int) -> None:
+    """Paint what a gallery lacks, and say how far it is and how long it will take.
+
+    Args:
+        gallery: an open gallery.
+        settings: on which device and in which number format to paint.
+        workers: how many processes paint.
+
+    Raises:
+        UserError: if something cannot be loaded, painted or written. What is painted is kept.
+    """
     from storyboard.engine import Engine
 
     total = sum(len(gallery.missing(case)) for case in gallery.run.cases)

@@ -17,7 +17,13 @@ from pipelines.miniature.recipe import RECIPES, TOY, ModelSizes
 from pipelines.miniature.sample import DEFAULT_MODEL
 from pipelines.miniature.text_encoders import build_text_encoders, load_text_encoders
 from pipelines.miniature.tokens import load_tokenizers
-from pipelines.miniature.transformer import TransformerTrainer, build_transformer, start_weights
+from pipelines.miniature.transformer import (
+    TransformerTrainer,
+    build_transformer,
+    start_weights,
+    token_weights,
+)
+from pipelines.miniature.world import Part
 
 CPU = torch.device("cpu")
 
@@ -67,6 +73,18 @@ def test_every_stage_leaves_its_result(run_folder):
     assert list((run_folder / "samples").glob("*.png"))
     accuracy = json.loads((run_folder / "text_accuracy.json").read_text())
     assert accuracy.keys() == {"t5", "clip", "t5_held_out", "clip_held_out"}
+
+
+def test_figures_count_more_and_their_details_most_until_the_rate_falls():
+    parts = torch.zeros(1, 4, len(Part))
+    parts[0, 0, Part.BACKGROUND] = 1
+    parts[0, 1, Part.TORSO] = 1
+    parts[0, 2, Part.HAND] = 1
+    parts[0, 3, [Part.BACKGROUND, Part.PROP]] = 0.5
+    recipe = replace(TOY, foreground_weight=2.0, detail_weight=4.0)
+    assert token_weights(parts, recipe, 1.0).tolist() == [[1.0, 2.0, 4.0, 2.5]]
+    assert token_weights(parts, recipe, 0.5).tolist() == [[1.0, 1.5, 2.5, 1.75]]
+    assert token_weights(parts, recipe, 0.0).tolist() == [[1.0] * 4]
 
 
 def test_a_second_call_does_nothing_again(run_folder):
