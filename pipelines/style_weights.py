@@ -111,7 +111,7 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
     scales = _Scales({**(alphas or {}), **for_clip}, info.settings)
 
     layers: dict[Part, dict[str, LayerChange]] = {part: {} for part in PARTS}
-    foreign: list[str] = []
+    foreign = sorted({name.rpartition(".lora")[0] for name in converted if _is_unplaced(name)})
     for (part, name), change in changes.items():
         model = getattr(pipeline, part)
         size = None if model is None else _size_of_linear(model, name)
@@ -188,6 +188,11 @@ def _pair_up(tensors: Mapping[str, Tensor]) -> dict[tuple[Part, str], LayerChang
     return {layer: LayerChange(down, ups[layer]) for layer, down in downs.items()}
 
 
+def _is_unplaced(name: str) -> bool:
+    """Whether diffusers left a LoRA's tensor without a place, as kohya's for the final layer."""
+    return ".lora" in name and not _MATRIX.fullmatch(name)
+
+
 def _size_of_linear(model: nn.Module, name: str) -> tuple[int, int] | None:
     """Inputs and outputs of the model's linear layer of this name; None where it has none."""
     try:
@@ -232,6 +237,6 @@ def _notes(source: str, for_t5: list[str], foreign: list[str]) -> Iterator[str]:
         yield f"What the LoRA {source} holds for the T5 text encoder is not used."
     if foreign:
         yield (
-            f"{len(foreign)} layers of the LoRA {source} are not in this model and not used, such "
-            f"as {foreign[0]}."
+            f"Part of the LoRA {source} has no place in this model and is not used: layers such as "
+            f"{foreign[0]} ({len(foreign)} in all)."
         )

@@ -95,6 +95,24 @@ def diffusers_file(folder: Path, **options: Any) -> str:
     return str(folder / "diffusers.safetensors")
 
 
+def xlabs_file(folder: Path) -> str:
+    """Attention of one block; this format knows no alphas."""
+    name = "double_blocks.1.processor.qkv_lora1"
+    tensors = {
+        f"{name}.down.weight": matrix(RANK, 32, 1),
+        f"{name}.up.weight": matrix(96, RANK, 2),
+    }
+    save_file(tensors, folder / "xlabs.safetensors")
+    return str(folder / "xlabs.safetensors")
+
+
+def xlabs_changes() -> dict[str, Tensor]:
+    """What `xlabs_file` adds to the weights at weight 1."""
+    ups = zip("qkv", matrix(96, RANK, 2).chunk(3), strict=True)
+    block = "transformer.transformer_blocks.1.attn"
+    return {f"{block}.to_{letter}": up @ matrix(RANK, 32, 1) for letter, up in ups}
+
+
 def kohya_changes() -> dict[str, Tensor]:
     """What `kohya_file` adds to the weights at weight 1, by alpha/rank * up @ down."""
     down = matrix(RANK, 32, 1)
@@ -201,14 +219,19 @@ def furthest(pictures: list[bytes], others: list[bytes]) -> int:
 
 @pytest.mark.parametrize(
     ("write", "expected"),
-    [(kohya_file, kohya_changes()), (diffusers_file, diffusers_changes())],
-    ids=["kohya", "diffusers"],
+    [
+        (kohya_file, kohya_changes()),
+        (diffusers_file, diffusers_changes()),
+        (xlabs_file, xlabs_changes()),
+    ],
+    ids=["kohya", "diffusers", "xlabs"],
 )
 def test_the_change_is_the_product_scaled_by_alpha_and_weight(tmp_path, pipeline, write, expected):
     with style_loras(pipeline, [StyleLora(write(tmp_path), 0.7)]) as (style,):
         assert_changes(pipeline, {name: 0.7 * change for name, change in expected.items()})
-        assert style.transformer_layers == len(expected) - 1
-        assert (style.text_encoder_layers, style.notes) == (1, ())
+        for_clip = sum(name.startswith("text_encoder") for name in expected)
+        assert style.transformer_layers == len(expected) - for_clip
+        assert (style.text_encoder_layers, style.notes) == (for_clip, ())
 
 
 def test_peft_settings_in_the_header_give_the_alphas(tmp_path, pipeline):
@@ -315,6 +338,17 @@ def test_layers_that_the_model_lacks_are_said(tmp_path, pipeline):
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
         assert_changes(pipeline, kohya_changes())
     assert len(style.notes) == 1 and "transformer_blocks.7" in style.notes[0]
+
+
+def test_layers_that_diffusers_cannot_place_are_said(tmp_path, pipeline):
+    last = "lora_unet_final_layer_linear"
+    more = {
+        f"{last}.lora_down.weight": matrix(RANK, 32, 1),
+        f"{last}.lora_up.weight": matrix(16, RANK, 2),
+    }
+    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
+        assert_changes(pipeline, kohya_changes())
+    assert len(style.notes) == 1 and "proj_out" in style.notes[0]
 
 
 # What a style leaves behind: nothing. The pipeline's fixture looks at every module and weight.
