@@ -35,6 +35,7 @@ from .events import (
     TokenMatches,
     WordsUnread,
 )
+from .instant_character import Subject
 from .prompt import EncodedPrompt, text_lengths, unread_words
 from .request import FrameRequest, Prompt, RenderRequest
 
@@ -156,7 +157,12 @@ class FluxStoryboardPipeline(FluxPipeline):
 
     @torch.no_grad()
     def denoise(
-        self, inputs: FrameInputs, frame_pass: FramePass, guidance: Guidance, steps: int
+        self,
+        inputs: FrameInputs,
+        frame_pass: FramePass,
+        guidance: Guidance,
+        steps: int,
+        subject: Subject | None = None,
     ) -> Generator[Tensor]:
         """Run a frame through the first steps of its schedule.
 
@@ -165,8 +171,10 @@ class FluxStoryboardPipeline(FluxPipeline):
             frame_pass: the pass that the transformer's blocks take part in; its plan has the
                 schedule's number of steps.
             guidance: distilled and classifier-free guidance. The negative prompt's branch takes
-                plain attention.
+                no part in the pass.
             steps: how many steps to run, at most those of the plan.
+            subject: the character that all blocks look at, in both branches of the guidance;
+                None for none.
 
         Yields:
             After each step the packed latents, shape (1, image tokens, channels). Where `steps`
@@ -198,9 +206,11 @@ class FluxStoryboardPipeline(FluxPipeline):
                 )[0]
             return predicted
 
-        with frame_attention(self.transformer, frame_pass):
+        with frame_attention(self.transformer, frame_pass, subject):
             for step, time_value in enumerate(timesteps[:steps]):
                 timestep = time_value.expand(1).to(latents.dtype)
+                if subject is not None:
+                    subject.begin_step(timestep)
                 frame_pass.begin_step(step)
                 predicted = velocity(inputs.prompt, "cond")
                 frame_pass.end_step()

@@ -1,0 +1,222 @@
+"""The subject's part of every attention, and the subject that attention processors ask for it.
+
+The weights lie in one list in the order of `transformer.attn_processors`, double-stream blocks
+first, and outside the processors: that order is the published checkpoint's index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from diffusers import FluxTransformer2DModel
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
+from torch import Tensor, nn
+
+from .encoders import SubjectFeatures
+from .projector import SubjectProjector
+
+TokenSource = Callable[[Tensor], Tensor]
+
+
+class HeadNorm(nn.Module):
+    """RMS norm of a head's channels, with the epsilon added to the root: `x / (rms(x) + eps)`.
+
+    It differs from `torch.nn.RMSNorm`, whose epsilon is inside the root, where inputs are tiny;
+    and it stays in the input's type.
+
+    Args:
+        head_dim: channels of a head.
+        eps: what is added to the root.
+    """
+
+    def __init__(self, head_dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(head_dim))
+        self.eps = eps
+
+    def forward(self, heads: Tensor) -> Tensor:
+        """Norm the last dimension of a tensor (..., head_dim)."""
+        root = heads.norm(dim=-1, keepdim=True) * heads.shape[-1] ** -0.5
+        return self.scale * heads / (root + self.eps)
+
+
+@dataclass(frozen=True)
+class SubjectKeysValues:
+    """A subject's keys, normed, and values in one block, each (batch, tokens, heads, head_dim)."""
+
+    key: Tensor
+    value: Tensor
+
+
+class SubjectAdapter(nn.Module):
+    """One attention's look at the subject tokens.
+
+    Args:
+        heads: the attention's heads.
+        head_dim: channels of a head.
+        token_width: channels of a subject token.
+    """
+
+    def __init__(self, heads: int, head_dim: int, token_width: int) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.norm_ip_q = HeadNorm(head_dim)
+        self.to_k_ip = nn.Linear(token_width, heads * head_dim)
+        self.norm_ip_k = HeadNorm(head_dim)
+        self.to_v_ip = nn.Linear(token_width, heads * head_dim)
+
+    def keys_values(self, tokens: Tensor) -> SubjectKeysValues:
+        """Keys and values of subject tokens (batch, tokens, token_width)."""
+        key, value = (
+            projected.unflatten(-1, (-1, self.head_dim))
+            for projected in (self.to_k_ip(tokens), self.to_v_ip(tokens))
+        )
+        return SubjectKeysValues(self.norm_ip_k(key), value)
+
+    def attend(
+        self,
+        query: Tensor,
+        seen: SubjectKeysValues,
+        backend: AttentionBackendName | None = None,
+    ) -> Tensor:
+        """Attend to the subject tokens.
+
+        Args:
+            query: what the attention's own `to_q` made of the image tokens, neither normed nor
+                rotated, shape (batch, tokens, heads, head_dim).
+            seen: the subject's keys and values; one picture serves a whole batch.
+            backend: diffusers' attention backend, None for the active one.
+
+        Returns:
+            Shape (batch, tokens, heads * head_dim).
+
+        Raises:
+            ValueError: if there are several pictures, but not one for each of the batch.
+        """
+        batch, pictures = query.shape[0], seen.key.shape[0]
+        if pictures not in (1, batch):
+            raise ValueError(f"{pictures} subject pictures for a batch of {batch}")
+        attended: Tensor = dispatch_attention_fn(
+            self.norm_ip_q(query),
+            seen.key.expand(batch, -1, -1, -1),
+            seen.value.expand(batch, -1, -1, -1),
+            backend=backend,
+        )
+        return attended.flatten(2, 3).to(query.dtype)
+
+
+class SubjectAdapters(nn.ModuleList):
+    """The adapters of all attentions of a transformer, double-stream blocks first."""
+
+    @classmethod
+    def of_size(cls, blocks: int, heads: int, head_dim: int, token_width: int) -> SubjectAdapters:
+        """New adapters.
+
+        Args:
+            blocks: how many attentions there are.
+            heads: heads of each.
+            head_dim: channels of a head.
+            token_width: channels of a subject token.
+        """
+        return cls(SubjectAdapter(heads, head_dim, token_width) for _ in range(blocks))
+
+    @classmethod
+    def for_transformer(
+        cls, transformer: FluxTransformer2DModel, token_width: int
+    ) -> SubjectAdapters:
+        """New adapters that fit a transformer."""
+        config = transformer.config
+        return cls.of_size(
+            config.num_layers + config.num_single_layers,
+            config.num_attention_heads,
+            config.attention_head_dim,
+            token_width,
+        )
+
+
+class SubjectTokens:
+    """A picture's subject tokens, worked out once per timestep, whatever frames ask for them.
+
+    Args:
+        projector: the projector.
+        features: the picture's features; on the projector's device, in its type.
+    """
+
+    def __init__(self, projector: SubjectProjector, features: SubjectFeatures) -> None:
+        self._projector = projector
+        self._prepared = projector.prepare(features)
+        self._tokens: dict[tuple[float, ...], Tensor] = {}
+
+    def __call__(self, timestep: Tensor) -> Tensor:
+        """The tokens at a timestep (or one per picture), (pictures, queries, token width)."""
+        timed = self._projector.config.use_time
+        key = tuple(timestep.flatten().tolist()) if timed else ()
+        if key not in self._tokens:
+            self._tokens[key] = self._projector.tokens(self._prepared, timestep)
+        return self._tokens[key]
+
+
+class Subject:
+    """A character that every attention of a transformer looks at.
+
+    One subject serves all frames that show its character with one strength, and both branches of
+    classifier-free guidance: keys and values are worked out once per step and block.
+
+    Args:
+        adapters: the transformer's adapters.
+        tokens: gives the subject tokens at a timestep; usually `SubjectTokens`, which subjects of
+            different strengths may have in common.
+        scale: strength; at 0 it adds nothing.
+    """
+
+    def __init__(self, adapters: SubjectAdapters, tokens: TokenSource, scale: float = 0.8) -> None:
+        self.adapters = adapters
+        self.scale = scale
+        self._source = tokens
+        self._timestep: Tensor | None = None
+        self._tokens: Tensor | None = None
+        self._keys_values: dict[int, SubjectKeysValues] = {}
+
+    def begin_step(self, timestep: Tensor) -> None:
+        """Enter a step.
+
+        Args:
+            timestep: the scheduler's, 0 to 1000, in the latents' type; a single number or one
+                per picture.
+        """
+        if self._timestep is not None and torch.equal(self._timestep, timestep):
+            return
+        self._timestep = timestep
+        self._tokens = None
+        self._keys_values.clear()
+
+    def attend(
+        self, block: int, query: Tensor, backend: AttentionBackendName | None = None
+    ) -> Tensor:
+        """What the subject adds to the attention of a block's image tokens.
+
+        Args:
+            block: the block's place in `transformer.attn_processors`.
+            query: raw queries of the image tokens, shape (batch, tokens, heads, head_dim).
+            backend: diffusers' attention backend, None for the active one.
+
+        Returns:
+            The subject's attention times the scale, shape (batch, tokens, heads * head_dim).
+
+        Raises:
+            RuntimeError: if no step has begun.
+        """
+        adapter = self.adapters[block]
+        assert isinstance(adapter, SubjectAdapter)
+        if block not in self._keys_values:
+            self._keys_values[block] = adapter.keys_values(self._current_tokens())
+        return self.scale * adapter.attend(query, self._keys_values[block], backend)
+
+    def _current_tokens(self) -> Tensor:
+        if self._timestep is None:
+            raise RuntimeError("the subject is asked before its first step has begun")
+        if self._tokens is None:
+            self._tokens = self._source(self._timestep)
+        return self._tokens

@@ -1,0 +1,117 @@
+"""A folder with everything that it takes to follow a picture: encoders, projector, adapters.
+
+It holds `siglip` and `dinov2` (as `save_pretrained` writes them), `adapter.safetensors` (with the
+published checkpoint's keys), `config.json` (sizes) and, where the weights know which pictures they
+can follow, `familiarity.safetensors`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from diffusers import FluxTransformer2DModel
+
+from .checkpoint import InstantCharacter, load_instant_character, save_instant_character
+from .config import EncoderConfig, ProjectorConfig
+from .encoders import SubjectEncoders
+from .familiarity import Familiarity, load_familiarity
+
+Config = TypeVar("Config", EncoderConfig, ProjectorConfig)
+
+SIGLIP, DINO = "siglip", "dinov2"
+ADAPTER, CONFIGURATION, FAMILIARITY = (
+    "adapter.safetensors",
+    "config.json",
+    "familiarity.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class SubjectBundle:
+    """What a transformer follows a picture with.
+
+    Attributes:
+        encoders: see the picture.
+        weights: the projector, and the transformer's adapters.
+        familiarity: which pictures can be followed; None where any can.
+    """
+
+    encoders: SubjectEncoders
+    weights: InstantCharacter
+    familiarity: Familiarity | None
+
+
+def save_bundle(folder: Path, bundle: SubjectBundle) -> None:
+    """Write a bundle, in half precision.
+
+    Args:
+        folder: where to; made if need be.
+        bundle: what to write; its weights become half precision in place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoders, weights = bundle.encoders, bundle.weights
+    for name, model, processor in (
+        (SIGLIP, encoders.siglip, encoders.siglip_processor),
+        (DINO, encoders.dino, encoders.dino_processor),
+    ):
+        model.half().save_pretrained(folder / name)
+        processor.save_pretrained(folder / name)
+    weights.projector.half()
+    weights.adapters.half()
+    save_instant_character(folder / ADAPTER, weights)
+    sizes = {"encoders": asdict(encoders.config), "projector": asdict(weights.projector.config)}
+    (folder / CONFIGURATION).write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
+    if bundle.familiarity is not None:
+        bundle.familiarity.save(folder / FAMILIARITY)
+
+
+def load_bundle(
+    folder: Path,
+    transformer: FluxTransformer2DModel,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> SubjectBundle:
+    """Open what `save_bundle` wrote.
+
+    Args:
+        folder: the bundle.
+        transformer: the model that its adapters must fit; it is not changed.
+        device: where to put everything; None for the transformer's device.
+        dtype: the weights' type; None for the transformer's.
+
+    Raises:
+        CheckpointError: if the adapter's file does not fit the sizes or the transformer.
+        OSError: if a file is missing.
+    """
+    device, dtype = device or transformer.device, dtype or transformer.dtype
+    sizes = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    encoders = SubjectEncoders.from_pretrained(
+        folder / SIGLIP,
+        folder / DINO,
+        config=_config(EncoderConfig, sizes["encoders"]),
+        dtype=dtype,
+    )
+    weights = load_instant_character(
+        folder / ADAPTER,
+        transformer,
+        config=_config(ProjectorConfig, sizes["projector"]),
+        device=device,
+        dtype=dtype,
+    )
+    known = folder / FAMILIARITY
+    return SubjectBundle(
+        encoders.to(device).requires_grad_(False),
+        weights,
+        load_familiarity(known) if known.exists() else None,
+    )
+
+
+def _config(kind: type[Config], values: dict[str, Any]) -> Config:
+    """A configuration from JSON, where tuples are lists."""
+    tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return kind(**tuples)

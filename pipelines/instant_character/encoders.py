@@ -1,0 +1,209 @@
+"""What the two picture encoders see in a character's picture: SigLIP and DINOv2, side by side.
+
+Takes prepared pictures (the character alone on white ground). Knows nothing of matting, and
+nothing of what the features are used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import (
+    BitImageProcessorPil,
+    Dinov2Model,
+    SiglipImageProcessorPil,
+    SiglipVisionModel,
+)
+
+from .config import EncoderConfig
+
+
+@dataclass(frozen=True)
+class SubjectFeatures:
+    """Features of one or several pictures; SigLIP's channels come first, then DINOv2's.
+
+    Attributes:
+        low_shallow: inner layers' hidden states of the whole picture, layer after layer along the
+            tokens, shape (pictures, layers * patches, channels).
+        low_deep: last hidden state of the whole picture, shape (pictures, patches, channels).
+        high_deep: last hidden states of the crops of the enlarged picture, crop after crop along
+            the tokens, shape (pictures, crops * patches, channels).
+    """
+
+    low_shallow: Tensor
+    low_deep: Tensor
+    high_deep: Tensor
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures these are the features of."""
+        return self.low_deep.shape[0]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> SubjectFeatures:
+        """The same features elsewhere, in another type."""
+        return SubjectFeatures(
+            self.low_shallow.to(device, dtype),
+            self.low_deep.to(device, dtype),
+            self.high_deep.to(device, dtype),
+        )
+
+
+@dataclass(frozen=True)
+class Views:
+    """One picture at the two sizes at which it is encoded, all pictures of the encoders' side.
+
+    Attributes:
+        low: the whole picture.
+        crops: the enlarged picture, cut up row by row.
+    """
+
+    low: Image.Image
+    crops: tuple[Image.Image, ...]
+
+
+def picture_views(picture: Image.Image, config: EncoderConfig) -> Views:
+    """Stretch a picture to a square, and take it small as a whole and large in crops.
+
+    Both sizes come from a first square of the picture's longer side; every resize is bicubic.
+
+    Args:
+        picture: an RGB picture. One that is not square is stretched.
+        config: the side and the number of crops.
+
+    Raises:
+        ValueError: if the picture is not RGB.
+    """
+    if picture.mode != "RGB":
+        raise ValueError(f"the picture's mode is {picture.mode}, not RGB")
+    longer, side = max(picture.size), config.side
+    square = picture.resize((longer, longer), Image.Resampling.BICUBIC)
+    large = config.regions * side
+    high = square.resize((large, large), Image.Resampling.BICUBIC)
+    corners = [(left, top) for top in range(0, large, side) for left in range(0, large, side)]
+    return Views(
+        low=square.resize((side, side), Image.Resampling.BICUBIC),
+        crops=tuple(high.crop((x, y, x + side, y + side)) for x, y in corners),
+    )
+
+
+class SubjectEncoders(nn.Module):
+    """SigLIP and DINOv2 with their own normalisation of pixels.
+
+    Args:
+        siglip: SigLIP's vision model.
+        dino: DINOv2.
+        siglip_processor: mean and deviation of SigLIP's pixels; its sizes are not used.
+        dino_processor: mean and deviation of DINOv2's pixels; its sizes are not used.
+        config: layers, side and crops.
+    """
+
+    def __init__(
+        self,
+        siglip: SiglipVisionModel,
+        dino: Dinov2Model,
+        siglip_processor: SiglipImageProcessorPil,
+        dino_processor: BitImageProcessorPil,
+        config: EncoderConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config or EncoderConfig()
+        for name, model, layers in (
+            ("SigLIP", siglip, self.config.siglip_layers),
+            ("DINOv2", dino, self.config.dino_layers),
+        ):
+            if max(layers) > model.config.num_hidden_layers:
+                raise ValueError(
+                    f"hidden state {max(layers)} of a {name} with "
+                    f"{model.config.num_hidden_layers} layers"
+                )
+        self.siglip = siglip
+        self.dino = dino
+        self.siglip_processor = siglip_processor
+        self.dino_processor = dino_processor
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        siglip: str | PathLike[str],
+        dino: str | PathLike[str],
+        *,
+        config: EncoderConfig | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> SubjectEncoders:
+        """Load both encoders, each from a folder or a Hugging Face repository."""
+        encoders = cls(
+            SiglipVisionModel.from_pretrained(siglip, dtype=dtype),
+            Dinov2Model.from_pretrained(dino, dtype=dtype),
+            SiglipImageProcessorPil.from_pretrained(siglip),
+            BitImageProcessorPil.from_pretrained(dino),
+            config,
+        )
+        return encoders.eval()
+
+    @property
+    def width(self) -> int:
+        """Channels of the features."""
+        return int(self.siglip.config.hidden_size + self.dino.config.hidden_size)
+
+    def pixels(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+        """What SigLIP and what DINOv2 take, each float32 of shape (pictures, 3, side, side)."""
+        siglip = self.siglip_processor(
+            list(pictures), do_resize=False, do_convert_rgb=False, return_tensors="pt"
+        )
+        dino = self.dino_processor(
+            list(pictures),
+            do_resize=False,
+            do_center_crop=False,
+            do_convert_rgb=False,
+            return_tensors="pt",
+        )
+        return siglip["pixel_values"], dino["pixel_values"]
+
+    @torch.no_grad()
+    def forward(self, pictures: Sequence[Image.Image]) -> SubjectFeatures:
+        """Encode one or several prepared pictures.
+
+        Args:
+            pictures: RGB pictures of any sizes; those that are not square are stretched.
+
+        Returns:
+            Their features, on the encoders' device and in their type.
+
+        Raises:
+            ValueError: if there is no picture, or one is not RGB.
+        """
+        if not pictures:
+            raise ValueError("no pictures to encode")
+        views = [picture_views(picture, self.config) for picture in pictures]
+        low = [view.low for view in views]
+        crops = [crop for view in views for crop in view.crops]
+        shallow, deep = self._encode(low, with_layers=True)
+        _, regions = self._encode(crops, with_layers=False)
+        return SubjectFeatures(
+            low_shallow=torch.cat(shallow, dim=1),
+            low_deep=deep,
+            high_deep=regions.unflatten(0, (len(views), -1)).flatten(1, 2),
+        )
+
+    def _encode(
+        self, pictures: list[Image.Image], *, with_layers: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        """Chosen hidden states (none without `with_layers`) and the last one, DINOv2's CLS cut."""
+        device, dtype = self.siglip.device, self.siglip.dtype
+        siglip_pixels, dino_pixels = self.pixels(pictures)
+        siglip = self.siglip(siglip_pixels.to(device, dtype), output_hidden_states=with_layers)
+        dino = self.dino(dino_pixels.to(device, dtype), output_hidden_states=with_layers)
+        layers: list[Tensor] = []
+        if with_layers:
+            chosen = zip(self.config.siglip_layers, self.config.dino_layers, strict=True)
+            layers = [
+                torch.cat([siglip.hidden_states[i], dino.hidden_states[k][:, 1:]], dim=-1)
+                for i, k in chosen
+            ]
+        deep = torch.cat([siglip.last_hidden_state, dino.last_hidden_state[:, 1:]], dim=-1)
+        return layers, deep
