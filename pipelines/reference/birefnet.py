@@ -1,0 +1,107 @@
+"""Matting by BiRefNet, a network trained to cut things out of photographs.
+
+"Bilateral Reference for High-Resolution Dichotomous Image Segmentation" (Zheng et al., CAAI AIR
+2024). transformers has no class of its own for it: the network's code lies in its repository and
+is downloaded with the weights. Whoever wants it must say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from pipelines.reference.matting import Mask
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BIREFNET = "ZhengPeng7/BiRefNet"
+BIREFNET_LICENCE = "MIT"
+BIREFNET_BYTES = 885_000_000  # of its weights
+BIREFNET_PACKAGES = ("einops", "kornia", "timm", "torchvision")  # that its code imports
+
+_SIDE = 1024  # pixels; the size at which it was trained
+_MEAN = np.array((0.485, 0.456, 0.406), np.float32)  # of ImageNet
+_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
+
+
+class MattingUnavailable(RuntimeError):
+    """The network cannot be had; the text says why, and what to do."""
+
+
+class BiRefNetMatting:
+    """Cuts with a network of BiRefNet's kind.
+
+    Args:
+        network: takes pictures of shape (batch, 3, height, width), normalised as for ImageNet, and
+            gives a sequence of maps, the last of them log-odds of shape (batch, 1, height, width).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network.eval()
+
+    @classmethod
+    def load(
+        cls,
+        source: str = BIREFNET,
+        *,
+        run_remote_code: bool = False,
+        revision: str = "main",
+        device: str = "cpu",
+    ) -> BiRefNetMatting:
+        """Load the network, from the disk where it has been downloaded before.
+
+        Args:
+            source: a repository of the hub, or a folder.
+            run_remote_code: whether the Python code in the source may run on this machine.
+            revision: branch, tag or commit of the repository; a commit holds the code fixed.
+            device: where the network runs, as torch names it.
+
+        Raises:
+            MattingUnavailable: if its code may not run, needs packages that are not installed, or
+                the network cannot be read or downloaded.
+        """
+        if not run_remote_code:
+            raise MattingUnavailable(
+                f"{source} brings its own Python code, which would run with your rights. Read it "
+                f"at https://huggingface.co/{source}/tree/{revision} and allow it "
+                "(run_remote_code=True), or use the built-in matting."
+            )
+        import torch
+        from transformers import AutoModelForImageSegmentation
+
+        try:
+            network = AutoModelForImageSegmentation.from_pretrained(
+                source, trust_remote_code=True, revision=revision, dtype=torch.float32
+            )
+        except ImportError as error:
+            raise MattingUnavailable(
+                f"The code of {source} needs packages that are not installed: "
+                f"{' '.join(str(error).split())} Install {', '.join(BIREFNET_PACKAGES)}, or use "
+                "the built-in matting."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise MattingUnavailable(
+                f"{source} cannot be loaded: {' '.join(str(error).split())} Check the connection "
+                "and the name, or use the built-in matting."
+            ) from error
+        return cls(network.to(device))
+
+    def mask(self, image: Image.Image) -> Mask:
+        """The figure's probability, as `Matting.mask` has it.
+
+        The picture is stretched to the square that the network was trained on, and its mask back.
+        """
+        import torch
+
+        parameter = next(self._network.parameters())
+        square = image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+        values = (np.asarray(square, np.float32) / 255 - _MEAN) / _DEVIATION
+        pixels = torch.from_numpy(values.transpose(2, 0, 1)[None].copy())
+        with torch.inference_mode():
+            log_odds = self._network(pixels.to(parameter.device, parameter.dtype))[-1]
+            likely = log_odds[0, 0].float().sigmoid().cpu().numpy()
+        found = Image.fromarray(np.round(likely * 255).astype(np.uint8))
+        return np.asarray(found.resize(image.size, Image.Resampling.BILINEAR), np.uint8)
