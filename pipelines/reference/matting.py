@@ -19,7 +19,9 @@ _CUT_SIDE = 512  # pixels; GrabCut works at this size at most
 _ROUNDS = 5
 _PERHAPS, _LIKELY, _CERTAIN = 0.08, 0.4, 0.95  # probabilities that part GrabCut's four classes
 _MARGIN = 0.012  # of the long side, around what is perhaps the figure
-_SMALLEST_PART = 0.08  # of the largest part's area; smaller parts are dropped
+_HAIRLINE = 0.004  # of the long side; lines that are hardly wider than twice this are dropped
+_GAP = 0.01  # of the long side; gaps that are narrower than twice this are closed
+_SMALLEST_PART = 0.15  # of the largest part's area; smaller parts are dropped
 _PLAIN_SHARE = 0.95  # of a side's pixels that must have the ground's colour
 _PLAIN_SIDES = 3  # of four; a bust cuts into one of them
 _PLAIN_SPREAD = 6.0  # distance in CIE Lab within which colours of the border count as one
@@ -118,7 +120,7 @@ def plain_ground(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
 def _grab_cut(picture: NDArray[np.uint8], likely: NDArray[np.float32]) -> NDArray[np.bool_]:
     guess = without_holes(likely > _LIKELY)
     classes = np.where(guess, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    margin = _disc(max(1, round(_MARGIN * max(picture.shape[:2]))))
+    margin = _disc(_pixels(_MARGIN, picture))
     classes[cv2.dilate((likely > _PERHAPS).astype(np.uint8), margin) == 0] = cv2.GC_BGD
     classes[likely > _CERTAIN] = cv2.GC_FGD
     if guess.all() or not guess.any():
@@ -127,7 +129,22 @@ def _grab_cut(picture: NDArray[np.uint8], likely: NDArray[np.float32]) -> NDArra
     background, figure = np.zeros((1, 65)), np.zeros((1, 65))
     blue_first = np.ascontiguousarray(picture[..., ::-1])
     cv2.grabCut(blue_first, classes, _UNUSED, background, figure, _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    return (classes == cv2.GC_FGD) | (classes == cv2.GC_PR_FGD)
+    found = ((classes == cv2.GC_FGD) | (classes == cv2.GC_PR_FGD)).astype(np.uint8)
+    opened = cv2.morphologyEx(found, cv2.MORPH_OPEN, _disc(_pixels(_HAIRLINE, picture)))
+    return _closed(np.asarray(opened, np.uint8))
+
+
+def _closed(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Close narrow gaps, also those at the picture's border."""
+    radius = _pixels(_GAP, mask)
+    wide = np.pad(mask, radius)
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disc(radius))
+    return np.asarray(closed[radius:-radius, radius:-radius] > 0)
+
+
+def _pixels(share: float, picture: NDArray[np.uint8]) -> int:
+    """A share of the long side in pixels, at least 1."""
+    return max(1, round(share * max(picture.shape[:2])))
 
 
 def large_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
