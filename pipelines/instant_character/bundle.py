@@ -8,6 +8,7 @@ can follow, `familiarity.safetensors`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,7 +112,9 @@ def load_bundle(
     )
 
 
-def _config(kind: type[Config], values: dict[str, Any]) -> Config:
+def _config(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A configuration from JSON, where tuples are lists."""
-    tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return kind(**tuples)
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return kind(**known)

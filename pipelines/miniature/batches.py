@@ -68,6 +68,12 @@ class Samples:
     noise_seed: int
 
 
+def draw_times(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Noise levels to train on: sigmoid(N(0.3, 1.1)), a tenth of them uniform."""
+    normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, count)))
+    return np.where(rng.random(count) < _UNIFORM_TIMES, rng.random(count), normal)
+
+
 def token_positions(rows: int, columns: int) -> Tensor:
     """FLUX's ids of a grid of image tokens, shape (rows * columns, 3): nothing, row, column."""
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
@@ -109,8 +115,7 @@ class BatchSource:
         empty_prompt = len(data.t5_ids) - 1
         silent = rng.random(size) < recipe.empty_prompts
         prompts = np.where(silent, empty_prompt, scenes * data.wordings + wordings)
-        normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, size)))
-        times = np.where(rng.random(size) < _UNIFORM_TIMES, rng.random(size), normal)
+        times = draw_times(rng, size)
         strengths = rng.uniform(1, recipe.most_guidance, size)
         guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
         mine = slice(rank, None, world_size)
@@ -121,7 +126,7 @@ class BatchSource:
             guidance=guidance[mine],
             noise_seed=int(rng.integers(2**62)) + rank,
         )
-        return self._batch(data, samples)
+        return self.batch(data, samples)
 
     def at_noise_level(self, level: float) -> Batch:
         """All scenes of the first shape at one noise level, always with the same noise."""
@@ -134,7 +139,7 @@ class BatchSource:
             guidance=np.ones(len(scenes)),
             noise_seed=_FIXED_SEED,
         )
-        return self._batch(data, samples)
+        return self.batch(data, samples)
 
     @torch.no_grad()
     def without_prompt(self) -> tuple[Tensor, Tensor]:
@@ -146,7 +151,13 @@ class BatchSource:
         )
 
     @torch.no_grad()
-    def _batch(self, data: LatentData, samples: Samples) -> Batch:
+    def batch(self, data: LatentData, samples: Samples) -> Batch:
+        """The samples of a step.
+
+        Args:
+            data: what the samples are numbers and rows of, one of the source's shapes.
+            samples: which.
+        """
         device = self.device
         clean = pack(rows_as_tensor(data.latents, samples.scenes).float()).to(device)
         generator = torch.Generator(device).manual_seed(samples.noise_seed)

@@ -50,21 +50,22 @@ class DrawnData:
     first_seed: int
 
 
-def part_shares(parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def part_shares(parts: NDArray[np.uint8], side: int = TOKEN_SIZE) -> NDArray[np.uint8]:
     """How much of each token each part covers.
 
     Args:
-        parts: part labels of one picture, shape (height, width), both multiples of 16.
+        parts: part labels of one picture, shape (height, width), both multiples of `side`.
+        side: of a token, in pixels.
 
     Returns:
         255ths of the token's area, uint8 of shape (tokens, parts), tokens row by row.
     """
-    rows, columns = parts.shape[0] // TOKEN_SIZE, parts.shape[1] // TOKEN_SIZE
-    tiles = parts.reshape(rows, TOKEN_SIZE, columns, TOKEN_SIZE).transpose(0, 2, 1, 3)
-    flat = tiles.reshape(rows * columns, TOKEN_SIZE**2).astype(np.int64)
+    rows, columns = parts.shape[0] // side, parts.shape[1] // side
+    tiles = parts.reshape(rows, side, columns, side).transpose(0, 2, 1, 3)
+    flat = tiles.reshape(rows * columns, side**2).astype(np.int64)
     token = np.arange(rows * columns)[:, None] * len(Part)
     counts = np.bincount((flat + token).ravel(), minlength=rows * columns * len(Part))
-    shares = counts.reshape(rows * columns, len(Part)) * (255 / TOKEN_SIZE**2)
+    shares = counts.reshape(rows * columns, len(Part)) * (255 / side**2)
     return np.round(shares).astype(np.uint8)
 
 

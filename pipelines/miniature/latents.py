@@ -6,6 +6,7 @@ float16, `parts.npy` and, for n scenes in v wordings, `t5.npy` (n * v + 1, text 
 on, and the last row is the empty prompt. The folder `held_out` has the same of other scenes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from pipelines.miniature.dataset import DrawnData
 from pipelines.miniature.files import write_whole
 from pipelines.miniature.latent_map import LatentMap, as_values
 from pipelines.miniature.tokens import Tokenizers
-from pipelines.miniature.world import Prompt, prompt_for
+from pipelines.miniature.world import Prompt, SceneSpec, prompt_for
 
 _BATCH = 64
+
+PromptWriter = Callable[[SceneSpec, int, int], Prompt]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,12 @@ def pack(latents: Tensor) -> Tensor:
 
 
 def prepare_latents(
-    folder: Path, drawn: DrawnData, latent_map: LatentMap, tokenizers: Tokenizers, wordings: int
+    folder: Path,
+    drawn: DrawnData,
+    latent_map: LatentMap,
+    tokenizers: Tokenizers,
+    wordings: int,
+    write: PromptWriter = prompt_for,
 ) -> None:
     """Write latents and tokens of scenes of one shape, unless they are there already.
 
@@ -68,12 +76,13 @@ def prepare_latents(
         latent_map: gives their latents.
         tokenizers: give the tokens of their prompts.
         wordings: prompts for each scene.
+        write: writes the prompt of a scene from its seed and the number of the wording.
     """
     if (folder / "latents.npy").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     prompts = [
-        prompt_for(spec, drawn.first_seed + number, variant)
+        write(spec, drawn.first_seed + number, variant)
         for number, spec in enumerate(drawn.specs)
         for variant in range(wordings)
     ] + [Prompt("")]

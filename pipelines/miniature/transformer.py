@@ -195,7 +195,7 @@ class TransformerTrainer:
         """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
         self._outputs.clear()
-        return _velocity(self.model, batch)
+        return velocity(self.model, batch)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
@@ -224,7 +224,7 @@ class TransformerTrainer:
             sequence=sequence.expand_as(asked.sequence),
             pooled=pooled.expand_as(asked.pooled),
         )
-        stated, unstated = _velocity(self._teacher, asked), _velocity(self._teacher, silent)
+        stated, unstated = velocity(self._teacher, asked), velocity(self._teacher, silent)
         guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
         return batch.velocity.index_copy(0, chosen, guided)
 
@@ -383,9 +383,10 @@ class TransformerTrainer:
         self.budget.seconds = state["seconds"]
 
 
-def _velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
+def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
+    """What a bfloat16 model predicts for a batch, float32 of shape (batch, tokens, 64)."""
     dtype = torch.bfloat16
-    velocity: Tensor = model(
+    predicted: Tensor = model(
         hidden_states=batch.tokens.to(dtype),
         timestep=batch.times.to(dtype),
         guidance=batch.guidance.to(dtype),
@@ -395,7 +396,7 @@ def _velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
         img_ids=batch.positions,
         return_dict=False,
     )[0]
-    return velocity.float()
+    return predicted.float()
 
 
 def _mean_iou(found: Tensor, truth: Tensor) -> float:

@@ -97,7 +97,10 @@ class Prompt:
 
 
 def write_prompt(
-    spec: SceneSpec, rng: np.random.Generator, wordings: Wordings = "training"
+    spec: SceneSpec,
+    rng: np.random.Generator,
+    wordings: Wordings = "training",
+    brevity: float = 0.0,
 ) -> Prompt:
     """Describe a scene in random words, leaving out what chance says.
 
@@ -105,6 +108,8 @@ def write_prompt(
         spec: the scene.
         rng: chooses wordings and what is left out.
         wordings: which sentences to choose from.
+        brevity: how much more than usual is left out of the characters, in [0, 1]; at 1 nothing
+            is said but what they are.
 
     Raises:
         ValueError: for unknown wordings.
@@ -112,15 +117,17 @@ def write_prompt(
     if wordings not in ("training", "held_out"):
         raise ValueError(f"wordings {wordings!r} are neither 'training' nor 'held_out'")
     chance = Random(int(rng.integers(2**62)))
-    for brevity in _BREVITIES:
-        prompt = _write(spec, chance, wordings, brevity)
+    for least in _BREVITIES:
+        prompt = _write(spec, chance, wordings, max(brevity, least), brief=least > 0)
         if prompt.text.count(" ") + 1 + prompt.text.count(",") <= _LONGEST:
             break
     return prompt
 
 
-def _write(spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float) -> Prompt:
-    background = _background(spec, chance, wordings, brief=brevity > 0)
+def _write(
+    spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float, *, brief: bool
+) -> Prompt:
+    background = _background(spec, chance, wordings, brief=brief)
     if not spec.figures:
         return Prompt(_empty(background, chance, wordings))
     shot = shot_words(spec.shot, chance)
