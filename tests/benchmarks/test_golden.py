@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import golden
+from benchmarks import golden, golden_characonsist, golden_rows
 from pipelines.consistency import FramePass
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "characonsist"
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "data" / "characonsist"
 def test_every_recorded_tensor_is_within_its_tolerance(setting):
     rows = list(golden.golden_rows(FOLDER, [setting]))
     compared = {row.name for row in rows if row.name.startswith(f"{setting}/")}
-    assert compared == set(golden.Golden(FOLDER).names(f"{setting}/"))
+    assert compared == set(golden_characonsist.Golden(FOLDER).names(f"{setting}/"))
     # Latents may be off by what stock diffusers is on this processor; all else holds as stated.
     assert [row for row in rows if not row.holds_with_floor] == []
     assert [row for row in rows if not (row.holds or row.name.endswith("/latents"))] == []
@@ -51,7 +51,7 @@ def test_an_unreadable_folder_is_one_line(fault, tmp_path, capsys):
 def test_only_the_stated_tolerance_passes_unless_the_floor_is_allowed(
     error, verdict, strict, allowing
 ):
-    row = golden.Row("A/f0.run/latents", error, 1e-5, floor=0.8e-5)
+    row = golden_rows.Row("A/f0.run/latents", error, 1e-5, floor=0.8e-5)
     assert row.verdict == verdict
     assert golden.conclude([row], allow_floor=False) == strict
     assert golden.conclude([row], allow_floor=True) == allowing
@@ -59,6 +59,6 @@ def test_only_the_stated_tolerance_passes_unless_the_floor_is_allowed(
 
 def test_distances():
     ones = torch.ones(4)
-    assert golden.relative(ones * 1.5, ones) == pytest.approx(0.5)
-    assert golden.largest(ones, ones[:2]) == float("inf")
-    assert golden.differing(torch.tensor([1, 2]), torch.tensor([1, 3])) == 1
+    assert golden_rows.relative(ones * 1.5, ones) == pytest.approx(0.5)
+    assert golden_rows.largest(ones, ones[:2]) == float("inf")
+    assert golden_rows.differing(torch.tensor([1, 2]), torch.tensor([1, 3])) == 1
