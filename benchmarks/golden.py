@@ -10,10 +10,12 @@ read.
 
 The rows of the plain pictures come from diffusers' own FluxPipeline, none of our code. On some
 processors they are off by 1e-5: the frequencies of the time embedding come from float32 `exp`,
-whose last bit differs between processors, and are multiplied by up to 3,500 (the guidance). That
-floor is measured first and printed. A row of a whole run that is past its stated tolerance by no
-more than the floor says "floor" and counts as failed unless `--allow-floor` is given. Each format
-limits the floor, so that no wrong implementation hides in it.
+whose last bit differs between processors, and are multiplied by up to 3,500 (the guidance). Where
+the vectors hold enough of a plain picture, those last bits are set to the recorded ones first
+(`golden_frequencies`). What remains is a floor, which is measured first and printed. A row of a
+whole run that is past its stated tolerance by no more than the floor says "floor" and counts as
+failed unless `--allow-floor` is given. Each format limits the floor, so that no wrong
+implementation hides in it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from benchmarks.golden_frequencies import TimeWaves
 from benchmarks.golden_instantcharacter_folder import LATENTS, TOKENS, Vectors
 from benchmarks.golden_rows import Row, largest
 from pipelines.consistency import FramePass, StepPlan, TextLengths
@@ -33,7 +34,7 @@ from pipelines.style_lora import style_loras
 BASELINE = "pipeline/baseline_no_adapter."
 SCHEDULE, DELTAS = 1e-6, 1e-6
 # Mistakes that move the latents by less than twice this also show in units, which have no floor.
-HIGHEST_FLOOR = 5e-5
+HIGHEST_FLOOR = 2e-5
 _RUN = re.compile(
     r"(?P<picture>\w+)\.scale_(?P<scale>\d+\.\d+)"
     r"(?:\.(?P<only>double|single)_blocks_only|\.true_cfg_(?P<guidance>\d+\.\d+))?"
@@ -125,6 +126,11 @@ class Runner:
         self.latents = vectors.read("pipeline", "inputs.latents")
         self.prompt = self._prompt("")
         self.negative = self._prompt("negative_")
+        self.waves = TimeWaves(self.pipeline.transformer)
+        recorded = self._stock_predictions()
+        if recorded:
+            predicted = vectors.read("pipeline", recorded[0])
+            self.waves.fit(self._first_prediction, predicted[0])
 
     def _prompt(self, start: str) -> EncodedPrompt:
         embeds = self.vectors.read("pipeline", f"inputs.{start}prompt_embeds")
@@ -179,10 +185,18 @@ class Runner:
     @cached_property
     def plain(self) -> Run:
         """Stock FluxPipeline's own call, none of our code."""
+        return self._stock_run()
+
+    def _stock_run(self, steps: int | None = None) -> Run:
+        """Stock FluxPipeline's own call, or its first steps."""
         latents: list[Tensor] = []
 
-        def keep(_: Any, step: int, timestep: Tensor, held: dict[str, Tensor]) -> dict[str, Tensor]:
-            latents.append(held["latents"])
+        def keep(
+            pipeline: Any, step: int, timestep: Tensor, held: dict[str, Tensor]
+        ) -> dict[str, Tensor]:
+            if not pipeline.interrupt:
+                latents.append(held["latents"])
+            pipeline._interrupt = len(latents) == steps
             return {}
 
         with Watch(self.pipeline.transformer) as watch:
@@ -199,20 +213,26 @@ class Runner:
             )
         return self._run(latents, watch)
 
-    def plain_rows(self) -> Iterator[Row]:
-        """Rows of everything that stock FluxPipeline gives.
+    def _stock_predictions(self) -> list[str]:
+        """Names of what stock FluxPipeline predicted: runs at scale 0 are that to the bit."""
+        ending = ".scale_0.0.noise_pred_per_step"
+        return [name for name in self.vectors.names("pipeline") if name.endswith(ending)]
 
-        A run at scale 0 was recorded to be the stock one to the bit, so that what it predicted
-        is what the stock pipeline predicted.
-        """
+    def _first_prediction(self) -> Tensor:
+        """What stock FluxPipeline predicts at the first step."""
+        return self._stock_run(steps=1).predicted[0]
+
+    def plain_rows(self) -> Iterator[Row]:
+        """Rows of everything that stock FluxPipeline gives."""
+        note = f"stock frequencies rounded as recorded: {self.waves.changed}"
+        stock = self._stock_predictions()
         for name in self.vectors.names("pipeline"):
             start, _, what = name.rpartition(".")
-            unscaled = start.endswith(".scale_0.0") and what == "noise_pred_per_step"
-            if start == "baseline_no_adapter" or unscaled:
+            if start == "baseline_no_adapter" or name in stock:
                 ours = self.plain.get(what)
                 assert ours is not None
                 error = self.vectors.error("pipeline", name, ours)
-                yield Row(f"{BASELINE}{what}", error, LATENTS, HIGHEST_FLOOR)
+                yield Row(f"{BASELINE}{what}", error, LATENTS, HIGHEST_FLOOR, note)
 
     @cached_property
     def floor(self) -> float:
@@ -220,9 +240,15 @@ class Runner:
         return min(HIGHEST_FLOOR, max(row.error for row in self.plain_rows()))
 
 
+@lru_cache(maxsize=1)
+def runner_of(vectors: Vectors) -> Runner:
+    """The runner of a folder, which fits its frequencies once."""
+    return Runner(vectors)
+
+
 def pipeline_rows(vectors: Vectors) -> Iterator[Row]:
     """Rows of the schedule, of the picture without a subject and of all runs with one."""
-    runner = Runner(vectors)
+    runner = runner_of(vectors)
     timesteps = runner.pipeline._timesteps(
         runner.latents.shape[1], runner.settings["steps"], runner.latents.device
     )
@@ -268,7 +294,7 @@ def lora_rows(vectors: Vectors) -> Iterator[Row]:
     alpha/rank, and the run is compared without the alphas.
     """
     names = vectors.names("lora")
-    runner = Runner(vectors)
+    runner = runner_of(vectors)
     changes = [found for found in map(_CHANGED.fullmatch, names) if found is not None]
     pipeline = runner.pipeline
     pipeline.register_modules(text_encoder=_text_encoder(changes, vectors))
