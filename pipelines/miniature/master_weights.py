@@ -21,6 +21,7 @@ class MasterWeights:
         is_matrix: says from its name and value whether a parameter is Muon's; AdamW has the rest.
         muon_rate, adam_rate: the full learning rates.
         world_size: processes that train together, each with its share of the batch.
+        beside: what is trained along, computes in float32 and is not averaged; AdamW has it.
     """
 
     def __init__(
@@ -30,8 +31,10 @@ class MasterWeights:
         muon_rate: float,
         adam_rate: float,
         world_size: int = 1,
+        beside: nn.Module | None = None,
     ) -> None:
         self.module = module
+        self._beside = [] if beside is None else list(beside.parameters())
         self._world_size = world_size
         self._rates = (muon_rate, adam_rate)
         self.weights = {
@@ -40,6 +43,7 @@ class MasterWeights:
         }
         self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
         matrices = {n for n, w in self.weights.items() if w.ndim == 2 and is_matrix(n, w)}
+        others = [weight for name, weight in self.weights.items() if name not in matrices]
         self._optimizers = (
             torch.optim.Muon(
                 [weight for name, weight in self.weights.items() if name in matrices],
@@ -49,10 +53,7 @@ class MasterWeights:
                 adjust_lr_fn="match_rms_adamw",
             ),
             torch.optim.AdamW(
-                [weight for name, weight in self.weights.items() if name not in matrices],
-                lr=adam_rate,
-                betas=(0.9, 0.98),
-                weight_decay=0.0,
+                [*self._beside, *others], lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0
             ),
         )
         module.to(torch.bfloat16)
@@ -78,20 +79,23 @@ class MasterWeights:
     def _gather_gradients(self) -> None:
         """Average gradients over processes, clip them, and give them to the float32 weights."""
         parameters = dict(self.module.named_parameters())
-        gradients = [parameters[name].grad for name in self.weights]
+        pairs = [(weight, parameters[name]) for name, weight in self.weights.items()]
+        pairs += [(weight, weight) for weight in self._beside]
         flat = torch.cat(
             [
-                torch.zeros_like(weight).flatten() if found is None else found.float().flatten()
-                for weight, found in zip(self.weights.values(), gradients, strict=True)
+                torch.zeros_like(weight).flatten()
+                if twin.grad is None
+                else twin.grad.float().flatten()
+                for weight, twin in pairs
             ]
         )
         if self._world_size > 1:
             dist.all_reduce(flat)
             flat /= self._world_size
         flat /= flat.norm().clamp(min=1.0)
-        sizes = [weight.numel() for weight in self.weights.values()]
-        for (name, weight), gradient in zip(self.weights.items(), flat.split(sizes), strict=True):
-            parameters[name].grad = None
+        sizes = [weight.numel() for weight, _ in pairs]
+        for (weight, twin), gradient in zip(pairs, flat.split(sizes), strict=True):
+            twin.grad = None
             weight.grad = gradient.view_as(weight)
 
     @torch.no_grad()

@@ -5,7 +5,6 @@ autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/
 """
 
 import argparse
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
 from pipelines.miniature import sample
@@ -35,6 +32,7 @@ from pipelines.miniature.latent_map import (
     load_latent_map,
 )
 from pipelines.miniature.latents import load_latents, prepare_latents
+from pipelines.miniature.parallel import run_together
 from pipelines.miniature.recipe import RECIPES, Recipe
 from pipelines.miniature.text_encoders import (
     build_text_encoders,
@@ -151,21 +149,10 @@ def train_transformer(run: Run) -> None:
     """Train the transformer, in several processes if the run says so."""
     if (run.folder / "transformer" / "config.json").exists():
         return
-    if run.processes == 1:
-        _train_transformer_process(0, run, 0)
-    else:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        multiprocessing.spawn(_train_transformer_process, (run, port), run.processes)
+    run_together(_train_transformer_process, run.processes, run)
 
 
-def _train_transformer_process(rank: int, run: Run, port: int) -> None:
-    if run.processes > 1:
-        torch.set_num_threads(1)
-        dist.init_process_group(
-            "gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=run.processes
-        )
+def _train_transformer_process(rank: int, run: Run) -> None:
     initial = None
     if run.initial is not None:
         known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
@@ -185,9 +172,6 @@ def _train_transformer_process(rank: int, run: Run, port: int) -> None:
     _train_until_done(trainer, run, checkpoint)
     if rank == 0:
         trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
-    if run.processes > 1:
-        dist.barrier()
-        dist.destroy_process_group()
 
 
 def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
@@ -24,7 +23,9 @@ from pipelines.miniature.batches import Batch, BatchSource
 from pipelines.miniature.budget import Budget
 from pipelines.miniature.files import load_state, save_state
 from pipelines.miniature.latents import LatentData
+from pipelines.miniature.master_weights import MasterWeights
 from pipelines.miniature.match_statistic import match_loss
+from pipelines.miniature.parallel import tick_together
 from pipelines.miniature.recipe import ModelSizes, Recipe
 from pipelines.miniature.text_encoders import TextEncoders
 from pipelines.miniature.world import Part
@@ -149,9 +150,15 @@ class TransformerTrainer:
         if initial is not None:
             start_weights(model, initial)
         self.part_head = nn.Linear(model.inner_dim, len(Part)).to(device)
-        self.weights = {name: p.detach().float().to(device) for name, p in model.named_parameters()}
-        self.average = {name: weight.clone() for name, weight in self.weights.items()}
-        self.model = model.to(device, torch.bfloat16).train()
+        self.model = model.to(device).train()
+        self._master = MasterWeights(
+            self.model,
+            lambda name, _: "transformer_blocks" in name and "norm" not in name,
+            recipe.muon_rate,
+            recipe.adam_rate,
+            world_size,
+            self.part_head,
+        )
         self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._records = record_attention(self.model, recipe.sizes.text_tokens)
         self._features: list[Tensor] = []
@@ -164,26 +171,6 @@ class TransformerTrainer:
             block.attn.register_forward_hook(
                 lambda module, inputs, output: self._outputs.append(output[:, text:])
             )
-        self._optimizers = self._make_optimizers()
-
-    def _make_optimizers(self) -> list[torch.optim.Optimizer]:
-        matrices: list[Tensor] = []
-        others: list[Tensor] = list(self.part_head.parameters())
-        for name, weight in self.weights.items():
-            weight.requires_grad_()
-            inside = "transformer_blocks" in name and "norm" not in name
-            (matrices if inside and weight.ndim == 2 else others).append(weight)
-        rates = self.recipe
-        return [
-            torch.optim.Muon(
-                matrices,
-                lr=rates.muon_rate,
-                weight_decay=0.01,
-                momentum=0.95,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(others, lr=rates.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
-        ]
 
     def draw_batch(self, step: int) -> Batch:
         """This process's samples of a step."""
@@ -208,8 +195,7 @@ class TransformerTrainer:
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
-        averages = [self.average[name] for name, _ in self._teacher.named_parameters()]
-        torch._foreach_copy_(list(self._teacher.parameters()), averages)
+        self._master.copy_average_to(self._teacher)
         asked = replace(
             batch,
             tokens=batch.tokens[chosen],
@@ -256,11 +242,6 @@ class TransformerTrainer:
         """Train on one batch."""
         recipe, budget = self.recipe, self.budget
         rate = budget.rate(recipe.warmup, recipe.cooldown)
-        for optimizer, peak in zip(
-            self._optimizers, (recipe.muon_rate, recipe.adam_rate), strict=True
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * rate
         batch = self.draw_batch(budget.step)
         torch.manual_seed(self.world_size * budget.step + self.rank)  # tokens for the match loss
         losses = self.losses(batch)
@@ -271,12 +252,8 @@ class TransformerTrainer:
             + recipe.match_weight * losses.match
         )
         total.backward()
-        self._gather_gradients()
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
         budget.step += 1
-        self._publish(min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
+        self._master.update(rate, min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
         return Losses(
             losses.flow.detach(),
             losses.part.detach(),
@@ -286,46 +263,12 @@ class TransformerTrainer:
 
     def tick(self) -> None:
         """Let time pass in the budget: the first process's clock counts for all."""
-        self.budget.tick()
-        if self.world_size > 1:
-            seconds = torch.tensor(self.budget.seconds, dtype=torch.float64)
-            dist.broadcast(seconds, 0)
-            self.budget.seconds = seconds.item()
-
-    def _gather_gradients(self) -> None:
-        """Average gradients over processes, clip them, and give them to the float32 weights."""
-        computing = dict(self.model.named_parameters())
-        pairs = [(weight, computing[name]) for name, weight in self.weights.items()]
-        pairs += [(weight, weight) for weight in self.part_head.parameters()]
-        sizes = [weight.numel() for weight, _ in pairs]
-        flat = torch.cat(
-            [
-                torch.zeros_like(weight).flatten()
-                if twin.grad is None
-                else twin.grad.float().flatten()
-                for weight, twin in pairs
-            ]
-        )
-        if self.world_size > 1:
-            dist.all_reduce(flat)
-            flat /= self.world_size
-        flat /= flat.norm().clamp(min=1.0)
-        for (weight, twin), gradient in zip(pairs, flat.split(sizes), strict=True):
-            twin.grad = None
-            weight.grad = gradient.view_as(weight)
-
-    @torch.no_grad()
-    def _publish(self, decay: float) -> None:
-        """Copy the weights to the computing model and let their average follow."""
-        weights = [weight.detach() for weight in self.weights.values()]
-        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
-        for parameter, weight in zip(self.model.parameters(), weights, strict=True):
-            parameter.copy_(weight)
+        tick_together(self.budget, self.world_size)
 
     def averaged_model(self) -> FluxTransformer2DModel:
         """A model with the averaged weights, float32 on the training device."""
         model = build_transformer(self.recipe.sizes).to(self.device)
-        model.load_state_dict(self.average)
+        model.load_state_dict(self._master.average)
         return model.eval()
 
     @torch.no_grad()
@@ -338,7 +281,7 @@ class TransformerTrainer:
             of the steps.
         """
         model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
-        model.load_state_dict(self.average)
+        model.load_state_dict(self._master.average)
         source = BatchSource([held_out], self._source.encoders, self.device)
         errors = []
         for level in _HELD_OUT_TIMES:
@@ -353,34 +296,15 @@ class TransformerTrainer:
 
     def save(self, path: Path) -> None:
         """Write everything that `load` needs to go on exactly."""
-        save_state(
-            path,
-            {
-                "weights": {name: weight.detach() for name, weight in self.weights.items()},
-                "average": self.average,
-                "part_head": self.part_head.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-                "step": self.budget.step,
-                "seconds": self.budget.seconds,
-            },
-        )
+        state = self._master.state_dict() | {"part_head": self.part_head.state_dict()}
+        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called."""
         state = load_state(path)
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(state["weights"][name])
-                self.average[name].copy_(state["average"][name])
-            for parameter, weight in zip(
-                self.model.parameters(), self.weights.values(), strict=True
-            ):
-                parameter.copy_(weight)
+        self._master.load_state_dict(state)
         self.part_head.load_state_dict(state["part_head"])
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.budget.step = state["step"]
-        self.budget.seconds = state["seconds"]
+        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
 def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:

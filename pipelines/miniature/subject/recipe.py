@@ -177,7 +177,7 @@ class SubjectRecipe:
     calibrating: int = 3000
     outsiders: int = 50
     log_every: int = 10
-    checkpoint_every: float = 300.0
+    checkpoint_every: float = 450.0
 
     def __post_init__(self) -> None:
         strange = self.without - set(ABLATIONS)

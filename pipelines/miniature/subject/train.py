@@ -333,7 +333,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.init and options.without:
         parser.error("--init has a whole projector; it cannot go on --without a part")
-    changes = {name: getattr(options, name) for name in _NUMBERS if getattr(options, name)}
+    changes = {
+        name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None
+    }
     device = torch.device(options.device)
     run = Run(
         folder=options.out,
