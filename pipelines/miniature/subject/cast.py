@@ -32,6 +32,7 @@ TRAINING_SEED = 20_000_000
 HELD_OUT_SEED = 30_000_000
 _MOST_SCENES = 10  # seeds that a character has
 _CAST_STREAM = 9
+_HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # with something held before the clothes
 _SHARD = 50
 _TURNED = 0.3  # share of first scenes that show the character at an angle
 
@@ -84,7 +85,7 @@ def character_scenes(seed: int, scenes: int, world: WorldRange) -> list[SceneSpe
     actions = tuple(
         action
         for action in world.actions
-        if "front" in views_of(action) and action not in v.WIDE_ACTIONS
+        if "front" in views_of(action) and action not in _HIDING_ACTIONS
     )
     figure = Figure(
         character,
