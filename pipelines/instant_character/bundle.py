@@ -18,7 +18,7 @@ from diffusers import FluxTransformer2DModel
 
 from .checkpoint import InstantCharacter, load_instant_character, save_instant_character
 from .config import EncoderConfig, ProjectorConfig
-from .encoders import SubjectEncoders
+from .encoders import SubjectEncoders, SubjectFeatures
 from .familiarity import Familiarity, load_familiarity
 
 Config = TypeVar("Config", EncoderConfig, ProjectorConfig)
@@ -44,6 +44,20 @@ class SubjectBundle:
     encoders: SubjectEncoders
     weights: InstantCharacter
     familiarity: Familiarity | None
+
+    def doubt(self, features: SubjectFeatures) -> str:
+        """Why a picture may not be followed, in words for a person; empty where nothing is wrong.
+
+        Args:
+            features: of one picture.
+        """
+        if self.familiarity is None or self.familiarity.knows(features).all():
+            return ""
+        return (
+            "This picture is unlike the drawings that this small model has learnt to follow, so "
+            "the frames will probably show somebody else. It follows drawn characters of its own "
+            "kind; for other pictures choose a larger model."
+        )
 
 
 def save_bundle(folder: Path, bundle: SubjectBundle) -> None:

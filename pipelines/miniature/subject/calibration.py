@@ -13,12 +13,11 @@ from pipelines.instant_character.familiarity import Familiarity, fit_familiarity
 from pipelines.miniature.subject.cast import Cast
 from pipelines.miniature.subject.outsiders import KINDS, draw_outsider
 from pipelines.miniature.subject.recipe import SubjectRecipe
-from pipelines.miniature.subject.references import Handling, cut_out
+from pipelines.miniature.subject.references import cut_out
 from pipelines.miniature.subject.views import encode_views, views_of
 
 _STREAM = 16
 _AT_ONCE = 32
-_PATIENT = Handling(closer=0.0)  # people upload whole figures, cut out as well as can be
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,6 @@ def _references(cast: Cast, rows: range) -> list[NDArray[np.uint8]]:
             cast.images[row % len(cast.specs)],
             cast.parts[row % len(cast.specs)],
             np.random.default_rng((_STREAM, cast.first_seed, row)),
-            _PATIENT,
         ).picture
         for row in rows
     ]

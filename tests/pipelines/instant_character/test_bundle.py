@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     BitImageProcessorPil,
     Dinov2Config,
@@ -31,7 +33,7 @@ from pipelines.instant_character.bundle import (
     load_bundle,
     save_bundle,
 )
-from pipelines.instant_character.familiarity import fit_familiarity
+from pipelines.instant_character.familiarity import fit_familiarity, summary
 from tests.pipelines.tiny import tiny_transformer
 
 PROJECTOR = ProjectorConfig(
@@ -89,7 +91,18 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle, transformer, tmp_path):
 def test_bounds_are_optional(bundle, transformer, tmp_path):
     save_bundle(tmp_path, bundle)
     (tmp_path / FAMILIARITY).unlink()
-    assert load_bundle(tmp_path, transformer).familiarity is None
+    loaded = load_bundle(tmp_path, transformer)
+    assert loaded.familiarity is None
+    assert not loaded.doubt(loaded.encoders([Image.new("RGB", (16, 16), "red")]))
+
+
+@pytest.mark.parametrize(("bound", "words"), [(1e6, ""), (0.0, "unlike the drawings")])
+def test_a_picture_beyond_the_bound_is_doubted(bundle, bound, words):
+    features = bundle.encoders([Image.new("RGB", (16, 16), "red")])
+    summaries = torch.randn(80, summary(features).shape[1])
+    bounded = replace(bundle, familiarity=fit_familiarity(summaries, bound))
+    doubt = bounded.doubt(features)
+    assert words in doubt and bool(words) == bool(doubt)
 
 
 def test_weights_of_other_sizes_are_refused(bundle, transformer, tmp_path):
