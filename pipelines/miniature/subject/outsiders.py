@@ -47,8 +47,9 @@ def _photograph(rng: np.random.Generator) -> Picture:
         spectrum = np.fft.rfft2(rng.normal(size=(3, _SIDE, _SIDE)), axes=(1, 2)) * falling
         field = np.fft.irfft2(spectrum, (_SIDE, _SIDE), axes=(1, 2)).transpose(1, 2, 0)
         shared = field.mean(-1, keepdims=True)
-        field = shared + rng.uniform(0.2, 0.8) * (field - shared)
-        layers.append(field / field.std() * 45 + rng.uniform(60, 190, 3))
+        field = shared + rng.uniform(0.1, 0.4) * (field - shared)
+        tint = rng.uniform(60, 190) + rng.normal(0, 20, 3)
+        layers.append(field / field.std() * 45 + tint)
     picture = np.where(layers[0][..., :1] > layers[0].mean(), layers[0], layers[1])
     return np.asarray(picture.clip(0, 255), np.uint8)
 
