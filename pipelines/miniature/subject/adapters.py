@@ -180,32 +180,33 @@ class AdapterTrainer:
     def targets(self, pair: PairBatch, features: SubjectFeatures) -> Tensor:
         """What to predict, shape (batch, tokens, 64).
 
-        Samples without guidance have the data's velocity. For the others the averaged weights'
-        velocity with prompt and reference is guided against the transformer's own without either,
-        so that guidance strengthens both: v(nothing) + g * (v(prompt, reference) - v(nothing)).
+        Samples without guidance have the data's velocity. The others have what the transformer has
+        learnt of guidance, and what the reference changes (of the averaged weights, without
+        guidance) times g: v_g(prompt) + g * (v_1(prompt, reference) - v_1(prompt)). Were guidance
+        learnt perfectly, that would be v_1(nothing) + g * (v_1(prompt, reference) - v_1(nothing));
+        as it is, the adapters need not mend what it lacks.
         """
         batch = pair.batch
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
         self._master.copy_average_to(_module_of(self._teacher))
-        asked = _plain(batch, chosen)
-        sequence, pooled = self._source.without_prompt()
-        silent = replace(
-            asked,
-            sequence=sequence.expand_as(asked.sequence),
-            pooled=pooled.expand_as(asked.pooled),
-        )
-        stated = self.predict(asked, features, pair.reference[chosen], self._teacher)
-        unstated = velocity(self.transformer, silent)
-        guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
-        return batch.velocity.index_copy(0, chosen, guided)
+        guided = _chosen(batch, chosen)
+        plain = replace(guided, guidance=torch.ones_like(guided.guidance))
+        change = self.predict(plain, features, pair.reference[chosen], self._teacher)
+        change = change - velocity(self.transformer, plain)
+        target = velocity(self.transformer, guided) + guided.guidance[:, None, None] * change
+        return batch.velocity.index_copy(0, chosen, target)
 
     def loss(self, pair: PairBatch) -> Tensor:
-        """The flow-matching loss; figures and their details count more until the rate falls."""
+        """The flow-matching loss; figures and their details count more until the rate falls.
+
+        Errors of guided samples are taken relative to their guidance, which multiplies them.
+        """
         features = self.features(pair.views)
         predicted = self.predict(pair.batch, features, pair.reference, self.weights)
         error = (predicted - self.targets(pair, features)).square().mean(-1)
+        error = error / pair.batch.guidance[:, None].square()
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
         weights = token_weights(pair.batch.parts, self.recipe.miniature, plateau)
         return (weights * error).mean() / weights.mean()
@@ -274,13 +275,13 @@ class AdapterTrainer:
         self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
-def _plain(batch: Batch, chosen: Tensor) -> Batch:
-    """Some of the samples, without guidance."""
+def _chosen(batch: Batch, chosen: Tensor) -> Batch:
+    """Some of the samples, as far as the transformer looks at them."""
     return replace(
         batch,
         tokens=batch.tokens[chosen],
         times=batch.times[chosen],
-        guidance=torch.ones_like(batch.guidance[chosen]),
+        guidance=batch.guidance[chosen],
         sequence=batch.sequence[chosen],
         pooled=batch.pooled[chosen],
     )

@@ -195,10 +195,6 @@ class PairSource:
         pictures = [cut_out(cast.images[row], cast.parts[row]).picture for row in first]
         return self._pair(batch, pictures, torch.arange(len(first)))
 
-    def without_prompt(self) -> tuple[Tensor, Tensor]:
-        """The empty prompt's embeddings; see `BatchSource`."""
-        return self._sources["full"].without_prompt()
-
     def _pair(
         self, batch: Batch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
     ) -> PairBatch:

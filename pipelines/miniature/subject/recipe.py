@@ -4,7 +4,7 @@ What it costs with the `small` sizes, counted in products of matrices (a multipl
 GFLOP for both encoders on a reference (720 patches: the whole picture and four crops), 1.9 for
 what the projector makes of it once, forward and backward; with the frozen transformer, whose
 weights need no gradients, 5.5 for each picture to paint, two of which share a reference. One of
-the samples that learn guidance takes 4 more.
+the samples that learn guidance takes 6 more.
 """
 
 from dataclasses import dataclass, replace
@@ -172,7 +172,7 @@ class SubjectRecipe:
     mixed_from: float = 0.5
     own_share: float = 0.2
     guided_from: float = 0.65
-    guided_share: float = 0.4
+    guided_share: float = 0.3
     familiar: float = 0.98
     calibrating: int = 3000
     outsiders: int = 50

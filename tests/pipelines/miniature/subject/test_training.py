@@ -195,8 +195,8 @@ def test_encoders_learn_a_few_references(lessons):
 class OnePair:
     """A source that gives one batch again and again."""
 
-    def __init__(self, pair, source):
-        self.pair, self.without_prompt = pair, source.without_prompt
+    def __init__(self, pair):
+        self.pair = pair
 
     def training(self, *_):
         return self.pair
@@ -208,7 +208,7 @@ def test_adapters_learn_what_a_reference_looks_like(adapter_trainer, pairs):
         RECIPE, steps=40, batch=2, targets=1, guided_share=0.0, muon_rate=0.05, adam_rate=0.01
     )
     pair = pairs.training(3, recipe, Phase("unpaired", "low", 1.0), 0.0)
-    sequence, pooled = pairs.without_prompt()
+    sequence, pooled = pairs._sources["full"].without_prompt()
     clean = pair.batch.tokens - pair.batch.times[:, None, None] * pair.batch.velocity
     noise = torch.randn(clean[:1].shape, generator=torch.Generator().manual_seed(0))
     times = torch.full((2,), 0.9)
@@ -221,7 +221,7 @@ def test_adapters_learn_what_a_reference_looks_like(adapter_trainer, pairs):
         pooled=pooled.expand_as(pair.batch.pooled),
     )
     pair = replace(pair, batch=batch)
-    trainer = adapter_trainer(recipe, OnePair(pair, pairs))
+    trainer = adapter_trainer(recipe, OnePair(pair))
     before = trainer.loss(pair).item()
     for _ in range(40):
         trainer.step()
@@ -240,29 +240,31 @@ def test_new_adapters_add_nothing(adapter_trainer):
     assert torch.equal(predicted, velocity(trainer.transformer, pair.batch))
 
 
-def test_guidance_strengthens_prompt_and_reference_together(adapter_trainer, pairs):
+def test_guidance_strengthens_what_the_reference_changes(adapter_trainer):
     trainer = adapter_trainer()
     for _ in range(3):
         trainer.step()
     pair = trainer.draw_batch(0)
     batch = replace(pair.batch, guidance=torch.tensor([1.0, 3.0, 1.0, 1.0]))
-    pair = replace(pair, batch=batch)
     features = trainer.features(pair.views)
-    targets = trainer.targets(pair, features)
+    targets = trainer.targets(replace(pair, batch=batch), features)
     plain = replace(batch, guidance=torch.ones(4))
-    sequence, pooled = pairs.without_prompt()
-    silent = replace(
-        plain,
-        sequence=sequence.expand_as(batch.sequence),
-        pooled=pooled.expand_as(batch.pooled),
-    )
     with torch.no_grad():
-        stated = trainer.predict(plain, features, pair.reference, trainer._teacher)
-        unstated = velocity(trainer.transformer, silent)
-    expected = unstated + 3 * (stated - unstated)
+        with_reference = trainer.predict(plain, features, pair.reference, trainer._teacher)
+        without = velocity(trainer.transformer, plain)
+        guided = velocity(trainer.transformer, batch)
+    expected = guided + 3 * (with_reference - without)
     for row in (0, 2, 3):
         assert torch.equal(targets[row], batch.velocity[row])
     assert (targets[1] - expected[1]).abs().max() < 0.1 * expected[1].abs().max()  # bfloat16
+
+
+def test_before_anything_is_learnt_guidance_is_the_transformers_own(adapter_trainer):
+    trainer = adapter_trainer()
+    pair = trainer.draw_batch(0)
+    batch = replace(pair.batch, guidance=torch.full((4,), 2.5))
+    targets = trainer.targets(replace(pair, batch=batch), trainer.features(pair.views))
+    assert torch.equal(targets, velocity(trainer.transformer, batch))
 
 
 def test_processes_share_references_and_their_targets(pairs):
