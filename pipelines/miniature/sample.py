@@ -21,7 +21,7 @@ from pipelines.miniature.recipe import RECIPES
 from pipelines.miniature.tokens import sample_prompts
 
 STEPS = 20
-GUIDANCE = 2.5
+GUIDANCE = 4.0
 _PROMPT_SEED = 24
 _CAPTION_HEIGHT = 62  # pixels: four lines of the default font
 _CAPTION_CHARACTERS = 42
