@@ -215,8 +215,12 @@ class TransformerTrainer:
         return batch.velocity.index_copy(0, chosen, guided)
 
     def losses(self, batch: Batch) -> Losses:
-        """The parts of the loss of a batch."""
+        """The parts of the loss of a batch.
+
+        Guided targets are longer by the guidance, so their errors count for its square less.
+        """
         error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
+        error = error / batch.guidance[:, None].square()
         foreground = 1 - batch.parts[..., Part.BACKGROUND]
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
         weights = token_weights(batch.parts, self.recipe, plateau)

@@ -158,6 +158,15 @@ def test_guidance_is_learnt_from_the_averaged_model(run_folder):
     assert (targets[1] - expected).abs().mean() < 0.02 * expected.abs().mean()
 
 
+def test_guided_errors_count_less_by_the_square_of_the_guidance(run_folder, monkeypatch):
+    trainer = new_trainer(run_folder, replace(TOY, foreground_weight=1.0, detail_weight=1.0))
+    batch = trainer.draw_batch(0)
+    monkeypatch.setattr(trainer, "targets", lambda batch: batch.velocity)
+    plain = trainer.losses(batch).flow
+    guided = trainer.losses(replace(batch, guidance=torch.full_like(batch.guidance, 3.0))).flow
+    assert torch.allclose(plain / 9, guided, rtol=0.02)  # a toy hardly heeds guidance yet
+
+
 def test_guidance_begins_where_the_recipe_says(run_folder):
     trainer = new_trainer(run_folder, replace(TOY, batch=16, guided_share=0.5))
     assert (trainer.draw_batch(0).guidance == 1).all()
