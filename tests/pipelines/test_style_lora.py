@@ -25,13 +25,18 @@ from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.style import StyleLora
 from pipelines.style_lora import style_loras
 
+from .lora_files import (
+    RANK,
+    T5,
+    diffusers_changes,
+    diffusers_file,
+    kohya_changes,
+    kohya_file,
+    matrix,
+    xlabs_changes,
+    xlabs_file,
+)
 from .tiny import SEQUENCE, tiny_pipeline
-
-RANK = 2
-QKV = "lora_unet_double_blocks_0_img_attn_qkv"
-OUT = "lora_unet_single_blocks_1_linear2"
-FC1 = "lora_te1_text_model_encoder_layers_0_mlp_fc1"
-T5 = "lora_te3_encoder_block_0_layer_0_SelfAttention_q"
 
 
 @pytest.fixture(scope="module")
@@ -52,90 +57,6 @@ def used_pipeline() -> FluxStoryboardPipeline:
     pipeline = tiny_pipeline()
     paint(pipeline)
     return pipeline
-
-
-def matrix(rows: int, columns: int, seed: int) -> Tensor:
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) / 3
-
-
-def kohya_file(folder: Path, **more: Tensor) -> str:
-    """Two layers of the transformer and one of CLIP, two of them with an alpha of half the rank."""
-    tensors = {
-        f"{QKV}.lora_down.weight": matrix(RANK, 32, 1),
-        f"{QKV}.lora_up.weight": matrix(96, RANK, 2),
-        f"{QKV}.alpha": torch.tensor(1.0),
-        f"{OUT}.lora_down.weight": matrix(RANK, 160, 3),
-        f"{OUT}.lora_up.weight": matrix(32, RANK, 4),
-        f"{FC1}.lora_down.weight": matrix(RANK, 16, 5),
-        f"{FC1}.lora_up.weight": matrix(16, RANK, 6),
-        f"{FC1}.alpha": torch.tensor(1.0),
-    }
-    save_file({**tensors, **more}, folder / "kohya.safetensors")
-    return str(folder / "kohya.safetensors")
-
-
-def diffusers_tensors() -> dict[str, Tensor]:
-    """One layer with an alpha of half the rank, and two whose names end alike."""
-    block = "transformer.transformer_blocks.0.attn.to_q"
-    return {
-        f"{block}.lora_A.weight": matrix(RANK, 32, 1),
-        f"{block}.lora_B.weight": matrix(32, RANK, 2),
-        f"{block}.alpha": torch.tensor(1.0),
-        "transformer.proj_out.lora_A.weight": matrix(RANK, 32, 3),
-        "transformer.proj_out.lora_B.weight": matrix(16, RANK, 4),
-        "transformer.single_transformer_blocks.2.proj_out.lora_A.weight": matrix(3, 160, 5),
-        "transformer.single_transformer_blocks.2.proj_out.lora_B.weight": matrix(32, 3, 6),
-        "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight": matrix(RANK, 16, 7),
-        "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_B.weight": matrix(16, RANK, 8),
-    }
-
-
-def diffusers_file(folder: Path, **options: Any) -> str:
-    save_file(diffusers_tensors(), folder / "diffusers.safetensors", **options)
-    return str(folder / "diffusers.safetensors")
-
-
-def xlabs_file(folder: Path) -> str:
-    """Attention of one block; this format knows no alphas."""
-    name = "double_blocks.1.processor.qkv_lora1"
-    tensors = {
-        f"{name}.down.weight": matrix(RANK, 32, 1),
-        f"{name}.up.weight": matrix(96, RANK, 2),
-    }
-    save_file(tensors, folder / "xlabs.safetensors")
-    return str(folder / "xlabs.safetensors")
-
-
-def xlabs_changes() -> dict[str, Tensor]:
-    """What `xlabs_file` adds to the weights at weight 1."""
-    ups = zip("qkv", matrix(96, RANK, 2).chunk(3), strict=True)
-    block = "transformer.transformer_blocks.1.attn"
-    return {f"{block}.to_{letter}": up @ matrix(RANK, 32, 1) for letter, up in ups}
-
-
-def kohya_changes() -> dict[str, Tensor]:
-    """What `kohya_file` adds to the weights at weight 1, by alpha/rank * up @ down."""
-    down = matrix(RANK, 32, 1)
-    ups = matrix(96, RANK, 2).chunk(3)
-    names = [f"transformer.transformer_blocks.0.attn.to_{letter}" for letter in "qkv"]
-    return {
-        **{name: 0.5 * up @ down for name, up in zip(names, ups, strict=True)},
-        "transformer.single_transformer_blocks.1.proj_out": matrix(32, RANK, 4)
-        @ matrix(RANK, 160, 3),
-        "text_encoder.encoder.layers.0.mlp.fc1": 0.5 * matrix(16, RANK, 6) @ matrix(RANK, 16, 5),
-    }
-
-
-def diffusers_changes() -> dict[str, Tensor]:
-    """What `diffusers_file` adds to the weights at weight 1."""
-    return {
-        "transformer.transformer_blocks.0.attn.to_q": 0.5
-        * matrix(32, RANK, 2)
-        @ matrix(RANK, 32, 1),
-        "transformer.proj_out": matrix(16, RANK, 4) @ matrix(RANK, 32, 3),
-        "transformer.single_transformer_blocks.2.proj_out": matrix(32, 3, 6) @ matrix(3, 160, 5),
-        "text_encoder.encoder.layers.0.mlp.fc1": matrix(16, RANK, 8) @ matrix(RANK, 16, 7),
-    }
 
 
 def named_models(pipeline: FluxPipeline) -> dict[str, nn.Module]:
@@ -318,37 +239,23 @@ def test_the_text_encoders_may_be_missing(tmp_path, pipeline):
         assert "such as text_encoder.encoder.layers.0.mlp.fc1" in style.notes[0]
 
 
-def test_what_is_for_t5_is_not_used_and_said(tmp_path, pipeline):
+@pytest.mark.parametrize(
+    ("layer", "outputs", "words"),
+    [
+        (T5, 16, "T5"),
+        ("lora_unet_double_blocks_7_img_attn_proj", 32, "transformer_blocks.7"),  # not in the model
+        ("lora_unet_final_layer_linear", 16, "proj_out"),  # diffusers cannot place it
+    ],
+)
+def test_what_is_not_used_is_said(tmp_path, pipeline, layer, outputs, words):
     more = {
-        f"{T5}.lora_down.weight": matrix(RANK, 16, 1),
-        f"{T5}.lora_up.weight": matrix(16, RANK, 2),
-        f"{T5}.alpha": torch.tensor(1.0),
+        f"{layer}.lora_down.weight": matrix(RANK, 16 if layer == T5 else 32, 1),
+        f"{layer}.lora_up.weight": matrix(outputs, RANK, 2),
+        f"{layer}.alpha": torch.tensor(1.0),
     }
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
         assert_changes(pipeline, kohya_changes())
-    assert len(style.notes) == 1 and "T5" in style.notes[0]
-
-
-def test_layers_that_the_model_lacks_are_said(tmp_path, pipeline):
-    far = "lora_unet_double_blocks_7_img_attn_proj"
-    more = {
-        f"{far}.lora_down.weight": matrix(RANK, 32, 1),
-        f"{far}.lora_up.weight": matrix(32, RANK, 2),
-    }
-    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
-        assert_changes(pipeline, kohya_changes())
-    assert len(style.notes) == 1 and "transformer_blocks.7" in style.notes[0]
-
-
-def test_layers_that_diffusers_cannot_place_are_said(tmp_path, pipeline):
-    last = "lora_unet_final_layer_linear"
-    more = {
-        f"{last}.lora_down.weight": matrix(RANK, 32, 1),
-        f"{last}.lora_up.weight": matrix(16, RANK, 2),
-    }
-    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
-        assert_changes(pipeline, kohya_changes())
-    assert len(style.notes) == 1 and "proj_out" in style.notes[0]
+    assert len(style.notes) == 1 and words in style.notes[0]
 
 
 # What a style leaves behind: nothing. The pipeline's fixture looks at every module and weight.
