@@ -18,7 +18,8 @@ BoolGrid = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
 _GROUPS: dict[str, tuple[Part, ...]] = {
-    "head": (Part.FACE, Part.HAIR, Part.HAT, Part.GLASSES, Part.BEARD, Part.EAR),
+    "head": (Part.FACE, Part.HAT, Part.GLASSES, Part.BEARD, Part.EAR),
+    "hair": (Part.HAIR,),
     "top": (
         Part.TORSO,
         Part.LEFT_UPPER_ARM,
@@ -53,11 +54,14 @@ def _table(renamed: Mapping[Part, int]) -> Labels:
     return np.array([renamed.get(part, part) for part in Part], np.uint8)
 
 
+_GROUPED = {part: int(members[0]) for members in _GROUPS.values() for part in members}
+
 # What two parts must have in common to count as the same, by the name of the table's row.
 LABELS: dict[str, Labels] = {
     "head, top, bottom, shoes, prop": _table(
-        {part: members[0] for members in _GROUPS.values() for part in members}
+        _GROUPED | {part: int(Part.FACE) for part in _GROUPS["hair"]}
     ),
+    "head, hair, top, bottom, shoes, prop": _table(_GROUPED),
     "parts, left and right limbs alike": _table(_MIRRORED),
     "parts": _table({}),
 }

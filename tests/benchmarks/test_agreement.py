@@ -13,7 +13,7 @@ from benchmarks.agreement import (
 from pipelines.events import TokenMatches
 from pipelines.miniature.world.vocabulary import Part
 
-GROUPS, MIRRORED, EXACT = LABELS.values()
+GROUPS, WITH_HAIR, MIRRORED, EXACT = LABELS.values()
 
 
 def truth(*rows: list[Part]) -> TokenTruth:
@@ -61,6 +61,14 @@ def test_every_part_of_a_figure_belongs_to_one_of_five_groups():
     assert GROUPS[Part.HAIR] == GROUPS[Part.GLASSES] == GROUPS[Part.FACE]
     assert GROUPS[Part.LEFT_FOREARM] == GROUPS[Part.RIGHT_UPPER_ARM] == GROUPS[Part.TORSO]
     assert GROUPS[Part.BACKGROUND] == Part.BACKGROUND
+
+
+def test_hair_can_count_as_a_part_of_its_own():
+    groups = {int(WITH_HAIR[part]) for part in Part if part}
+    assert len(groups) == 6
+    assert WITH_HAIR[Part.HAIR] not in (WITH_HAIR[Part.FACE], WITH_HAIR[Part.HAT])
+    apart = [part for part in Part if part != Part.HAIR]
+    assert (GROUPS[apart] == WITH_HAIR[apart]).all()
 
 
 def test_limbs_are_alike_in_the_mirror_but_not_from_joint_to_joint():
