@@ -2,7 +2,7 @@
 
 For every shape of picture a data folder holds a folder with `images.npy` (n, height, width, 3)
 uint8, `parts.npy` (n, tokens, parts) uint8 and `specs.jsonl`; its picture i is drawn from seed
-FIRST_SEEDS[shape] + i. Held-out scenes start at HELD_OUT_SEED.
+FIRST_SEEDS[shape] + i, or so many further on. Held-out scenes start at HELD_OUT_SEED.
 """
 
 import json
@@ -70,7 +70,7 @@ def part_shares(parts: NDArray[np.uint8], side: int = TOKEN_SIZE) -> NDArray[np.
 
 
 def draw_dataset(
-    folder: Path, counts: Mapping[str, int], world: WorldRange, processes: int
+    folder: Path, counts: Mapping[str, int], world: WorldRange, processes: int, further: int = 0
 ) -> None:
     """Draw scenes of every shape into a folder, unless they are there already.
 
@@ -79,6 +79,7 @@ def draw_dataset(
         counts: number of scenes of each shape.
         world: which part of the world they show.
         processes: how many draw side by side.
+        further: added to all seeds.
     """
     missing = {s: n for s, n in counts.items() if not (folder / s / "specs.jsonl").exists()}
     shards = []
@@ -89,7 +90,7 @@ def draw_dataset(
         _create(folder / shape / "images.npy", (count, height, width, 3))
         _create(folder / shape / "parts.npy", (count, tokens, len(Part)))
         shards += [
-            _Shard(folder / shape, shape, first, min(first + _SHARD, count), world)
+            _Shard(folder / shape, shape, first, min(first + _SHARD, count), world, further)
             for first in range(0, count, _SHARD)
         ]
     if len(shards) > len(missing) and processes > 1:
@@ -108,13 +109,13 @@ def draw_dataset(
         _write_lines(folder / shape / "specs.jsonl", lines)
 
 
-def load_dataset(folder: Path, shape: str = "square") -> DrawnData:
+def load_dataset(folder: Path, shape: str = "square", further: int = 0) -> DrawnData:
     """Open what `draw_dataset` drew of one shape, without reading the pictures yet."""
     with (folder / shape / "specs.jsonl").open() as file:
         specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
     images = np.load(folder / shape / "images.npy", mmap_mode="r")
     parts = np.load(folder / shape / "parts.npy", mmap_mode="r")
-    return DrawnData(images, parts, specs, FIRST_SEEDS[shape])
+    return DrawnData(images, parts, specs, FIRST_SEEDS[shape] + further)
 
 
 def draw_held_out(count: int, world: WorldRange) -> DrawnData:
@@ -151,6 +152,7 @@ class _Shard:
     first: int
     last: int
     world: WorldRange
+    further: int
 
 
 def _draw_shard(shard: _Shard) -> list[str]:
@@ -160,7 +162,7 @@ def _draw_shard(shard: _Shard) -> list[str]:
     parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")
     lines = []
     for number in range(shard.first, shard.last):
-        seed = FIRST_SEEDS[shard.shape] + number
+        seed = FIRST_SEEDS[shard.shape] + shard.further + number
         scene = draw_scene(seed, world=shard.world, shape=shard.shape)
         images[number] = scene.image
         parts[number] = part_shares(scene.parts)

@@ -60,6 +60,7 @@ class Recipe:
         sizes: of the networks.
         world: which part of the drawn world is learnt.
         scenes: pictures drawn.
+        pictures_from: added to their seeds, so that a later training sees other pictures.
         oblong_share: share of them that is landscape, and as large a share that is portrait.
         wordings: prompts written for each picture.
         prompts: prompts that the tokenizers and the text encoders learn from.
@@ -89,6 +90,7 @@ class Recipe:
     sizes: ModelSizes = ModelSizes()
     world: WorldRange = SMALL_WORLD
     scenes: int = 24_000
+    pictures_from: int = 0
     oblong_share: float = 0.12
     wordings: int = 3
     prompts: int = 40_000

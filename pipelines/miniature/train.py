@@ -80,7 +80,8 @@ def draw_world(run: Run) -> None:
     recipe = run.recipe
     oblong = round(recipe.oblong_share * recipe.scenes)
     counts = dict.fromkeys(FIRST_SEEDS, oblong) | {"square": recipe.scenes - 2 * oblong}
-    draw_dataset(run.folder / "world", counts, recipe.world, available_processes())
+    folder, processes = run.folder / "world", available_processes()
+    draw_dataset(folder, counts, recipe.world, processes, recipe.pictures_from)
 
 
 def make_tokenizers(run: Run) -> None:
@@ -138,7 +139,7 @@ def make_latents(run: Run) -> None:
     latent_map, folder = _latent_map(run), run.folder / "latents"
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
     for shape in FIRST_SEEDS:
-        drawn = load_dataset(run.folder / "world", shape)
+        drawn = load_dataset(run.folder / "world", shape, run.recipe.pictures_from)
         prepare_latents(folder / shape, drawn, latent_map, tokenizers, run.recipe.wordings)
     if not (folder / "held_out" / "latents.npy").exists():
         drawn = draw_held_out(_HELD_OUT_SCENES, run.recipe.world)
@@ -257,13 +258,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="time for the transformer")
     parser.add_argument("--steps", type=int, help="steps for the transformer, instead of time")
     parser.add_argument("--batch", type=int, help="samples in a step of the transformer")
+    parser.add_argument("--pictures-from", type=int, help="draw others: added to their seeds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--processes", type=int, help="for the transformer; all cores if on CPU")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args(arguments)
     changes = {
         name: getattr(options, name)
-        for name in ("minutes", "steps", "batch")
+        for name in ("minutes", "steps", "batch", "pictures_from")
         if getattr(options, name) is not None
     }
     device = torch.device(options.device)

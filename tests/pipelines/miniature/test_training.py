@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from diffusers import FluxPipeline
 from pipelines.miniature import train
 from pipelines.miniature.autoencoder import build_autoencoder, train_autoencoder
 from pipelines.miniature.batches import BatchSource
-from pipelines.miniature.dataset import FIRST_SEEDS, load_dataset
+from pipelines.miniature.dataset import FIRST_SEEDS, draw_dataset, load_dataset
 from pipelines.miniature.latent_map import load_latent_map
 from pipelines.miniature.latents import load_latents
 from pipelines.miniature.recipe import RECIPES, TOY, ModelSizes
@@ -230,6 +231,16 @@ def test_noisy_tokens_and_velocities_give_back_the_picture(run_folder, shape):
     height, width = load_dataset(run_folder / "world", shape).images.shape[1:3]
     latents = FluxPipeline._unpack_latents(clean, height, width, 8)
     assert torch.allclose(latents, torch.tensor(data.latents).float(), atol=1e-4)
+
+
+def test_a_later_training_can_draw_other_pictures(tmp_path):
+    draw = partial(draw_dataset, world=TOY.world, processes=1)
+    draw(tmp_path / "first", {"square": 3})
+    draw(tmp_path / "later", {"square": 2}, further=1)
+    first, later = load_dataset(tmp_path / "first"), load_dataset(tmp_path / "later", further=1)
+    assert (first.images[1:] == later.images).all()
+    assert first.specs[1:] == later.specs
+    assert later.first_seed == first.first_seed + 1
 
 
 class Interrupting:
