@@ -31,6 +31,19 @@ class WordsUnread:
 
 
 @dataclass(frozen=True)
+class ReferenceDoubted:
+    """A reference picture is unlike those that the model can follow.
+
+    Attributes:
+        picture: its name.
+        words: what to expect, for a person.
+    """
+
+    picture: str
+    words: str
+
+
+@dataclass(frozen=True)
 class FrameStarted:
     """Work on a frame begins."""
 
@@ -114,4 +127,4 @@ class FrameDone:
     seconds: float
 
 
-PipelineEvent = WordsUnread | FrameStarted | StepDone | MaskFound | FrameDone
+PipelineEvent = WordsUnread | ReferenceDoubted | FrameStarted | StepDone | MaskFound | FrameDone

@@ -18,7 +18,7 @@ from pipelines.request import ConsistencySettings
 
 ModelKind = Literal["embedded", "hub", "folder"]
 
-_ROOT = Path(__file__).resolve().parents[1]
+_MINIATURE_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "miniature"
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 # Parameters of T5-XXL, CLIP-L and the VAE; then all, with the transformers of dev and schnell.
@@ -26,18 +26,95 @@ _TEXT_AND_VAE_PARAMETERS = 4_762_310_656 + 123_060_480 + 83_819_683
 _DEV_BYTES = 2 * (11_901_408_320 + _TEXT_AND_VAE_PARAMETERS)
 _SCHNELL_BYTES = 2 * (11_891_178_560 + _TEXT_AND_VAE_PARAMETERS)
 
+# InstantCharacter's adapters and projector, summed over the shapes of their state; and the encoders
+# that they see with, counted from their configurations: SigLIP so400m (with its text tower, which
+# is in the file but not loaded, and without) and DINOv2 giant. The encoders' files are float32; the
+# adapter's is taken for 16 bits.
+_INSTANT_CHARACTER_PARAMETERS = 1_434_816_768 + 1_360_116_096
+_SIGLIP_PARAMETERS, _SIGLIP_VISION_PARAMETERS = 877_960_498, 428_225_600
+_DINO_PARAMETERS = 1_136_480_768
+_SUBJECT_BYTES = 2 * (_INSTANT_CHARACTER_PARAMETERS + _SIGLIP_VISION_PARAMETERS + _DINO_PARAMETERS)
+_SUBJECT_DOWNLOAD_BYTES = 2 * _INSTANT_CHARACTER_PARAMETERS + 4 * (
+    _SIGLIP_PARAMETERS + _DINO_PARAMETERS
+)
+
 # A folder with less than this, all its models together, is of the miniature's kind.
 _SMALL_PARAMETERS = 100_000_000
 # Classifier-free guidance of models that have learnt none: neither distilled for it nor for few
 # steps.
 _TRUE_CFG_SCALE = 2.5
 
+_APACHE, _APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 _DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
 _DEV_LICENCE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
 
 class UnknownModelError(ValueError):
     """Neither a registered model nor a repository id nor a folder that holds a FLUX pipeline."""
+
+
+@dataclass(frozen=True)
+class SubjectSpec:
+    """What a model follows a reference picture with: an adapter and two picture encoders.
+
+    Attributes:
+        title: its name for a page.
+        adapter: the Hugging Face repository of the adapter's weights, or the folder of a whole
+            bundle (see `pipelines.instant_character.bundle`).
+        adapter_file: the weights' file in it.
+        siglip: repository or folder of the SigLIP that sees the picture.
+        dino: the same of DINOv2.
+        licence: name of the licence of the adapter's weights.
+        licence_url: where that licence can be read; empty where it is not known.
+        research_only: whether the licence allows nothing but research.
+        strength: how closely frames follow a picture where a person says nothing else.
+        download_bytes: size of what is downloaded; 0 for a folder.
+        weights_bytes: size of what is loaded, in 16 bits a parameter.
+        note: what else a person should know, one sentence.
+    """
+
+    title: str
+    adapter: str
+    adapter_file: str
+    siglip: str
+    dino: str
+    licence: str
+    licence_url: str
+    research_only: bool
+    strength: float
+    download_bytes: int
+    weights_bytes: int
+    note: str
+
+    @property
+    def consent(self) -> str:
+        """What a person must agree to before the download; empty where there is nothing."""
+        return self.adapter if self.research_only and self.download_bytes else ""
+
+
+@dataclass(frozen=True)
+class MattingSpec:
+    """A network that cuts the figure out of a picture.
+
+    Attributes:
+        title: its name for a page.
+        source: its Hugging Face repository.
+        licence: name of its licence.
+        licence_url: where that licence can be read.
+        runs_code: whether Python code of the repository runs on this machine.
+        packages: what that code imports besides what Throughline needs.
+        download_bytes: size of its weights.
+        note: what else a person should know, one sentence.
+    """
+
+    title: str
+    source: str
+    licence: str
+    licence_url: str
+    runs_code: bool
+    packages: tuple[str, ...]
+    download_bytes: int
+    note: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +137,7 @@ class ModelSpec:
         true_cfg_scale: classifier-free guidance; 1 is off.
         max_sequence_length: tokens of the prompt that the T5 encoder reads.
         consistency: how it keeps character and place.
+        subject: what it follows a reference picture with; None where it cannot.
         weights_bytes: size of all weights in 16 bits a parameter, in bytes; 0 where not known.
         note: what else a person should know, one sentence.
     """
@@ -81,6 +159,7 @@ class ModelSpec:
     weights_bytes: int
     note: str
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+    subject: SubjectSpec | None = None
 
     @property
     def url(self) -> str:
@@ -93,14 +172,63 @@ class ModelSpec:
         return self.guidance_scale > 0
 
 
+def _bundled_subject(folder: Path, title: str, licence: str, note: str) -> SubjectSpec | None:
+    """What the model in a folder follows pictures with; None where its folder has no bundle."""
+    bundle = folder / "subject"
+    if not (bundle / "config.json").is_file():
+        return None
+    return SubjectSpec(
+        title=title,
+        adapter=str(bundle),
+        adapter_file="adapter.safetensors",
+        siglip=str(bundle / "siglip"),
+        dino=str(bundle / "dinov2"),
+        licence=licence,
+        licence_url=_APACHE_URL if licence == _APACHE else "",
+        research_only=False,
+        strength=1.0,
+        download_bytes=0,
+        # Bundles are saved in 16 bits; a file's header is small beside its weights.
+        weights_bytes=sum(path.stat().st_size for path in bundle.rglob("*.safetensors")),
+        note=note,
+    )
+
+
+BIREFNET = MattingSpec(
+    title="BiRefNet",
+    source="ZhengPeng7/BiRefNet",
+    licence="MIT",
+    licence_url="https://huggingface.co/ZhengPeng7/BiRefNet",
+    runs_code=True,
+    packages=("einops", "kornia", "timm", "torchvision"),
+    download_bytes=885_000_000,
+    note="Its network's Python code comes with the weights and runs on this machine.",
+)
+
+INSTANT_CHARACTER = SubjectSpec(
+    title="InstantCharacter",
+    adapter="tencent/InstantCharacter",
+    adapter_file="instantcharacter_ip-adapter.bin",
+    siglip="google/siglip-so400m-patch14-384",
+    dino="facebook/dinov2-giant",
+    licence="Tencent's licence of InstantCharacter, for research only",
+    licence_url="https://huggingface.co/tencent/InstantCharacter",
+    research_only=True,
+    strength=0.9,  # of the published example; its app begins at 1
+    download_bytes=_SUBJECT_DOWNLOAD_BYTES,
+    weights_bytes=_SUBJECT_BYTES,
+    note="The weights may be used for research only; the encoders SigLIP and DINOv2 that come with "
+    "them are under Apache-2.0.",
+)
+
 MINIATURE = ModelSpec(
     name="miniature",
     title="Throughline miniature",
-    source=str(_ROOT / "assets" / "miniature"),
+    source=str(_MINIATURE_FOLDER),
     kind="embedded",
     gated=False,
-    licence="Apache-2.0",
-    licence_url="https://www.apache.org/licenses/LICENSE-2.0",
+    licence=_APACHE,
+    licence_url=_APACHE_URL,
     non_commercial=False,
     width=256,
     height=256,
@@ -124,6 +252,12 @@ MINIATURE = ModelSpec(
         mask_erode=1,
         mask_dilate=1,
     ),
+    subject=_bundled_subject(
+        _MINIATURE_FOLDER,
+        "Throughline miniature's reference pictures",
+        _APACHE,
+        "Ships with Throughline; follows drawings of characters like its own.",
+    ),
 )
 
 FLUX1_DEV = ModelSpec(
@@ -143,6 +277,7 @@ FLUX1_DEV = ModelSpec(
     max_sequence_length=512,
     weights_bytes=_DEV_BYTES,
     note="The model that CharaConsist was published with.",
+    subject=INSTANT_CHARACTER,
 )
 
 FLUX1_SCHNELL = ModelSpec(
@@ -151,7 +286,7 @@ FLUX1_SCHNELL = ModelSpec(
     source="black-forest-labs/FLUX.1-schnell",
     kind="hub",
     gated=True,
-    licence="Apache-2.0",
+    licence=_APACHE,
     licence_url="https://huggingface.co/black-forest-labs/FLUX.1-schnell/blob/main/LICENSE.md",
     non_commercial=False,
     width=1024,
@@ -267,6 +402,12 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         max_sequence_length=min(longest, int(tokenizer.get("model_max_length", longest))),
         weights_bytes=2 * parameters,
         note="A folder on this machine.",
+        subject=_bundled_subject(
+            folder,
+            f"the reference pictures of {folder.name}",
+            "see the folder",
+            "What the model was trained to follow is not known.",
+        ),
     )
 
 

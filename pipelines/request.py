@@ -2,16 +2,24 @@
 
 Plain frozen dataclasses without torch, so that a request can be stored beside the picture it
 made, replayed, or sent to another process. It knows nothing of tensors, models or projects.
+Reference pictures are named in it and lie elsewhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 2
-_READABLE_SCHEMAS = (1, SCHEMA_VERSION)  # 1 knew no sizes of the cleanup: the published ones
+from pipelines.style import StyleLora
+
+SCHEMA_VERSION = 3
+# 1 knew no sizes of the cleanup: the published ones. 1 and 2 knew neither references nor styles.
+_READABLE_SCHEMAS = (1, 2, SCHEMA_VERSION)
+
+STRONGEST_REFERENCE = 2.0
+_PICTURE_NAME = re.compile(r"[0-9a-f]{64}\.png")
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,10 @@ class FrameRequest:
         identity_from: the earlier frame whose character this one shows (its "identity frame"),
             or None to paint the character afresh.
         background_from: the earlier frame whose place this one shows, or None for a new place.
+        reference: name of the prepared picture that its character looks like, the SHA-256 of the
+            PNG file's bytes and ".png"; None for none.
+        reference_strength: how closely it follows that picture (InstantCharacter's subject scale),
+            in [0, 2]; 0 is off.
     """
 
     frame_id: str
@@ -64,6 +76,8 @@ class FrameRequest:
     height: int
     identity_from: str | None = None
     background_from: str | None = None
+    reference: str | None = None
+    reference_strength: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -75,6 +89,21 @@ class FrameRequest:
             )
         if not self.prompt.parts:
             raise ValueError(f"the prompt of frame {self.frame_id!r} is empty")
+        if self.reference is not None and not _PICTURE_NAME.fullmatch(self.reference):
+            raise ValueError(
+                f"reference {self.reference!r} of frame {self.frame_id!r} is not the name of a "
+                "prepared picture: 64 hexadecimal digits and .png"
+            )
+        if not 0 <= self.reference_strength <= STRONGEST_REFERENCE:
+            raise ValueError(
+                f"reference_strength={self.reference_strength} of frame {self.frame_id!r} is not "
+                f"in [0, {STRONGEST_REFERENCE:g}]"
+            )
+
+    @property
+    def followed(self) -> str | None:
+        """Name of the picture that it follows; None without one, and at strength 0."""
+        return self.reference if self.reference_strength > 0 else None
 
 
 @dataclass(frozen=True)
@@ -138,6 +167,7 @@ class RenderRequest:
         true_cfg_scale: classifier-free guidance against `negative_prompt`; 1 turns it off.
         negative_prompt: what classifier-free guidance moves away from.
         consistency: how character and place are kept.
+        styles: the LoRAs that all frames are painted with.
     """
 
     model: str
@@ -148,6 +178,7 @@ class RenderRequest:
     true_cfg_scale: float = 1.0
     negative_prompt: str = ""
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+    styles: tuple[StyleLora, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -177,6 +208,11 @@ class RenderRequest:
         if missing:
             raise ValueError(f"targets {missing} are not among the frames")
 
+    @property
+    def references(self) -> frozenset[str]:
+        """Names of the pictures that its frames follow; those at strength 0 are not needed."""
+        return frozenset(frame.followed for frame in self.frames if frame.followed is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """The request as JSON-ready data, with a schema version."""
         return {"schema": SCHEMA_VERSION, **asdict(self)}
@@ -201,5 +237,6 @@ class RenderRequest:
             frames=frames,
             targets=tuple(fields.pop("targets")),
             consistency=ConsistencySettings(**fields.pop("consistency")),
+            styles=tuple(StyleLora(**style) for style in fields.pop("styles", ())),
             **fields,
         )

@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LIGHT_PIPELINES = {
     "pipelines",
-    *(f"pipelines.{name}" for name in ("request", "events", "registry", "suite", "scores")),
+    *(
+        f"pipelines.{name}"
+        for name in ("request", "events", "registry", "style", "suite", "scores")
+    ),
 }
 LIGHT = {*LIGHT_PIPELINES, "storyboard", "storyboard.board", "storyboard.errors"}
 TENSOR_LIBRARIES = {"torch", "diffusers", "transformers", "accelerate", "safetensors"}

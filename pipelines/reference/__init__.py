@@ -8,13 +8,7 @@ Knows nothing of the networks that look at the reference. Only `BiRefNetMatting`
 imports it when it is used.
 """
 
-from pipelines.reference.birefnet import (
-    BIREFNET,
-    BIREFNET_BYTES,
-    BIREFNET_LICENCE,
-    BiRefNetMatting,
-    MattingUnavailable,
-)
+from pipelines.reference.birefnet import BiRefNetMatting, MattingUnavailable
 from pipelines.reference.matting import (
     AlphaMatting,
     GrabCutMatting,
@@ -26,9 +20,6 @@ from pipelines.reference.opening import UnusablePicture, open_picture
 from pipelines.reference.preparing import PreparedReference, mend, prepare_reference
 
 __all__ = [
-    "BIREFNET",
-    "BIREFNET_BYTES",
-    "BIREFNET_LICENCE",
     "AlphaMatting",
     "BiRefNetMatting",
     "GrabCutMatting",

@@ -13,14 +13,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.reference.matting import Mask
+from pipelines.registry import BIREFNET
 
 if TYPE_CHECKING:
     from torch import nn
-
-BIREFNET = "ZhengPeng7/BiRefNet"
-BIREFNET_LICENCE = "MIT"
-BIREFNET_BYTES = 885_000_000  # of its weights
-BIREFNET_PACKAGES = ("einops", "kornia", "timm", "torchvision")  # that its code imports
 
 _SIDE = 1024  # pixels; the size at which it was trained
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)  # of ImageNet
@@ -45,7 +41,7 @@ class BiRefNetMatting:
     @classmethod
     def load(
         cls,
-        source: str = BIREFNET,
+        source: str = BIREFNET.source,
         *,
         run_remote_code: bool = False,
         revision: str = "main",
@@ -79,7 +75,7 @@ class BiRefNetMatting:
         except ImportError as error:
             raise MattingUnavailable(
                 f"The code of {source} needs packages that are not installed: "
-                f"{' '.join(str(error).split())} Install {', '.join(BIREFNET_PACKAGES)}, or use "
+                f"{' '.join(str(error).split())} Install {', '.join(BIREFNET.packages)}, or use "
                 "the built-in matting."
             ) from error
         except (OSError, ValueError) as error:

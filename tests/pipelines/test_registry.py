@@ -9,10 +9,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    SiglipConfig,
+    SiglipModel,
+    SiglipVisionModel,
+)
 
+from pipelines.instant_character import SubjectAdapters, SubjectProjector
 from pipelines.registry import (
+    BIREFNET,
     FLUX1_DEV,
+    FLUX1_KREA_DEV,
     FLUX1_SCHNELL,
+    INSTANT_CHARACTER,
     MINIATURE,
     MODELS,
     ModelSpec,
@@ -25,6 +37,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The sum of the files of FLUX.1 [dev]'s components on the hub, all bfloat16.
 FLUX1_DEV_BYTES_ON_THE_HUB = 33.74e9
+
+SIGLIP_SO400M = dict(
+    hidden_size=1152, intermediate_size=4304, num_hidden_layers=27, num_attention_heads=16
+)
+DINOV2_GIANT = dict(
+    hidden_size=1536,
+    num_hidden_layers=40,
+    num_attention_heads=24,
+    use_swiglu_ffn=True,
+    image_size=518,
+    patch_size=14,
+)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.fixture
@@ -82,6 +110,59 @@ def test_the_size_of_flux_is_the_size_of_its_files():
     # Schnell lacks the guidance embedder: two linear layers, 256 to 3072 and 3072 to 3072.
     embedder = 256 * 3072 + 3072 + 3072 * 3072 + 3072
     assert FLUX1_DEV.weights_bytes - FLUX1_SCHNELL.weights_bytes == 2 * embedder
+
+
+def test_flux_dev_and_krea_follow_pictures_with_instant_character_and_schnell_does_not():
+    assert FLUX1_DEV.subject is INSTANT_CHARACTER
+    assert FLUX1_KREA_DEV.subject is INSTANT_CHARACTER
+    assert FLUX1_SCHNELL.subject is None
+    assert INSTANT_CHARACTER.research_only
+    assert INSTANT_CHARACTER.consent == "tencent/InstantCharacter"
+
+
+def test_the_sizes_of_instant_character_are_those_of_its_parts():
+    """Built on the meta device, with the encoders' published configurations."""
+    with torch.device("meta"):
+        siglip = SiglipConfig(
+            text_config=dict(
+                **SIGLIP_SO400M, vocab_size=32000, max_position_embeddings=64,
+                bos_token_id=0, eos_token_id=1,
+            ),
+            vision_config=dict(**SIGLIP_SO400M, image_size=384, patch_size=14),
+        )  # fmt: skip
+        projector = SubjectProjector()
+        adapters = SubjectAdapters.of_size(57, 24, 128, projector.config.token_width)
+        whole, seen = SiglipModel(siglip), SiglipVisionModel(siglip.vision_config)
+        dino = Dinov2Model(Dinov2Config(**DINOV2_GIANT))
+    ours = parameters(projector) + parameters(adapters)
+    loaded = ours + parameters(seen) + parameters(dino)
+    downloaded = 2 * ours + 4 * (parameters(whole) + parameters(dino))
+    assert INSTANT_CHARACTER.weights_bytes == 2 * loaded
+    assert INSTANT_CHARACTER.download_bytes == downloaded
+
+
+def test_the_miniature_follows_pictures_if_its_bundle_is_there():
+    bundle = Path(MINIATURE.source) / "subject" / "config.json"
+    assert (MINIATURE.subject is not None) == bundle.is_file()
+
+
+def test_a_folder_follows_pictures_if_it_holds_a_bundle(folder):
+    shutil.rmtree(folder / "subject", ignore_errors=True)
+    assert find_model(str(folder)).subject is None
+    (folder / "subject" / "siglip").mkdir(parents=True)
+    for name in ("adapter.safetensors", "siglip/model.safetensors"):
+        (folder / "subject" / name).write_bytes(bytes(500))
+    assert find_model(str(folder)).subject is None
+    (folder / "subject" / "config.json").write_text("{}")
+    subject = find_model(str(folder)).subject
+    assert Path(subject.adapter) == folder / "subject"
+    assert Path(subject.siglip) == folder / "subject" / "siglip"
+    assert (subject.weights_bytes, subject.download_bytes) == (1000, 0)
+    assert not subject.research_only and subject.consent == ""
+
+
+def test_what_a_picture_is_cut_out_with_says_that_it_runs_foreign_code():
+    assert BIREFNET.runs_code and BIREFNET.licence == "MIT" and BIREFNET.download_bytes > 0
 
 
 @pytest.mark.parametrize(
