@@ -15,6 +15,9 @@ MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 200
 MIN_GUIDANCE, MAX_GUIDANCE = 1, 10
+MAX_REFERENCE_STRENGTH = 2
+MAX_STYLES = 4
+MAX_STYLE_WEIGHT = 2
 SHORT_TEXT = 500
 LONG_TEXT = 2000
 SIZE_STEP = 16
@@ -23,6 +26,11 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 ShortText = Annotated[str, StringConstraints(max_length=SHORT_TEXT)]
 LongText = Annotated[str, StringConstraints(max_length=LONG_TEXT)]
 PictureSide = Annotated[int, Field(ge=64, le=2048, multiple_of=SIZE_STEP)]
+# A file of the project's references: the SHA-256 of its bytes; empty for none.
+PictureName = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}\.png)?\z")]
+ReferenceStrength = Annotated[
+    float | None, Field(ge=0, le=MAX_REFERENCE_STRENGTH, allow_inf_nan=False)
+]
 
 
 def new_id() -> str:
@@ -37,15 +45,38 @@ class Value(BaseModel):
 
 
 class Character(Value):
-    """Who the story is about.
+    """Who the story is about: described in words, shown in a reference picture, or both.
 
     Attributes:
         name: what the people who make the storyboard call the character; not painted.
         description: what the character looks like, in words.
+        reference: name of the prepared picture that frames follow; empty for none.
+        strength: how closely they follow it, in [0, 2]; 0 is not at all, None the model's own.
     """
 
     name: ShortText = ""
     description: LongText = ""
+    reference: PictureName = ""
+    strength: ReferenceStrength = None
+
+
+class Style(Value):
+    """A LoRA that all frames are painted with.
+
+    Attributes:
+        source: a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name" or
+            "owner/name/file.safetensors".
+        weight: how strongly it is applied, in [-2, 2]; 1 is as trained.
+        trigger: the words that call it; empty where it needs none.
+    """
+
+    source: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=SHORT_TEXT)
+    ]
+    weight: float = Field(
+        default=1.0, ge=-MAX_STYLE_WEIGHT, le=MAX_STYLE_WEIGHT, allow_inf_nan=False
+    )
+    trigger: ShortText = ""
 
 
 class Take(Value):
@@ -83,7 +114,10 @@ class Frame(Value):
         location: where it happens; frames with the same words are at the same place.
         share_background: whether the place is kept the same, to the picture, as in the other
             frames at this location that share it.
-        character: who is in this frame, in words; empty for the storyboard's character.
+        character: who is in this frame, in words; empty for the storyboard's character. Whoever
+            is described here does not follow the storyboard's reference picture.
+        reference_strength: how closely this frame follows the reference picture, in [0, 2]; None
+            for the character's own strength.
         seed: the seed to paint with, or None for a new one at each render.
         take: id of the chosen take, or None before the first.
     """
@@ -93,6 +127,7 @@ class Frame(Value):
     location: ShortText = ""
     share_background: bool = False
     character: LongText = ""
+    reference_strength: ReferenceStrength = None
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     take: Identifier | None = None
 
@@ -114,6 +149,7 @@ class RenderSettings(Value):
             the model's own strength.
         consistent: whether frames share the character of the first frame.
         merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
+        styles: LoRAs that the frames are painted with, added to each other.
     """
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = "miniature"
@@ -123,6 +159,7 @@ class RenderSettings(Value):
     guidance: float | None = Field(default=None, ge=MIN_GUIDANCE, le=MAX_GUIDANCE)
     consistent: bool = True
     merge: bool = True
+    styles: tuple[Style, ...] = Field(default=(), max_length=MAX_STYLES)
 
 
 class Storyboard(Value):
@@ -181,6 +218,13 @@ class Storyboard(Value):
             f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
         )
         return self.model_copy(update={"frames": frames})
+
+    def reference_of(self, frame: Frame) -> str:
+        """Name of the picture that a frame follows; empty where it follows none.
+
+        A frame that says itself who is in it shows somebody else than the picture does.
+        """
+        return "" if frame.character.strip() else self.character.reference
 
     def background_source(self, frame_id: str) -> str | None:
         """The earlier frame whose place this frame shares, or None where it starts its own.

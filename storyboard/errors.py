@@ -4,7 +4,11 @@ StoryboardError
 ├── UserError            what a person is shown: what was wrong, with what, what to do
 │   ├── StoryFileError   a story file that cannot be read (file, line, fault)
 │   ├── ProjectError     a project folder that cannot be opened or written
-│   ├── ModelError       a model that cannot be loaded (licence, token, network, files)
+│   ├── UsageError       a command that cannot mean what was typed
+│   ├── PictureError     a picture that cannot be used as a reference
+│   │   └── NoFigureFound it can be opened, but a person has to paint over its figure
+│   ├── ModelError       a model or a LoRA that cannot be loaded (licence, token, network, files)
+│   ├── ConsentNeeded    weights or code whose terms a person has to agree to first
 │   └── OutOfMemoryError a render that does not fit
 └── RenderCancelled      a render was stopped on purpose
 """
@@ -12,6 +16,10 @@ StoryboardError
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class StoryboardError(Exception):
@@ -53,8 +61,61 @@ class ProjectError(UserError):
     """A project folder that cannot be opened or written."""
 
 
+class UsageError(UserError):
+    """A command that cannot mean what was typed."""
+
+
+class PictureError(UserError):
+    """A picture that cannot be used as a reference."""
+
+
+class NoFigureFound(PictureError):
+    """No figure was found in a picture; a person can paint over it.
+
+    Args:
+        problem: what was wrong, and what to do.
+        source: the picture, opened.
+        mask: what was found of the figure, mode "L" and of the picture's size.
+    """
+
+    def __init__(self, problem: str, source: Image.Image, mask: Image.Image) -> None:
+        super().__init__(problem)
+        self.source = source
+        self.mask = mask
+
+
 class ModelError(UserError):
-    """A model that cannot be loaded."""
+    """A model or a LoRA that cannot be loaded."""
+
+
+class ConsentNeeded(UserError):
+    """Something is downloaded only after a person has agreed to its terms.
+
+    Args:
+        key: what `storyboard.consents` remembers the agreement under.
+        title: what is to be downloaded.
+        licence: name of its licence.
+        licence_url: where that can be read.
+        download_bytes: size of the download in bytes; 0 where it is not known.
+        terms: what has to be agreed to, one sentence.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        title: str,
+        licence: str,
+        licence_url: str,
+        download_bytes: int,
+        terms: str,
+    ) -> None:
+        super().__init__(terms, f"Read its licence ({licence}) at {licence_url} and agree to it.")
+        self.key = key
+        self.title = title
+        self.licence = licence
+        self.licence_url = licence_url
+        self.download_bytes = download_bytes
+        self.terms = terms
 
 
 class OutOfMemoryError(UserError):

@@ -68,6 +68,14 @@ def write_result(path: Path, content: bytes) -> None:
         ) from error
 
 
+def unwritable(path: Path, error: OSError) -> ProjectError:
+    """What to tell when the disk does not take a file of a project."""
+    reason = error.strerror or str(error)
+    return ProjectError(
+        f"{path} cannot be written ({reason}).", "Check the free space and the permissions."
+    )
+
+
 @dataclass(frozen=True)
 class Migration:
     """One step from a version of a document to the next.
@@ -110,7 +118,37 @@ class DocumentKind:
             ProjectError: if it is missing, unreadable, of another kind, or of a version that this
                 release does not know.
         """
-        body = self._parse(path)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise ProjectError(
+                f"{path} is missing.", "Put it back from a copy, or start a new storyboard."
+            ) from error
+        except OSError as error:
+            raise ProjectError(
+                f"{path} cannot be read ({error.strerror}).", "Check the disk and its permissions."
+            ) from error
+        return self.parse(content, path)
+
+    def parse(self, content: bytes, path: Path) -> dict[str, Any]:
+        """The body in a file's content, brought up to date.
+
+        Args:
+            content: the file's bytes.
+            path: where they are from, for faults.
+
+        Raises:
+            ProjectError: as `read`, for what concerns the content.
+        """
+        try:
+            body: object = json.loads(content.decode("utf-8"))
+        except ValueError as error:  # both of JSON's and of UTF-8's faults
+            raise ProjectError(
+                f"{path} is damaged: {error}.",
+                "It was left as it is; mend it, put a copy back, or move its folder away.",
+            ) from error
+        if not isinstance(body, dict):
+            raise ProjectError(f"{path} is not a {self.kind}.", "It was left as it is.")
         version = body.pop("version", None)
         if body.pop("kind", None) != self.kind or type(version) is not int or version < 1:
             raise ProjectError(
@@ -126,26 +164,6 @@ class DocumentKind:
         for migration in self.migrations[version - 1 :]:
             body = migration.apply(body)
         return body
-
-    def _parse(self, path: Path) -> dict[str, Any]:
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ProjectError(
-                f"{path} is missing.", "Put it back from a copy, or start a new storyboard."
-            ) from error
-        except OSError as error:
-            raise ProjectError(
-                f"{path} cannot be read ({error.strerror}).", "Check the disk and its permissions."
-            ) from error
-        except ValueError as error:  # both of JSON's and of UTF-8's faults
-            raise ProjectError(
-                f"{path} is damaged: {error}.",
-                "It was left as it is; mend it, put a copy back, or move its folder away.",
-            ) from error
-        if not isinstance(document, dict):
-            raise ProjectError(f"{path} is not a {self.kind}.", "It was left as it is.")
-        return document
 
 
 def file_stem(number: int, words: str) -> str:

@@ -11,13 +11,17 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipelines.registry import ModelSpec, UnknownModelError, find_model
+from pipelines.registry import MODELS, ModelSpec, UnknownModelError, find_model
 from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.style import StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
 from storyboard.errors import ModelError, UserError
 
 # Separates a frame's id from the number of a copy of it; cannot stand in an id.
 COPY_MARK = "."
+# Stand for a character that is shown in a picture and not described: CharaConsist finds the
+# character in a frame by the attention to its words, so there must be some.
+REFERENCE_WORDS = "a character"
 _PUNCTUATION = (",", ".", ";", ":", "!", "?")
 
 
@@ -33,21 +37,48 @@ def frame_of(name: str) -> str:
 def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
     """The three parts of a frame's prompt: every part that another follows ends in a comma.
 
-    The comma keeps the words of the place from running into those of the character.
+    The comma keeps the words of the place from running into those of the character. A character
+    that is shown in a picture alone is `REFERENCE_WORDS`.
     """
+    described = frame.character.strip() or storyboard.character.description.strip()
+    if not described and storyboard.reference_of(frame):
+        described = REFERENCE_WORDS
     background, character, action = (
-        " ".join(part.split())
-        for part in (
-            frame.location,
-            frame.character.strip() or storyboard.character.description,
-            frame.action,
-        )
+        " ".join(part.split()) for part in (frame.location, described, frame.action)
     )
     if character or action:
         background = _closed(background)
     if action:
         character = _closed(character)
     return Prompt(background, character, action)
+
+
+def reference_of(storyboard: Storyboard, frame: Frame, spec: ModelSpec) -> tuple[str | None, float]:
+    """The picture that a frame follows, and how closely.
+
+    Args:
+        storyboard: the frame's storyboard.
+        frame: the frame; its own strength goes before its character's, and that before the
+            model's.
+        spec: the model that paints it.
+
+    Returns:
+        The picture's name and the strength in [0, 2]; None and 1.0, as in a request that says
+        nothing, where the frame follows no picture or follows it at strength 0.
+    """
+    strength = frame.reference_strength
+    if strength is None:
+        strength = storyboard.character.strength
+    if strength is None:
+        strength = spec.subject.strength if spec.subject is not None else 1.0
+    name = storyboard.reference_of(frame)
+    return (name, strength) if name and strength > 0 else (None, 1.0)
+
+
+def styles_of(storyboard: Storyboard) -> tuple[StyleLora, ...]:
+    """The LoRAs of a storyboard, as its requests name them."""
+    styles = storyboard.settings.styles
+    return tuple(StyleLora(style.source, style.weight, style.trigger) for style in styles)
 
 
 def plan_render(
@@ -59,9 +90,10 @@ def plan_render(
 ) -> RenderRequest:
     """Plan the frames that are wanted and those that they take character or place from.
 
-    A frame that only lends is painted again, unseen, exactly as its chosen take was, so that a
-    redone frame matches what is on the page. A lending frame that has no take, or one from another
-    model or of another size, becomes a target too.
+    A frame that only lends is painted again, unseen, exactly as its chosen take was (from the
+    reference picture that the take followed, too), so that a redone frame matches what is on the
+    page. Steps, guidance and styles are the storyboard's for all frames of a render. A lending
+    frame that has no take, or one from another model or of another size, becomes a target too.
 
     Args:
         storyboard: what to paint.
@@ -71,7 +103,8 @@ def plan_render(
         share_all: let every frame keep the first frame's place, whatever the frames say.
 
     Raises:
-        UserError: if there is nothing to paint, a frame has no words, or the model is not known.
+        UserError: if there is nothing to paint, a frame has no words, the model is not known, or
+            a frame follows a picture and the model cannot.
     """
     if not storyboard.frames:
         raise UserError("The storyboard has no frames.", "Add one and say what happens in it.")
@@ -158,6 +191,9 @@ class _Plan:
     def paint(self, frame: Frame) -> None:
         """Add a frame as the storyboard describes it now."""
         prompt = compose_prompt(self.storyboard, frame)
+        reference, strength = reference_of(self.storyboard, frame, self.spec)
+        if reference is not None and self.spec.subject is None:
+            raise cannot_follow(self.spec)
         if not prompt.parts:
             number = self.storyboard.position(frame.id) + 1
             raise UserError(
@@ -174,6 +210,8 @@ class _Plan:
             height=settings.height,
             identity_from=identity and self.lent.get(identity, identity),
             background_from=place and self.lent.get(place, place),
+            reference=reference,
+            reference_strength=strength,
         )
 
     def request(self, targets: tuple[str, ...]) -> RenderRequest:
@@ -192,7 +230,17 @@ class _Plan:
             guidance_scale=guidance,
             true_cfg_scale=spec.true_cfg_scale,
             consistency=replace(spec.consistency, merge=merge),
+            styles=styles_of(self.storyboard),
         )
+
+
+def cannot_follow(spec: ModelSpec) -> ModelError:
+    """What to tell a person whose character has a picture that the model cannot follow."""
+    able = " or ".join(other.title for other in MODELS if other.subject is not None)
+    return ModelError(
+        f"{spec.title} cannot follow a reference picture.",
+        f"Choose {able}, or remove the picture from the character.",
+    )
 
 
 def _spec(storyboard: Storyboard) -> ModelSpec:

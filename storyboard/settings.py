@@ -42,6 +42,11 @@ class Settings:
     dtype: str | None = None
     space: bool = False
 
+    @property
+    def consents(self) -> Path:
+        """The file that remembers what has been agreed to: beside the projects."""
+        return self.projects / "consents.json"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE` and `_DTYPE`.

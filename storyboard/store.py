@@ -2,6 +2,7 @@
 
     <root>/<project id>/storyboard.json
     <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
+    <root>/<project id>/references/   the pictures that frames follow (`storyboard.references`)
 
 Nothing is ever overwritten in place or deleted: documents are replaced whole (`storyboard.files`),
 a take's folder appears complete or not at all, and a damaged or foreign file is reported and left.
@@ -30,18 +31,36 @@ from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import ProjectError
 from storyboard.files import (
     DocumentKind,
+    Migration,
     file_stem,
     mask_picture,
     png_bytes,
+    unwritable,
     write_atomically,
 )
+from storyboard.references import References
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-STORYBOARD_FILE = DocumentKind("throughline storyboard")
+
+def _with_references(body: dict[str, Any]) -> dict[str, Any]:
+    """A storyboard from before characters had pictures: it has none, and no styles."""
+    storyboard = body.get("storyboard")
+    if isinstance(storyboard, dict):
+        for name, added in (("character", {"reference": ""}), ("settings", {"styles": []})):
+            part = storyboard.get(name, {})
+            if isinstance(part, dict):
+                storyboard[name] = added | part
+    return body
+
+
+STORYBOARD_FILE = DocumentKind(
+    "throughline storyboard",
+    (Migration("characters may have a reference picture, storyboards styles", _with_references),),
+)
 TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
 
@@ -92,7 +111,7 @@ class Store:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
         project = self._project(project_id)
         project.save(storyboard)
         return project
@@ -151,6 +170,11 @@ class Project:
         """The project's identifier: its folder's name."""
         return self.path.name
 
+    @property
+    def references(self) -> References:
+        """The pictures that its frames follow now, or did when older takes were painted."""
+        return References(self.path / "references")
+
     def load(self) -> Storyboard:
         """The storyboard as it was last saved.
 
@@ -176,7 +200,7 @@ class Project:
             try:
                 write_atomically(path, content)
             except OSError as error:
-                raise _unwritable(path, error) from error
+                raise unwritable(path, error) from error
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
         """Change the stored storyboard while nobody else does.
@@ -233,7 +257,7 @@ class Project:
                     f"Take {take.id} of project {self.id} exists already.",
                     "Takes are never overwritten; paint it again under a new one.",
                 ) from error
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
         self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
 
     def takes(self, frame_id: str | None = None) -> list[Take]:
@@ -292,7 +316,7 @@ class Project:
         return self._picture(take_id, "mask.png")
 
     def zip_frames(self, path: Path) -> Path:
-        """Pack the chosen takes in the order of the frames, their masks and the storyboard.
+        """Pack the chosen takes in order, their masks, the storyboard and its reference picture.
 
         Args:
             path: the archive to write; replaced if it exists.
@@ -301,9 +325,11 @@ class Project:
             `path`.
 
         Raises:
-            ProjectError: if no frame has been painted yet or the disk does not take it.
+            ProjectError: if no frame has been painted yet, a picture is missing, or the disk does
+                not take it.
         """
         storyboard = self.load()
+        reference = storyboard.character.reference
         painted = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
         if not painted:
             raise ProjectError("No frame has been painted yet.", "Generate first.")
@@ -316,9 +342,11 @@ class Project:
                     archive.write(self.image_path(take_id), f"{stem}.png")
                     archive.write(self.mask_path(take_id), f"masks/{stem}.png")
                 archive.write(self.path / "storyboard.json", "storyboard.json")
+                if reference:
+                    archive.write(self.references.path(reference), f"references/{reference}")
             os.replace(temporary, path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         finally:
             temporary.unlink(missing_ok=True)
         return path
@@ -337,13 +365,6 @@ def _checked(identifier: str, what: str) -> str:
     if not _IDENTIFIER.fullmatch(identifier):
         raise ProjectError(f"{identifier!r} is not the name of a {what}.")
     return identifier
-
-
-def _unwritable(path: Path, error: OSError) -> ProjectError:
-    reason = error.strerror or str(error)
-    return ProjectError(
-        f"{path} cannot be written ({reason}).", "Check the free space and the permissions."
-    )
 
 
 def _invalid(path: Path, error: Exception) -> ProjectError:

@@ -5,17 +5,72 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from storyboard.board import MAX_FRAMES, Character, Frame, RenderSettings, Storyboard
+from storyboard.board import (
+    MAX_FRAMES,
+    MAX_STYLES,
+    Character,
+    Frame,
+    RenderSettings,
+    Storyboard,
+    Style,
+)
+
+PICTURE = f"{'0123456789abcdef' * 4}.png"
 
 
 def test_a_storyboard_survives_json() -> None:
     board = Storyboard(
         title="Zoë's Tag",
-        character=Character(name="Zoë", description="a girl"),
-        frames=(Frame(action="waving", location="beach", seed=3), Frame(character="a boy")),
-        settings=RenderSettings(width=128, height=64, steps=4, guidance=2.5),
+        character=Character(name="Zoë", description="a girl", reference=PICTURE, strength=0.7),
+        frames=(
+            Frame(action="waving", location="beach", seed=3, reference_strength=0),
+            Frame(character="a boy"),
+        ),
+        settings=RenderSettings(
+            width=128,
+            height=64,
+            steps=4,
+            guidance=2.5,
+            styles=(Style(source="owner/name", weight=-0.5, trigger="in ink"),),
+        ),
     )
     assert Storyboard.model_validate_json(board.model_dump_json()) == board
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x.png", "0" * 64, "0" * 63 + ".png", "A" * 64 + ".png", f"../{PICTURE}", f"{PICTURE}\n"],
+)
+def test_a_character_refuses_what_is_no_name_of_a_picture(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Character(reference=name)
+    assert Character(reference=PICTURE).reference == PICTURE
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, float("nan"), float("inf")])
+def test_strengths_are_within_bounds(strength: float) -> None:
+    for kind, field in ((Character, "strength"), (Frame, "reference_strength")):
+        with pytest.raises(ValidationError):
+            kind.model_validate({field: strength})
+    with pytest.raises(ValidationError):
+        Style(source="a.safetensors", weight=strength * 2 - 2)
+
+
+def test_styles_are_few_and_name_their_lora() -> None:
+    with pytest.raises(ValidationError):
+        Style(source="  ")
+    assert Style(source=" ink.safetensors ").source == "ink.safetensors"
+    many = tuple(Style(source=str(i)) for i in range(MAX_STYLES + 1))
+    assert RenderSettings(styles=many[:-1]).styles == many[:-1]
+    with pytest.raises(ValidationError):
+        RenderSettings(styles=many)
+
+
+def test_a_picture_is_followed_where_nobody_else_is_described() -> None:
+    own, other = Frame(action="waving", character=" "), Frame(character="an old man")
+    board = Storyboard(character=Character(reference=PICTURE), frames=(own, other))
+    assert [board.reference_of(frame) for frame in board.frames] == [PICTURE, ""]
+    assert Storyboard(frames=(own,)).reference_of(own) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,18 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry import MODELS, ModelSpec, find_model
+from pipelines.registry import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
 from pipelines.request import Prompt, RenderRequest
-from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard
+from pipelines.style import StyleLora
+from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.errors import ModelError, UserError
-from storyboard.planning import compose_prompt, frame_of, plan_render
+from storyboard.planning import (
+    REFERENCE_WORDS,
+    compose_prompt,
+    frame_of,
+    plan_render,
+    reference_of,
+)
 
 
 def board(*frames: Frame, **values: Any) -> Storyboard:
@@ -46,6 +53,7 @@ def recipe(request: RenderRequest, name: str) -> Any:
         frame.prompt,
         frame.seed,
         (frame.width, frame.height),
+        (frame.reference, frame.reference_strength),
         frame.identity_from and recipe(request, frame.identity_from),
         frame.background_from and recipe(request, frame.background_from),
     )
@@ -202,6 +210,95 @@ def test_a_take_lends_also_after_its_source_has_left_the_storyboard() -> None:
     frame = redone.frames[-1]
     assert frame.identity_from is not None
     assert recipe(redone, frame.identity_from) == recipe(whole, "b")
+
+
+PICTURE, ANOTHER = "a" * 64 + ".png", "b" * 64 + ".png"
+
+
+def followed(
+    *frames: Frame, picture: str = PICTURE, strength: float | None = None, **values: Any
+) -> Storyboard:
+    """A storyboard for FLUX.1 [dev] whose character has a picture."""
+    storyboard = board(*frames, **{"model": FLUX1_DEV.name, **values})
+    character = storyboard.character.model_copy(update={"reference": picture, "strength": strength})
+    return storyboard.model_copy(update={"character": character})
+
+
+def test_frames_follow_the_picture_where_they_show_its_character() -> None:
+    stranger = Frame(id="f", location="forest", character="an old man")
+    request = plan(followed(*FRAMES, stranger))
+    assert [f.reference for f in request.frames] == [*[PICTURE] * 5, None]
+    assert request.references == {PICTURE}
+    assert FLUX1_DEV.subject is not None
+    assert {f.reference_strength for f in request.frames[:5]} == {FLUX1_DEV.subject.strength}
+    assert plan(board(*FRAMES, model=FLUX1_DEV.name)).references == frozenset()
+    assert RenderRequest.from_dict(request.to_dict()) == request
+
+
+def test_the_frames_strength_goes_before_the_characters_and_that_before_the_models() -> None:
+    frames = (Frame(id="a", action="x"), Frame(id="b", action="y", reference_strength=1.5))
+    storyboard = followed(*frames, strength=0.3)
+    assert [f.reference_strength for f in plan(storyboard).frames] == [0.3, 1.5]
+    off = followed(Frame(id="a", action="x", reference_strength=0), *frames[1:], strength=0.3)
+    assert [(f.reference, f.reference_strength) for f in plan(off).frames] == [
+        (None, 1.0),
+        (PICTURE, 1.5),
+    ]
+    assert reference_of(off, off.frames[0], FLUX1_DEV) == (None, 1.0)
+    assert reference_of(off, off.frames[1], FLUX1_DEV) == (PICTURE, 1.5)
+
+
+def test_a_character_in_a_picture_alone_has_words_for_its_mask() -> None:
+    frames = (Frame(id="a", location="a beach", action="waving"), Frame(id="b", action="running"))
+    request = plan(followed(*frames, character=" "))
+    assert request.frames[0].prompt == Prompt("a beach,", f"{REFERENCE_WORDS},", "waving")
+    assert request.frames[1].identity_from == "a"
+    described = plan(followed(*frames, character="a girl"))
+    assert described.frames[0].prompt.character == "a girl,"
+    stranger = Frame(action="waving", character="an old man")
+    assert compose_prompt(followed(stranger, character=""), stranger).character == "an old man,"
+
+
+def test_a_model_that_cannot_follow_pictures_says_so_and_which_can() -> None:
+    with pytest.raises(ModelError, match=r"\[schnell\] cannot follow") as caught:
+        plan(followed(*FRAMES, model=FLUX1_SCHNELL.name))
+    assert FLUX1_DEV.title in caught.value.remedy and "remove" in caught.value.remedy
+    assert plan(followed(*FRAMES, model=FLUX1_SCHNELL.name, strength=0)).references == frozenset()
+    stranger = Frame(action="waving", character="an old man")
+    assert plan(followed(stranger, model=FLUX1_SCHNELL.name)).references == frozenset()
+
+
+def test_a_redone_frame_follows_the_new_picture_and_its_lender_the_old_one() -> None:
+    whole = plan(followed(*FRAMES, strength=0.4))
+    redone = plan(followed(*FRAMES, picture=ANOTHER), ["c"], dict.fromkeys("abcde", whole))
+    frame = redone.frames[-1]
+    assert redone.targets == ("c",)
+    assert frame.reference == ANOTHER
+    assert frame.identity_from is not None
+    assert recipe(redone, frame.identity_from) == recipe(whole, "a")
+    assert redone.frames[0].reference == PICTURE
+    assert redone.references == {PICTURE, ANOTHER}
+
+
+def test_redoing_a_frame_when_nothing_changed_asks_for_the_same_picture_again() -> None:
+    frames = tuple(f.model_copy(update={"seed": 3}) for f in FRAMES)
+    whole = plan(followed(*frames))
+    redone = plan(followed(*frames), ["d"], dict.fromkeys("abcde", whole))
+    assert recipe(redone, "d") == recipe(whole, "d")
+    # The same words, seed and place, but another picture or strength: not the same lender.
+    chosen = dict.fromkeys("abcde", whole)
+    chosen["b"] = plan(followed(*frames, strength=0.2))
+    both = plan(followed(*frames), ["d"], chosen)
+    assert sorted(frame_of(f.frame_id) for f in both.frames) == ["a", "a", "b", "d"]
+
+
+def test_styles_are_the_storyboards_for_all_frames() -> None:
+    styles = (Style(source="ink.safetensors", weight=0.5, trigger="in ink"), Style(source="o/n"))
+    request = plan(board(*FRAMES, styles=styles))
+    assert request.styles == (StyleLora("ink.safetensors", 0.5, "in ink"), StyleLora("o/n"))
+    assert plan(board(*FRAMES)).styles == ()
+    redone = plan(board(*FRAMES), ["c"], dict.fromkeys("abcde", request))
+    assert (redone.targets, redone.styles) == (("c",), ())
 
 
 def test_what_cannot_be_planned_is_said() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from pipelines.request import FrameRequest, Prompt, RenderRequest
 from storyboard.board import Character, Frame, Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.settings import ROOT
-from storyboard.store import REQUEST_KEY, Project, Store
+from storyboard.store import REQUEST_KEY, STORYBOARD_FILE, Project, Store
+from tests.storyboard.pictures import reference
 
 BOARD = Storyboard(
     title="Maya's Day",
@@ -244,6 +246,37 @@ def test_a_storyboard_from_before_there_was_guidance_is_opened(project: Project)
     assert project.load().settings.guidance is None
 
 
+def test_a_storyboard_from_before_there_were_references_is_opened(project: Project) -> None:
+    path = project.path / "storyboard.json"
+    document = json.loads(path.read_text("utf-8"))
+    document["version"] = 1
+    for part, names in (("character", ("reference", "strength")), ("settings", ("styles",))):
+        for name in names:
+            del document["storyboard"][part][name]
+    for frame in document["storyboard"]["frames"]:
+        del frame["reference_strength"]
+    path.write_text(json.dumps(document))
+    assert project.load() == BOARD
+    project.edit(lambda board: board)
+    assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 2
+    path.write_text(json.dumps({"kind": document["kind"], "version": 1, "storyboard": {}}))
+    assert project.load() == Storyboard()
+
+
+def test_an_old_take_keeps_its_picture_when_the_character_gets_another(project: Project) -> None:
+    first = project.references.add(reference((1, 2, 3)))
+    frame = replace(REQUEST.frames[0], reference=first, reference_strength=0.5)
+    request = replace(REQUEST, frames=(frame,))
+    take = Take(id="t1", frame_id="a", seconds=1, seed=7, foreground=0, prompt="p", model="m")
+    project.add_take(take, Image.new("RGB", (48, 32)), MASK, request)
+    second = project.references.add(reference((4, 5, 6)))
+    character = BOARD.character.model_copy(update={"reference": second})
+    project.edit(lambda board: board.model_copy(update={"character": character}))
+    (name,) = project.request("t1").references
+    assert name == first != second
+    assert project.references.load(name).image.getpixel((40, 40)) == (1, 2, 3)
+
+
 def test_a_damaged_take_is_reported_and_left(project: Project) -> None:
     add_take(project, "t1")
     path = project.path / "takes" / "t1" / "take.json"
@@ -295,3 +328,17 @@ def test_the_archive_holds_chosen_frames_masks_and_storyboard(
         stored = (project.path / "storyboard.json").read_bytes()
         assert archive.read("storyboard.json") == stored
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_the_archive_holds_the_picture_that_the_storyboard_names(
+    project: Project, tmp_path: Path
+) -> None:
+    project.references.add(reference((1, 2, 3)))
+    name = project.references.add(reference())
+    character = BOARD.character.model_copy(update={"reference": name})
+    project.save(BOARD.model_copy(update={"character": character}))
+    add_take(project, "t1", "a")
+    with zipfile.ZipFile(project.zip_frames(tmp_path / "frames.zip")) as archive:
+        pictures = [n for n in archive.namelist() if n.startswith("references/")]
+        assert pictures == [f"references/{name}"]
+        assert archive.read(pictures[0]) == reference().content
