@@ -31,6 +31,19 @@ class WordsUnread:
 
 
 @dataclass(frozen=True)
+class StyleNoted:
+    """Something in a style's LoRA file is not used.
+
+    Attributes:
+        style: the style's source.
+        words: what is not used, a sentence for a person.
+    """
+
+    style: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ReferenceDoubted:
     """A reference picture is unlike those that the model can follow.
 
@@ -127,4 +140,6 @@ class FrameDone:
     seconds: float
 
 
-PipelineEvent = WordsUnread | ReferenceDoubted | FrameStarted | StepDone | MaskFound | FrameDone
+PipelineEvent = (
+    StyleNoted | ReferenceDoubted | WordsUnread | FrameStarted | StepDone | MaskFound | FrameDone
+)

@@ -11,33 +11,28 @@ event at every denoising step, and closing it cancels.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from diffusers import FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift, retrieve_timesteps
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from .attention import frame_attention
 from .consistency import Bank, FramePass, Matches, StepPlan
-from .events import (
-    FrameDone,
-    FrameStarted,
-    MaskFound,
-    Phase,
-    PipelineEvent,
-    StepDone,
-    TokenMatches,
-    WordsUnread,
-)
+from .events import FrameDone, FrameStarted, PipelineEvent, StyleNoted, WordsUnread
 from .instant_character import Subject
+from .instant_character.bundle import SubjectBundle
 from .prompt import EncodedPrompt, text_lengths, unread_words
+from .rendering import Progress, mask_array, mask_found, needed_frames, render_steps
 from .request import FrameRequest, Prompt, RenderRequest
+from .style_lora import style_loras
+from .subject_pictures import FollowedPictures, check_pictures, read_pictures
 
 
 @dataclass(frozen=True)
@@ -72,88 +67,115 @@ class FrameInputs:
     width: int
 
 
-@dataclass
-class Progress:
-    """Counts the denoising steps of a whole request."""
-
-    total: int
-    done: int = 0
-
-    def step(self, frame: FrameRequest, phase: Phase, step: int, steps: int) -> StepDone:
-        """Count one step of a frame and report it."""
-        self.done += 1
-        return StepDone(frame.frame_id, phase, step, steps, self.done, self.total)
-
-
 class FluxStoryboardPipeline(FluxPipeline):
     """FLUX.1 that keeps the same character from frame to frame (CharaConsist, ICCV 2025)."""
 
     @torch.no_grad()
     def stream(
-        self, request: RenderRequest, *, max_sequence_length: int = 512
+        self,
+        request: RenderRequest,
+        *,
+        max_sequence_length: int = 512,
+        subject: SubjectBundle | None = None,
+        pictures: Mapping[str, Image.Image] = MappingProxyType({}),
     ) -> Iterator[PipelineEvent]:
         """Paint the targets of a request, one frame after another.
+
+        The request's styles take part from the first prompt to the last picture; afterwards, also
+        after an error or a closed generator, the pipeline is what it was.
 
         Args:
             request: the frames and how to paint them.
             max_sequence_length: T5 tokens that the model was trained for.
+            subject: what frames follow their reference pictures with; None where none has one.
+            pictures: the prepared reference pictures by the names in the request, RGB.
 
         Yields:
             Events in the order in which things happen; a `FrameDone` for every target.
 
         Raises:
-            ValueError: if a frame's size does not fit the model.
+            ValueError: if a frame's size does not fit the model, or a frame follows a picture and
+                the picture or `subject` is missing.
+            LoadingError: if a style's LoRA cannot be loaded.
         """
         # 1. Check inputs
         self._check_sizes(request)
+        frames = needed_frames(request)
+        check_pictures(frames, subject, pictures)
+
+        try:
+            with style_loras(self, request.styles) as styles:
+                for style in styles:
+                    for note in style.notes:
+                        yield StyleNoted(style.lora.source, note)
+
+                # 2. See every reference picture once
+                device = self._execution_device
+                followed = yield from read_pictures(frames, subject, pictures, device)
+
+                # 3. Paint
+                yield from self._render(request, frames, followed, max_sequence_length)
+        finally:
+            self.maybe_free_model_hooks()
+
+    def _render(
+        self,
+        request: RenderRequest,
+        frames: Sequence[FrameRequest],
+        followed: FollowedPictures,
+        max_sequence_length: int,
+    ) -> Iterator[PipelineEvent]:
+        """Paint frames of a request, with styles and pictures in place."""
         plan = StepPlan.from_fractions(request.steps, **asdict(request.consistency))
-        frames = _needed_frames(request)
-        steps = {f.frame_id: _render_steps(f, request, plan) for f in frames}
+        steps = {f.frame_id: render_steps(f, request, plan) for f in frames}
         probes = sum(plan.probe_steps for f in frames if f.identity_from is not None)
         progress = Progress(total=probes + sum(steps.values()))
 
-        try:
-            # 2. Encode every prompt at once, so that the text encoders are done with
-            prompts = {f.frame_id: self._encode(f.prompt, max_sequence_length) for f in frames}
-            guidance = Guidance(request.guidance_scale)
-            if request.true_cfg_scale > 1:
-                negative = self._encode(
-                    Prompt("", "", request.negative_prompt), max_sequence_length
+        # 1. Encode every prompt at once, so that the text encoders are done with
+        prompts = {f.frame_id: self._encode(f.prompt, max_sequence_length) for f in frames}
+        guidance = Guidance(request.guidance_scale)
+        if request.true_cfg_scale > 1:
+            negative = self._encode(Prompt("", "", request.negative_prompt), max_sequence_length)
+            guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
+
+        for frame in frames:
+            words = unread_words(self.tokenizer_2, frame.prompt, max_sequence_length)
+            if words and frame.frame_id in request.targets:
+                yield WordsUnread(frame.frame_id, words)
+
+        # 2. Paint the frames in order; a bank lives as long as a later frame reads it
+        banks: dict[str, Bank] = {}
+        for number, frame in enumerate(frames):
+            started = time.monotonic()
+            yield FrameStarted(frame.frame_id)
+            later = frames[number + 1 :]
+            inputs = self._inputs(frame, prompts[frame.frame_id])
+            record = self._new_bank(frame, later, plan, inputs)
+            latents, painted = yield from self._paint(
+                frame,
+                inputs,
+                guidance,
+                plan,
+                steps[frame.frame_id],
+                banks,
+                record,
+                followed.subject(frame),
+                progress,
+            )
+            if record is not None:
+                banks[frame.frame_id] = record
+            read = {s for f in later for s in (f.identity_from, f.background_from)}
+            banks = {frame_id: bank for frame_id, bank in banks.items() if frame_id in read}
+
+            # 3. Decode
+            if frame.frame_id in request.targets:
+                yield FrameDone(
+                    frame.frame_id,
+                    image=self._decode(latents, frame.height, frame.width),
+                    mask=mask_array(painted),
+                    matches=None if painted.matches is None else len(painted.matches),
+                    seconds=time.monotonic() - started,
                 )
-                guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
-
-            for frame in frames:
-                words = unread_words(self.tokenizer_2, frame.prompt, max_sequence_length)
-                if words and frame.frame_id in request.targets:
-                    yield WordsUnread(frame.frame_id, words)
-
-            # 3. Paint the frames in order; a bank lives as long as a later frame reads it
-            banks: dict[str, Bank] = {}
-            for number, frame in enumerate(frames):
-                started = time.monotonic()
-                yield FrameStarted(frame.frame_id)
-                later = frames[number + 1 :]
-                inputs = self._inputs(frame, prompts[frame.frame_id])
-                record = self._new_bank(frame, later, plan, inputs)
-                latents, painted = yield from self._paint(
-                    frame, inputs, guidance, plan, steps[frame.frame_id], banks, record, progress
-                )
-                if record is not None:
-                    banks[frame.frame_id] = record
-                read = {s for f in later for s in (f.identity_from, f.background_from)}
-                banks = {frame_id: bank for frame_id, bank in banks.items() if frame_id in read}
-
-                # 4. Decode
-                if frame.frame_id in request.targets:
-                    yield FrameDone(
-                        frame.frame_id,
-                        image=self._decode(latents, frame.height, frame.width),
-                        mask=_mask_array(painted),
-                        matches=None if painted.matches is None else len(painted.matches),
-                        seconds=time.monotonic() - started,
-                    )
-        finally:
-            self.maybe_free_model_hooks()
 
     @torch.no_grad()
     def denoise(
@@ -234,6 +256,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         steps: int,
         banks: dict[str, Bank],
         record: Bank | None,
+        subject: Subject | None,
         progress: Progress,
     ) -> Generator[PipelineEvent, None, tuple[Tensor, FramePass]]:
         """Probe pass and render pass of one frame; returns its latents and its render pass."""
@@ -256,20 +279,22 @@ class FluxStoryboardPipeline(FluxPipeline):
         matches: Matches | None = None
         if identity is not None:
             probe = new_pass()
-            with closing(self.denoise(inputs, probe, guidance, plan.probe_steps)) as passing:
+            with closing(
+                self.denoise(inputs, probe, guidance, plan.probe_steps, subject)
+            ) as passing:
                 for step, _ in enumerate(passing, start=1):
                     yield progress.step(frame, "probe", step, plan.probe_steps)
             matches = probe.matches
-            yield _mask_found(frame, "probe", probe)
+            yield mask_found(frame, "probe", probe)
 
         render = new_pass(record, matches)
         latents = inputs.latents
-        with closing(self.denoise(inputs, render, guidance, steps)) as passing:
+        with closing(self.denoise(inputs, render, guidance, steps, subject)) as passing:
             for step, current in enumerate(passing, start=1):
                 latents = current
                 yield progress.step(frame, "render", step, steps)
                 if step == plan.probe_steps:
-                    yield _mask_found(frame, "render", render)
+                    yield mask_found(frame, "render", render)
         return latents, render
 
     def _check_sizes(self, request: RenderRequest) -> None:
@@ -322,7 +347,11 @@ class FluxStoryboardPipeline(FluxPipeline):
         return timesteps
 
     def _new_bank(
-        self, frame: FrameRequest, later: list[FrameRequest], plan: StepPlan, inputs: FrameInputs
+        self,
+        frame: FrameRequest,
+        later: Sequence[FrameRequest],
+        plan: StepPlan,
+        inputs: FrameInputs,
     ) -> Bank | None:
         lends_identity = any(f.identity_from == frame.frame_id for f in later)
         lends_background = any(f.background_from == frame.frame_id for f in later)
@@ -354,38 +383,3 @@ class FluxStoryboardPipeline(FluxPipeline):
         decoded = self.vae.decode(latents, return_dict=False)[0]
         image: Image.Image = self.image_processor.postprocess(decoded, output_type="pil")[0]
         return image
-
-
-def _needed_frames(request: RenderRequest) -> list[FrameRequest]:
-    """The targets and every frame that lends them something, in order."""
-    needed = set(request.targets)
-    for frame in reversed(request.frames):
-        if frame.frame_id in needed:
-            needed |= {s for s in (frame.identity_from, frame.background_from) if s is not None}
-    return [frame for frame in request.frames if frame.frame_id in needed]
-
-
-def _render_steps(frame: FrameRequest, request: RenderRequest, plan: StepPlan) -> int:
-    """Steps of a frame's render pass: a frame that only lends stops where sharing ends."""
-    if frame.frame_id in request.targets:
-        return plan.steps
-    return max(plan.share_end, plan.probe_steps)
-
-
-def _mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> MaskFound:
-    """What a pass that has just done its mask step found."""
-    grid, found = frame_pass.grid, frame_pass.similarity
-    matches = None
-    if found is not None:
-        matches = TokenMatches(
-            found.identity_index.view(grid).cpu().numpy(),
-            found.similarity.view(grid).cpu().numpy(),
-        )
-    raw = frame_pass.raw_masks[-1].view(grid).cpu().numpy()
-    return MaskFound(frame.frame_id, phase, _mask_array(frame_pass), raw, matches)
-
-
-def _mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:
-    mask = frame_pass.mask
-    assert mask is not None
-    return mask.view(frame_pass.grid).cpu().numpy()

@@ -30,7 +30,8 @@ UI_MAY_IMPORT = {
     *(
         f"storyboard.{name}"
         for name in (
-            "export", "files", "jobs", "layout", "planning", "settings", "store", "storyfile",
+            "characterfile", "consents", "export", "files", "jobs", "layout", "planning",
+            "references", "settings", "store", "storyfile",
         )
     ),
 }  # fmt: skip
