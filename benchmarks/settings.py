@@ -52,7 +52,7 @@ def parse_variant(text: str) -> Row:
         changes[name] = number if name == _PLACE else kinds[name](number)
     shares_place = bool(changes.pop(_PLACE, 0))
     ConsistencySettings(**changes)  # type: ignore[arg-type]  # says what is out of range
-    return Row(text, text, shares_place=shares_place, changes=changes)
+    return Row(text, text, shares_place=shares_place, sharers_only=shares_place, changes=changes)
 
 
 def fresh_suite(characters: int) -> Suite:

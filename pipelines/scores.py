@@ -90,6 +90,43 @@ class RowScores:
 
 
 @dataclass(frozen=True)
+class ReferenceScores:
+    """How a row followed the characters' references. None stands where nothing can be measured.
+
+    Attributes:
+        name: the row.
+        characters: how many characters were measured.
+        frames: how many frames, all of them counted.
+        kept: share of the attributes that only the reference tells that the frames show as it does.
+        kept_over: `kept` minus that of each other row, by its name.
+        action_followed: share of the frames with the stated action.
+        action_over: `action_followed` minus that of each other row, by its name.
+        place_followed: share of the frames in the stated place.
+        identity_distance: mean cosine distance of the judge's embedding of the character to that
+            in the first frame, in [0, 2].
+        place_distance: mean colour distance (CIE76), outside both foregrounds, of frames to those
+            whose place they are in.
+        frechet: Fréchet distance to drawn pictures in the judge's features.
+        seconds: median time of a frame after the first; None for pictures that were not painted.
+        attributes: for each attribute that a reference tells, the share of frames that keep it.
+    """
+
+    name: str
+    characters: int
+    frames: int
+    kept: Interval | None
+    kept_over: Mapping[str, Interval]
+    action_followed: Interval | None
+    action_over: Mapping[str, Interval]
+    place_followed: Interval | None
+    identity_distance: Interval | None
+    place_distance: Interval | None
+    frechet: Interval | None
+    seconds: float | None
+    attributes: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How often one attribute is painted as the prompt says.
 
@@ -118,9 +155,12 @@ class Scores:
         shared: all rows on the characters whose place is shared, and drawn pictures of those.
         prompts: agreement with single prompts, by attribute.
         readings: what the judge sees in each picture, by the picture's path.
+        references: of a suite whose characters have references, its rows, and last drawn pictures
+            of the same scenes; then `rows` and `shared` are empty.
     """
 
     rows: tuple[RowScores, ...]
     shared: tuple[RowScores, ...]
     prompts: tuple[Agreement, ...]
     readings: Mapping[Path, Mapping[str, str]]
+    references: tuple[ReferenceScores, ...] = ()

@@ -24,6 +24,19 @@ class SuiteError(ValueError):
 
 
 @dataclass(frozen=True)
+class SuiteReference:
+    """A picture of a character, as a person would upload it.
+
+    Attributes:
+        seed: that it is drawn from.
+        scene: where it shows the character, and how: as `SuiteFrame.scene`.
+    """
+
+    seed: int
+    scene: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SuiteFrame:
     """One picture to paint.
 
@@ -34,12 +47,18 @@ class SuiteFrame:
             (place, time, weather, shot, action, position, view, facing).
         stated: names of the attributes, the character's too, that the prompt says and that can be
             seen in a picture drawn of it.
+        referred: names of the character's attributes that only the reference tells and that can be
+            seen in a picture drawn of this frame.
+        place_of: index of the earlier frame whose place this one is in, in the same words; None
+            where it has a place of its own, or `SuiteCharacter.shares_place` says it.
     """
 
     prompt: Prompt
     seed: int
     scene: Mapping[str, str]
     stated: tuple[str, ...]
+    referred: tuple[str, ...] = ()
+    place_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +68,11 @@ class SuiteCharacter:
     Attributes:
         name: unique in the suite; can be a file's name.
         attributes: what the character looks like, by attribute name.
-        left_out: attributes that no prompt mentions, so that only the identity frame says them.
+        left_out: attributes that no prompt mentions, so that only the identity frame, or the
+            reference, says them.
         shares_place: whether all frames are in the identity frame's place, in the same words.
         frames: in their order.
+        reference: a picture that the frames should look like; None where there is none.
     """
 
     name: str
@@ -59,6 +80,7 @@ class SuiteCharacter:
     left_out: tuple[str, ...]
     shares_place: bool
     frames: tuple[SuiteFrame, ...]
+    reference: SuiteReference | None = None
 
     def __post_init__(self) -> None:
         if not self.frames:
@@ -66,6 +88,18 @@ class SuiteCharacter:
         unknown = [name for name in self.left_out if name not in self.attributes]
         if unknown:
             raise ValueError(f"character {self.name!r} has no attributes {unknown} to leave out")
+        for index, frame in enumerate(self.frames):
+            if frame.place_of is not None and not 0 <= frame.place_of < index:
+                raise ValueError(
+                    f"frame {index} of character {self.name!r} is in the place of frame "
+                    f"{frame.place_of}, which is not an earlier one"
+                )
+
+    def place_source(self, number: int) -> int | None:
+        """Index of the frame whose place the frame with this index is in; None for its own."""
+        if self.shares_place:
+            return 0 if number else None
+        return self.frames[number].place_of
 
     def truth(self, number: int) -> dict[str, str]:
         """Everything that the frame with this index should show."""
@@ -97,6 +131,11 @@ class Suite:
         if len(set(names)) < len(names):
             raise ValueError("two characters or prompts of the suite have the same name")
 
+    @property
+    def has_references(self) -> bool:
+        """Whether it measures how references are followed."""
+        return any(case.reference is not None for case in self.characters)
+
     def to_json(self) -> str:
         """The suite as JSON, a line for each character."""
         head = {
@@ -108,7 +147,7 @@ class Suite:
         }
         lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
         for key, cases in (("characters", self.characters), ("prompts", self.prompts)):
-            rows = ",\n".join(f"    {json.dumps(asdict(case))}" for case in cases)
+            rows = ",\n".join(f"    {json.dumps(_plain(case))}" for case in cases)
             lines.append(f"  {json.dumps(key)}: [\n{rows}\n  ]" if rows else f'  "{key}": []')
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -156,6 +195,19 @@ def read_suite(path: Path) -> Suite:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
 
 
+def _plain(case: SuiteCharacter) -> dict[str, Any]:
+    """A case as JSON-ready data, without what it does not have."""
+    data = asdict(case)
+    if case.reference is None:
+        del data["reference"]
+    for frame in data["frames"]:
+        if not frame["referred"]:
+            del frame["referred"]
+        if frame["place_of"] is None:
+            del frame["place_of"]
+    return data
+
+
 def _character(data: Mapping[str, Any]) -> SuiteCharacter:
     frames = tuple(
         SuiteFrame(
@@ -163,13 +215,17 @@ def _character(data: Mapping[str, Any]) -> SuiteCharacter:
             seed=frame["seed"],
             scene=frame["scene"],
             stated=tuple(frame["stated"]),
+            referred=tuple(frame.get("referred", ())),
+            place_of=frame.get("place_of"),
         )
         for frame in data["frames"]
     )
+    reference = data.get("reference")
     return SuiteCharacter(
         name=data["name"],
         attributes=data["attributes"],
         left_out=tuple(data["left_out"]),
         shares_place=data["shares_place"],
         frames=frames,
+        reference=None if reference is None else SuiteReference(**reference),
     )

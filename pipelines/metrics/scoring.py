@@ -11,28 +11,29 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.metrics.color import color_distance
 from pipelines.metrics.eyes import Eyes, Sighting
+from pipelines.metrics.measures import (
+    Sightings,
+    followed,
+    identity_distance,
+    identity_kept,
+    place_distance,
+    tally,
+)
+from pipelines.metrics.references import reference_table
 from pipelines.metrics.statistics import Gaussian, Tally, difference, frechet, mean
 from pipelines.miniature.judge import Judge
-from pipelines.miniature.suite import draw_frame, draw_reference
+from pipelines.miniature.suite import draw_others
+from pipelines.miniature.suite_scenes import draw_frame
 from pipelines.scores import Agreement, Interval, PaintedRow, RowScores, Scores
 from pipelines.suite import Suite, SuiteCharacter
 
 DRAWN = "drawn"
-REFERENCE_PICTURES = 1000  # drawn ones that the Fréchet distance is to
-_DRAWN_AT_ONCE = 25  # reference pictures
-_MARGIN = 9  # pixels around a foreground whose colours outlines may have touched
-
-Sightings = Mapping[str, tuple[Sighting, ...]]
-Observe = Callable[[SuiteCharacter, int, Sighting, Sighting], list[float]]
-"""What one frame adds to a measure, from the character, the frame's index, what is seen in the
-frame and what is seen in the identity frame."""
+DRAWN_PICTURES = 1000  # that the Fréchet distance is to
+_DRAWN_AT_ONCE = 25
 
 
 def score(
@@ -61,80 +62,23 @@ def score(
         return Scores((), (), agreements, _readings(eyes))
 
     cases = [case for case in suite.characters if case.name in seen[rows[0].name]]
-    report(f"judging {REFERENCE_PICTURES} drawn pictures")
-    reference = _reference(suite, eyes, REFERENCE_PICTURES)
+    report(f"judging {DRAWN_PICTURES} drawn pictures")
+    others = _others(suite, eyes, DRAWN_PICTURES)
     drawn = {
         case.name: eyes.look([draw_frame(case, index) for index in range(len(case.frames))])
         for case in cases
     }
     seconds = {row.name: _median_seconds(row) for row in rows}
     whole = {name: row for name, row in seen.items() if all(case.name in row for case in cases)}
+    if suite.has_references:
+        table = reference_table(cases, {**whole, DRAWN: drawn}, seconds, others)
+        return Scores((), (), agreements, _readings(eyes), table)
     sharing = [case for case in cases if case.shares_place]
     return Scores(
-        rows=_table(cases, {**whole, DRAWN: drawn}, seconds, reference),
-        shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, reference) if sharing else (),
+        rows=_table(cases, {**whole, DRAWN: drawn}, seconds, others),
+        shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, others) if sharing else (),
         prompts=agreements,
         readings=_readings(eyes),
-    )
-
-
-def identity_kept(
-    case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
-) -> list[float]:
-    """Whether each left-out attribute that both frames show is the same in both."""
-    return [
-        float(seen.attributes[name] == identity.attributes[name])
-        for name in case.left_out
-        if name in seen.visible and name in identity.visible
-    ]
-
-
-def identity_distance(
-    _case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
-) -> list[float]:
-    """Cosine distance of the embeddings; none where one of the frames shows nobody."""
-    if not (seen.foreground.any() and identity.foreground.any()):
-        return []
-    return [1 - float(F.cosine_similarity(seen.embedding, identity.embedding, dim=0))]
-
-
-def place_distance(
-    case: SuiteCharacter, _index: int, seen: Sighting, identity: Sighting
-) -> list[float]:
-    """Colour distance outside both foregrounds and a margin around them, in a shared place."""
-    if not case.shares_place:
-        return []
-    both = (seen.foreground | identity.foreground).float()[None, None]
-    near = F.max_pool2d(both, 2 * _MARGIN + 1, stride=1, padding=_MARGIN)[0, 0] > 0
-    images = torch.from_numpy(np.stack((seen.image, identity.image)))
-    distance = color_distance(images[0], images[1], ~near)
-    return [] if distance is None else [distance]
-
-
-def followed(name: str) -> Observe:
-    """Whether an attribute is as the prompt states it; nothing where it does not."""
-
-    def observe(
-        case: SuiteCharacter, index: int, seen: Sighting, _identity: Sighting
-    ) -> list[float]:
-        if name not in case.frames[index].stated:
-            return []
-        return [float(seen.attributes[name] == case.truth(index)[name])]
-
-    return observe
-
-
-def _tally(observe: Observe, cases: Sequence[SuiteCharacter], row: Sightings) -> Tally:
-    """A measure over all frames after the identity frame, by character."""
-    return Tally.of(
-        [
-            [
-                value
-                for index, sighting in enumerate(row[case.name][1:], start=1)
-                for value in observe(case, index, sighting, row[case.name][0])
-            ]
-            for case in cases
-        ]
     )
 
 
@@ -142,18 +86,18 @@ def _table(
     cases: Sequence[SuiteCharacter],
     rows: Mapping[str, Sightings],
     seconds: Mapping[str, float],
-    reference: Gaussian,
+    others: Gaussian,
 ) -> tuple[RowScores, ...]:
     """Scores of rows on the same characters; gains are over the first row."""
     names = _stated_names(cases)
     action = followed("action")
     base_name, base = next(iter(rows.items()))
-    kept_by_base = _tally(identity_kept, cases, base)
-    acted_by_base = _tally(action, cases, base)
+    kept_by_base = tally(identity_kept, cases, base)
+    acted_by_base = tally(action, cases, base)
     found = []
     for name, row in rows.items():
-        kept, acted = _tally(identity_kept, cases, row), _tally(action, cases, row)
-        stated = {n: mean(_tally(followed(n), cases, row)) for n in names}
+        kept, acted = tally(identity_kept, cases, row), tally(action, cases, row)
+        stated = {n: mean(tally(followed(n), cases, row)) for n in names}
         features = [torch.stack([s.features for s in row[case.name][1:]]) for case in cases]
         found.append(
             RowScores(
@@ -161,11 +105,11 @@ def _table(
                 characters=len(cases),
                 frames=sum(len(case.frames) - 1 for case in cases),
                 identity_kept=mean(kept),
-                identity_distance=mean(_tally(identity_distance, cases, row)),
+                identity_distance=mean(tally(identity_distance, cases, row)),
                 action_followed=mean(acted),
-                place_followed=mean(_tally(followed("place"), cases, row)),
-                place_distance=mean(_tally(place_distance, cases, row)),
-                frechet=frechet(features, reference),
+                place_followed=mean(tally(followed("place"), cases, row)),
+                place_distance=mean(tally(place_distance, cases, row)),
+                frechet=frechet(features, others),
                 seconds=seconds.get(name),
                 identity_gain=None if name == base_name else difference(kept, kept_by_base),
                 action_gain=None if name == base_name else difference(acted, acted_by_base),
@@ -188,7 +132,7 @@ def _agreements(
 
     def share(sightings: Sequence[Sighting], name: str) -> Interval | None:
         observe, pairs = followed(name), zip(cases, sightings, strict=True)
-        return mean(Tally.of([observe(case, 0, seen, seen) for case, seen in pairs]))
+        return mean(Tally.of([observe(case, 0, [seen]) for case, seen in pairs]))
 
     found = []
     for name in _stated_names(cases):
@@ -208,10 +152,10 @@ def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
     return [name for name in known if name in stated]
 
 
-def _reference(suite: Suite, eyes: Eyes, count: int) -> Gaussian:
+def _others(suite: Suite, eyes: Eyes, count: int) -> Gaussian:
     features: list[Tensor] = []
     for first in range(0, count, _DRAWN_AT_ONCE):
-        pictures = draw_reference(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
+        pictures = draw_others(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
         features += [sighting.features for sighting in eyes.look(pictures)]
     return Gaussian.of(torch.stack(features))
 

@@ -1,43 +1,48 @@
-"""The evaluation suite: python -m pipelines.miniature.suite --out assets/evaluation/suite-v1.json
+"""The evaluation suites, each written by a command:
+
+    python -m pipelines.miniature.suite --out assets/evaluation/suite-v1.json
+    python -m pipelines.miniature.suite --references --out assets/evaluation/references-v1.json
 
 Characters and prompts come from the drawn world's own generator, in wordings that no training
-prompt has, with a fixed seed; nothing is chosen by hand. The suite is committed, so that it stays
-the same when the world changes. Its scenes can be drawn, too: what the judge reads there is the
-best that painted pictures could reach.
+prompt has, with a fixed seed; nothing is chosen by hand. The suites are committed, so that they
+stay the same when the world changes.
 """
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import request
-from pipelines.miniature.judge.attributes import visible_attributes
+from pipelines.miniature.suite_scenes import (
+    frame_spec,
+    left_out,
+    open_actions,
+    picture_seed,
+    scene_of,
+    suite_frame,
+)
 from pipelines.miniature.world import vocabulary as v
-from pipelines.miniature.world import wordings as w
 from pipelines.miniature.world.prompts import Prompt, write_prompt
 from pipelines.miniature.world.scene import draw_scene
 from pipelines.miniature.world.spec import (
     WHOLE,
-    Character,
-    Figure,
     SceneSpec,
     WorldRange,
     choose,
     sample_character,
     sample_spec,
-    views_of,
 )
-from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame
+from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteReference
 
 CHARACTERS, FRAMES, PROMPTS = 50, 5, 200
+REFERENCES = 40
 _SEED = 20_251_122
-_CHARACTER, _PROMPT, _REFERENCE = 0, 1, 2  # separate streams of chance
-_SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
+_CHARACTER, _PROMPT, _OTHER, _REFERENCE = 0, 1, 2, 3  # separate streams of chance
+_HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # in which no whole figure can be uploaded
 _FEWEST_LEFT_OUT = 2
 _COLORS = ("hair_color", "top_color", "bottom_color")
 _LONGEST = 62  # words and commas of a prompt that the text encoders have room for
@@ -55,28 +60,26 @@ def make_suite(
         prompts: how many single prompts.
     """
     world = replace(world, pair_share=0.0, empty_share=0.0)
-    width, height = v.SHAPES["square"]
-    return Suite(
-        version=SUITE_VERSION,
-        width=width,
-        height=height,
-        world={k: list(x) if isinstance(x, tuple) else x for k, x in asdict(world).items()},
-        characters=tuple(_character(world, number) for number in range(characters)),
-        prompts=tuple(_single_prompt(world, number) for number in range(prompts)),
+    return _suite(
+        world,
+        tuple(_character(world, number) for number in range(characters)),
+        tuple(_single_prompt(world, number) for number in range(prompts)),
     )
 
 
-def draw_frame(case: SuiteCharacter, index: int) -> NDArray[np.uint8]:
-    """Draw what a frame should show; a shared place looks the same in all of a character's frames.
+def make_reference_suite(world: WorldRange = WHOLE, characters: int = REFERENCES) -> Suite:
+    """Make a suite of characters who are known from a reference; equal arguments, equal suites.
 
-    Returns:
-        RGB, uint8 of shape (height, width, 3).
+    Args:
+        world: the part of the drawn world that the model was trained on. Every picture has one
+            figure.
+        characters: how many; two of the frames of every other one are in one place.
     """
-    spec = _spec_of(case.attributes, case.frames[index].scene)
-    return draw_scene(case.frames[0 if case.shares_place else index].seed, spec).image
+    world = replace(world, pair_share=0.0, empty_share=0.0)
+    return _suite(world, tuple(_referred(world, number) for number in range(characters)), ())
 
 
-def draw_reference(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]:
+def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]:
     """Draw other scenes of the kind that a suite's characters are in.
 
     Args:
@@ -93,11 +96,27 @@ def draw_reference(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint
     world = WorldRange(**ranges)
     pictures = []
     for number in numbers:
-        rng = np.random.default_rng((_SEED, _REFERENCE, number))
-        action, place = choose(rng, _open_actions(world)), choose(rng, world.places)
-        spec = _frame_spec(rng, sample_character(rng, world), action, place)
-        pictures.append(draw_scene(_picture_seed(rng), spec).image)
+        rng = np.random.default_rng((_SEED, _OTHER, number))
+        action, place = choose(rng, open_actions(world)), choose(rng, world.places)
+        spec = frame_spec(rng, sample_character(rng, world), action, place)
+        pictures.append(draw_scene(picture_seed(rng), spec).image)
     return pictures
+
+
+def _suite(
+    world: WorldRange,
+    characters: tuple[SuiteCharacter, ...],
+    prompts: tuple[SuiteCharacter, ...],
+) -> Suite:
+    width, height = v.SHAPES["square"]
+    return Suite(
+        version=SUITE_VERSION,
+        width=width,
+        height=height,
+        world={k: list(x) if isinstance(x, tuple) else x for k, x in asdict(world).items()},
+        characters=characters,
+        prompts=prompts,
+    )
 
 
 def _character(world: WorldRange, number: int) -> SuiteCharacter:
@@ -106,23 +125,23 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
     shares_place = number % 2 == 0
     said: tuple[Prompt, ...] = ()
     while not said:
-        actions = _distinct(rng, _open_actions(world), FRAMES)
+        actions = _distinct(rng, open_actions(world), FRAMES)
         places = _distinct(rng, world.places, FRAMES)
         if shares_place:
             places = places[:1] * FRAMES
         character = sample_character(rng, world)
         specs = [
-            _frame_spec(rng, character, action, place)
+            frame_spec(rng, character, action, place)
             for action, place in zip(actions, places, strict=True)
         ]
         said = _prompts(specs, rng, shares_place)
     return SuiteCharacter(
         name=f"c{number + 1:02d}",
         attributes=asdict(character),
-        left_out=_left_out(specs[0], said[0]),
+        left_out=left_out(specs[0], said[0]),
         shares_place=shares_place,
         frames=tuple(
-            _frame(spec, prompt, _picture_seed(rng))
+            suite_frame(spec, prompt, picture_seed(rng))
             for spec, prompt in zip(specs, said, strict=True)
         ),
     )
@@ -138,23 +157,31 @@ def _prompts(
         every colour, or are too many.
     """
     identity, *others = (write_prompt(spec, rng, wordings="held_out") for spec in specs)
-    left_out = _left_out(specs[0], identity)
+    unsaid = left_out(specs[0], identity)
     colors = [name for name in _COLORS if getattr(specs[0].figures[0].character, name) != "none"]
     hidden = identity.hidden.intersection(colors)
-    if len(left_out) < _FEWEST_LEFT_OUT or not hidden.intersection(left_out):
+    if len(unsaid) < _FEWEST_LEFT_OUT or not hidden.intersection(unsaid):
         return ()
     if len(hidden) == len(colors):
         return ()
-    # The application closes every part with a comma.
-    place, who = _closed(identity.background), _closed(identity.character)
+    sources = [0 if shares_place else index for index in range(len(specs))]
+    return _as_told((identity, *others), sources)
+
+
+def _as_told(written: Sequence[Prompt], sources: Sequence[int]) -> tuple[Prompt, ...]:
+    """Prompts of one character as the application composes them.
+
+    Args:
+        written: one for each frame; the first one's words for the character are used in all.
+        sources: for each frame, the index of the prompt whose place it is in.
+
+    Returns:
+        The prompts, every part closed with a comma; none where one is too long.
+    """
+    who, hidden = _closed(written[0].character), written[0].hidden
     prompts = tuple(
-        Prompt(
-            background=place if shares_place else _closed(prompt.background),
-            character=who,
-            action=prompt.action,
-            hidden=identity.hidden,
-        )
-        for prompt in (identity, *others)
+        Prompt(_closed(written[source].background), who, prompt.action, hidden)
+        for prompt, source in zip(written, sources, strict=True)
     )
     short = all(p.text.count(" ") + 1 + p.text.count(",") <= _LONGEST for p in prompts)
     return prompts if short else ()
@@ -168,101 +195,57 @@ def _single_prompt(world: WorldRange, number: int) -> SuiteCharacter:
     """A random scene of the world, all shots and views included."""
     rng = np.random.default_rng((_SEED, _PROMPT, number))
     spec = sample_spec(rng, world)
-    frame = _frame(spec, write_prompt(spec, rng, wordings="held_out"), _picture_seed(rng))
+    frame = suite_frame(spec, write_prompt(spec, rng, wordings="held_out"), picture_seed(rng))
     attributes = asdict(spec.figures[0].character)
     return SuiteCharacter(f"p{number + 1:03d}", attributes, (), False, (frame,))
 
 
-def _frame_spec(
-    rng: np.random.Generator, character: Character, action: str, place: str
-) -> SceneSpec:
-    """A scene by clear daylight in which the whole character can be seen from before."""
-    view = "three-quarter" if rng.random() < 0.25 else "front"
-    position = choose(rng, ("center", "center", "left", "right"))
-    figure = Figure(character, action, position, view, choose(rng, v.FACINGS))
-    return SceneSpec(place, (figure,))
+def _referred(world: WorldRange, number: int) -> SuiteCharacter:
+    """A character of whom prompts say the kind alone, and who has a picture besides.
 
-
-def _frame(spec: SceneSpec, prompt: Prompt, seed: int) -> SuiteFrame:
-    return SuiteFrame(
-        prompt=request.Prompt(prompt.background, prompt.character, prompt.action),
-        seed=seed,
-        scene=_scene_of(spec),
-        stated=tuple(name for name in _visible(spec, seed) if _says(prompt, spec, name)),
+    The picture shows another action in another place than all frames.
+    """
+    rng = np.random.default_rng((_SEED, _REFERENCE, number))
+    character = sample_character(rng, world)
+    shown = tuple(action for action in open_actions(world) if action not in _HIDING_ACTIONS)
+    action, place = choose(rng, shown), choose(rng, world.places)
+    upload = frame_spec(rng, character, action, place)
+    upload_seed = picture_seed(rng)
+    sources = list(range(FRAMES))
+    if number % 2 == 0:
+        first, second = sorted(int(index) for index in rng.permutation(FRAMES)[:2])
+        sources[second] = first
+    said: tuple[Prompt, ...] = ()
+    while not said:
+        actions = _distinct(rng, _without(open_actions(world), action), FRAMES)
+        places = _distinct(rng, _without(world.places, place), FRAMES)
+        specs = [
+            frame_spec(rng, character, action, places[source])
+            for action, source in zip(actions, sources, strict=True)
+        ]
+        said = _as_told([write_prompt(s, rng, "held_out", brevity=1.0) for s in specs], sources)
+    unsaid = left_out(upload, said[0], upload_seed)
+    return SuiteCharacter(
+        name=f"r{number + 1:02d}",
+        attributes=asdict(character),
+        left_out=unsaid,
+        shares_place=False,
+        frames=tuple(
+            suite_frame(
+                spec,
+                prompt,
+                picture_seed(rng),
+                frozenset(unsaid),
+                None if source == index else source,
+            )
+            for index, (spec, prompt, source) in enumerate(zip(specs, said, sources, strict=True))
+        ),
+        reference=SuiteReference(upload_seed, scene_of(upload)),
     )
 
 
-def _visible(spec: SceneSpec, seed: int) -> list[str]:
-    """Attributes that can be seen where a scene is drawn, in the order of its data."""
-    truth = {**asdict(spec.figures[0].character), **_scene_of(spec)}
-    visible = visible_attributes(truth, draw_scene(seed, spec).parts)
-    return [name for name in truth if name in visible and truth[name] != "none"]
-
-
-def _says(prompt: Prompt, spec: SceneSpec, name: str) -> bool:
-    """Whether a prompt says a visible attribute of its scene, instead of leaving it to custom."""
-    figure = spec.figures[0]
-    if name in ("time", "weather"):
-        phrases = _words_of_time(spec) if name == "time" else _words_of_weather(spec)
-    elif name == "view":
-        phrases = w.VIEW_WORDS[figure.view]
-    elif name == "shot":
-        phrases = w.SHOT_WORDS[spec.shot]
-    else:
-        customary = name == "pattern" and figure.character.pattern == "plain"
-        return name not in (*prompt.hidden, "position", "facing") and not customary
-    return any(phrase in prompt.text for phrase in phrases)
-
-
-def _words_of_time(spec: SceneSpec) -> tuple[str, ...]:
-    """Phrases that tell a scene's time of day, alone or with its weather ("on a rainy night")."""
-    return (*w.TIME_WORDS[spec.time], *_both_words(spec))
-
-
-def _words_of_weather(spec: SceneSpec) -> tuple[str, ...]:
-    return (*w.WEATHER_WORDS[spec.weather], *_both_words(spec))
-
-
-def _both_words(spec: SceneSpec) -> tuple[str, ...]:
-    return tuple(f"{adjective} {spec.time}" for adjective in w.WEATHER_ADJECTIVES[spec.weather])
-
-
-def _left_out(spec: SceneSpec, prompt: Prompt) -> tuple[str, ...]:
-    """The character's attributes that can be seen and are not said; a plain pattern is custom."""
-    character = spec.figures[0].character
-    names = {field.name for field in fields(Character)} & prompt.hidden
-    if character.pattern == "plain":
-        names -= {"pattern"}
-    return tuple(name for name in _visible(spec, 0) if name in names)
-
-
-def _scene_of(spec: SceneSpec) -> dict[str, str]:
-    figure = spec.figures[0]
-    return {
-        "place": spec.place,
-        "time": spec.time,
-        "weather": spec.weather,
-        "shot": spec.shot,
-        "action": figure.action,
-        "position": figure.position,
-        "view": figure.view,
-        "facing": figure.facing,
-    }
-
-
-def _spec_of(attributes: Mapping[str, str], scene: Mapping[str, str]) -> SceneSpec:
-    figure = Figure(
-        Character(**attributes),
-        **{name: scene[name] for name in ("action", "position", "view", "facing")},
-    )
-    return SceneSpec(
-        figures=(figure,), **{name: scene[name] for name in ("place", "time", "weather", "shot")}
-    )
-
-
-def _open_actions(world: WorldRange) -> tuple[str, ...]:
-    """Actions in which the character can be seen from before."""
-    return tuple(action for action in world.actions if "front" in views_of(action))
+def _without(options: tuple[str, ...], gone: str) -> tuple[str, ...]:
+    return tuple(option for option in options if option != gone)
 
 
 def _distinct(rng: np.random.Generator, options: tuple[str, ...], count: int) -> list[str]:
@@ -277,20 +260,20 @@ def _distinct(rng: np.random.Generator, options: tuple[str, ...], count: int) ->
     return [known[i] for i in rng.permutation(len(known))[:count]]
 
 
-def _picture_seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(*_SEEDS))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the suite."""
+    """Write a suite."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.miniature.suite",
-        description="Make the evaluation suite of the drawn world.",
+        description="Make an evaluation suite of the drawn world.",
+    )
+    parser.add_argument(
+        "--references", action="store_true", help="the suite of characters with references"
     )
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     options = parser.parse_args(arguments)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(make_suite().to_json(), encoding="utf-8")
+    suite = make_reference_suite() if options.references else make_suite()
+    options.out.write_text(suite.to_json(), encoding="utf-8")
 
 
 if __name__ == "__main__":

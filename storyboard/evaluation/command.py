@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,39 +15,46 @@ from pathlib import Path
 from pipelines.registry import UnknownModelError, find_model
 from pipelines.scores import Scores
 from pipelines.suite import SuiteCharacter, SuiteError, read_suite
-from storyboard.errors import UserError
+from storyboard.errors import UsageError, UserError
 from storyboard.evaluation.gallery import Gallery, Run, paint_side_by_side
 from storyboard.evaluation.page import tables, update_page
-from storyboard.evaluation.rows import ROWS, Row
+from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS, Row
 from storyboard.files import DocumentKind
+from storyboard.references import Reference
 from storyboard.settings import ROOT, Settings
 
 SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
+REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
 RESULTS_FILE = DocumentKind("throughline evaluation results")
 _SINGLE = Row("plain", "plain", consistent=False)
 
 
-def parse_rows(text: str) -> tuple[Row, ...]:
-    """The rows of these names, "plain,merge", in the order of `ROWS`.
+def parse_rows(text: str) -> frozenset[str]:
+    """The names in "plain,merge".
 
     Raises:
         ValueError: if there is no row of one of the names.
     """
     names = text.split(",")
-    known = [row.name for row in ROWS]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"there is no row {unknown[0]!r}; there are {', '.join(known)}")
-    return tuple(row for row in ROWS if row.name in names)
+    usual, referring = ([row.name for row in rows] for rows in (ROWS, REFERENCE_ROWS))
+    for name in names:
+        if name not in (*usual, *referring):
+            raise ValueError(
+                f"there is no row {name!r}; there are {', '.join(usual)}, and with --references "
+                f"{', '.join(referring)}"
+            )
+    return frozenset(names)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Run the command.
 
     Args:
-        arguments: out, page, characters, prompts, rows, model, steps, workers.
+        arguments: out, page, characters, prompts, rows, model, steps, workers, references,
+            ablation.
 
     Raises:
+        UsageError: if the options do not go together.
         UserError: if something cannot be loaded, painted or written. What is painted is kept.
     """
     from storyboard import engine
@@ -71,15 +79,57 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> Run:
     try:
-        suite = read_suite(SUITE)
+        suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
         spec = find_model(arguments.model or settings.model)
     except (SuiteError, UnknownModelError) as error:
         raise UserError(str(error)) from error
+    rows = _rows(arguments)
     characters = suite.characters[: arguments.characters]
     prompts = suite.prompts[: arguments.prompts]
     if not characters and not prompts:
         raise UserError("There is nothing to evaluate.", "Ask for --characters or --prompts.")
-    return Run(suite, (*characters, *prompts), arguments.rows, spec, arguments.steps or spec.steps)
+    steps = arguments.steps or spec.steps
+    run = Run(suite, (*characters, *prompts), rows, spec, steps)
+    return replace(run, references=_references(run)) if run.followings else run
+
+
+def _rows(arguments: argparse.Namespace) -> tuple[Row, ...]:
+    """The rows that the options ask for, ablations last.
+
+    Raises:
+        UsageError: if a row is of the other suite, or two rows have one name.
+    """
+    rows = REFERENCE_ROWS if arguments.references else ROWS
+    names = {row.name for row in rows} if arguments.rows is None else arguments.rows
+    for name in sorted(names - {row.name for row in rows}):
+        without = "without" if arguments.references else "with"
+        raise UsageError(f"--rows: there is a row {name!r} {without} --references alone.")
+    chosen = [row for row in rows if row.name in names]
+    models = arguments.out.resolve() / "models"
+    for ablation in arguments.ablation:
+        row = ablation.row(models)
+        if not arguments.references:
+            raise UsageError("--ablation is for --references alone.")
+        if row.name in (known.name for known in (*rows, *chosen)):
+            raise UsageError(f"--ablation: there are two rows {row.name!r}.", "Name one otherwise.")
+        chosen.append(row)
+    return tuple(chosen)
+
+
+def _references(run: Run) -> dict[str, Reference]:
+    """The references that a run's cases are known from.
+
+    Raises:
+        UserError: if the model cannot follow any.
+    """
+    from storyboard.engine import draw_references
+
+    if run.spec.subject is None and any(following.bundle is None for following in run.followings):
+        raise UserError(
+            f"{run.spec.title} cannot follow references.",
+            "Choose another model, or only rows that need none: --rows none,consistency.",
+        )
+    return draw_references(run.cases)
 
 
 def _split(run: Run) -> tuple[Sequence[SuiteCharacter], Sequence[SuiteCharacter]]:
@@ -120,31 +170,45 @@ def paint_missing(gallery: Gallery, settings: Settings, workers: int) -> None:
 
 
 def _heading(run: Run, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
-    spec = run.spec
-    command = ["python -m storyboard evaluate --out DIR"]
-    suite = run.suite
+    """What was painted, with what and by which command, in Markdown."""
+    spec, suite = run.spec, run.suite
+    workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
+    painted = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
+    if run.followings and spec.subject is not None:
+        painted += f", strength of references {spec.subject.strength:g}"
+    kind = "Suite of references," if suite.has_references else "Suite"
+    return (
+        f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {painted}, true "
+        f"guidance {spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} "
+        f"processors, {workers}. Intervals are 95 %, over characters. Written by\n\n"
+        f"    {_command_line(run, arguments, characters, prompts)}"
+    )
+
+
+def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
+    """The command that was typed, without the paths of this machine."""
+    command = ["python -m storyboard evaluate"]
+    if arguments.references:
+        command.append("--references")
+    command += [f"--ablation {shlex.quote(given.name)}=DIR" for given in arguments.ablation]
+    command.append("--out DIR")
     if arguments.page is not None:
         page: Path = arguments.page
         command.append(f"--page {page.name if page.is_absolute() else page.as_posix()}")
     if arguments.model is not None:
-        command.append(f"--model {'DIR' if spec.kind == 'folder' else spec.name}")
+        command.append(f"--model {'DIR' if run.spec.kind == 'folder' else run.spec.name}")
     if arguments.steps is not None:
         command.append(f"--steps {arguments.steps}")
-    if run.rows != ROWS:
-        command.append(f"--rows {','.join(row.name for row in run.rows)}")
-    if characters < len(suite.characters):
+    if arguments.rows is not None:
+        chosen = [row.name for row in run.rows if row.name in arguments.rows]
+        command.append(f"--rows {','.join(chosen)}")
+    if characters < len(run.suite.characters):
         command.append(f"--characters {characters}")
-    if prompts < len(suite.prompts):
+    if prompts < len(run.suite.prompts):
         command.append(f"--prompts {prompts}")
     if arguments.workers > 1:
         command.append(f"--workers {arguments.workers}")
-    workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
-    return (
-        f"Suite version {suite.version}, {suite.width} x {suite.height} pixels; {spec.title}, "
-        f"{run.steps} steps, guidance {spec.guidance_scale:g}, true guidance "
-        f"{spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} processors, "
-        f"{workers}. Intervals are 95 %, over characters. Written by\n\n    {' '.join(command)}"
-    )
+    return " ".join(command)
 
 
 def _results(run: Run, scores: Scores, out: Path) -> dict[str, object]:

@@ -4,6 +4,8 @@
     OUT/pictures/c01/merge-2.png     a picture; it is there when it is done
     OUT/pictures/c01/merge-2.json    its prompt, seed, seconds and matches
     OUT/masks/c01/merge-2.png        its foreground mask, a pixel for each token
+    OUT/references/                  the references that frames follow, and what they were cut from
+    OUT/models/                      the model with other bundles, for ablations
 
 An evaluation that was stopped goes on from what is there. It knows nothing of scores.
 """
@@ -15,8 +17,8 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -27,9 +29,11 @@ from pipelines.request import RenderRequest
 from pipelines.scores import PaintedPicture, PaintedRow
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.errors import UserError
-from storyboard.evaluation.rows import Row, frame_ids, requests
+from storyboard.evaluation.ablation import SUBJECT, make_model
+from storyboard.evaluation.rows import Following, Row, frame_ids, requests
 from storyboard.files import DocumentKind, mask_picture, png_bytes, write_result
 from storyboard.jobs import RenderEngine
+from storyboard.references import Reference, References
 from storyboard.settings import Settings
 
 RUN_FILE = DocumentKind("throughline evaluation")
@@ -46,6 +50,7 @@ class Run:
         rows: in which ways; of a single prompt there is an identity frame alone.
         spec: the model.
         steps: denoising steps.
+        references: by name, those of the cases that have one; empty where no row follows them.
     """
 
     suite: Suite
@@ -53,10 +58,16 @@ class Run:
     rows: tuple[Row, ...]
     spec: ModelSpec
     steps: int
+    references: Mapping[str, Reference] = field(default_factory=dict)
+
+    @property
+    def followings(self) -> tuple[Following, ...]:
+        """How references are followed, each way once."""
+        return tuple(dict.fromkeys(row.follows for row in self.rows if row.follows is not None))
 
     def record(self) -> dict[str, Any]:
         """What pictures of one folder have in common, as JSON-ready data."""
-        return {
+        record = {
             "suite": self.suite.version,
             "model": self.spec.name,
             "weights": _fingerprint(self.spec),
@@ -64,6 +75,17 @@ class Run:
             "true_cfg_scale": self.spec.true_cfg_scale,
             "guidance_scale": self.spec.guidance_scale,
             "consistency": asdict(self.spec.consistency),
+        }
+        return record | {"references": True} if self.suite.has_references else record
+
+    def subjects(self) -> dict[str, dict[str, object]]:
+        """With what references are followed, and how closely, by the ways' names."""
+        return {
+            following.name: {
+                "weights": _bundle_fingerprint(self.spec, following),
+                "strength": following.strength_for(self.spec),
+            }
+            for following in self.followings
         }
 
 
@@ -83,11 +105,15 @@ class Gallery:
         """Make the folder, or make sure that what it holds was painted in the same way.
 
         Raises:
-            UserError: if it holds something else, or cannot be written.
+            UserError: if it holds something else, or cannot be written; or if the model cannot be
+                painted with another bundle.
         """
-        path, record = self.out / "run.json", self.run.record()
+        path, record, subjects = self.out / "run.json", self.run.record(), self.run.subjects()
+        known: dict[str, Any] = {}
         if path.exists():
-            if RUN_FILE.read(path) != record:
+            found = RUN_FILE.read(path)
+            known = found.pop("subjects", {})
+            if found != record or any(known.get(n, mine) != mine for n, mine in subjects.items()):
                 raise UserError(
                     f"The pictures in {self.out} are of another suite, model or setting.",
                     "Choose another folder with --out.",
@@ -97,8 +123,19 @@ class Gallery:
                 f"{self.out} holds something that is no evaluation.",
                 "Choose another folder with --out.",
             )
-        else:
-            self.write("run.json", RUN_FILE.dump(record))
+        if all_subjects := known | subjects:
+            record["subjects"] = all_subjects
+        self.write("run.json", RUN_FILE.dump(record))
+        for following in self.run.followings:
+            if following.bundle is not None:
+                make_model(self.run.spec, following.bundle, Path(following.model))
+        for reference in self.run.references.values():
+            self.references.add(reference)
+
+    @property
+    def references(self) -> References:
+        """The folder's reference pictures."""
+        return References(self.out / "references")
 
     def write(self, name: str, content: bytes) -> None:
         """Write one of the folder's files.
@@ -115,18 +152,24 @@ class Gallery:
 
     def paint(self, engine: RenderEngine, cases: Sequence[SuiteCharacter]) -> Iterator[str]:
         """Paint what the cases lack; yields the name of each picture once it is on the disk."""
-        run = self.run
-        for case in cases:
-            wanted = self.missing(case)
-            for request in requests(run.suite, case, run.rows, run.spec, run.steps, wanted):
-                events = engine.render(request)
-                try:
-                    for event in events:
-                        if isinstance(event, FrameDone):
-                            self._save(case, request, event)
-                            yield f"{case.name}/{event.frame_id}"
-                finally:
-                    events.close()
+        planned = [(case, request) for case in cases for request in self._requests(case)]
+        # One model after the other: each has to be loaded.
+        for case, request in sorted(planned, key=lambda item: item[1].model):
+            events = engine.render(request, self.references.folder)
+            try:
+                for event in events:
+                    if isinstance(event, FrameDone):
+                        self._save(case, request, event)
+                        yield f"{case.name}/{event.frame_id}"
+            finally:
+                events.close()
+
+    def _requests(self, case: SuiteCharacter) -> Iterator[RenderRequest]:
+        """What paints the frames of a case that are missing."""
+        run, wanted = self.run, self.missing(case)
+        reference = run.references.get(case.name)
+        name = None if reference is None else reference.name
+        return requests(run.suite, case, run.rows, run.spec, run.steps, wanted, name)
 
     def row(self, row: Row, cases: Sequence[SuiteCharacter]) -> PaintedRow:
         """The pictures of a row, of those cases that it covers."""
@@ -157,6 +200,8 @@ class Gallery:
             "seconds": round(done.seconds, 3),
             "matches": done.matches,
         }
+        if frame.followed is not None:
+            record["reference"] = frame.followed
         rows, columns = done.mask.shape
         name = f"{case.name}/{done.frame_id}"
         mask = mask_picture(done.mask, (columns, rows))
@@ -239,8 +284,21 @@ def _fingerprint(spec: ModelSpec) -> str:
     """A digest of the weights of a model on this disk; empty for one on the hub."""
     if spec.kind == "hub":
         return ""
+    components = ("text_encoder", "text_encoder_2", "transformer", "vae")
+    return _digest([Path(spec.source) / component for component in components])
+
+
+def _bundle_fingerprint(spec: ModelSpec, following: Following) -> str:
+    """A digest of what a model follows references with; empty for what is on the hub."""
+    if following.bundle is None and spec.kind == "hub":
+        return ""
+    bundle = following.bundle or Path(spec.source) / SUBJECT
+    return _digest([bundle, *sorted(path for path in bundle.iterdir() if path.is_dir())])
+
+
+def _digest(folders: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for component in ("text_encoder", "text_encoder_2", "transformer", "vae"):
-        for path in sorted((Path(spec.source) / component).glob("*.safetensors")):
+    for folder in folders:
+        for path in sorted(folder.glob("*.safetensors")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

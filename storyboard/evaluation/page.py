@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from pipelines.scores import Interval, RowScores, Scores
+from pipelines.scores import Interval, ReferenceScores, RowScores, Scores
 from storyboard.errors import UserError
 from storyboard.evaluation.rows import Row
 from storyboard.files import write_atomically
@@ -16,7 +17,7 @@ from storyboard.files import write_atomically
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 _NOTHING = "–"
 
-Cell = Callable[[RowScores], str]
+AnyScores = TypeVar("AnyScores", RowScores, ReferenceScores)
 
 
 def tables(scores: Scores, rows: Sequence[Row], heading: str) -> str:
@@ -37,7 +38,9 @@ def tables(scores: Scores, rows: Sequence[Row], heading: str) -> str:
         parts += [_place_table(scores.shared, titles, base)]
     if scores.rows:
         parts += ["### Stated attributes, by row\n\nPer cent of the frames that state them."]
-        parts += [_stated_table(scores.rows, titles)]
+        parts += [_attribute_table({row.name: row.stated for row in scores.rows}, titles)]
+    if scores.references:
+        parts += _reference_parts(scores.references, titles)
     if scores.prompts:
         count = max(agreement.prompts for agreement in scores.prompts)
         parts += [
@@ -68,7 +71,53 @@ def update_page(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be used ({error.strerror or error}).") from error
 
 
-def _who(rows: Sequence[RowScores], whom: str) -> str:
+def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str]) -> list[str]:
+    """The tables of how references are followed; differences are over the first row."""
+    first = rows[0].name
+    main = _table(
+        rows,
+        ("row", lambda row: titles[row.name]),
+        ("kept from the reference, %", lambda row: _percent(row.kept)),
+        (f"minus {titles[first]}, points", lambda row: _points(row.kept_over.get(first))),
+        ("action followed, %", lambda row: _percent(row.action_followed)),
+        (f"minus {titles[first]}, points", lambda row: _points(row.action_over.get(first))),
+        ("place followed, %", lambda row: _percent(row.place_followed)),
+        ("identity distance", lambda row: _number(row.identity_distance, 3)),
+        ("colour distance of the shared place", lambda row: _number(row.place_distance, 1)),
+        ("Fréchet distance", lambda row: _number(row.frechet, 2)),
+        ("s a frame", lambda row: _seconds(row.seconds)),
+    )
+    return [
+        _who(rows, "characters"),
+        main,
+        "### Kept from the reference: one row minus another, in points",
+        _difference_table({row.name: row.kept_over for row in rows}, titles),
+        "### Action followed: one row minus another, in points",
+        _difference_table({row.name: row.action_over for row in rows}, titles),
+        "### Attributes kept from the reference, by row\n\nPer cent of the frames in which they "
+        "can be seen.",
+        _attribute_table({row.name: row.attributes for row in rows}, titles),
+    ]
+
+
+def _difference_table(over: Mapping[str, Mapping[str, Interval]], titles: Mapping[str, str]) -> str:
+    """Every row minus every painted one."""
+    compared = [name for name in over if name != "drawn"]
+    lines = [["row", *(f"minus {titles[name]}" for name in compared)]]
+    for name, found in over.items():
+        lines.append([titles[name], *(_points(found.get(other)) for other in compared)])
+    return _grid(lines)
+
+
+def _attribute_table(rows: Mapping[str, Mapping[str, Interval]], titles: Mapping[str, str]) -> str:
+    """A line for each attribute, a column for each row."""
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    lines = [["attribute", *(titles[name] for name in rows)]]
+    lines += [[_words(n), *(_percent(row.get(n)) for row in rows.values())] for n in names]
+    return _grid(lines)
+
+
+def _who(rows: Sequence[RowScores] | Sequence[ReferenceScores], whom: str) -> str:
     return f"### {rows[0].characters} {whom}, {rows[0].frames} frames"
 
 
@@ -102,13 +151,6 @@ def _place_table(rows: Sequence[RowScores], titles: Mapping[str, str], base: str
     )
 
 
-def _stated_table(rows: Sequence[RowScores], titles: Mapping[str, str]) -> str:
-    names = dict.fromkeys(name for row in rows for name in row.stated)
-    lines = [["attribute", *(titles[row.name] for row in rows)]]
-    lines += [[_words(n), *(_percent(row.stated.get(n)) for row in rows)] for n in names]
-    return _grid(lines)
-
-
 def _prompt_table(scores: Scores) -> str:
     lines = [["attribute", "prompts", "painted", "drawn, not painted", "judge's own accuracy"]]
     lines += [
@@ -124,7 +166,7 @@ def _prompt_table(scores: Scores) -> str:
     return _grid(lines)
 
 
-def _table(rows: Sequence[RowScores], *columns: tuple[str, Cell]) -> str:
+def _table(rows: Sequence[AnyScores], *columns: tuple[str, Callable[[AnyScores], str]]) -> str:
     head = [title for title, _ in columns]
     return _grid([head, *([cell(row) for _, cell in columns] for row in rows)])
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from pipelines.request import Prompt
-from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteError, SuiteFrame, read_suite
+from pipelines.suite import (
+    SUITE_VERSION,
+    Suite,
+    SuiteCharacter,
+    SuiteError,
+    SuiteFrame,
+    SuiteReference,
+    read_suite,
+)
 
 FRAME = SuiteFrame(
     Prompt("on a beach,", "a girl,", "waving"),
@@ -34,6 +42,29 @@ def test_a_suite_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_suite(path) == SUITE
     bare = dataclasses.replace(SUITE, characters=(), prompts=())
     assert Suite.from_json(bare.to_json()) == bare
+
+
+def test_references_and_shared_places_come_back_too() -> None:
+    known = dataclasses.replace(FRAME, referred=("top",), place_of=0)
+    picture = SuiteReference(3, {"place": "farm"})
+    case = dataclasses.replace(MAYA, shares_place=False, frames=(FRAME, known), reference=picture)
+    suite = dataclasses.replace(SUITE, characters=(case,))
+    assert Suite.from_json(suite.to_json()) == suite
+    assert suite.has_references and not SUITE.has_references
+    for name in ("reference", "referred", "place_of"):
+        assert f'"{name}"' in suite.to_json()
+        assert f'"{name}"' not in SUITE.to_json()  # files of suites without them stay as they are
+
+
+def test_each_frame_knows_whose_place_it_is_in() -> None:
+    assert [MAYA.place_source(i) for i in range(2)] == [None, 0]
+    frames = (FRAME, FRAME, dataclasses.replace(FRAME, place_of=1))
+    pair = dataclasses.replace(MAYA, shares_place=False, frames=frames)
+    assert [pair.place_source(i) for i in range(3)] == [None, None, 1]
+    for wrong in (2, 3, -1):
+        late = (FRAME, FRAME, dataclasses.replace(FRAME, place_of=wrong))
+        with pytest.raises(ValueError, match=f"place of frame {wrong}, which is not an earlier"):
+            dataclasses.replace(pair, frames=late)
 
 
 def test_each_character_has_a_line_of_its_own() -> None:

@@ -13,17 +13,18 @@ import torch
 from PIL import Image
 
 from pipelines.metrics.eyes import Eyes, Sighting, judge_accuracy
-from pipelines.metrics.scoring import (
-    DRAWN,
+from pipelines.metrics.measures import (
     followed,
     identity_distance,
     identity_kept,
     place_distance,
-    score,
+    reference_kept,
 )
+from pipelines.metrics.scoring import DRAWN, score
 from pipelines.miniature.judge import FIGURE_VALUES, SCENE_VALUES, Judge
 from pipelines.miniature.judge.network import JudgeNetwork, JudgeSizes, as_floats
-from pipelines.miniature.suite import draw_frame, make_suite
+from pipelines.miniature.suite import make_reference_suite, make_suite
+from pipelines.miniature.suite_scenes import draw_frame
 from pipelines.miniature.world import Part, draw_scene
 from pipelines.scores import PaintedPicture, PaintedRow, RowScores
 from pipelines.suite import Suite, SuiteCharacter
@@ -99,43 +100,65 @@ def case(suite: Suite) -> SuiteCharacter:
 
 def test_kept_is_what_equals_the_identity_frame_and_not_the_truth(case: SuiteCharacter) -> None:
     blue = {**seen().attributes, "top_color": "blue", "skin": "dark"}
-    assert identity_kept(case, 1, seen(), seen()) == [1.0, 1.0]
-    assert identity_kept(case, 1, seen(attributes=blue), seen()) == [1.0, 0.0]
-    assert identity_kept(case, 1, seen(attributes=blue), seen(attributes=blue)) == [1.0, 1.0]
+    other = seen(attributes=blue)
+    assert identity_kept(case, 1, [seen(), seen()]) == [1.0, 1.0]
+    assert identity_kept(case, 1, [seen(), other]) == [1.0, 0.0]
+    assert identity_kept(case, 1, [other, other]) == [1.0, 1.0]
 
 
 def test_what_cannot_be_seen_in_both_frames_does_not_count(case: SuiteCharacter) -> None:
     hidden = seen(visible=frozenset({"top"}))
-    assert identity_kept(case, 1, hidden, seen()) == [1.0]
-    assert identity_kept(case, 1, seen(), hidden) == [1.0]
+    assert identity_kept(case, 1, [seen(), hidden]) == [1.0]
+    assert identity_kept(case, 1, [hidden, seen()]) == [1.0]
     nobody = seen(visible=frozenset(), foreground=torch.zeros(32, 32, dtype=torch.bool))
-    assert identity_kept(case, 1, nobody, seen()) == []
-    assert identity_distance(case, 1, nobody, seen()) == []
+    assert identity_kept(case, 1, [seen(), nobody]) == []
+    assert identity_distance(case, 1, [seen(), nobody]) == []
 
 
 def test_the_identity_distance_is_that_of_the_angle(case: SuiteCharacter) -> None:
     turned = seen(embedding=torch.tensor([0.6, 0.8]))
-    assert identity_distance(case, 1, turned, seen()) == pytest.approx([0.4])
+    assert identity_distance(case, 1, [seen(), turned]) == pytest.approx([0.4])
 
 
 def test_a_place_is_compared_where_it_is_shared_and_nobody_stands(case: SuiteCharacter) -> None:
     painted = np.zeros((32, 32, 3), np.uint8)
     painted[24:, :8] = 255  # inside the foreground
-    assert place_distance(case, 1, seen(image=painted), seen()) == pytest.approx([0], abs=1e-3)
+    spot = seen(image=painted)
+    assert place_distance(case, 1, [seen(), spot]) == pytest.approx([0], abs=1e-3)
     white = seen(image=np.full((32, 32, 3), 255, np.uint8))
-    assert place_distance(case, 1, white, seen()) == pytest.approx([100], abs=0.01)
-    assert place_distance(replace(case, shares_place=False), 1, white, seen()) == []
+    assert place_distance(case, 1, [seen(), white]) == pytest.approx([100], abs=0.01)
+    assert place_distance(replace(case, shares_place=False), 1, [seen(), white]) == []
     everywhere = seen(foreground=torch.ones(32, 32, dtype=torch.bool))
-    assert place_distance(case, 1, everywhere, seen()) == []
+    assert place_distance(case, 1, [seen(), everywhere]) == []
 
 
 def test_followed_counts_frames_that_state_the_attribute(case: SuiteCharacter) -> None:
     action = case.frames[1].scene["action"]
     right = seen(attributes={**seen().attributes, "action": action})
     wrong = seen(attributes={**seen().attributes, "action": "something else"})
-    assert followed("action")(case, 1, right, seen()) == [1.0]
-    assert followed("action")(case, 1, wrong, seen()) == [0.0]
-    assert followed("no such attribute")(case, 1, right, seen()) == []
+    assert followed("action")(case, 1, [seen(), right]) == [1.0]
+    assert followed("action")(case, 1, [seen(), wrong]) == [0.0]
+    assert followed("no such attribute")(case, 1, [seen(), right]) == []
+
+
+def test_a_place_is_compared_with_the_frame_that_it_is_of(case: SuiteCharacter) -> None:
+    frames = (*case.frames[:2], replace(case.frames[2], place_of=1))
+    pair = replace(case, shares_place=False, frames=frames)
+    white = seen(image=np.full((32, 32, 3), 255, np.uint8))
+    assert place_distance(pair, 2, [seen(), white, white]) == pytest.approx([0], abs=1e-3)
+    assert place_distance(pair, 2, [white, seen(), white]) == pytest.approx([100], abs=0.01)
+    assert place_distance(pair, 1, [seen(), white, white]) == []
+
+
+def test_kept_from_the_reference_is_what_equals_the_truth(case: SuiteCharacter) -> None:
+    attributes = {**case.attributes, "top": "coat", "top_color": "red", "skin": "tan"}
+    frames = (replace(case.frames[0], referred=("skin", "top_color")), *case.frames[1:])
+    known = replace(case, attributes=attributes, frames=frames)
+    blue = seen(attributes={**seen().attributes, "top_color": "blue"}, visible=frozenset())
+    assert reference_kept()(known, 0, [seen()]) == [1.0, 1.0]
+    assert reference_kept()(known, 0, [blue]) == [1.0, 0.0]  # hiding it does not help
+    assert reference_kept("skin")(known, 0, [blue]) == [1.0]
+    assert reference_kept("top")(known, 0, [seen()]) == []
 
 
 def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
@@ -144,7 +167,7 @@ def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
     rows: Mapping[str, PaintedRow],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.metrics.scoring.REFERENCE_PICTURES", 6)
+    monkeypatch.setattr("pipelines.metrics.scoring.DRAWN_PICTURES", 6)
     told: list[str] = []
     scores = score(
         suite,
@@ -178,6 +201,37 @@ def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
     assert len(scores.readings) == 4 * 5 + 3
     assert set(next(iter(scores.readings.values()))) == {*SCENE_VALUES, *FIGURE_VALUES}
     assert any("6 drawn pictures" in words for words in told)
+
+
+def test_references_are_scored_over_all_frames_and_in_pairs(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.metrics.scoring.DRAWN_PICTURES", 6)
+    suite = make_reference_suite(characters=3)
+    drawn = {
+        case.name: tuple(
+            picture(tmp_path, f"{case.name}-{i}", draw_frame(case, i), seconds=i)
+            for i in range(len(case.frames))
+        )
+        for case in suite.characters
+    }
+    others = dict(zip(drawn, (*list(drawn.values())[1:], drawn["r01"]), strict=True))
+    rows = [PaintedRow("other", others), PaintedRow("faithful", drawn)]
+    scores = score(suite, rows, None, judge, {}, lambda _: None)
+    assert scores.rows == scores.shared == scores.prompts == ()
+    other, faithful, truth = scores.references
+    assert (other.name, faithful.name, truth.name) == ("other", "faithful", DRAWN)
+    assert (faithful.characters, faithful.frames) == (3, 15)
+    assert (faithful.seconds, truth.seconds) == (2.5, None)
+    assert faithful.kept is not None and truth.kept is not None and other.kept is not None
+    assert faithful.kept.value == pytest.approx(truth.kept.value, abs=0.02)
+    assert set(faithful.kept_over) == set(faithful.action_over) == {"other", DRAWN}
+    over = faithful.kept_over["other"]
+    assert over.value == pytest.approx(faithful.kept.value - other.kept.value)
+    assert over.value == pytest.approx(-other.kept_over["faithful"].value)
+    referred = {n for case in suite.characters for frame in case.frames for n in frame.referred}
+    assert set(faithful.attributes) == referred
+    assert len(scores.readings) == 15
 
 
 def test_single_prompts_can_be_scored_alone(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipelines.scores import Agreement, Interval, RowScores, Scores
+from pipelines.scores import Agreement, Interval, ReferenceScores, RowScores, Scores
 from storyboard.errors import UserError
 from storyboard.evaluation.page import BEGIN, END, tables, update_page
-from storyboard.evaluation.rows import ROWS
+from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS, Row
 
 PLAIN = RowScores(
     name="plain",
@@ -47,6 +48,33 @@ SCORES = Scores(
 )
 
 
+NONE = ReferenceScores(
+    name="none",
+    characters=40,
+    frames=200,
+    kept=Interval(0.2, 0.15, 0.25),
+    kept_over={"reference": Interval(-0.5, -0.6, -0.4)},
+    action_followed=PLAIN.action_followed,
+    action_over={"reference": Interval(0.03, -0.01, 0.07)},
+    place_followed=PLAIN.place_followed,
+    identity_distance=PLAIN.identity_distance,
+    place_distance=None,
+    frechet=PLAIN.frechet,
+    seconds=0.8,
+    attributes={"hair_color": Interval(0.1, 0.0, 0.2)},
+)
+FOLLOWING = replace(
+    NONE,
+    name="reference",
+    kept=Interval(0.7, 0.65, 0.75),
+    kept_over={"none": Interval(0.5, 0.4, 0.6)},
+    action_over={"none": Interval(-0.03, -0.07, 0.01)},
+    attributes={"hair_color": Interval(0.9, 0.85, 0.95)},
+)
+TRUTH = replace(FOLLOWING, name="drawn", kept_over={"none": Interval(0.78, 0.7, 0.8)})
+REFERENCES = Scores((), (), (), {}, (NONE, FOLLOWING, TRUTH))
+
+
 def cells(text: str, first: str) -> list[str]:
     """The cells of the first line of a table that begins with this cell."""
     line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
@@ -80,8 +108,24 @@ def test_attributes_stand_by_row_and_by_prompt() -> None:
     assert cells(prompts, "hair colour")[-1] == "–"
 
 
-def test_every_table_is_a_table() -> None:
-    lines = tables(SCORES, ROWS, "").splitlines()
+def test_references_are_compared_row_by_row() -> None:
+    text = tables(REFERENCES, REFERENCE_ROWS, "What was painted.")
+    assert text.startswith("What was painted.\n\n### 40 characters, 200 frames\n")
+    main, kept, acted, attributes = text.split("\n### ")[1:]
+    assert cells(main, "row")[1:3] == ["kept from the reference, %", "minus no reference, points"]
+    assert cells(main, "no reference")[1:3] == ["20.0 (15.0 to 25.0)", "–"]
+    assert cells(main, "reference")[1:3] == ["70.0 (65.0 to 75.0)", "+50.0 (+40.0 to +60.0)"]
+    assert cells(main, "reference")[4] == "-3.0 (-7.0 to +1.0)"
+    assert cells(kept, "row") == ["row", "minus no reference", "minus reference"]
+    assert cells(kept, "no reference") == ["no reference", "–", "-50.0 (-60.0 to -40.0)"]
+    assert cells(kept, "drawn, not painted")[1] == "+78.0 (+70.0 to +80.0)"
+    assert cells(acted, "no reference")[2] == "+3.0 (-1.0 to +7.0)"
+    assert cells(attributes, "hair colour")[1:3] == ["10.0 (0.0 to 20.0)", "90.0 (85.0 to 95.0)"]
+
+
+@pytest.mark.parametrize(("scores", "rows"), [(SCORES, ROWS), (REFERENCES, REFERENCE_ROWS)])
+def test_every_table_is_a_table(scores: Scores, rows: Sequence[Row]) -> None:
+    lines = tables(scores, rows, "").splitlines()
     widths = [line.count("|") if line.startswith("|") else 0 for line in lines]
     for above, below in zip(widths, widths[1:], strict=False):
         assert 0 in (above, below) or above == below

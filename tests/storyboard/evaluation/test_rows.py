@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pipelines.registry import MINIATURE
+from pipelines.registry import INSTANT_CHARACTER, MINIATURE
 from pipelines.request import FrameRequest, Prompt, RenderRequest
-from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame
-from storyboard.evaluation.rows import IDENTITY_FRAME, ROWS, Row, frame_ids, requests
+from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
+from storyboard.evaluation.rows import (
+    IDENTITY_FRAME,
+    REFERENCE_ROWS,
+    ROWS,
+    Following,
+    Row,
+    frame_ids,
+    requests,
+)
 
 FRAMES = tuple(
     SuiteFrame(Prompt("on a beach,", "a girl,", action), seed, {"action": action}, ("action",))
@@ -95,3 +104,78 @@ def test_a_new_row_says_what_it_changes() -> None:
     assert "merge-2" in plain.targets
     with pytest.raises(TypeError, match="strength"):
         Row("bad", "bad", changes={"strength": 1}).settings(MINIATURE)
+
+
+PICTURE = "ab" * 32 + ".png"
+UPLOAD = SuiteReference(5, {"place": "farm"})
+KNOWN = replace(
+    ROAMING, name="r01", reference=UPLOAD, frames=(*FRAMES[:2], replace(FRAMES[2], place_of=1))
+)
+NONE, CONSISTENCY, REFERENCE, BOTH = REFERENCE_ROWS
+ABLATED = Row(
+    "no-time",
+    "reference, without time",
+    consistent=False,
+    follows=Following("reference-no-time", bundle=Path("bundle"), model="other"),
+)
+
+
+def followed(*rows: Row, strength: float = 0.7) -> list[RenderRequest]:
+    subject = replace(INSTANT_CHARACTER, strength=strength)
+    spec = replace(MINIATURE, subject=subject)
+    return list(requests(SUITE, KNOWN, rows, spec, 3, set(frame_ids(KNOWN, rows)), PICTURE))
+
+
+def test_rows_with_and_without_the_reference_have_identity_frames_of_their_own() -> None:
+    (request,) = followed(*REFERENCE_ROWS)
+    names = [frame.frame_id for frame in request.frames]
+    assert names == frame_ids(KNOWN, REFERENCE_ROWS) == list(request.targets)
+    assert names == [
+        "identity", "none-2", "none-3", "consistency-2", "consistency-3",
+        "identity-reference", "reference-2", "reference-3", "both-2", "both-3",
+    ]  # fmt: skip
+    assert frame(request, "consistency-2").identity_from == "identity"
+    assert frame(request, "both-2").identity_from == "identity-reference"
+    assert frame(request, "reference-2").identity_from is None
+
+
+def test_only_rows_that_follow_the_reference_name_it() -> None:
+    (request,) = followed(*REFERENCE_ROWS)
+    for name in ("identity", "none-2", "consistency-3"):
+        assert frame(request, name).reference is None
+    for name in ("identity-reference", "reference-3", "both-2"):
+        assert frame(request, name).reference == PICTURE
+        assert frame(request, name).reference_strength == 0.7
+    bare = replace(
+        frame(request, "both-3"), frame_id="none-3", identity_from=None, background_from=None,
+        reference=None, reference_strength=1.0,
+    )  # fmt: skip
+    assert bare == frame(request, "none-3")
+
+
+def test_a_row_may_have_a_strength_of_its_own() -> None:
+    weak = replace(REFERENCE, name="weak", follows=Following("weak", strength=0.2))
+    (request,) = followed(REFERENCE, weak)
+    assert frame(request, "weak-2").reference_strength == 0.2
+    assert frame(request, "identity-weak").reference_strength == 0.2
+    assert frame(request, "identity-reference").reference_strength == 0.7
+
+
+def test_frames_share_the_place_of_another_in_rows_that_share() -> None:
+    (request,) = followed(*REFERENCE_ROWS)
+    assert frame(request, "consistency-3").background_from == "consistency-2"
+    assert frame(request, "both-3").background_from == "both-2"
+    assert frame(request, "both-2").background_from is None
+    assert frame(request, "reference-3").background_from is None
+
+
+def test_an_ablation_is_painted_with_a_model_of_its_own() -> None:
+    own, other = followed(REFERENCE, BOTH, ABLATED)
+    assert (own.model, other.model) == ("miniature", "other")
+    assert other.targets == ("identity-reference-no-time", "no-time-2", "no-time-3")
+    assert own.consistency == other.consistency == MINIATURE.consistency
+
+
+def test_nobody_without_a_reference_is_painted_with_one() -> None:
+    assert frame_ids(ROAMING, (NONE, REFERENCE)) == ["identity", "none-2", "none-3"]
+    assert not any(request.references for request in planned(ROAMING, NONE, REFERENCE))
