@@ -2,6 +2,7 @@
 
     OUT/01-waving-on-a-sunny-beach.png   the frames in order; with several groups in OUT/group-1
     OUT/masks/01-waving-on-a-....png     their foreground masks, where asked for
+    OUT/references/<sha256>.png          the pictures that the manifest's requests name
     OUT/manifest.json                    what was made and how
 
 It knows nothing of terminals: progress goes to a callback and a stop comes from one.
@@ -52,6 +53,7 @@ class Batch:
         save_masks: whether foreground masks are written too.
         on_event: told of everything that happens, with the number of the group from 0.
         stopped: asked after every event; True ends the render, keeping what is done.
+        pictures: the folder of the reference pictures that requests name; None where none does.
     """
 
     groups: Sequence[Group]
@@ -59,6 +61,7 @@ class Batch:
     save_masks: bool
     on_event: Callable[[int, PipelineEvent | ModelLoading], None]
     stopped: Callable[[], bool]
+    pictures: Path | None = None
     _records: list[dict[str, Any]] = field(default_factory=list, init=False)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
 
@@ -83,7 +86,7 @@ class Batch:
                 "frames": [],
             }
             self._records.append(record)
-            events = engine.render(group.request)
+            events = engine.render(group.request, self.pictures)
             try:
                 for event in events:
                     if isinstance(event, FrameDone):

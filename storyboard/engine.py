@@ -1,4 +1,4 @@
-"""The sole crossing to the imaging engine: loads models and paints requests.
+"""The sole crossing to the imaging engine: prepares references, loads models, paints requests.
 
 torch is imported when the first model is loaded, not before, so that opening the app does not
 wait for it. On a ZeroGPU Space the painting runs in a process that is lent a GPU.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,24 +18,51 @@ from pipelines.events import PipelineEvent
 from pipelines.registry import MINIATURE, ModelSpec, UnknownModelError, find_model
 from pipelines.request import RenderRequest
 from pipelines.scores import PaintedRow, Scores
-from pipelines.suite import Suite
-from storyboard.errors import ModelError, OutOfMemoryError, UserError
+from pipelines.style import StyleLora
+from pipelines.suite import Suite, SuiteCharacter
+from storyboard.consents import Consents
+from storyboard.errors import (
+    ConsentNeeded,
+    ModelError,
+    NoFigureFound,
+    OutOfMemoryError,
+    PictureError,
+    UserError,
+)
 from storyboard.jobs import ModelLoading
+from storyboard.planning import cannot_follow
+from storyboard.references import LARGEST_SIDE, Reference, References
 from storyboard.settings import Settings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pipelines.flux_storyboard import FluxStoryboardPipeline
+    from pipelines.instant_character.bundle import SubjectBundle
+    from pipelines.loading_errors import LoadingError
+    from pipelines.reference import Mask
 
 # What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
 _MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
 # A ZeroGPU's time: for one step of FLUX.1 at 1024 x 1024 with room to spare, and for the start.
 _SECONDS_PER_STEP = 0.6
 _SECONDS_TO_START = 30.0
+_SECONDS_PER_PICTURE = 10.0
 _NATIVE_PIXELS = 1024 * 1024
 # Looks at evaluated pictures; knows the miniature's drawn world.
 JUDGE = Path(MINIATURE.source) / "judge"
 
 Painting = Generator[PipelineEvent | UserError, None, None]
+Pictures = Mapping[str, "Image.Image"]
+
+
+@dataclass
+class _Loaded:
+    """A model, and what it follows pictures with once that was wanted."""
+
+    spec: ModelSpec
+    pipeline: FluxStoryboardPipeline
+    subject: SubjectBundle | None = None
 
 
 class Engine:
@@ -43,32 +71,81 @@ class Engine:
     For one thread at a time.
 
     Args:
-        settings: on which device and in which number format to paint.
+        settings: on which device and in which number format to paint, and where it is remembered
+            what a person has agreed to.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loaded: tuple[ModelSpec, FluxStoryboardPipeline] | None = None
+        self._consents = Consents(settings.consents)
+        self._loaded: _Loaded | None = None
         self._paint_where_the_gpu_is = _on_lent_gpu(self._paint)
 
-    def render(self, request: RenderRequest) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    def check(self, request: RenderRequest) -> None:
+        """Refuse at once what the model cannot paint; loads nothing.
+
+        Raises:
+            ModelError: if the model is not known, or the request names pictures and it cannot
+                follow any.
+            ConsentNeeded: if a person has not agreed yet to what it follows them with.
+        """
+        spec = _spec(request.model)
+        if not request.references:
+            return
+        subject = spec.subject
+        if subject is None:
+            raise cannot_follow(spec)
+        if subject.consent and not self._consents.given(subject.consent):
+            raise ConsentNeeded(
+                key=subject.consent,
+                title=subject.title,
+                licence=subject.licence,
+                licence_url=subject.licence_url,
+                download_bytes=subject.download_bytes,
+                terms=f"{spec.title} follows reference pictures with {subject.title}, whose "
+                "weights may be used for research only.",
+            )
+
+    def render(
+        self, request: RenderRequest, pictures: Path | None = None
+    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         """Paint a request.
 
         Closing the generator stops the painting within one step and puts everything back.
 
+        Args:
+            request: what to paint.
+            pictures: the folder of the reference pictures that it names, as `References` keeps
+                them; None where it names none.
+
         Yields:
-            A `ModelLoading` where the model has to be loaded first, then what
+            A `ModelLoading` for whatever has to be loaded first, then what
             `FluxStoryboardPipeline.stream` reports.
 
         Raises:
-            ModelError: if the model cannot be loaded.
+            ConsentNeeded: as `check`.
+            ProjectError: if one of the pictures is missing or damaged.
+            ModelError: if the model, a LoRA, or what follows pictures cannot be loaded.
             OutOfMemoryError: if the model or the render does not fit into memory.
         """
+        self.check(request)
         spec = _spec(request.model)
-        if self._loaded is None or self._loaded[0] != spec:
+        images: dict[str, Image.Image] = {}
+        if request.references:
+            if pictures is None:
+                raise ValueError(f"no folder for the pictures {sorted(request.references)}")
+            images = {name: References(pictures).image(name) for name in request.references}
+        for style in request.styles:
+            if not Path(style.source).expanduser().exists():
+                yield ModelLoading(style.source)
+            _find_style(style)
+        if self._loaded is None or self._loaded.spec != spec:
             yield ModelLoading(spec.title)
-            self._pipeline(spec)
-        painting = self._paint_where_the_gpu_is(request)
+        loaded = self._model(spec)
+        if images and spec.subject is not None and loaded.subject is None:
+            yield ModelLoading(spec.subject.title)
+            self._subject(loaded)
+        painting = self._paint_where_the_gpu_is(request, images)
         try:
             for event in painting:
                 if isinstance(event, UserError):
@@ -81,20 +158,29 @@ class Engine:
         """The loaded model and where it runs, "FLUX.1 [dev] on cuda, bfloat16"; empty before."""
         if self._loaded is None:
             return ""
-        spec, pipeline = self._loaded
+        spec, pipeline = self._loaded.spec, self._loaded.pipeline
         # `pipeline.device` is where the weights wait, which offloading makes the host's memory.
         device, dtype = pipeline._execution_device, str(pipeline.dtype).removeprefix("torch.")
         return f"{spec.title} on {device.type}, {dtype}"
 
-    def _paint(self, request: RenderRequest) -> Painting:
+    def _paint(self, request: RenderRequest, pictures: Pictures) -> Painting:
         """Paint; a fault for a person is yielded, since a raised one loses its words on the way
         back from a ZeroGPU's process."""
+        from pipelines.loading_errors import LoadingError
+
         spec = _spec(request.model)
         try:
-            pipeline = self._pipeline(spec)
-            yield from pipeline.stream(request, max_sequence_length=spec.max_sequence_length)
+            loaded = self._model(spec)
+            yield from loaded.pipeline.stream(
+                request,
+                max_sequence_length=spec.max_sequence_length,
+                subject=self._subject(loaded) if pictures else None,
+                pictures=pictures,
+            )
         except UserError as error:
             yield error
+        except LoadingError as error:  # of a style, which is loaded for the render alone
+            yield _told(error)
         except (RuntimeError, MemoryError) as error:
             if not _is_about_memory(error):
                 raise
@@ -103,9 +189,9 @@ class Engine:
                 "Choose a smaller size or model, or close what else uses the memory.",
             )
 
-    def _pipeline(self, spec: ModelSpec) -> FluxStoryboardPipeline:
-        if self._loaded is not None and self._loaded[0] == spec:
-            return self._loaded[1]
+    def _model(self, spec: ModelSpec) -> _Loaded:
+        if self._loaded is not None and self._loaded.spec == spec:
+            return self._loaded
         # torch's threads would spin while they wait for one another, which makes painting ten
         # times slower where anything else, such as the browser, wants the same cores. OpenMP reads
         # this once, when torch is first imported.
@@ -119,10 +205,60 @@ class Engine:
         try:
             pipeline = load_pipeline(spec, self._settings.device, self._settings.dtype)
         except LoadingError as error:
-            kind = OutOfMemoryError if error.reason == "memory" else ModelError
-            raise kind(error.problem, error.remedy) from error
-        self._loaded = (spec, pipeline)
-        return pipeline
+            raise _told(error) from error
+        self._loaded = _Loaded(spec, pipeline)
+        return self._loaded
+
+    def _subject(self, loaded: _Loaded) -> SubjectBundle:
+        """What a loaded model follows pictures with; goes with the model."""
+        from pipelines.loading import LoadingError
+        from pipelines.subject_loading import load_subject
+
+        if loaded.subject is None:
+            try:
+                loaded.subject = load_subject(loaded.spec, loaded.pipeline)
+            except LoadingError as error:
+                raise _told(error) from error
+        return loaded.subject
+
+
+def prepare_reference(
+    picture: bytes | Path | Image.Image,
+    mask: Image.Image | None = None,
+    added: Image.Image | None = None,
+    removed: Image.Image | None = None,
+) -> Reference:
+    """Cut the figure out of a picture and put it on white; see `references.PrepareReference`."""
+    import numpy as np
+    from PIL import Image
+
+    from pipelines import reference
+
+    if isinstance(picture, Image.Image):
+        source = picture
+    else:
+        try:
+            source = reference.open_picture(picture)
+        except reference.UnusablePicture as error:
+            raise PictureError(str(error)) from error
+
+    def opacity(strokes: Image.Image | None) -> Mask:
+        if strokes is None:
+            return np.zeros((source.height, source.width), np.uint8)
+        return np.asarray(strokes, np.uint8)
+
+    if mask is None:
+        found = reference.built_in_matting(source).mask(source)
+    else:
+        found = np.asarray(mask, np.uint8)
+    found = reference.mend(found, opacity(added), opacity(removed))
+    whole = Image.fromarray(found)
+    try:
+        prepared = reference.prepare_reference(source, found)
+    except reference.UnusablePicture as error:
+        raise NoFigureFound(str(error), source, whole) from error
+    prepared.image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    return Reference(prepared.image, source, whole, prepared.doubt)
 
 
 def usability(spec: ModelSpec, settings: Settings) -> str:
@@ -172,11 +308,43 @@ def evaluate(
     return score(suite, rows, prompts, judge, accuracy, report)
 
 
+def draw_references(cases: Sequence[SuiteCharacter]) -> dict[str, Reference]:
+    """The references of an evaluation's characters, by name: drawn, and prepared as uploads are."""
+    from pipelines.miniature.suite_scenes import draw_upload
+
+    drawn = {case.name: draw_upload(case) for case in cases if case.reference is not None}
+    return {name: prepare_reference(upload.picture, upload.mask) for name, upload in drawn.items()}
+
+
 def _spec(model: str) -> ModelSpec:
     try:
         return find_model(model)
     except UnknownModelError as error:
         raise ModelError(str(error)) from error
+
+
+def _told(error: LoadingError) -> UserError:
+    """What a person is told of something that cannot be loaded."""
+    kind = OutOfMemoryError if error.reason == "memory" else ModelError
+    return kind(error.problem, error.remedy)
+
+
+def _find_style(style: StyleLora) -> None:
+    """See that a LoRA is on this disk, fetching it if need be, before a large model is loaded."""
+    from pipelines.loading_errors import LoadingError
+    from pipelines.style import read_info
+    from pipelines.style_file import find_style_file
+
+    try:
+        layers = read_info(find_style_file(style.source)).layers
+    except LoadingError as error:
+        raise _told(error) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(str(error), "Get the LoRA again, or choose another.") from error
+    if not layers:
+        raise ModelError(
+            f"{style.source} holds no LoRA.", "Choose a file that was trained as one for FLUX.1."
+        )
 
 
 def _is_about_memory(error: RuntimeError | MemoryError) -> bool:
@@ -194,13 +362,18 @@ def _free_memory() -> None:
         torch.mps.empty_cache()
 
 
-def _on_lent_gpu(paint: Callable[[RenderRequest], Painting]) -> Callable[[RenderRequest], Painting]:
+def _on_lent_gpu(
+    paint: Callable[[RenderRequest, Pictures], Painting],
+) -> Callable[[RenderRequest, Pictures], Painting]:
     """The same on a ZeroGPU Space's GPU; where the `spaces` package is not there, as it is."""
     if importlib.util.find_spec("spaces") is None:
         return paint
     import spaces
 
-    wrapped: Callable[[RenderRequest], Painting] = spaces.GPU(duration=lent_seconds)(paint)
+    def duration(request: RenderRequest, _pictures: Pictures) -> int:
+        return lent_seconds(request)
+
+    wrapped: Callable[[RenderRequest, Pictures], Painting] = spaces.GPU(duration=duration)(paint)
     return wrapped
 
 
@@ -209,4 +382,5 @@ def lent_seconds(request: RenderRequest) -> int:
     pixels = sum(frame.width * frame.height for frame in request.frames)
     # A frame's probe pass adds at most its whole schedule once more.
     steps = 2 * request.steps * (2 if request.true_cfg_scale > 1 else 1)
-    return round(_SECONDS_TO_START + _SECONDS_PER_STEP * steps * pixels / _NATIVE_PIXELS)
+    start = _SECONDS_TO_START + _SECONDS_PER_PICTURE * len(request.references)
+    return round(start + _SECONDS_PER_STEP * steps * pixels / _NATIVE_PIXELS)

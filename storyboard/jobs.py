@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.events import (
@@ -23,7 +24,9 @@ from pipelines.events import (
     MaskFound,
     Phase,
     PipelineEvent,
+    ReferenceDoubted,
     StepDone,
+    StyleNoted,
     WordsUnread,
 )
 from pipelines.request import RenderRequest
@@ -113,6 +116,8 @@ class JobFinished:
 JobEvent = (
     ModelLoading
     | WordsUnread
+    | ReferenceDoubted
+    | StyleNoted
     | FrameBegun
     | JobProgress
     | FrameMask
@@ -126,8 +131,25 @@ JobEvent = (
 class RenderEngine(Protocol):
     """What a job needs of an engine; `storyboard.engine.Engine` is the real one."""
 
-    def render(self, request: RenderRequest) -> Generator[PipelineEvent | ModelLoading, None, None]:
-        """Paint a request; closing the generator stops within one step and frees everything."""
+    def check(self, request: RenderRequest) -> None:
+        """Refuse at once what the model cannot paint; loads nothing.
+
+        Raises:
+            UserError: if the model cannot follow pictures and the request names some; a
+                `ConsentNeeded` where a person has to agree to something first.
+        """
+        ...
+
+    def render(
+        self, request: RenderRequest, pictures: Path | None = None
+    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+        """Paint a request, after `check`; closing the generator stops within one step and frees
+        everything.
+
+        Args:
+            request: what to paint.
+            pictures: the folder of the pictures that it names; None where it names none.
+        """
         ...
 
     def describe(self) -> str:
@@ -252,7 +274,8 @@ class Runner(Protocol):
         """Ask for new takes of these frames (None for all), as the project stands now.
 
         Raises:
-            UserError: if there is nothing to paint or the project cannot be read.
+            UserError: if there is nothing to paint, it cannot be painted, or the project cannot be
+                read; a `ConsentNeeded` where a person has to agree to something first.
         """
         ...
 
@@ -294,6 +317,9 @@ class LocalRunner:
         """See `Runner.start`."""
         storyboard = project.load()
         plan = plan_render(storyboard, targets, _chosen(project, storyboard), self._rng)
+        for name in plan.references:
+            project.references.path(name)
+        self._engine.check(plan)
         job = Job(project, storyboard, plan.targets)
         # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
         # is taken from. Whatever the render raises ends up in the future, and then in the job.
@@ -336,7 +362,7 @@ class LocalRunner:
         # Planned anew: takes that were chosen while the job was queued are what it must match.
         chosen = _chosen(job.project, job.project.load())
         request = plan_render(job.storyboard, job.targets, chosen, self._rng)
-        events = self._engine.render(request)
+        events = self._engine.render(request, job.project.references.folder)
         try:
             pace = _Pace()
             for event in events:
@@ -386,7 +412,7 @@ def _translate(
     event: PipelineEvent | ModelLoading, request: RenderRequest, pace: _Pace
 ) -> JobEvent | None:
     """A job's event for the engine's; None for what concerns only frames that lend."""
-    if isinstance(event, ModelLoading):
+    if isinstance(event, ModelLoading | ReferenceDoubted | StyleNoted):
         return event
     if isinstance(event, StepDone):
         return JobProgress(
@@ -409,11 +435,15 @@ def _translate(
 
 
 def _chosen(project: Project, storyboard: Storyboard) -> dict[str, RenderRequest]:
+    """The requests of the chosen takes that can be painted again."""
     found = {}
     for frame in storyboard.frames:
         if frame.take is not None:
             try:
-                found[frame.id] = project.request(frame.take)
+                request = project.request(frame.take)
+                for name in request.references:
+                    project.references.path(name)
+                found[frame.id] = request
             except ProjectError as error:
                 # Painting such a frame again is the cure, so it must not fail here.
                 _log.warning("Frame %s counts as not painted: %s", frame.id, error)

@@ -9,7 +9,15 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.events import FrameDone, FrameStarted, PipelineEvent, StepDone, WordsUnread
+from pipelines.events import (
+    FrameDone,
+    FrameStarted,
+    PipelineEvent,
+    ReferenceDoubted,
+    StepDone,
+    StyleNoted,
+    WordsUnread,
+)
 from storyboard.batch import Group
 from storyboard.jobs import ModelLoading
 
@@ -48,6 +56,8 @@ class ProgressBar:
         elif isinstance(event, WordsUnread):
             number = self._groups[group].storyboard.position(event.frame_id) + 1
             self._line(f'frame {number} is too long for the model, which skips "{event.words}"')
+        elif isinstance(event, ReferenceDoubted | StyleNoted):
+            self._line(event.words)
         elif isinstance(event, FrameStarted):
             self._frame += 1
         elif isinstance(event, StepDone):

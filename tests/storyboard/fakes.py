@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,10 +15,13 @@ from pipelines.events import (
     FrameStarted,
     MaskFound,
     PipelineEvent,
+    ReferenceDoubted,
     StepDone,
+    StyleNoted,
     WordsUnread,
 )
 from pipelines.request import FrameRequest, RenderRequest
+from storyboard.errors import UserError
 from storyboard.jobs import ModelLoading
 
 
@@ -30,8 +34,11 @@ class FakeEngine:
         fault: raised in place of the frame with number `fault_at`.
         fault_at: counted from 0 over the frames of a request.
         reads: words of a prompt that it reads; None for all.
+        refusal: raised by `check`.
+        doubt: words about every picture and style that a request names; none where empty.
         permits: where given, one is taken before every event.
         requests: what was asked for.
+        pictures: the folder of pictures that each render was given.
         yielded: events so far.
         closed: how many renders came to their end, in any way.
     """
@@ -40,13 +47,23 @@ class FakeEngine:
     fault: BaseException | None = None
     fault_at: int = 0
     reads: int | None = None
+    refusal: UserError | None = None
+    doubt: str = ""
     permits: threading.Semaphore | None = None
     requests: list[RenderRequest] = field(default_factory=list)
+    pictures: list[Path | None] = field(default_factory=list)
     yielded: int = 0
     closed: int = 0
 
-    def render(self, request: RenderRequest) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    def check(self, request: RenderRequest) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def render(
+        self, request: RenderRequest, pictures: Path | None = None
+    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         self.requests.append(request)
+        self.pictures.append(pictures)
         try:
             for event in self._events(request):
                 if self.permits is not None:
@@ -67,6 +84,10 @@ class FakeEngine:
             unread = [] if self.reads is None else frame.prompt.text.split()[self.reads :]
             if unread:
                 yield WordsUnread(frame.frame_id, " ".join(unread))
+        for style in request.styles if self.doubt else ():
+            yield StyleNoted(style.source, self.doubt)
+        for picture in sorted(request.references) if self.doubt else ():
+            yield ReferenceDoubted(picture, self.doubt)
         total = self.steps * len(request.frames)
         for number, frame in enumerate(request.frames):
             yield FrameStarted(frame.frame_id)

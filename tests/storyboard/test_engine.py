@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -127,10 +128,10 @@ def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
     real = FluxStoryboardPipeline.stream
 
     def greedy(
-        self: FluxStoryboardPipeline, request: RenderRequest, *, max_sequence_length: int
+        self: FluxStoryboardPipeline, request: RenderRequest, **options: Any
     ) -> Iterator[PipelineEvent]:
         done = 0
-        for event in real(self, request, max_sequence_length=max_sequence_length):
+        for event in real(self, request, **options):
             if done == frames_before:
                 torch.empty(2**58, dtype=torch.uint8)
             yield event

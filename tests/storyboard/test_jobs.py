@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.errors import OutOfMemoryError, ProjectError, UserError
+from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
+from storyboard.errors import ModelError, OutOfMemoryError, ProjectError, UserError
 from storyboard.jobs import (
     FrameBegun,
     FrameMask,
@@ -25,10 +25,13 @@ from storyboard.jobs import (
     JobProgress,
     LocalRunner,
     ModelLoading,
+    ReferenceDoubted,
+    StyleNoted,
     TakeSaved,
 )
 from storyboard.store import Project, Store
 from tests.storyboard.fakes import FakeEngine, mask_of
+from tests.storyboard.pictures import reference
 
 BOARD = Storyboard(
     character=Character(description="a girl"),
@@ -314,6 +317,63 @@ def test_close_cancels_what_runs_and_what_waits(
     assert [list(job.events())[-1] for job in jobs] == [JobCancelled()] * 2
 
 
+def give_picture(project: Project) -> str:
+    """Let the project's character have a picture, and a model follow it."""
+    name = project.references.add(reference())
+    character = BOARD.character.model_copy(update={"reference": name})
+    styles = (Style(source="owner/ink"),)
+    settings = BOARD.settings.model_copy(update={"model": "flux1-dev", "styles": styles})
+    changes = {"character": character, "settings": settings}
+    project.edit(lambda board: board.model_copy(update=changes))
+    return name
+
+
+def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    name = give_picture(project)
+    engine.doubt = "It may show somebody else."
+    events = finish(runner.start(project, None))
+    assert engine.pictures == [project.references.folder]
+    assert engine.requests[0].references == {name}
+    assert ReferenceDoubted(name, engine.doubt) in events
+    assert StyleNoted("owner/ink", engine.doubt) in events
+    assert takes_of(events) == ["a", "b", "c"]
+    assert {project.request(t.id).references for t in project.takes()} == {frozenset({name})}
+
+
+def test_what_the_engine_refuses_is_said_at_once(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.refusal = ModelError("It cannot follow pictures.")
+    with pytest.raises(ModelError, match="cannot follow"):
+        runner.start(project, None)
+    assert runner.active(project.id) is None and not engine.requests
+
+
+def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+    name = give_picture(project)
+    project.references.path(name).unlink()
+    with pytest.raises(ProjectError, match="is missing"):
+        runner.start(project, None)
+    assert runner.active(project.id) is None
+
+
+def test_a_take_whose_picture_is_gone_is_painted_anew_instead_of_lent(
+    project: Project, runner: LocalRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = give_picture(project)
+    finish(runner.start(project, None))
+    project.references.path(old).unlink()
+    name = project.references.add(reference((1, 2, 3)))
+    character = project.load().character.model_copy(update={"reference": name})
+    project.edit(lambda board: board.model_copy(update={"character": character}))
+    job = runner.start(project, ["c"])
+    finish(job)
+    assert job.targets == ("a", "c")
+    assert "is missing" in caplog.text
+
+
 def test_wait_gives_up(project: Project, runner: LocalRunner, engine: FakeEngine) -> None:
     engine.permits = threading.Semaphore(0)
     assert not runner.start(project, None).wait(0.01)
@@ -327,9 +387,9 @@ def test_the_callers_context_reaches_the_engine(project: Project) -> None:
         def describe(self) -> str:
             return visitor.get()
 
-        def render(self, request):  # type: ignore[no-untyped-def]
+        def render(self, request, pictures=None):  # type: ignore[no-untyped-def]
             seen.append(self.describe())
-            yield from super().render(request)
+            yield from super().render(request, pictures)
 
     runner = LocalRunner(Curious())
     visitor.set("Maya")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from storyboard.batch import Group
-from storyboard.board import Character, Frame, Storyboard
+from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.planning import plan_render
 from storyboard.terminal import ProgressBar
 from tests.storyboard.fakes import FakeEngine
@@ -66,3 +66,16 @@ def test_words_that_are_not_read_are_told(capsys: pytest.CaptureFixture[str]) ->
             bar.show(0, event)
     told = [line for line in capsys.readouterr().err.splitlines() if "too long" in line]
     assert told == ['frame 2 is too long for the model, which skips "with both hands"']
+
+
+def test_doubts_about_pictures_and_styles_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    board = Storyboard(
+        character=Character(description="a girl", reference="a" * 64 + ".png"),
+        frames=(Frame(action="waves"),),
+        settings=RenderSettings(model="flux1-dev", styles=(Style(source="owner/ink"),)),
+    )
+    group = Group(board, plan_render(board, None, {}, random.Random(0)))
+    with ProgressBar([group]) as bar:
+        for event in FakeEngine(doubt="It may look different.").render(group.request):
+            bar.show(0, event)
+    assert capsys.readouterr().err.count("It may look different.\n") == 2
