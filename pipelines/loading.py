@@ -21,13 +21,21 @@ from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_ba
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from pipelines.loading_errors import LoadingError, explain, remedy_for_files
+from pipelines.loading_errors import (
+    LoadingError,
+    Origin,
+    explain,
+    model_origin,
+    remedy_for_files,
+)
 from pipelines.registry import ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux_storyboard import FluxStoryboardPipeline
 
 __all__ = [
+    "FAULTS",
+    "HEADROOM",
     "LoadingError",
     "Placement",
     "check_folder",
@@ -36,6 +44,8 @@ __all__ = [
     "free_memory",
     "load_pipeline",
     "plan_placement",
+    "quiet_libraries",
+    "too_little",
 ]
 
 _DTYPES = {
@@ -43,9 +53,19 @@ _DTYPES = {
     "float16": torch.float16,
     "float32": torch.float32,
 }
+# What foreign files and a foreign service can raise; `explain` names each, none is lost.
+FAULTS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    MemoryError,
+    SafetensorError,
+    httpx2.HTTPError,
+)
 _GIGABYTE = 10**9
 # Activations, the VAE's working memory and the allocator's slack, as a share of the weights.
-_HEADROOM = 1.1
+HEADROOM = 1.1
 # FLUX.1's transformer holds 70.5 % of the weights; the two text encoders never run beside it.
 _LARGEST_PART = 0.706
 _MEMINFO = Path("/proc/meminfo")
@@ -87,24 +107,15 @@ def load_pipeline(
         check_folder(spec)
     placement = plan_placement(spec, choose_device(device), dtype)
     try:
-        with _quiet_libraries():
+        with quiet_libraries():
             from pipelines.flux_storyboard import FluxStoryboardPipeline
 
             pipeline: FluxStoryboardPipeline = FluxStoryboardPipeline.from_pretrained(
                 spec.source, dtype=placement.dtype, local_files_only=spec.kind != "hub"
             )
             _place(pipeline, placement)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        MemoryError,
-        SafetensorError,
-        httpx2.HTTPError,
-    ) as error:
-        # What foreign files and a foreign service can raise; `explain` names each, none is lost.
-        raise explain(error, spec) from error
+    except FAULTS as error:
+        raise explain(error, model_origin(spec)) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -168,18 +179,20 @@ def plan_placement(spec: ModelSpec, device: torch.device, dtype: str | None) -> 
     chosen = choose_dtype(dtype, device, spec)
     # The spec counts 16 bits a parameter.
     weights = spec.weights_bytes * chosen.itemsize // 2
-    whole = int(weights * _HEADROOM)
+    whole = int(weights * HEADROOM)
     free = free_memory(device)
     if not weights or free is None or whole <= free:
         return Placement(device, chosen)
     if device.type != "cuda":
-        raise _too_little(spec, "memory", whole, free)
-    part = int(weights * _LARGEST_PART * _HEADROOM)
+        raise too_little(model_origin(spec), "memory", whole, free)
+    part = int(weights * _LARGEST_PART * HEADROOM)
     if part > free:
-        raise _too_little(spec, f"memory on {device}, even one part at a time,", part, free)
+        raise too_little(
+            model_origin(spec), f"memory on {device}, even one part at a time,", part, free
+        )
     host = free_memory(torch.device("cpu"))
     if host is not None and weights > host:
-        raise _too_little(spec, "host memory beside the GPU's", weights, host)
+        raise too_little(model_origin(spec), "host memory beside the GPU's", weights, host)
     return Placement(device, chosen, offload=True)
 
 
@@ -209,20 +222,22 @@ def check_folder(spec: ModelSpec) -> None:
         raise LoadingError(
             "missing",
             f"The folder {folder} holds no model: model_index.json is not there.",
-            remedy_for_files(spec),
+            remedy_for_files(model_origin(spec)),
         )
     try:
         components = json.loads(index.read_text(encoding="utf-8"))
     except ValueError as error:
         raise LoadingError(
-            "broken", f"{index} is damaged: {error}.", remedy_for_files(spec)
+            "broken", f"{index} is damaged: {error}.", remedy_for_files(model_origin(spec))
         ) from error
     for name, value in components.items():
         if name.startswith("_") or not isinstance(value, list) or value[1] is None:
             continue
         if not (folder / name).is_dir():
             raise LoadingError(
-                "missing", f"The folder {folder} has no {name!r} component.", remedy_for_files(spec)
+                "missing",
+                f"The folder {folder} has no {name!r} component.",
+                remedy_for_files(model_origin(spec)),
             )
         if name.startswith("tokenizer") and not any(
             (folder / name / file).is_file() for file in _TOKENIZER_FILES
@@ -230,7 +245,7 @@ def check_folder(spec: ModelSpec) -> None:
             raise LoadingError(
                 "missing",
                 f"The tokenizer {folder / name} holds none of {', '.join(_TOKENIZER_FILES)}.",
-                remedy_for_files(spec),
+                remedy_for_files(model_origin(spec)),
             )
 
 
@@ -241,12 +256,20 @@ def _place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
         pipeline.to(placement.device)
 
 
-def _too_little(spec: ModelSpec, where: str, needed: int, free: int) -> LoadingError:
+def too_little(origin: Origin, where: str, needed: int, free: int) -> LoadingError:
+    """Memory does not suffice, with the numbers.
+
+    Args:
+        origin: what needs it.
+        where: whose memory it is.
+        needed: bytes.
+        free: bytes.
+    """
     return LoadingError(
         "memory",
-        f"{spec.title} needs {needed / _GIGABYTE:.1f} GB of {where} and "
+        f"{origin.title} needs {needed / _GIGABYTE:.1f} GB of {where} and "
         f"{free / _GIGABYTE:.1f} GB are free.",
-        "Close what else uses the memory, or choose a smaller model: the miniature fits anywhere.",
+        origin.memory,
     )
 
 
@@ -271,7 +294,7 @@ def _free_host_memory() -> int | None:
 
 
 @contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keep diffusers and transformers from writing hints and bars over a front end's own."""
     libraries = (diffusers_logging, transformers_logging)
     before = [(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import httpx2
@@ -20,7 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines.registry import ModelSpec, suggestion
+from pipelines.registry import ModelKind, ModelSpec, suggestion
 
 LoadingReason = Literal["gated", "token", "network", "memory", "missing", "broken"]
 
@@ -54,44 +55,95 @@ class LoadingError(RuntimeError):
         self.remedy = remedy
 
 
-def explain(error: BaseException, spec: ModelSpec) -> LoadingError:
+@dataclass(frozen=True)
+class Origin:
+    """What is being loaded and from where, in the words of the messages.
+
+    Attributes:
+        title: its name.
+        source: its folder, or its repository on the Hugging Face hub.
+        kind: where that is.
+        licence: name of its licence.
+        download_bytes: size of its files.
+        weights_bytes: size of its weights in 16 bits.
+        repository: what to do about a repository that lacks a file, one sentence.
+        folder: what to do about a folder that is damaged, one sentence.
+        memory: what to do where memory does not suffice, one sentence.
+        network: what can be done without a network, one sentence.
+    """
+
+    title: str
+    source: str
+    kind: ModelKind
+    licence: str
+    download_bytes: int
+    weights_bytes: int
+    repository: str
+    folder: str
+    memory: str
+    network: str
+
+    @property
+    def url(self) -> str:
+        """Its page on the hub."""
+        return f"https://huggingface.co/{self.source}"
+
+
+def model_origin(spec: ModelSpec) -> Origin:
+    """A model as the messages speak of it."""
+    return Origin(
+        title=spec.title,
+        source=spec.source,
+        kind=spec.kind,
+        licence=spec.licence,
+        download_bytes=spec.weights_bytes,
+        weights_bytes=spec.weights_bytes,
+        repository="Choose a repository in diffusers' format, with a model_index.json.",
+        folder="Download or export the model again, as a folder that FluxPipeline can open.",
+        memory="Close what else uses the memory, or choose a smaller model: the miniature fits "
+        "anywhere.",
+        network="The miniature works without a network.",
+    )
+
+
+def explain(error: BaseException, origin: Origin) -> LoadingError:
     """What an exception raised while loading means for a person.
 
     Args:
         error: the exception; those that caused it are looked at too, since diffusers wraps the
             hub's in its own.
-        spec: the model that was being loaded.
+        origin: what was being loaded.
     """
     chain = tuple(_chain(error))
     for link in chain:
         if isinstance(link, GatedRepoError):
-            return _gated(spec)
+            return _gated(origin)
         if isinstance(link, RepositoryNotFoundError):
-            return _no_repository(spec)
+            return _no_repository(origin)
         if isinstance(link, HfHubHTTPError):
-            return _refused(link, spec)
+            return _refused(link, origin)
     for link in chain:
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
-            return _disk_full(spec)
+            return _disk_full(origin)
         if isinstance(link, MemoryError) or "out of memory" in str(link).casefold():
-            return _out_of_memory(spec)
-    if spec.kind == "hub" and any(isinstance(link, _NETWORK_TYPES) for link in chain):
-        return _no_network(spec)
+            return _out_of_memory(origin)
+    if origin.kind == "hub" and any(isinstance(link, _NETWORK_TYPES) for link in chain):
+        return _no_network(origin)
     fault = " ".join(str(error).split()) or type(error).__name__
     return LoadingError(
         "broken",
-        f"The files of {spec.title} ({spec.source}) cannot be read: {fault}",
-        remedy_for_files(spec),
+        f"The files of {origin.title} ({origin.source}) cannot be read: {fault}",
+        remedy_for_files(origin),
     )
 
 
-def remedy_for_files(spec: ModelSpec) -> str:
-    """What to do when a model's files are missing or damaged."""
-    if spec.kind == "embedded":
+def remedy_for_files(origin: Origin) -> str:
+    """What to do when files are missing or damaged."""
+    if origin.kind == "embedded":
         return "Its files come with Throughline: get them again with `git checkout -- assets`."
-    if spec.kind == "folder":
-        return "Download or export the model again, as a folder that FluxPipeline can open."
-    cache = os.path.join(constants.HF_HUB_CACHE, "models--" + spec.source.replace("/", "--"))
+    if origin.kind == "folder":
+        return origin.folder
+    cache = os.path.join(constants.HF_HUB_CACHE, "models--" + origin.source.replace("/", "--"))
     return f"Delete the folder {cache} and start again, to download them anew."
 
 
@@ -102,82 +154,86 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _gated(spec: ModelSpec) -> LoadingError:
+def _gated(origin: Origin) -> LoadingError:
     if get_token() is None:
-        remedy = f"Log in at {spec.url} and accept them, then {_LOG_IN}."
+        remedy = f"Log in at {origin.url} and accept them, then {_LOG_IN}."
     else:
         remedy = (
-            f"Log in at {spec.url} with the account of your token and accept them; a "
+            f"Log in at {origin.url} with the account of your token and accept them; a "
             f"fine-grained token also needs the right to read gated repositories ({_TOKENS_PAGE})."
         )
     return LoadingError(
         "gated",
-        f"{spec.title} can be downloaded only after its terms ({spec.licence}) are accepted.",
+        f"{origin.title} can be downloaded only after its terms ({origin.licence}) are accepted.",
         remedy,
     )
 
 
-def _no_repository(spec: ModelSpec) -> LoadingError:
+def _no_repository(origin: Origin) -> LoadingError:
     return LoadingError(
         "missing",
-        f"There is no folder and no Hugging Face repository {spec.source!r} that you may "
-        f"read.{suggestion(spec.source)}",
+        f"There is no folder and no Hugging Face repository {origin.source!r} that you may "
+        f"read.{suggestion(origin.source)}",
         f"Check the name; if the repository is private, {_LOG_IN}.",
     )
 
 
-def _refused(error: HfHubHTTPError, spec: ModelSpec) -> LoadingError:
+def _refused(error: HfHubHTTPError, origin: Origin) -> LoadingError:
     status = error.response.status_code
     if status == 401:
         return LoadingError(
             "token",
-            f"Hugging Face does not accept your token for {spec.title} (it answered 401): it is "
+            f"Hugging Face does not accept your token for {origin.title} (it answered 401): it is "
             "wrong or has expired.",
             f"To replace it, {_LOG_IN}.",
         )
     if status == 403:
         return LoadingError(
             "token",
-            f"Your token may not read {spec.source} (Hugging Face answered 403).",
+            f"Your token may not read {origin.source} (Hugging Face answered 403).",
             f"Give it the right to read at {_TOKENS_PAGE}, or {_LOG_IN}.",
         )
     if status == 404:
         return LoadingError(
             "missing",
-            f"The repository {spec.source} lacks a file that a FLUX pipeline needs.",
-            "Choose a repository in diffusers' format, with a model_index.json.",
+            f"The repository {origin.source} lacks a file that is needed.",
+            origin.repository,
         )
     return LoadingError(
         "network",
-        f"Hugging Face could not deliver {spec.title} (it answered {status}).",
+        f"Hugging Face could not deliver {origin.title} (it answered {status}).",
         "Wait a few minutes and try again.",
     )
 
 
-def _no_network(spec: ModelSpec) -> LoadingError:
+def _no_network(origin: Origin) -> LoadingError:
     if constants.HF_HUB_OFFLINE:
-        problem = f"{spec.title} is not on this machine, and HF_HUB_OFFLINE forbids to download it."
+        reason = "HF_HUB_OFFLINE forbids to download it"
         remedy = "Unset HF_HUB_OFFLINE and start again."
     else:
-        problem = f"{spec.title} is not on this machine, and Hugging Face cannot be reached."
+        reason = "Hugging Face cannot be reached"
         remedy = "Check the connection (and HTTPS_PROXY, if you need a proxy), then start again."
-    return LoadingError("network", problem, f"{remedy} The miniature works without a network.")
+    return LoadingError(
+        "network",
+        f"{origin.title} is not on this machine, and {reason}.",
+        f"{remedy} {origin.network}",
+    )
 
 
-def _disk_full(spec: ModelSpec) -> LoadingError:
+def _disk_full(origin: Origin) -> LoadingError:
     return LoadingError(
         "broken",
-        f"The disk filled up while {spec.title} was downloaded to {constants.HF_HOME} "
-        f"(it takes {spec.weights_bytes / 1e9:.0f} GB).",
+        f"The disk filled up while {origin.title} was downloaded to {constants.HF_HOME} "
+        f"(it takes {origin.download_bytes / 1e9:.0f} GB).",
         "Free some space, or name a folder on another disk in HF_HOME, and start again: the "
         "download goes on where it stopped.",
     )
 
 
-def _out_of_memory(spec: ModelSpec) -> LoadingError:
+def _out_of_memory(origin: Origin) -> LoadingError:
     return LoadingError(
         "memory",
-        f"Memory ran out while {spec.title} was loaded "
-        f"(its weights take {spec.weights_bytes / 1e9:.1f} GB in 16 bits).",
-        "Close what else uses the memory, or choose a smaller model: the miniature fits anywhere.",
+        f"Memory ran out while {origin.title} was loaded "
+        f"(its weights take {origin.weights_bytes / 1e9:.1f} GB in 16 bits).",
+        origin.memory,
     )

@@ -16,7 +16,12 @@ from typing import Any, TypeVar
 import torch
 from diffusers import FluxTransformer2DModel
 
-from .checkpoint import InstantCharacter, load_instant_character, save_instant_character
+from .checkpoint import (
+    CheckpointError,
+    InstantCharacter,
+    load_instant_character,
+    save_instant_character,
+)
 from .config import EncoderConfig, ProjectorConfig
 from .encoders import SubjectEncoders, SubjectFeatures
 from .familiarity import Familiarity, load_familiarity
@@ -29,6 +34,14 @@ ADAPTER, CONFIGURATION, FAMILIARITY = (
     "config.json",
     "familiarity.safetensors",
 )
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """What a bundle's configuration holds."""
+
+    encoders: EncoderConfig
+    projector: ProjectorConfig
 
 
 @dataclass(frozen=True)
@@ -100,23 +113,18 @@ def load_bundle(
         dtype: the weights' type; None for the transformer's.
 
     Raises:
-        CheckpointError: if the adapter's file does not fit the sizes or the transformer.
+        CheckpointError: if the sizes cannot be read, or the adapter's file does not fit them or
+            the transformer.
+        ValueError: if the encoders lack a weight or do not fit the sizes.
         OSError: if a file is missing.
     """
     device, dtype = device or transformer.device, dtype or transformer.dtype
-    sizes = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    sizes = _read_sizes(folder / CONFIGURATION)
     encoders = SubjectEncoders.from_pretrained(
-        folder / SIGLIP,
-        folder / DINO,
-        config=_config(EncoderConfig, sizes["encoders"]),
-        dtype=dtype,
+        folder / SIGLIP, folder / DINO, config=sizes.encoders, dtype=dtype
     )
     weights = load_instant_character(
-        folder / ADAPTER,
-        transformer,
-        config=_config(ProjectorConfig, sizes["projector"]),
-        device=device,
-        dtype=dtype,
+        folder / ADAPTER, transformer, config=sizes.projector, device=device, dtype=dtype
     )
     known = folder / FAMILIARITY
     return SubjectBundle(
@@ -124,6 +132,18 @@ def load_bundle(
         weights,
         load_familiarity(known) if known.exists() else None,
     )
+
+
+def _read_sizes(path: Path) -> _Sizes:
+    text = path.read_text(encoding="utf-8")
+    try:
+        values = json.loads(text)
+        return _Sizes(
+            _config(EncoderConfig, values["encoders"]),
+            _config(ProjectorConfig, values["projector"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise CheckpointError(f"{path} does not hold a bundle's sizes: {fault}") from fault
 
 
 def _config(kind: type[Config], values: Mapping[str, Any]) -> Config:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -21,6 +22,8 @@ from transformers import (
 )
 
 from .config import EncoderConfig
+
+Model = TypeVar("Model", SiglipVisionModel, Dinov2Model)
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,15 @@ class SubjectEncoders(nn.Module):
         config: EncoderConfig | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> SubjectEncoders:
-        """Load both encoders, each from a folder or a Hugging Face repository."""
-        encoders = cls(
-            SiglipVisionModel.from_pretrained(siglip, dtype=dtype),
-            Dinov2Model.from_pretrained(dino, dtype=dtype),
-            SiglipImageProcessorPil.from_pretrained(siglip),
-            BitImageProcessorPil.from_pretrained(dino),
-            config,
-        )
+        """Load both encoders, each from a folder or a Hugging Face repository.
+
+        Raises:
+            ValueError: if a weight is missing, or the encoders do not fit the config.
+            OSError: if a file is missing or cannot be read.
+        """
+        siglip_model, siglip_processor = load_siglip(siglip, dtype)
+        dino_model, dino_processor = load_dino(dino, dtype)
+        encoders = cls(siglip_model, dino_model, siglip_processor, dino_processor, config)
         return encoders.eval()
 
     @property
@@ -207,3 +211,28 @@ class SubjectEncoders(nn.Module):
             ]
         deep = torch.cat([siglip.last_hidden_state, dino.last_hidden_state[:, 1:]], dim=-1)
         return layers, deep
+
+
+def load_siglip(
+    source: str | PathLike[str], dtype: torch.dtype
+) -> tuple[SiglipVisionModel, SiglipImageProcessorPil]:
+    """SigLIP's vision model, which may lie in a file with its text model, and its processor."""
+    model = _complete(SiglipVisionModel, source, dtype)
+    return model, SiglipImageProcessorPil.from_pretrained(source)
+
+
+def load_dino(
+    source: str | PathLike[str], dtype: torch.dtype
+) -> tuple[Dinov2Model, BitImageProcessorPil]:
+    """DINOv2 and its processor."""
+    return _complete(Dinov2Model, source, dtype), BitImageProcessorPil.from_pretrained(source)
+
+
+def _complete(kind: type[Model], source: str | PathLike[str], dtype: torch.dtype) -> Model:
+    """Load a model, none of whose weights may be missing: transformers would make some up."""
+    model, report = kind.from_pretrained(source, dtype=dtype, output_loading_info=True)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(f"{source} lacks {len(missing)} weights, such as {missing[0]}")
+    loaded: Model = model
+    return loaded

@@ -21,7 +21,7 @@ from pipelines.instant_character.familiarity import fit_familiarity, summary
 from pipelines.instant_character.resampler import TimeResampler
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
-from tests.pipelines.tiny_subject import tiny_character, tiny_encoders
+from tests.pipelines.tiny_subject import tiny_bundle
 
 STEPS, PROBE_STEPS = 6, 2
 ACTIONS = ("runs", "waves", "sits", "waves in blue")
@@ -42,7 +42,7 @@ def pipeline() -> FluxStoryboardPipeline:
 
 @pytest.fixture(scope="module")
 def bundle(pipeline: FluxStoryboardPipeline) -> SubjectBundle:
-    return SubjectBundle(tiny_encoders(), tiny_character(pipeline.transformer), None)
+    return tiny_bundle(pipeline.transformer)
 
 
 def request(

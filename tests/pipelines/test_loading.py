@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from pipelines import loading, loading_errors
 from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.loading import LoadingError, choose_device, choose_dtype, load_pipeline
-from pipelines.loading_errors import explain
+from pipelines.loading_errors import explain, model_origin
 from pipelines.registry import FLUX1_DEV, MINIATURE, find_model
 
 GB = 10**9
@@ -249,20 +249,20 @@ def test_a_failure_is_explained(monkeypatch, enough_memory, error, reason, say, 
 def test_a_gated_model_asks_for_a_token_or_for_its_account(monkeypatch):
     error = hub_error(GatedRepoError, 401)
     monkeypatch.setattr(loading_errors, "get_token", lambda: None)
-    assert "hf auth login" in explain(error, FLUX1_DEV).remedy
+    assert "hf auth login" in explain(error, model_origin(FLUX1_DEV)).remedy
     monkeypatch.setattr(loading_errors, "get_token", lambda: "hf_some_token")
-    assert "the account of your token" in explain(error, FLUX1_DEV).remedy
+    assert "the account of your token" in explain(error, model_origin(FLUX1_DEV)).remedy
 
 
 def test_a_near_miss_of_a_repository_is_told():
     spec = find_model("black-forest-labs/FLUX.1-dve")
-    error = explain(hub_error(RepositoryNotFoundError, 404), spec)
+    error = explain(hub_error(RepositoryNotFoundError, 404), model_origin(spec))
     assert "Did you mean 'black-forest-labs/FLUX.1-dev'" in error.problem
 
 
 def test_without_a_network_the_message_does_not_blame_the_offline_switch(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    error = explain(httpx2.ConnectError("no route"), FLUX1_DEV)
+    error = explain(httpx2.ConnectError("no route"), model_origin(FLUX1_DEV))
     assert "HF_HUB_OFFLINE" not in str(error)
     assert "cannot be reached" in error.problem
 

@@ -20,7 +20,7 @@ from pipelines.style_lora import style_loras
 from tests.pipelines.lora_files import RANK, T5, diffusers_file, kohya_file, matrix
 from tests.pipelines.snapshots import assert_same, snapshot
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
-from tests.pipelines.tiny_subject import tiny_character, tiny_encoders
+from tests.pipelines.tiny_subject import tiny_bundle
 
 RED = "f" * 64 + ".png"
 PICTURES = {RED: Image.new("RGB", (40, 40), "red")}
@@ -53,7 +53,7 @@ def pipeline(shared_pipeline: FluxStoryboardPipeline) -> Iterator[FluxStoryboard
 
 @pytest.fixture(scope="module")
 def bundle(shared_pipeline: FluxStoryboardPipeline) -> SubjectBundle:
-    return SubjectBundle(tiny_encoders(), tiny_character(shared_pipeline.transformer), None)
+    return tiny_bundle(shared_pipeline.transformer)
 
 
 def stream(pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: RenderRequest):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from diffusers import FluxTransformer2DModel
 from transformers import (
@@ -22,6 +24,8 @@ from pipelines.instant_character import (
     SubjectFeatures,
     SubjectProjector,
 )
+from pipelines.instant_character.bundle import SubjectBundle, save_bundle
+from tests.pipelines.tiny import tiny_pipeline
 
 ENCODERS = EncoderConfig(siglip_layers=(1, 3), dino_layers=(2, 3), side=28)
 PROJECTOR = ProjectorConfig(
@@ -80,3 +84,15 @@ def tiny_character(
     for module in (projector, adapters):
         module.eval().requires_grad_(False)
     return InstantCharacter(projector, adapters)
+
+
+def tiny_bundle(transformer: FluxTransformer2DModel) -> SubjectBundle:
+    """Random encoders and weights that follow any picture."""
+    return SubjectBundle(tiny_encoders(), tiny_character(transformer), familiarity=None)
+
+
+def save_tiny_model(folder: Path) -> None:
+    """The tiny pipeline as a model's folder, with a bundle, so that it can follow pictures."""
+    pipeline = tiny_pipeline()
+    pipeline.save_pretrained(folder)
+    save_bundle(folder / "subject", tiny_bundle(pipeline.transformer))
