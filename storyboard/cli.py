@@ -7,40 +7,28 @@ Exit codes: 0 done; 2 bad usage or a bad story file; 1 another fault that a pers
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import random
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from pipelines.registry import MODELS, UnknownModelError, find_model
+from pipelines.registry import MODELS, ModelSpec
 from storyboard import __version__
-from storyboard.board import MAX_GUIDANCE, MAX_SEED, MIN_GUIDANCE, RenderSettings, Storyboard
-from storyboard.errors import StoryFileError, UserError
+from storyboard.arguments import argument, whole
+from storyboard.board import MAX_STEPS
+from storyboard.errors import ConsentNeeded, StoryFileError, UsageError, UserError
+from storyboard.evaluation.ablation import parse_ablation
 from storyboard.evaluation.command import evaluate, parse_rows
-from storyboard.evaluation.rows import ROWS
-from storyboard.planning import plan_render
+from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS
+from storyboard.render_command import add_render, render
 from storyboard.settings import Settings
-from storyboard.storyfile import EXAMPLE_STORY, Story, parse_size, read_story
+from storyboard.storyfile import EXAMPLE_STORY
 
 DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _DESCRIPTION = "Make storyboards whose character stays the same from frame to frame."
-_RENDER_DESCRIPTION = """\
-Paint the frames of a story file into a folder.
-
-STORY is a YAML file (`python -m storyboard new story.yaml` writes one to start from), or a text
-file with a line `background#character#action` for each frame; there a blank line begins a new
-storyboard, which is painted into a folder of its own.
-"""
 _EVALUATE_DESCRIPTION = """\
-Paint the evaluation suite in several ways and score the pictures.
+Paint an evaluation suite in several ways and score the pictures.
 
 What was painted stays in DIR, and the same command goes on where it was stopped. The tables go to
 stdout and, with --page, into a page between the lines
@@ -48,10 +36,6 @@ stdout and, with --page, into a page between the lines
     <!-- evaluation: begin -->
     <!-- evaluation: end -->
 """
-
-
-class UsageError(UserError):
-    """The command cannot mean what was typed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StoryFileError, UsageError) as error:
         print(f"throughline: {error}", file=sys.stderr)
         return BAD_USAGE
+    except ConsentNeeded as error:
+        print(f"throughline: {error} Add --accept-research-only to agree.", file=sys.stderr)
+        return FAULT
     except UserError as error:
         print(f"throughline: {error}", file=sys.stderr)
         return FAULT
@@ -83,51 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Throughline {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    render = commands.add_parser(
-        "render",
-        help="paint the frames of a story file",
-        description=_RENDER_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    render.set_defaults(command=_render)
-    render.add_argument("story", metavar="STORY", type=Path, help="the story file")
-    render.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the pictures"
-    )
-    render.add_argument(
-        "--overwrite", action="store_true", help="write into DIR although it is not empty"
-    )
-    render.add_argument(
-        "--save-masks", action="store_true", help="also write the foreground masks, to DIR/masks"
-    )
-    render.add_argument(
-        "--model", metavar="NAME", help="a name of `models`, a folder, or a repository (owner/name)"
-    )
-    render.add_argument(
-        "--size", metavar="WxH", type=_argument(parse_size, "size"), help="pixels, as 768x512"
-    )
-    render.add_argument(
-        "--steps", metavar="N", type=_whole(1, 200), help="denoising steps, 1 to 200"
-    )
-    render.add_argument(
-        "--guidance",
-        metavar="N",
-        type=_number(MIN_GUIDANCE, MAX_GUIDANCE),
-        help="how closely pictures follow the words, 1 to 10; for models that have learnt it",
-    )
-    render.add_argument(
-        "--seed", metavar="N", type=_whole(0, MAX_SEED), help="the seed of every frame"
-    )
-    render.add_argument(
-        "--no-merge", action="store_true", help="do not merge matched tokens of the character"
-    )
-    together = render.add_mutually_exclusive_group()
-    together.add_argument(
-        "--share-background", action="store_true", help="keep the first frame's place in all frames"
-    )
-    together.add_argument(
-        "--plain", action="store_true", help="paint every frame by itself, without consistency"
-    )
+    add_render(commands.add_parser).set_defaults(command=_render)
 
     new = commands.add_parser(
         "new", help="write an example story file", description="Write an example story file."
@@ -162,146 +105,50 @@ def _add_evaluate(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--characters",
         metavar="N",
-        type=_whole(0, 1000),
+        type=whole(0, 1000),
         help="paint the first N characters; all if left out",
     )
     command.add_argument(
         "--prompts",
         metavar="N",
-        type=_whole(0, 1000),
+        type=whole(0, 1000),
         help="paint the first N single prompts; all if left out",
     )
     command.add_argument(
         "--rows",
         metavar="NAMES",
-        type=_argument(parse_rows, "rows"),
-        default=ROWS,
-        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all)",
+        type=argument(parse_rows, "rows"),
+        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all); "
+        f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
+    )
+    command.add_argument(
+        "--references",
+        action="store_true",
+        help="measure how characters are kept who are known from a reference picture",
+    )
+    command.add_argument(
+        "--ablation",
+        metavar="NAME=FOLDER",
+        type=argument(parse_ablation, "ablation"),
+        action="append",
+        default=[],
+        help="with --references, also follow them with the subject folder FOLDER; may be repeated",
     )
     command.add_argument("--model", metavar="NAME", help="as for `render`")
     command.add_argument(
-        "--steps", metavar="N", type=_whole(1, 200), help="denoising steps, 1 to 200"
+        "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
     )
     command.add_argument(
         "--workers",
         metavar="N",
-        type=_whole(1, 64),
+        type=whole(1, 64),
         default=1,
         help="processes that paint side by side",
     )
 
 
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text) if text.isdecimal() else -1
-        if not lowest <= number <= highest:
-            raise ValueError(f"{text!r} is not a whole number from {lowest} to {highest}")
-        return number
-
-    return _argument(parse, "number")
-
-
-def _number(lowest: float, highest: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not lowest <= number <= highest:
-            raise ValueError(f"{text!r} is not a number from {lowest} to {highest}")
-        return number
-
-    return _argument(parse, "number")
-
-
-def _argument(parse: Callable[[str], Any], name: str) -> Callable[[str], Any]:
-    """The same for argparse, which drops a ValueError's words."""
-
-    def wrapped(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    wrapped.__name__ = name
-    return wrapped
-
-
 def _render(arguments: argparse.Namespace) -> int:
-    settings = Settings.from_environment(os.environ)
-    story = read_story(arguments.story)
-    _check_folder(arguments.out, arguments.overwrite)
-    boards = [_adapted(board, story, arguments) for board in story.storyboards]
-    rng = random.Random()
-    share_all: bool = arguments.share_background
-
-    from storyboard.batch import Batch, Group
-    from storyboard.engine import Engine
-    from storyboard.terminal import ProgressBar
-
-    groups = [Group(b, plan_render(b, None, {}, rng, share_all)) for b in boards]
-    with _stop_on_interrupt() as stop, ProgressBar(groups) as bar:
-        batch = Batch(groups, arguments.out, arguments.save_masks, bar.show, stop.is_set)
-        finished = batch.run(Engine(settings))
-    if not finished:
-        print(f"throughline: stopped; what is done is in {arguments.out}", file=sys.stderr)
-        return INTERRUPTED
-    print(arguments.out / "manifest.json")
-    return DONE
-
-
-def _check_folder(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file.", "Name a folder.")
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty.", "Choose another folder, or add --overwrite.")
-
-
-def _adapted(board: Storyboard, story: Story, arguments: argparse.Namespace) -> Storyboard:
-    """The storyboard as the options want it."""
-    values = board.settings.model_dump()
-    if arguments.model is not None:
-        try:
-            spec = find_model(arguments.model)
-        except UnknownModelError as error:
-            raise UsageError(f"--model: {error}") from error
-        values["model"] = arguments.model
-        if not story.sized:
-            values["width"], values["height"] = spec.width, spec.height
-    if arguments.size is not None:
-        values["width"], values["height"] = arguments.size
-    if arguments.steps is not None:
-        values["steps"] = arguments.steps
-    if arguments.guidance is not None:
-        spec = find_model(values["model"])
-        if not spec.learnt_guidance:
-            raise UsageError(f"--guidance: {spec.title} has learnt no guidance.", "Leave it out.")
-        values["guidance"] = arguments.guidance
-    values["merge"] = board.settings.merge and not arguments.no_merge
-    values["consistent"] = board.settings.consistent and not arguments.plain
-    frames = board.frames
-    if arguments.seed is not None:
-        frames = tuple(f.model_copy(update={"seed": arguments.seed}) for f in frames)
-    return board.model_copy(update={"settings": RenderSettings(**values), "frames": frames})
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a wish that is looked at after every step; a second one breaks."""
-    stop = threading.Event()
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        # Not print: the signal may have arrived in the middle of one, which cannot be re-entered.
-        os.write(2, b"\nstopping after this step; Ctrl-C again to stop at once\n")
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    return DONE if render(arguments) else INTERRUPTED
 
 
 def _new(arguments: argparse.Namespace) -> int:
@@ -329,8 +176,22 @@ def _models(_arguments: argparse.Namespace) -> int:
         print(f"    licence: {spec.licence}{terms}, {spec.licence_url}")
         if spec.gated:
             print(f"    accept its terms at {spec.url}")
+        print(f"    reference pictures: {_following(spec)}")
         print(f"    usable here: {usability(spec, settings)}")
     return DONE
+
+
+def _following(spec: ModelSpec) -> str:
+    """Whether a model can follow a picture, under which licence, in a few words."""
+    subject = spec.subject
+    if subject is None:
+        return "cannot follow any"
+    words = f"followed with {subject.title}, {subject.licence}"
+    if subject.licence_url:
+        words += f", {subject.licence_url}"
+    if subject.download_bytes:
+        words += f"; {subject.download_bytes / 1e9:.0f} GB more to download"
+    return words
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ A fault is one line that names the file, the line and what to do. It knows nothi
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,12 +24,16 @@ from pipelines.registry import UnknownModelError, find_model
 from storyboard.board import (
     MAX_FRAMES,
     MAX_GUIDANCE,
+    MAX_REFERENCE_STRENGTH,
     MAX_SEED,
+    MAX_STYLE_WEIGHT,
+    MAX_STYLES,
     MIN_GUIDANCE,
     Character,
     Frame,
     RenderSettings,
     Storyboard,
+    Style,
 )
 from storyboard.errors import StoryFileError
 from storyboard.settings import ROOT
@@ -45,10 +50,19 @@ STORY_KEYS = (
     "seed",
     "consistent",
     "merge",
+    "styles",
     "frames",
 )
-CHARACTER_KEYS = ("name", "description")
-FRAME_KEYS = ("location", "action", "character", "share_background", "seed")
+CHARACTER_KEYS = ("name", "description", "reference", "strength")
+STYLE_KEYS = ("source", "weight", "trigger")
+FRAME_KEYS = (
+    "location",
+    "action",
+    "character",
+    "share_background",
+    "reference_strength",
+    "seed",
+)
 
 T = TypeVar("T")
 
@@ -65,10 +79,15 @@ class Story:
         storyboards: one for YAML, one for each group of the line format.
         sized: whether the file itself says how large the frames are; otherwise they have the
             native size of the file's model.
+        reference: the picture of the character that it names, not prepared yet; None for none.
+        one_character: whether every storyboard has one character, whom a picture could show; not
+            so where the lines of a group name several.
     """
 
     storyboards: tuple[Storyboard, ...]
     sized: bool
+    reference: Path | None = None
+    one_character: bool = True
 
 
 def read_story(path: Path) -> Story:
@@ -162,7 +181,8 @@ class _Lines:
         if len(filled) > 1:
             titles = [f"{self.path.stem}, group {n}" for n in range(1, len(filled) + 1)]
         boards = (_group(title, group) for title, group in zip(titles, filled, strict=True))
-        return Story(tuple(boards), sized=False)
+        alike = all(len({character for _, character, _ in group}) == 1 for group in filled)
+        return Story(tuple(boards), sized=False, one_character=alike)
 
     def _parts(self, number: int, line: str) -> tuple[str, str, str]:
         parts = line.split(_SEPARATOR)
@@ -219,13 +239,17 @@ class _Yaml:
         settings = self._settings(nodes)
         seed = self._get(nodes, "seed", self._integer, None)
         frames = self._frames(nodes["frames"], seed)
+        character, reference = Character(), None
+        if "character" in nodes:
+            character, reference = self._character(nodes["character"])
         values = {
             "title": self._get(nodes, "title", self._words, self.path.stem[:500]),
-            "character": self._get(nodes, "character", self._character, Character()),
+            "character": character,
             "settings": settings,
             "frames": frames,
         }
-        return Story((self._build(Storyboard, values, nodes),), sized="size" in nodes)
+        board = self._build(Storyboard, values, nodes)
+        return Story((board,), sized="size" in nodes, reference=reference)
 
     def _compose(self, text: str) -> yaml.Node | None:
         try:
@@ -254,15 +278,53 @@ class _Yaml:
         values["guidance"] = self._get(nodes, "guidance", self._number, None)
         values["consistent"] = self._get(nodes, "consistent", self._switch, True)
         values["merge"] = self._get(nodes, "merge", self._switch, True)
+        if "styles" in nodes:
+            values["styles"] = self._styles(nodes["styles"])
         return self._build(RenderSettings, values, nodes)
 
-    def _character(self, node: yaml.Node, key: str) -> Character:
+    def _character(self, node: yaml.Node) -> tuple[Character, Path | None]:
+        """The character, and the picture that it is to be prepared from."""
         if not isinstance(node, yaml.MappingNode):
             nodes = {"description": node}
         else:
             nodes = self._mapping(node, "the character", CHARACTER_KEYS)
-        values = {name: self._words(part, name) for name, part in nodes.items()}
-        return self._build(Character, values, nodes)
+        values = {
+            "name": self._get(nodes, "name", self._words, ""),
+            "description": self._get(nodes, "description", self._words, ""),
+            "strength": self._get(nodes, "strength", self._number, None),
+        }
+        reference = self._get(nodes, "reference", self._picture, None)
+        if reference is None and "strength" in nodes:
+            self._fail(nodes["strength"], "'strength' is for a picture (add 'reference')")
+        return self._build(Character, values, nodes), reference
+
+    def _picture(self, node: yaml.Node, key: str) -> Path:
+        path = self.path.parent / os.path.expanduser(self._words(node, key))
+        if not path.is_file():
+            self._fail(node, f"there is no picture {path} (name it as seen from the story file)")
+        return path
+
+    def _styles(self, node: yaml.Node) -> tuple[Style, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._fail(node, "'styles' is a list of LoRAs (begin each with '- ')")
+        if len(node.value) > MAX_STYLES:
+            self._fail(node.value[MAX_STYLES], f"a storyboard has at most {MAX_STYLES} styles")
+        return tuple(self._style(item) for item in node.value)
+
+    def _style(self, node: yaml.Node) -> Style:
+        nodes = {"source": node}
+        if isinstance(node, yaml.MappingNode):
+            nodes = self._mapping(node, "a style", STYLE_KEYS)
+            if "source" not in nodes:
+                self._fail(node, "a style needs a 'source' (a .safetensors file, or owner/name)")
+        source = self._words(nodes["source"], "source")
+        near = self.path.parent / os.path.expanduser(source)
+        values = {
+            "source": str(near) if near.exists() else source,
+            "weight": self._get(nodes, "weight", self._number, 1.0),
+            "trigger": self._get(nodes, "trigger", self._words, ""),
+        }
+        return self._build(Style, values, nodes)
 
     def _frames(self, node: yaml.Node, seed: int | None) -> tuple[Frame, ...]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
@@ -280,6 +342,7 @@ class _Yaml:
             "action": self._get(nodes, "action", self._words, ""),
             "character": self._get(nodes, "character", self._words, ""),
             "share_background": self._get(nodes, "share_background", self._switch, False),
+            "reference_strength": self._get(nodes, "reference_strength", self._number, None),
             "seed": self._get(nodes, "seed", self._integer, seed),
         }
         return self._build(Frame, values, nodes)
@@ -372,4 +435,8 @@ def _first(error: ValidationError) -> str:
         return "'steps' is a whole number from 1 to 200"
     if key == "guidance":
         return f"'guidance' is a number from {MIN_GUIDANCE} to {MAX_GUIDANCE}"
+    if key in ("strength", "reference_strength"):
+        return f"{key!r} is a number from 0 to {MAX_REFERENCE_STRENGTH}"
+    if key == "weight":
+        return f"'weight' is a number from -{MAX_STYLE_WEIGHT} to {MAX_STYLE_WEIGHT}"
     return f"{key!r}: {fault['msg']}"

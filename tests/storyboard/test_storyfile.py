@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.registry import find_model
-from storyboard.board import MAX_FRAMES, Character, Frame
+from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, Style
 from storyboard.errors import StoryFileError
 from storyboard.storyfile import EXAMPLE_STORY, Story, parse_size, read_story
 
@@ -74,6 +74,41 @@ def test_only_frames_are_required_and_the_rest_is_the_models(tmp_path: Path) -> 
     assert (large.settings.width, large.settings.height) == (spec.width, spec.height)
 
 
+PICTURED = """\
+character:
+  name: Maya
+  reference: pictures/maya.png
+  strength: 0.8
+styles:
+  - ink.safetensors
+  - {source: owner/watercolor, weight: -0.5, trigger: in watercolor style}
+frames:
+  - {action: waving, reference_strength: 0}
+  - {action: running}
+"""
+
+
+def test_pictures_and_styles_are_found_from_where_the_story_is(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "maya.png").write_bytes(b"looked at later")
+    (tmp_path / "ink.safetensors").write_bytes(b"likewise")
+    story = read(tmp_path, PICTURED)
+    (board,) = story.storyboards
+    assert story.reference == tmp_path / "pictures" / "maya.png"
+    assert story.one_character
+    assert board.character == Character(name="Maya", strength=0.8)
+    assert [f.reference_strength for f in board.frames] == [0, None]
+    assert board.settings.styles == (
+        Style(source=str(tmp_path / "ink.safetensors")),
+        Style(source="owner/watercolor", weight=-0.5, trigger="in watercolor style"),
+    )
+    (tmp_path / "ink.safetensors").unlink()
+    assert read(tmp_path, PICTURED).storyboards[0].settings.styles[0].source == "ink.safetensors"
+    absolute = PICTURED.replace("pictures/", f"{tmp_path}/pictures/")
+    assert read(tmp_path, absolute).reference == story.reference
+    assert read(tmp_path, "frames: [{action: a}]").reference is None
+
+
 @pytest.mark.parametrize("size", ["320x192", "320 x 192", "320X192", "320×192", "[320, 192]"])
 def test_sizes(tmp_path: Path, size: str) -> None:
     settings = read(tmp_path, f"size: {size}\nframes: [{{action: a}}]").storyboards[0].settings
@@ -120,6 +155,21 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
         ("size: [256]\nframes: [{action: a}]\n", 1, "size"),
         ("model: minature\nframes: [{action: a}]\n", 1, "Did you mean 'miniature'?"),
         ("character: {nmae: a}\nframes: [{action: a}]\n", 1, "mean 'name'"),
+        ("character:\n  reference: none.png\nframes: [{action: a}]\n", 2, "no picture"),
+        ("character:\n  reference: .\nframes: [{action: a}]\n", 2, "no picture"),
+        ("character:\n  reference: ~nobody/a.png\nframes: [{action: a}]\n", 2, "no picture"),
+        ("character:\n  name: a\n  strength: 1\nframes: [{action: a}]\n", 3, "add 'reference'"),
+        ("frames:\n  - action: a\n    reference_strength: 3\n", 3, "a number from 0 to 2"),
+        ("frames:\n  - action: a\n    reference_strength: .nan\n", 3, "is a number"),
+        ("styles: ink\nframes: [{action: a}]\n", 1, "list of LoRAs"),
+        ("styles:\n  - weight: 1\nframes: [{action: a}]\n", 2, "needs a 'source'"),
+        ("styles:\n  - source: a/b\n    weight: 3\nframes: [{action: a}]\n", 3, "from -2 to 2"),
+        ("styles:\n  - source: a/b\n    wieght: 1\nframes: [{action: a}]\n", 3, "mean 'weight'"),
+        (
+            "styles:\n" + "  - a/b\n" * (MAX_STYLES + 1) + "frames: [{action: a}]\n",
+            2 + MAX_STYLES,
+            "at most 4 styles",
+        ),
         ("title: [\n", 2, "not YAML"),
         ("title: a\n  b: c\n", 2, "not YAML"),
         ("title: a\n---\ntitle: b\n", 2, "not YAML"),
@@ -166,6 +216,9 @@ def test_the_line_format_is_groups_of_frames(tmp_path: Path) -> None:
         ("in a park", "his dog", "sleeping"),
         ("at night", "", ""),
     ]
+    assert not story.one_character
+    alike = "a#a girl#b\nc#a girl#d\n\ne#a man#f\n"
+    assert read(tmp_path, alike, "prompts.txt").one_character
 
 
 @pytest.mark.parametrize(
