@@ -5,7 +5,8 @@
         ...
 
 `__call__` stays FluxPipeline's and paints plain pictures. The stream is a generator: it yields an
-event at every denoising step, and closing it cancels.
+event at every denoising step, and closing it cancels. Frames that follow a reference picture need
+what `pipelines.subject_loading` loads, and the picture itself.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ class FrameInputs:
 
 
 class FluxStoryboardPipeline(FluxPipeline):
-    """FLUX.1 that keeps the same character from frame to frame (CharaConsist, ICCV 2025)."""
+    """FLUX.1 that keeps the same character from frame to frame (CharaConsist, ICCV 2025).
+
+    A character can also be the one in a picture (InstantCharacter, arXiv 2504.12395).
+    """
 
     @torch.no_grad()
     def stream(

@@ -254,7 +254,7 @@ MINIATURE = ModelSpec(
     ),
     subject=_bundled_subject(
         _MINIATURE_FOLDER,
-        "Throughline miniature's reference pictures",
+        "InstantCharacter in miniature",
         _APACHE,
         "Ships with Throughline; follows drawings of characters like its own.",
     ),
@@ -404,7 +404,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         note="A folder on this machine.",
         subject=_bundled_subject(
             folder,
-            f"the reference pictures of {folder.name}",
+            f"InstantCharacter for {folder.name}",
             "see the folder",
             "What the model was trained to follow is not known.",
         ),

@@ -191,6 +191,7 @@ def test_another_repository_is_taken_at_its_word():
     assert (spec.source, spec.kind) == ("someone/flux-finetune", "hub")
     assert spec.url == "https://huggingface.co/someone/flux-finetune"
     assert spec.weights_bytes == 0
+    assert spec.subject is FLUX1_DEV.subject
 
 
 def test_a_folder_describes_itself(folder):
