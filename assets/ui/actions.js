@@ -41,6 +41,41 @@ const ACTIONS = {
     picker.close();
     ask("open", { project: control.dataset.project });
   },
+  tab: (_, control) => {
+    tab = control.dataset.tab;
+    paint();
+  },
+  pick: () => root.querySelector('[data-file="picture"]').click(),
+  import: () => root.querySelector('[data-file="import"]').click(),
+  export: () => ask("save_character"),
+  use: usePicture,
+  mend: openMender,
+  retouch: () => ask("retouch"),
+  discard: discardPicture,
+  unuse: unusePicture,
+  tool: (_, control) => brush.turn({ mode: control.dataset.mode }),
+  undo: () => brush.undo(),
+  restore: () => brush.restore(),
+  model: (_, control) => {
+    chooseModel(control.dataset.model);
+    changed({ soon: true });
+  },
+  agree,
+  style: () => {
+    story.settings.styles.push({ source: "", weight: 1, trigger: "" });
+    changed();
+    root.querySelector(".tl-style:last-child [data-field=source]").focus();
+  },
+  unstyle: (_, control) => {
+    const index = Number(control.closest("[data-style]").dataset.style);
+    const [style] = story.settings.styles.splice(index, 1);
+    changed({ soon: true });
+    if (!style.source.trim()) return;
+    say("Style removed.", "Undo", () => {
+      story.settings.styles.splice(index, 0, style);
+      changed({ soon: true });
+    });
+  },
   dismiss: hideBanner,
   shut: (_, control) => control.closest("dialog").close(),
   add: () => {
@@ -97,9 +132,13 @@ function move(id, by, control = null) {
 
 function edit(control) {
   const id = control.closest("[data-frame]")?.dataset.frame;
+  const style = control.closest("[data-style]")?.dataset.style;
+  const name = control.dataset.field;
   const value = valueOf(control);
-  if (id) story.frames[indexOf(story, id)][control.dataset.field] = value;
-  else editStory(control.dataset.field, value);
+  if (style) story.settings.styles[style][name] = value;
+  else if (!id) editStory(name, value);
+  else if (name === "reference_strength") story.frames[indexOf(story, id)][name] = value === strengthNow() ? null : value;
+  else story.frames[indexOf(story, id)][name] = value;
   changed();
 }
 
@@ -109,6 +148,7 @@ function editStory(name, value) {
   else if (key === "size") [story.settings.width, story.settings.height] = value.split("x").map(Number);
   else if (key === "model") chooseModel(value);
   else if (key === "guidance") story.settings.guidance = value === modelOf(story, props.setup).guidance ? null : value;
+  else if (key === "strength") story.character.strength = value === modelOf(story, props.setup).subject.strength ? null : value;
   else story[part][key] = value;
 }
 
@@ -136,6 +176,14 @@ function pressed(event) {
   } else if (dialog === viewer && event.key === "ArrowRight") {
     look(1);
   }
+}
+
+function pressedInTabs(event) {
+  if (event.target.role !== "tab" || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  event.preventDefault();
+  const other = root.querySelector('[role="tab"]:not([aria-selected="true"])');
+  other.click();
+  other.focus();
 }
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
@@ -191,10 +239,19 @@ const DRAGGING = {
 
 for (const [name, listener] of Object.entries(DRAGGING)) root.addEventListener(name, listener);
 root.addEventListener("input", (event) => event.target.dataset.field && edit(event.target));
+root.addEventListener("change", (event) => {
+  const [file] = (event.target.dataset.file && event.target.files) || [];
+  if (!file) return;
+  event.target.value = ""; // so that the same file can be chosen again
+  bring(file);
+});
 root.addEventListener("keydown", pressedInCard);
+root.addEventListener("keydown", pressedInTabs);
+for (const [name, listener] of Object.entries(DROPPING)) document.addEventListener(name, listener);
+document.addEventListener("paste", pasted);
 root.addEventListener("click", (event) => {
   const control = event.target.closest("[data-action]");
-  if (event.target.matches("dialog")) event.target.close();
+  if (event.target.matches("dialog:not(.tl-mender)")) event.target.close();
   else if (control) ACTIONS[control.dataset.action]?.(control.closest("[data-frame]")?.dataset.frame, control);
 });
 root.addEventListener("focusout", () => {
@@ -204,7 +261,11 @@ root.addEventListener("focusout", () => {
 });
 document.addEventListener("keydown", pressed);
 document.addEventListener("pointerdown", flush, true);
-document.addEventListener("visibilitychange", () => document.hidden && flush());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) return;
+  flush();
+  sendStrokes();
+});
 setInterval(keepFollowing, 1000);
 
 watch("value", hearDocument);
@@ -214,7 +275,9 @@ watch("edited", paint);
 watch("saved", hearSaved);
 watch("progress", hearProgress);
 watch("notice", hearNotice);
-watch("archive", hearArchive);
+watch("file", hearFile);
+watch("reference", hearReference);
+watch("consent", hearConsent);
 watch("projects", () => {
   paintPicker(picker, props.projects.items, story.project);
   picker.showModal();

@@ -58,9 +58,21 @@ function makeCard(frame, setup) {
         textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
       ),
       toggle("share_background", "Keep this place", make("span", { class: "tl-hint tl-place" })),
+      makeCloseness(setup),
       frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
     ),
     makeTools(setup),
+  );
+}
+
+function makeCloseness(setup) {
+  const [lowest, highest] = setup.limits.strength;
+  const control = slider("reference_strength", { lowest, highest, step: 0.05 });
+  return make(
+    "label",
+    { class: "tl-field tl-closeness" },
+    make("span", { class: "tl-label tl-row" }, "Follow the picture", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
+    control,
   );
 }
 
@@ -95,8 +107,11 @@ function makeTools(setup) {
   );
 }
 
-/** Bring a card up to date with the story, its takes and the work that goes on. */
-function paintCard(card, { story, index, result, work, edited }) {
+/**
+ * Bring a card up to date with the story, its takes and the work that goes on; `strength` is how
+ * closely frames follow the reference picture, null where they follow none.
+ */
+function paintCard(card, { story, index, result, work, edited, strength }) {
   const frame = story.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -106,7 +121,8 @@ function paintCard(card, { story, index, result, work, edited }) {
   setText(find(".tl-number"), String(index + 1));
   find(".tl-identity").hidden = index > 0 || !story.settings.consistent;
   find(".tl-edited").hidden = !edited;
-  for (const control of card.querySelectorAll("[data-field]")) setValue(control, frame[control.dataset.field]);
+  for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
+  paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), placeHint(story, frame));
   paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask);
   const look = find(".tl-open");
@@ -115,6 +131,11 @@ function paintCard(card, { story, index, result, work, edited }) {
   paintDoing(card, doing, take);
   paintTakes(find(".tl-takes"), result, take);
   paintTools(card, { frame, index, count: story.frames.length, take, doing });
+}
+
+function paintCloseness(row, frame, strength) {
+  row.hidden = strength === null || Boolean(frame.character.trim());
+  if (!row.hidden) paintStrength(row, frame.reference_strength, strength, "as in all frames");
 }
 
 function paintDoing(card, doing, take) {

@@ -6,6 +6,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   alert: "M12 8v5M12 16.5v.5M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z",
   book: "M12 6.5C10 5 7 4.5 3 4.5v13c4 0 7 .5 9 2 2-1.5 5-2 9-2v-13c-4 0-7 .5-9 2Zm0 0v13",
+  brush: "M20.5 3.5 11 13M8.5 13c-2.5 0-3.5 1.8-3.5 3.6 0 1.6-.8 2.6-2 3.2 3.6 1.3 8.6.3 8.6-3.6 0-1.8-1.3-3.2-3.1-3.2Z",
+  check: "M5 12.5l4.5 4.5L19 7.5",
   close: "M6 6l12 12M18 6 6 18",
   columns: "M4 5h16v14H4zM12 5v14",
   copy: "M9 9h11v11H9zM15 9V4H4v11h5",
@@ -15,6 +17,7 @@ const ICONS = {
   grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
   left: "M15 5l-7 7 7 7",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
+  minus: "M5 12h14",
   overlay: "M4 5h16v14H4zM12 8.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM8 19c0-3 1.5-4.5 4-4.5s4 1.5 4 4.5",
   person: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM4.5 20.5c0-4 3-6 7.5-6s7.5 2 7.5 6",
   picture: "M4 5h16v14H4zM4 16l5-5 5 5 2-2 4 4M15.5 9h.01",
@@ -27,6 +30,7 @@ const ICONS = {
   stop: "M6.5 6.5h11v11h-11z",
   trash: "M4.5 7h15M9.5 7V4.5h5V7M6.5 7l1 13h9l1-13M10 11v5.5M14 11v5.5",
   undo: "M4 9.5h10a5.5 5.5 0 0 1 0 11H9M4 9.5 8.5 5M4 9.5 8.5 14",
+  upload: "M12 15V4m-5 5 5-5 5 5M5 20h14",
 };
 
 /** An element. Attributes that are null or false are left out; true gives an empty one. */

@@ -57,7 +57,7 @@ function generate(id = null) {
   frames.forEach((frame) => asked.add(frame));
   hideBanner();
   flush();
-  trigger("generate", { frame: id });
+  trigger("generate", { frames: id === null ? null : [id] });
   paint();
 }
 
@@ -149,6 +149,10 @@ function hearNotice() {
   asked.clear();
   wished.clear();
   stopping = false;
+  mending = false;
+  doing = "";
+  replaced = null;
+  picture.busy = null;
   unsaved = saved < story.revision;
   showBanner(props.notice.problem, props.notice.remedy);
   paint();
@@ -168,17 +172,20 @@ function hearDocument() {
   followed = null;
   stopping = unsaved = false;
   if (!root.querySelector(".tl-cards")) build();
+  forgetPicture();
   root.querySelector(".tl-cards").replaceChildren();
   hideBanner();
   // What came along with the document may have been heard before it.
   hearSaved();
   hearResults();
+  hearReference();
   hearProgress();
   paint();
+  if (replaced) tellReplaced();
 }
 
-function hearArchive() {
-  const { name, file } = props.archive;
+function hearFile() {
+  const { name, file } = props.file;
   const link = make("a", { href: file.url, download: name });
   root.append(link);
   link.click();
@@ -192,11 +199,13 @@ function keepFollowing() {
 
 // ---- painting --------------------------------------------------------------------------------
 
-let viewer, picker;
+let viewer, picker, mender, consent;
 
 function build() {
   viewer = makeViewer();
   picker = makePicker();
+  mender = makeMender();
+  consent = makeConsent();
   root.replaceChildren(
     makeHead(props.setup),
     make(
@@ -217,6 +226,8 @@ function build() {
     make("div", { class: "tl-toast", role: "status", hidden: true }),
     viewer,
     picker,
+    mender,
+    consent,
   );
   setView(storedView());
 }
@@ -225,7 +236,7 @@ function makeWelcome() {
   return make(
     "p",
     { class: "tl-welcome" },
-    "Describe the character, say where each frame is and what happens, and press Generate all. Or ",
+    "Describe the character or upload a picture of it, say where each frame is and what happens, and press Generate all. Or ",
     make("button", { type: "button", class: "tl-link", "data-action": "example", text: "open the example" }),
     ".",
   );
@@ -236,19 +247,21 @@ function paint() {
   const work = workOf();
   root.dataset.status = work.state;
   document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${story.title || "Untitled"}`;
-  paintPanel(root, story, props.setup);
+  paintPanel(root, { story, setup: props.setup, picture, tab: tabNow() });
   paintBar(root.querySelector(".tl-bar"), work, story);
   paintSaved(root.querySelector(".tl-saved"));
-  root.querySelector(".tl-welcome").hidden = !isBlank(story);
+  root.querySelector(".tl-welcome").hidden = !isBlank(story) || Boolean(picture.used);
   root.querySelector('[data-action="archive"]').disabled = !story.frames.some((frame) => chosenTake(resultOf(frame.id)));
   root.querySelector('[data-action="add"]').disabled = story.frames.length >= props.setup.limits.frames;
   arrangeCards();
   const edited = new Set(props.edited ?? []);
+  const strength = strengthNow();
   [...root.querySelector(".tl-cards").children].forEach((card, index) => {
     const { id } = story.frames[index];
-    paintCard(card, { story, index, work, result: resultOf(id), edited: edited.has(id) });
+    paintCard(card, { story, index, work, result: resultOf(id), edited: edited.has(id), strength });
   });
   paintLocations();
+  if (mender.open) paintMender();
   if (viewer.open) paintViewer(viewer, story, resultsNow(), viewer.dataset.shows);
 }
 

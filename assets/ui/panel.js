@@ -37,21 +37,7 @@ function makePanel(setup) {
   return make(
     "aside",
     { class: "tl-panel", "aria-label": "Character and settings" },
-    make(
-      "section",
-      { class: "tl-box" },
-      make("h2", {}, icon("person"), "Character"),
-      field("Name (optional)", textInput("character.name", { placeholder: "Maya" })),
-      field(
-        "Description",
-        textArea("character.description", {
-          placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
-          longest: setup.limits.long,
-          rows: 4,
-        }),
-        make("span", { class: "tl-hint", text: "Part of every frame's prompt; the name is only for you." }),
-      ),
-    ),
+    makeCharacter(setup),
     makeSettings(setup),
     make("p", { class: "tl-model" }),
   );
@@ -85,6 +71,7 @@ function makeSettings(setup) {
         "Merge matching parts",
         make("span", { class: "tl-hint", text: "Closer to the first frame; sometimes stiffer." }),
       ),
+      makeStyles(setup),
     ),
   );
 }
@@ -120,13 +107,13 @@ function guidanceHint(model, story) {
   return model.guidance === null ? `${model.title} has learnt none.` : "How closely pictures follow the words.";
 }
 
-function paintPanel(root, story, setup) {
+function paintPanel(root, { story, setup, picture, tab }) {
   for (const control of root.querySelectorAll("[data-field]")) {
-    if (control.closest("[data-frame]")) continue;
+    if (control.closest("[data-frame], [data-style]")) continue;
     const [part, name] = control.dataset.field.split(".");
     if (name === "model") paintOptions(control, modelOptions(story, setup), story.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(story, setup), sizeName(story.settings));
-    else if (name === "guidance") continue;
+    else if (name === "guidance" || name === "strength") continue;
     else setValue(control, name ? story[part][name] : story[part]);
   }
   const model = modelOf(story, setup);
@@ -134,6 +121,8 @@ function paintPanel(root, story, setup) {
   steps.placeholder = model ? String(model.steps) : "";
   paintGuidance(root.querySelector(".tl-guidance"), model, story);
   root.querySelector('[data-field="settings.merge"]').disabled = !story.settings.consistent;
+  paintCharacter(root.querySelector(".tl-character"), { story, setup, picture, tab });
+  paintStyles(root.querySelector(".tl-styles"), { story, setup });
   paintModel(root.querySelector(".tl-model"), model, story);
   root.style.setProperty("--tl-shape", `${story.settings.width} / ${story.settings.height}`);
 }
@@ -171,13 +160,10 @@ function paintModel(line, model, story) {
     line.replaceChildren(`Painted by ${story.settings.model}.`);
     return;
   }
-  const licence = model.licence_url
-    ? make("a", { href: model.licence_url, target: "_blank", rel: "noreferrer", text: model.licence })
-    : model.licence;
   line.replaceChildren(
     make("strong", { text: model.title }),
     ` ${model.note} Licence: `,
-    licence,
+    licenceLink(model),
     model.non_commercial ? " (not for commercial use)." : ".",
   );
 }

@@ -10,6 +10,7 @@ const newFrame = (fields = {}) => ({
   location: "",
   share_background: false,
   character: "",
+  reference_strength: null,
   seed: null,
   ...fields,
   id: newId(),

@@ -15,34 +15,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.events import WordsUnread
 from pipelines.registry import MODELS, ModelSpec, find_model
-from storyboard.board import (
-    LONG_TEXT,
-    MAX_FRAMES,
-    MAX_GUIDANCE,
-    MAX_SEED,
-    MAX_STEPS,
-    MIN_GUIDANCE,
-    SHORT_TEXT,
-    Storyboard,
-    new_id,
-)
-from storyboard.errors import ProjectError, UserError
+from storyboard.board import Storyboard, new_id
+from storyboard.characterfile import SUFFIX, load_character, save_character
+from storyboard.consents import Consents
+from storyboard.errors import ConsentNeeded, ProjectError, UserError
 from storyboard.jobs import Runner, TakeSaved
+from storyboard.references import PrepareReference
 from storyboard.settings import ROOT, Settings
 from storyboard.store import Project, Store
 from storyboard.storyfile import read_story
 from storyboard.ui.documents import (
     blank_storyboard,
     document_of,
-    picture_sizes,
     project_of,
     read_document,
     revision_of,
 )
 from storyboard.ui.gallery import Gallery, edited_frames
-from storyboard.ui.progress import JobView, idle
+from storyboard.ui.progress import JobView, idle, warning_of
+from storyboard.ui.setup import LIMITS, model_told
+from storyboard.ui.studio import Studio
 
 Answer = dict[str, Any]
 
@@ -58,33 +51,34 @@ class Desk:
         runner: what paints.
         store: where projects are.
         settings: the application's settings.
+        prepare: cuts the figures out of uploaded pictures.
         publish: puts a copy of a file where browsers can fetch it and returns the copy's path.
     """
 
     def __init__(
-        self, runner: Runner, store: Store, settings: Settings, publish: Callable[[Path], str]
+        self,
+        runner: Runner,
+        store: Store,
+        settings: Settings,
+        prepare: PrepareReference,
+        publish: Callable[[Path], str],
     ) -> None:
         self._runner = runner
         self._store = store
         self._space = settings.space
         self._spec = find_model(settings.model)
         self._gallery = Gallery(publish)
+        self._studio = Studio(prepare, self._gallery)
+        self._consents = Consents(settings.consents)
         self._serials = itertools.count(1)
         self._creating = threading.Lock()
 
     def setup(self) -> Answer:
         """What never changes while the application runs: the models and what this place allows."""
         return {
-            "models": [_model(spec) for spec in self._models()],
+            "models": [model_told(spec) for spec in self._models()],
             "listed": not self._space,
-            "limits": {
-                "frames": MAX_FRAMES,
-                "guidance": [MIN_GUIDANCE, MAX_GUIDANCE],
-                "long": LONG_TEXT,
-                "seed": MAX_SEED,
-                "short": SHORT_TEXT,
-                "steps": MAX_STEPS,
-            },
+            "limits": LIMITS,
         }
 
     def open(self, project_id: str) -> Answer:
@@ -120,6 +114,8 @@ class Desk:
     def generate(self, document: object, frames: Sequence[str] | None) -> Answer:
         """Store what was changed and ask for new takes.
 
+        Where a person has to agree to something first, the answer asks for that instead.
+
         Args:
             document: the document as it is.
             frames: ids of the frames to paint, or None for all.
@@ -129,10 +125,30 @@ class Desk:
         """
         project, storyboard, answer = self._saved(document)
         _check_ready(storyboard)
-        job = self._runner.start(project, frames)
+        try:
+            job = self._runner.start(project, frames)
+        except ConsentNeeded as needed:
+            return answer | {"consent": self._question(needed, frames)}
         # Whoever follows an earlier job will be told of this one after it.
         is_next = self._runner.active(project.id) in (job, None)
         return answer | self._told(JobView(job)) if is_next else answer
+
+    def consent(self, document: object, key: str, frames: Sequence[str] | None) -> Answer:
+        """Remember that a person has agreed, and go on with what was asked for.
+
+        Args:
+            document: the document as it is.
+            key: what they have agreed to.
+            frames: as for `generate`.
+
+        Raises:
+            UserError: if that is nothing to agree to, or as for `generate`.
+        """
+        known = {spec.subject.consent for spec in self._models() if spec.subject is not None}
+        if not key or key not in known:
+            raise UserError("There is nothing of that name to agree to.", "Reload the page.")
+        self._consents.give(key)
+        return self.generate(document, frames)
 
     def cancel(self, document: object) -> Answer:
         """Stop what is being painted and what waits; what was painted is kept."""
@@ -174,13 +190,114 @@ class Desk:
             UserError: if nothing has been painted yet.
         """
         project, storyboard, answer = self._saved(document)
-        name = re.sub(r"\W+", "-", storyboard.title.casefold()).strip("-")[:60] or "storyboard"
-        with tempfile.TemporaryDirectory() as folder:
-            packed = project.zip_frames(Path(folder, f"{name}.zip"))
-            file = self._gallery.published(packed)
-        return answer | {
-            "archive": {"serial": next(self._serials), "name": f"{name}.zip", "file": file}
-        }
+        name = f"{_file_name(storyboard.title) or 'storyboard'}.zip"
+        return answer | self._download(name, project.zip_frames)
+
+    # ---- the character
+
+    def picture(self, document: object, path: Path) -> Answer:
+        """Look for the character in an uploaded picture; what is wrong with it is in the answer.
+
+        Args:
+            document: the document as it is.
+            path: the picture; never one that a browser named.
+
+        Raises:
+            UserError: if the document cannot be stored.
+        """
+        project, storyboard, answer = self._saved(document)
+        return answer | {"reference": self._studio.begin(project, storyboard, path)}
+
+    def mend(self, document: object, draft_id: str, strokes: str, revision: int) -> Answer:
+        """Mend the mask of an uploaded picture; see `Studio.mend`.
+
+        Raises:
+            UserError: if these are no strokes, or the picture is damaged.
+        """
+        project, storyboard, answer = self._saved(document)
+        told = self._studio.mend(project, storyboard, draft_id, strokes, revision)
+        return answer | {"reference": told}
+
+    def use(self, document: object, draft_id: str, strokes: str | None) -> Answer:
+        """Let frames follow an uploaded picture.
+
+        Args:
+            document: the document as it is.
+            draft_id: the uploaded picture.
+            strokes: all strokes, where the page has any; see `Studio.mend`.
+
+        Raises:
+            UserError: if no figure was found in it, or the disk does not take it.
+        """
+        project, _, answer = self._saved(document)
+        name = self._studio.finish(project, draft_id, strokes)
+        storyboard = _refer(project, name)
+        self._studio.discard(project, draft_id)
+        return answer | self._pictured(project, storyboard)
+
+    def refer(self, document: object, name: str) -> Answer:
+        """Let frames follow a picture that the project has, or none.
+
+        Args:
+            document: the document as it is.
+            name: the picture's name; empty for none.
+
+        Raises:
+            UserError: if the project has no such picture.
+        """
+        project, _, answer = self._saved(document)
+        if name:
+            project.references.path(name)
+        return answer | self._pictured(project, _refer(project, name))
+
+    def retouch(self, document: object) -> Answer:
+        """Take up the picture that frames follow, to mend its mask.
+
+        Raises:
+            UserError: if there is none, or its files are missing.
+        """
+        project, storyboard, answer = self._saved(document)
+        return answer | {"reference": self._studio.retouch(project, storyboard)}
+
+    def discard(self, document: object, draft_id: str) -> Answer:
+        """Forget an uploaded picture that is not in use.
+
+        Raises:
+            UserError: if the document cannot be stored.
+        """
+        project, storyboard, answer = self._saved(document)
+        self._studio.discard(project, draft_id)
+        return answer | {"reference": self._studio.shown(project, storyboard)}
+
+    def save_character(self, document: object) -> Answer:
+        """The character as a file that other storyboards can load.
+
+        Raises:
+            UserError: if there is nothing to save.
+        """
+        project, storyboard, answer = self._saved(document)
+        name = f"{_file_name(storyboard.character.name) or 'character'}{SUFFIX}"
+        return answer | self._download(name, lambda path: save_character(project, path))
+
+    def load_character(self, document: object, path: Path) -> Answer:
+        """Give the storyboard the character of a file; everything else in it stays.
+
+        Args:
+            document: the document as it is.
+            path: the file; never one that a browser named.
+
+        Raises:
+            UserError: if the file holds no character, or the disk does not take it.
+        """
+        project, _, _ = self._saved(document)
+        try:
+            character = load_character(path).adopt(project.references)
+        except UserError as error:
+            # Its place on the server says nothing to whoever uploaded it.
+            problem = error.problem.replace(str(path), path.name)
+            raise UserError(problem, error.remedy) from error
+        storyboard = project.edit(lambda stored: stored.model_copy(update={"character": character}))
+        return self._whole(project, storyboard)
 
     def follow(self, project_id: str) -> Iterator[Answer]:
         """What happens to a project's jobs, until none is left.
@@ -195,8 +312,8 @@ class Desk:
             told = 0.0
             for event in job.events():
                 view.apply(event)
-                if isinstance(event, WordsUnread):
-                    yield self._told(view) | self.refuse(_too_long(job.storyboard, event))
+                if (warning := warning_of(job.storyboard, event)) is not None:
+                    yield self._told(view) | self.refuse(warning)
                 elif isinstance(event, TakeSaved):
                     yield self._shown(project, project.load()) | self._told(view)
                 elif view.over or time.monotonic() - told >= SECONDS_BETWEEN_UPDATES:
@@ -227,7 +344,7 @@ class Desk:
         back: set[str] = set()
 
         def change(stored: Storyboard) -> Storyboard:
-            storyboard = read_document(document, stored, models)
+            storyboard = read_document(document, stored, models, local_styles=not self._space)
             added = {f.id for f in storyboard.frames} - {f.id for f in stored.frames}
             # A frame that was removed and is back shows its newest take.
             for take in project.takes() if added else ():
@@ -253,6 +370,7 @@ class Desk:
             self._page(storyboard, project.id)
             | self._shown(project, storyboard)
             | self._progress(project)
+            | {"reference": self._studio.shown(project, storyboard)}
         )
 
     def _page(self, storyboard: Storyboard, project_id: str) -> Answer:
@@ -262,6 +380,30 @@ class Desk:
             "edited": [],
             "progress": idle(project_id),
             "saved": {"project": project_id, "revision": 0},
+            "reference": self._studio.none(project_id),
+        }
+
+    def _pictured(self, project: Project, storyboard: Storyboard) -> Answer:
+        return {
+            "reference": self._studio.shown(project, storyboard),
+            "edited": edited_frames(project, storyboard),
+        }
+
+    def _download(self, name: str, write: Callable[[Path], Path]) -> Answer:
+        with tempfile.TemporaryDirectory() as folder:
+            file = self._gallery.published(write(Path(folder, name)))
+        return {"file": {"serial": next(self._serials), "name": name, "file": file}}
+
+    def _question(self, needed: ConsentNeeded, frames: Sequence[str] | None) -> dict[str, Any]:
+        return {
+            "serial": next(self._serials),
+            "key": needed.key,
+            "frames": None if frames is None else list(frames),
+            "title": needed.title,
+            "terms": needed.terms,
+            "licence": needed.licence,
+            "licence_url": needed.licence_url,
+            "download_bytes": needed.download_bytes,
         }
 
     def _shown(self, project: Project, storyboard: Storyboard) -> Answer:
@@ -286,33 +428,25 @@ class Desk:
 def _check_ready(storyboard: Storyboard) -> None:
     if not storyboard.frames:
         raise UserError("The storyboard has no frames.", "Add one and say what happens in it.")
-    described = [storyboard.character.description, *(f.character for f in storyboard.frames)]
-    if not any(words.strip() for words in described):
+    character = storyboard.character
+    described = [character.description, *(f.character for f in storyboard.frames)]
+    if not (character.reference or any(words.strip() for words in described)):
         raise UserError(
-            "The character has no description.",
+            "The character has no description and no picture.",
             "Say who the story is about, for example: a girl with long red hair, wearing a green "
-            "hoodie.",
+            "hoodie. Or upload a picture of the character.",
         )
 
 
-def _too_long(storyboard: Storyboard, event: WordsUnread) -> UserError:
-    number = storyboard.position(event.frame_id) + 1
-    return UserError(
-        f"The words of frame {number} are too many for the model, which does not read "
-        f"\u201c{event.words}\u201d.",
-        "Shorten the character, the location or the action.",
-    )
+def _refer(project: Project, name: str) -> Storyboard:
+    """Store which picture the character has."""
+
+    def change(stored: Storyboard) -> Storyboard:
+        character = stored.character.model_copy(update={"reference": name})
+        return stored.model_copy(update={"character": character})
+
+    return project.edit(change)
 
 
-def _model(spec: ModelSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "note": spec.note,
-        "licence": spec.licence,
-        "licence_url": spec.licence_url,
-        "non_commercial": spec.non_commercial,
-        "steps": spec.steps,
-        "guidance": spec.guidance_scale if spec.learnt_guidance else None,
-        "sizes": picture_sizes(spec),
-    }
+def _file_name(words: str) -> str:
+    return re.sub(r"\W+", "-", words.casefold()).strip("-")[:60]

@@ -1,12 +1,14 @@
 """The document that a page edits and the storyboard that is stored: each made from the other.
 
-The page owns the document: words, order, toggles. The server owns what was painted: which take of
-a frame is chosen never comes from a document. Everything that a browser sends passes through
-`read_document`. It knows nothing of Gradio, jobs or files.
+The page owns the document: words, order, toggles. The server owns what was painted or uploaded:
+which take of a frame is chosen, and which picture a character has, never comes from a document.
+Everything that a browser sends passes through `read_document`. It knows nothing of Gradio, jobs or
+files.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,9 +26,17 @@ from storyboard.errors import UserError
 
 BLANK_FRAMES = 4
 
-_FRAME_FIELDS = ("id", "action", "location", "share_background", "character", "seed")
-_CHARACTER_FIELDS = ("name", "description")
-_SETTINGS_FIELDS = ("model", "width", "height", "steps", "guidance", "consistent", "merge")
+_FRAME_FIELDS = (
+    *("id", "action", "location", "share_background", "character", "reference_strength"),
+    "seed",
+)
+_CHARACTER_FIELDS = ("name", "description", "strength")
+_SETTINGS_FIELDS = (
+    *("model", "width", "height", "steps", "guidance", "consistent", "merge"),
+    "styles",
+)
+_STYLE_FIELDS = ("source", "weight", "trigger")
+_HUB_LORA = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 
@@ -51,7 +61,7 @@ def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
         "title": storyboard.title,
         "character": storyboard.character.model_dump(include=set(_CHARACTER_FIELDS)),
         "frames": [f.model_dump(include=set(_FRAME_FIELDS)) for f in storyboard.frames],
-        "settings": storyboard.settings.model_dump(include=set(_SETTINGS_FIELDS)),
+        "settings": storyboard.settings.model_dump(mode="json", include=set(_SETTINGS_FIELDS)),
     }
 
 
@@ -73,7 +83,9 @@ def revision_of(document: object) -> int:
     return revision if isinstance(revision, int) else 0
 
 
-def read_document(document: object, stored: Storyboard, models: Collection[str]) -> Storyboard:
+def read_document(
+    document: object, stored: Storyboard, models: Collection[str], local_styles: bool = True
+) -> Storyboard:
     """The storyboard that a document asks for.
 
     Only the fields that a page may change are taken from it; a frame that is stored already keeps
@@ -83,6 +95,7 @@ def read_document(document: object, stored: Storyboard, models: Collection[str])
         document: what the browser sent.
         stored: the storyboard as it is stored.
         models: names of the models that may be chosen; the stored one stays allowed too.
+        local_styles: whether styles may be files on this machine; else only the hub's.
 
     Raises:
         UserError: if it is no document, or a value in it is out of bounds.
@@ -93,9 +106,11 @@ def read_document(document: object, stored: Storyboard, models: Collection[str])
         raise _not_a_document()
     if len(frames) > MAX_FRAMES:
         raise UserError(f"A storyboard has at most {MAX_FRAMES} frames.", "Remove some.")
-    settings = _picked(sent.get("settings", {}), _SETTINGS_FIELDS)
+    settings = _settings(sent.get("settings", {}))
     if settings.get("model", stored.settings.model) not in {*models, stored.settings.model}:
         raise UserError("That model cannot be chosen here.", "Choose another one.")
+    if not local_styles:
+        _check_styles(settings.get("styles", []))
     kept = {frame.id: frame.model_dump() for frame in stored.frames}
     fields: dict[str, Any] = {
         "character": stored.character.model_dump()
@@ -131,6 +146,26 @@ def _frame(sent: object, kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     if not isinstance(frame_id, str):
         raise _not_a_document()
     return kept.get(frame_id, {}) | fields
+
+
+def _settings(sent: object) -> dict[str, Any]:
+    settings = _picked(sent, _SETTINGS_FIELDS)
+    styles = settings.get("styles", [])
+    if not isinstance(styles, list):
+        raise _not_a_document()
+    picked = [_picked(style, _STYLE_FIELDS) for style in styles]
+    # A page shows a row for a style before anything is written in it.
+    named = [style for style in picked if str(style.get("source", "")).strip()]
+    return settings | {"styles": named} if "styles" in settings else settings
+
+
+def _check_styles(styles: list[dict[str, Any]]) -> None:
+    for style in styles:
+        if not _HUB_LORA.fullmatch(str(style["source"]).strip()):
+            raise UserError(
+                f"{style['source']} is not the name of a LoRA on the Hugging Face hub.",
+                "Here styles come from the hub: owner/name, or owner/name/file.safetensors.",
+            )
 
 
 def _picked(sent: object, names: tuple[str, ...]) -> dict[str, Any]:

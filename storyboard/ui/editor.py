@@ -1,8 +1,9 @@
 """The storyboard editor: one custom Gradio component, drawn by the scripts in `assets/ui`.
 
 The browser owns `value`, the document that is edited. The server owns everything else: `setup`,
-`results` (takes), `progress`, `edited`, `saved`, `notice`, `projects` and `archive`; an update of
-those leaves the words that somebody is typing alone.
+`results` (takes), `progress`, `edited`, `saved`, `reference` (the character's picture), `notice`,
+`consent`, `projects` and `file` (to be downloaded); an update of those leaves the words that
+somebody is typing alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from storyboard.errors import UserError
 from storyboard.settings import ROOT
 
 ASSETS = ROOT / "assets" / "ui"
@@ -28,15 +30,28 @@ EVENTS = (
     "open",
     "new",
     "example",
+    "picture",
+    "mend",
+    "use",
+    "discard",
+    "retouch",
+    "refer",
+    "save_character",
+    "load_character",
+    "consent",
 )
 
 # Run in this order as one script: each may use what those before it define.
 _SCRIPT_FILES = (
     "dom.js",
     "story.js",
+    "character.js",
+    "styles.js",
     "panel.js",
     "card.js",
     "viewer.js",
+    "brush.js",
+    "reference.js",
     "editor.js",
     "actions.js",
 )
@@ -77,6 +92,21 @@ class StoryboardEditor(gr.HTML):
             The copy's path.
         """
         return str(self.move_resource_to_block_cache(path))
+
+    def uploaded(self, sent: Any) -> Path:
+        """The file that a browser has uploaded.
+
+        Args:
+            sent: its path as the browser was told it; anything may have been sent instead.
+
+        Raises:
+            UserError: if it is no file in the folder for uploads.
+        """
+        folder = Path(self.GRADIO_CACHE).resolve()
+        path = Path(sent if isinstance(sent, str) else "").resolve()
+        if not (path.is_relative_to(folder) and path.is_file()):
+            raise UserError("The file did not arrive.", "Choose it once more.")
+        return path
 
     def api_info(self) -> dict[str, Any]:
         """The document's type, for Gradio's description of the API."""

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines.registry import UnknownModelError, find_model
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.planning import compose_prompt, frame_of
+from storyboard.planning import compose_prompt, frame_of, reference_of, styles_of
 from storyboard.store import Project
 
 
@@ -53,8 +54,8 @@ class Gallery:
         """
         return {"path": self._publish(path), "meta": {"_type": "gradio.FileData"}}
 
-    def _picture(self, path: Path) -> dict[str, Any]:
-        """As `published`, once: pictures never change."""
+    def picture(self, path: Path) -> dict[str, Any]:
+        """As `published`, once: for pictures that never change."""
         known = self._published.get(path)
         if known is None or not Path(known["path"]).exists():
             known = self._published[path] = self.published(path)
@@ -63,8 +64,8 @@ class Gallery:
     def _take(self, project: Project, take: Take) -> dict[str, Any]:
         return {
             "id": take.id,
-            "image": self._picture(project.image_path(take.id)),
-            "mask": self._picture(project.mask_path(take.id)),
+            "image": self.picture(project.image_path(take.id)),
+            "mask": self.picture(project.mask_path(take.id)),
             "seed": take.seed,
             "seconds": round(take.seconds, 1),
             "foreground": round(take.foreground, 3),
@@ -87,14 +88,19 @@ def _as_painted(project: Project, storyboard: Storyboard, frame: Frame, take_id:
     except ProjectError:  # a take whose recipe is lost cannot be told from the frame as it is
         return True
     then = next((f for f in request.frames if f.frame_id == frame.id), None)
-    if then is None:
+    if then is None or request.model != storyboard.settings.model:
+        return False
+    try:
+        spec = find_model(request.model)
+    except UnknownModelError:  # a folder that is gone: nothing can be painted again as it was
         return False
     settings = storyboard.settings
     place = storyboard.background_source(frame.id) if settings.consistent else None
     return (
         then.prompt == compose_prompt(storyboard, frame)
         and (then.width, then.height) == (settings.width, settings.height)
-        and request.model == settings.model
+        and (then.reference, then.reference_strength) == reference_of(storyboard, frame, spec)
+        and request.styles == styles_of(storyboard)
         and frame.seed in (None, then.seed)
         and (then.background_from and frame_of(then.background_from)) == place
     )

@@ -9,19 +9,27 @@ import gradio as gr
 
 from storyboard.errors import UserError
 from storyboard.jobs import Runner
+from storyboard.references import PrepareReference
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Answer, Desk
 from storyboard.ui.documents import project_of
 from storyboard.ui.editor import ASSETS, StoryboardEditor
+from storyboard.ui.setup import MOST_UPLOADED
 
 # No secret from anybody: a random one would lose the browser's project at every restart.
 _BROWSER_SECRET = "throughline"
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later ones bend the rules of those before them.
-_STYLE_FILES = ("controls.css", "layout.css", "cards.css", "narrow.css")
+_STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "narrow.css")
 # Everybody who follows a job holds a thread while nothing happens.
 _THREADS = 200
+
+# What is asked about the character's picture and file; each is a method of `_Answers`, too.
+_PICTURE_EVENTS = (
+    *("picture", "mend", "use", "discard", "retouch", "refer"),
+    *("save_character", "load_character", "consent"),
+)
 
 # Nothing waits for a slot, nothing covers the page, and nothing is offered as an API.
 _LIGHT: dict[str, Any] = {
@@ -31,13 +39,16 @@ _LIGHT: dict[str, Any] = {
 }
 
 
-def build_ui(runner: Runner, store: Store, settings: Settings) -> gr.Blocks:
+def build_ui(
+    runner: Runner, store: Store, settings: Settings, prepare: PrepareReference
+) -> gr.Blocks:
     """The application's page.
 
     Args:
         runner: what paints.
         store: where projects are.
         settings: the application's settings.
+        prepare: cuts the figures out of uploaded pictures.
 
     Raises:
         pipelines.registry.UnknownModelError: if the settings name a model that there is not.
@@ -51,7 +62,7 @@ def build_ui(runner: Runner, store: Store, settings: Settings) -> gr.Blocks:
     with demo:
         remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
         editor = StoryboardEditor()
-        answers = _Answers(Desk(runner, store, settings, editor.publish))
+        answers = _Answers(Desk(runner, store, settings, prepare, editor.publish), editor)
         _join(demo, answers, editor, remembered)
     return demo
 
@@ -64,7 +75,7 @@ def launch_options() -> dict[str, Any]:
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],
-        "max_file_size": "20mb",
+        "max_file_size": MOST_UPLOADED,
         "max_threads": _THREADS,
         "run_history": False,
         "enable_monitoring": False,
@@ -91,8 +102,9 @@ def _theme() -> gr.themes.Base:
 class _Answers:
     """The desk's answers in Gradio's form; every method answers one event of the editor."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, editor: StoryboardEditor) -> None:
         self._desk = desk
+        self._editor = editor
 
     def load(self, project_id: Any) -> Any:
         return self._turned(
@@ -112,9 +124,11 @@ class _Answers:
         return self._told(lambda: self._desk.save(document))
 
     def generate(self, document: Any, event: gr.EventData) -> Any:
-        frame = _sent(event, "frame")
-        frames = None if frame is None else [_text(frame)]
-        return self._told(lambda: self._desk.generate(document, frames))
+        return self._told(lambda: self._desk.generate(document, _frames(event)))
+
+    def consent(self, document: Any, event: gr.EventData) -> Any:
+        key = _text(_sent(event, "key"))
+        return self._told(lambda: self._desk.consent(document, key, _frames(event)))
 
     def follow(self, document: Any) -> Iterator[Any]:
         try:
@@ -132,6 +146,38 @@ class _Answers:
 
     def archive(self, document: Any) -> Any:
         return self._told(lambda: self._desk.archive(document))
+
+    def picture(self, document: Any, event: gr.EventData) -> Any:
+        sent = _sent(event, "path")
+        return self._told(lambda: self._desk.picture(document, self._editor.uploaded(sent)))
+
+    def mend(self, document: Any, event: gr.EventData) -> Any:
+        draft, strokes = _text(_sent(event, "draft")), _text(_sent(event, "strokes"))
+        revision = _sent(event, "revision")
+        count = revision if isinstance(revision, int) else 0
+        return self._told(lambda: self._desk.mend(document, draft, strokes, count))
+
+    def use(self, document: Any, event: gr.EventData) -> Any:
+        draft, strokes = _text(_sent(event, "draft")), _text(_sent(event, "strokes"))
+        return self._told(lambda: self._desk.use(document, draft, strokes or None))
+
+    def discard(self, document: Any, event: gr.EventData) -> Any:
+        draft = _text(_sent(event, "draft"))
+        return self._told(lambda: self._desk.discard(document, draft))
+
+    def retouch(self, document: Any) -> Any:
+        return self._told(lambda: self._desk.retouch(document))
+
+    def refer(self, document: Any, event: gr.EventData) -> Any:
+        name = _text(_sent(event, "name"))
+        return self._told(lambda: self._desk.refer(document, name))
+
+    def save_character(self, document: Any) -> Any:
+        return self._told(lambda: self._desk.save_character(document))
+
+    def load_character(self, document: Any, event: gr.EventData) -> Any:
+        sent = _sent(event, "path")
+        return self._told(lambda: self._desk.load_character(document, self._editor.uploaded(sent)))
 
     def projects(self) -> Any:
         return self._told(self._desk.projects)
@@ -168,12 +214,21 @@ def _join(
     editor.cancel(answers.cancel, editor, editor, trigger_mode="multiple", **_LIGHT)
     editor.choose(answers.choose, editor, editor, trigger_mode="multiple", **_LIGHT)
     editor.archive(answers.archive, editor, editor, **_LIGHT)
+    for name in _PICTURE_EVENTS:
+        listen, answer = getattr(editor, name), getattr(answers, name)
+        listen(answer, editor, editor, trigger_mode="multiple", **_LIGHT)
     editor.projects(answers.projects, None, editor, **_LIGHT)
 
 
 def _sent(event: gr.EventData, name: str) -> Any:
     """A field of what the page sent with an event; None where it is missing."""
     return getattr(event, name, None)
+
+
+def _frames(event: gr.EventData) -> list[str] | None:
+    """The frames that are to be painted; None for all."""
+    frames = _sent(event, "frames")
+    return [_text(frame) for frame in frames] if isinstance(frames, list) else None
 
 
 def _text(sent: Any) -> str:

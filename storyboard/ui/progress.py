@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipelines.events import ReferenceDoubted, StyleNoted, WordsUnread
+from storyboard.board import Storyboard
+from storyboard.errors import UserError
 from storyboard.files import mask_picture, png_bytes
 from storyboard.jobs import (
     FrameBegun,
@@ -126,3 +129,25 @@ def mask_address(mask: NDArray[np.bool_]) -> str:
     rows, columns = mask.shape
     content = png_bytes(mask_picture(mask, (columns, rows)))
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def warning_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:
+    """What a person should know of a render that goes on."""
+    match event:
+        case WordsUnread():
+            return _too_long(storyboard, event)
+        case ReferenceDoubted(words=words):
+            return UserError(words)
+        case StyleNoted(style=style, words=words):
+            return UserError(f"Style {style}: {words}")
+        case _:
+            return None
+
+
+def _too_long(storyboard: Storyboard, event: WordsUnread) -> UserError:
+    number = storyboard.position(event.frame_id) + 1
+    return UserError(
+        f"The words of frame {number} are too many for the model, which does not read "
+        f"\u201c{event.words}\u201d.",
+        "Shorten the character, the location or the action.",
+    )

@@ -6,35 +6,19 @@ import random
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storyboard.engine import prepare_reference
 from storyboard.errors import ProjectError, UserError
 from storyboard.jobs import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Desk
 from tests.storyboard.fakes import FakeEngine
-
-
-@dataclass
-class Office:
-    """A desk and what stands behind it."""
-
-    desk: Desk
-    store: Store
-    runner: LocalRunner
-    engine: FakeEngine
-
-
-def office_in(folder: Path, engine: FakeEngine, space: bool = False) -> Office:
-    store = Store(folder)
-    runner = LocalRunner(engine, random.Random(1))
-    desk = Desk(runner, store, Settings(projects=folder, space=space), str)
-    return Office(desk, store, runner, engine)
+from tests.storyboard.ui.office import Office, office_in, painted, story
 
 
 @pytest.fixture
@@ -44,23 +28,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
     if office.engine.permits is not None:
         office.engine.permits.release(1000)
     office.runner.close()
-
-
-def story(office: Office, frames: int = 2) -> dict[str, Any]:
-    """The document of a new storyboard with words in it, of small frames."""
-    document = office.desk.new()["value"]
-    document["character"]["description"] = "a girl"
-    document["frames"] = document["frames"][:frames]
-    for number, frame in enumerate(document["frames"]):
-        frame |= {"action": "waving", "location": "beach", "seed": number}
-    document["settings"] |= {"width": 64, "height": 64, "steps": 2}
-    return document
-
-
-def painted(office: Office, document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Generate everything; what a page that follows is told."""
-    office.desk.generate(document, None)
-    return list(office.desk.follow(document["project"]))
 
 
 def takes_of(answer: dict[str, Any], frame: dict[str, Any]) -> list[str]:
@@ -342,12 +309,13 @@ def test_the_archive_holds_frames_and_masks_in_order(tmp_path: Path) -> None:
 
     runner = LocalRunner(FakeEngine(), random.Random(1))
     store = Store(tmp_path / "projects")
-    office = Office(Desk(runner, store, Settings(), publish), store, runner, FakeEngine())
+    desk = Desk(runner, store, Settings(), prepare_reference, publish)
+    office = Office(desk, store, runner, FakeEngine())
     document = story(office) | {"title": "A Day: out!"}
     with pytest.raises(UserError, match="painted"):
         office.desk.archive(document)
     painted(office, document)
-    assert office.desk.archive(document)["archive"]["name"] == "a-day-out.zip"
+    assert office.desk.archive(document)["file"]["name"] == "a-day-out.zip"
     with zipfile.ZipFile(kept) as archive:
         names = archive.namelist()
     assert [name for name in names if name.endswith(".png")] == [

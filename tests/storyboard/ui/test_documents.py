@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry import FLUX1_DEV, MINIATURE, MODELS
-from storyboard.board import MAX_FRAMES, Character, Frame, RenderSettings, Storyboard
+from storyboard.board import MAX_FRAMES, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.errors import UserError
 from storyboard.ui.documents import (
     blank_storyboard,
@@ -40,6 +40,7 @@ def test_an_untouched_document_gives_the_stored_storyboard() -> None:
 
 def test_a_document_does_not_carry_what_the_server_owns() -> None:
     assert all("take" not in frame for frame in document()["frames"])
+    assert "reference" not in document()["character"]
 
 
 def test_what_a_page_edits_is_read() -> None:
@@ -49,15 +50,20 @@ def test_what_a_page_edits_is_read() -> None:
     sent["frames"][0] |= {"action": "singing", "share_background": False, "seed": 5}
     sent["settings"] |= {"width": 320, "height": 208, "steps": None, "guidance": 4.5}
     sent["settings"]["consistent"] = False
+    sent["character"]["strength"] = sent["frames"][1]["reference_strength"] = 1.5
+    sent["settings"]["styles"] = [{"source": "a/b", "weight": -1, "trigger": "ink", "path": "x"}]
     read = read_document(sent, STORED, MODEL_NAMES)
     assert (read.title, read.character.description) == ("A night", "a boy")
     assert read.frames[0].model_dump(exclude={"id", "location", "character", "take"}) == {
         "action": "singing",
+        "reference_strength": None,
         "share_background": False,
         "seed": 5,
     }
     assert (read.settings.width, read.settings.steps) == (320, None)
     assert (read.settings.guidance, read.settings.consistent) == (4.5, False)
+    assert (read.character.strength, read.frames[1].reference_strength) == (1.5, 1.5)
+    assert read.settings.styles == (Style(source="a/b", weight=-1, trigger="ink"),)
 
 
 def test_order_and_new_frames_are_read_and_takes_stay_with_their_frames() -> None:

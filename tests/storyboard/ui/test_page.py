@@ -10,6 +10,8 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from storyboard.engine import prepare_reference
+from storyboard.errors import UserError
 from storyboard.jobs import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
@@ -17,7 +19,10 @@ from storyboard.ui import build_ui, launch_options
 from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
 from tests.storyboard.fakes import FakeEngine
 
-PROPERTIES = ("results", "progress", "edited", "saved", "notice", "projects", "archive", "setup")
+PROPERTIES = (
+    *("results", "progress", "edited", "saved", "reference", "notice", "consent", "projects"),
+    *("file", "setup"),
+)
 SCRIPTS = {path.name: path.read_text() for path in ASSETS.glob("*.js")}
 
 
@@ -26,7 +31,7 @@ def demo(tmp_path: Path) -> gr.Blocks:
     runner = LocalRunner(FakeEngine(), random.Random(1))
 
     async def build() -> gr.Blocks:
-        return build_ui(runner, Store(tmp_path), Settings(projects=tmp_path))
+        return build_ui(runner, Store(tmp_path), Settings(projects=tmp_path), prepare_reference)
 
     # Gradio opens event loops that it never closes, unless one is running.
     return asyncio.run(build())
@@ -86,6 +91,18 @@ def test_a_published_file_is_a_copy_that_can_be_fetched(tmp_path: Path) -> None:
     picture.write_bytes(b"pixels")
     copy = Path(StoryboardEditor().publish(picture))
     assert copy != picture and copy.read_bytes() == b"pixels"
+
+
+def test_only_what_was_uploaded_is_taken_for_an_upload(tmp_path: Path) -> None:
+    picture = tmp_path / "image.png"
+    picture.write_bytes(b"pixels")
+    editor = StoryboardEditor()
+    uploaded = editor.publish(picture)
+    assert editor.uploaded(uploaded) == Path(uploaded).resolve()
+    folder = str(Path(uploaded).parent)
+    for sent in (str(picture), f"{folder}/../../../etc/passwd", folder, "", None, {"path": "x"}):
+        with pytest.raises(UserError, match="did not arrive"):
+            editor.uploaded(sent)
 
 
 def test_the_page_is_served_to_this_machine_without_telling_anybody() -> None:

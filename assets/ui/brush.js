@@ -1,0 +1,262 @@
+// A brush on the mask of a picture: strokes that add to it and take from it, each of which can be undone.
+
+const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths, per cent of the picture's longer side
+const BRUSH_STEP = 0.02; // of the longer side, for an arrow key
+const MARKS = { add: "#00ff00", remove: "#ff0000" }; // what the server reads
+const AROUND = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y])); // where a line's copies go
+const ERASER = 32; // the other end of a pen, in `event.buttons`
+
+function layer(width, height) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  return canvas.getContext("2d", { willReadFrequently: true });
+}
+
+function loadedImage(address) {
+  const image = new Image();
+  image.src = address;
+  return image.decode().then(() => image);
+}
+
+/** A canvas to paint on. Calls `done` after every stroke and `turned` where a key changes the tool. */
+function makeBrush({ done, turned }) {
+  const canvas = make("canvas", {
+    class: "tl-canvas",
+    tabindex: 0,
+    role: "application",
+    "aria-label": "Mask of the character. Arrow keys move the brush, Space paints, X turns from adding to removing, plus and minus change its width.",
+  });
+  const ring = make("span", { class: "tl-ring", hidden: true });
+  const box = make("div", { class: "tl-canvas-box" }, canvas, ring);
+  const context = canvas.getContext("2d");
+  let view = null; // the picture below the mask
+  let found = null; // the mask before any stroke, in its alpha
+  let begun = null; // the strokes of an earlier visit
+  let shape, marks, lines; // the mask as it is, all strokes, and a sheet to draw with it on
+  let strokes = [];
+  let stroke = null; // the one being painted
+  let at = { x: 0, y: 0 }; // of the brush, in the canvas's pixels
+  const tool = { mode: "add", size: BRUSH.usual };
+
+  /** Take up a picture; `mask` is white where the figure is, `earlier` what `marked` gave, or null. */
+  async function load({ picture, mask, earlier }) {
+    const [image, ...sheets] = await Promise.all([picture, mask, earlier].filter(Boolean).map(loadedImage));
+    Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
+    box.style.setProperty("--tl-ratio", canvas.width / canvas.height);
+    view = image;
+    [shape, marks, lines] = [1, 2, 3].map(() => layer(canvas.width, canvas.height));
+    const [lit, before] = sheets.map((sheet) => {
+      const drawn = layer(canvas.width, canvas.height);
+      drawn.drawImage(sheet, 0, 0, canvas.width, canvas.height);
+      return drawn;
+    });
+    found = withBrightnessAsAlpha(lit);
+    begun = before ?? null;
+    strokes = [];
+    stroke = null;
+    at = { x: canvas.width / 2, y: canvas.height / 2 };
+    replay();
+  }
+
+  /** The mask anew, from the first stroke to the last. */
+  function replay() {
+    restart(begun);
+    for (const each of strokes) {
+      if (each.mode === "none") restart(null);
+      each.points.forEach((point, index) => segment(each, each.points[Math.max(0, index - 1)], point));
+    }
+    draw();
+  }
+
+  function restart(earlier) {
+    for (const sheet of [shape, marks]) sheet.clearRect(0, 0, canvas.width, canvas.height);
+    shape.drawImage(found.canvas, 0, 0);
+    if (!earlier) return;
+    marks.drawImage(earlier.canvas, 0, 0);
+    shape.putImageData(mended(shape, earlier), 0, 0);
+  }
+
+  function segment({ mode, width }, from, to) {
+    const ways = [
+      [shape, "#ffffff", mode === "add" ? "source-over" : "destination-out"],
+      [marks, MARKS[mode], "source-over"],
+    ];
+    for (const [sheet, colour, how] of ways) {
+      sheet.globalCompositeOperation = how;
+      Object.assign(sheet, { strokeStyle: colour, fillStyle: colour, lineWidth: width, lineCap: "round" });
+      sheet.beginPath();
+      sheet.arc(to.x, to.y, width / 2, 0, 2 * Math.PI);
+      sheet.fill();
+      sheet.beginPath();
+      sheet.moveTo(from.x, from.y);
+      sheet.lineTo(to.x, to.y);
+      sheet.stroke();
+      sheet.globalCompositeOperation = "source-over";
+    }
+  }
+
+  /** The figure in its colours with a line around it, all else faint. */
+  function draw() {
+    const { width, height } = canvas;
+    context.clearRect(0, 0, width, height);
+    Object.assign(context, { filter: "grayscale(1)", globalAlpha: 0.3 });
+    context.drawImage(view, 0, 0, width, height);
+    Object.assign(context, { filter: "none", globalAlpha: 1 });
+    const reach = Math.max(1.5, longSide() / 300);
+    overlay("copy", shape.canvas);
+    for (const [right, down] of AROUND) overlay("source-over", shape.canvas, reach * right, reach * down);
+    lines.globalCompositeOperation = "source-in";
+    lines.fillStyle = getComputedStyle(box).getPropertyValue("--tl-mask-colour");
+    lines.fillRect(0, 0, width, height);
+    overlay("destination-out", shape.canvas);
+    context.drawImage(lines.canvas, 0, 0);
+    overlay("copy", shape.canvas);
+    overlay("source-in", view);
+    context.drawImage(lines.canvas, 0, 0);
+    showRing();
+  }
+
+  function overlay(how, what, x = 0, y = 0) {
+    lines.globalCompositeOperation = how;
+    lines.drawImage(what, x, y, canvas.width, canvas.height);
+  }
+
+  const longSide = () => Math.max(canvas.width, canvas.height);
+
+  function showRing() {
+    const share = tool.size / 100;
+    ring.dataset.mode = tool.mode;
+    ring.style.left = `${(100 * at.x) / canvas.width}%`;
+    ring.style.top = `${(100 * at.y) / canvas.height}%`;
+    ring.style.width = `${(100 * share * longSide()) / canvas.width}%`;
+  }
+
+  function begin(mode = tool.mode) {
+    stroke = { mode, width: (tool.size / 100) * longSide(), points: [{ ...at }] };
+    segment(stroke, at, at);
+    draw();
+  }
+
+  function go(point) {
+    if (stroke) {
+      segment(stroke, at, point);
+      stroke.points.push({ ...point });
+    }
+    at = point;
+    if (stroke) draw();
+    else showRing();
+  }
+
+  function end() {
+    if (!stroke) return;
+    strokes.push(stroke);
+    stroke = null;
+    done();
+  }
+
+  function undo() {
+    if (!strokes.length) return;
+    strokes.pop();
+    replay();
+    done();
+  }
+
+  /** Back to the mask that was found; can be undone like a stroke. */
+  function restore() {
+    strokes.push({ mode: "none", points: [] });
+    replay();
+    done();
+  }
+
+  function pointOf(event) {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    return { x: ((event.clientX - left) / width) * canvas.width, y: ((event.clientY - top) / height) * canvas.height };
+  }
+
+  const POINTER = {
+    pointerdown: (event) => {
+      if (!event.isPrimary || !(event.buttons & (1 | ERASER))) return;
+      canvas.setPointerCapture(event.pointerId);
+      at = pointOf(event);
+      begin(event.buttons & ERASER ? "remove" : tool.mode);
+    },
+    pointermove: (event) => {
+      if (!event.isPrimary) return;
+      ring.hidden = false;
+      for (const each of event.getCoalescedEvents?.() ?? [event]) go(pointOf(each));
+    },
+    pointerup: end,
+    // Two fingers are about to enlarge the page: the first one did not mean to paint.
+    pointercancel: () => {
+      stroke = null;
+      replay();
+    },
+    pointerleave: () => (ring.hidden = document.activeElement !== canvas),
+  };
+
+  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  function pressed(event) {
+    const { key } = event;
+    if (key in MOVES && !event.altKey) {
+      const reach = longSide() * BRUSH_STEP;
+      const inside = (value, most) => Math.min(Math.max(value, 0), most);
+      const [right, down] = MOVES[key];
+      go({ x: inside(at.x + reach * right, canvas.width), y: inside(at.y + reach * down, canvas.height) });
+    } else if (key === " ") {
+      if (!stroke && !event.repeat) begin();
+    } else if (key === "x") turn({ mode: tool.mode === "add" ? "remove" : "add" });
+    else if (key === "+" || key === "-") turn({ size: tool.size + (key === "+" ? 1 : -1) });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  function turn(changes) {
+    Object.assign(tool, changes);
+    tool.size = Math.min(Math.max(tool.size, BRUSH.smallest), BRUSH.largest);
+    if (view) showRing();
+    turned(tool);
+  }
+
+  for (const [name, listener] of Object.entries(POINTER)) canvas.addEventListener(name, listener);
+  canvas.addEventListener("keydown", pressed);
+  canvas.addEventListener("keyup", (event) => event.key === " " && end());
+  canvas.addEventListener("focus", () => (ring.hidden = !canvas.matches(":focus-visible")));
+  canvas.addEventListener("blur", () => {
+    end();
+    ring.hidden = true;
+  });
+
+  return {
+    box,
+    load,
+    undo,
+    restore,
+    turn,
+    canUndo: () => strokes.length > 0,
+    /** All strokes as a picture: green where they add, red where they take away. */
+    marked: () => marks.canvas.toDataURL("image/png"),
+  };
+}
+
+/** A drawing whose opacity is the brightness of another one. */
+function withBrightnessAsAlpha(drawn) {
+  const { width, height } = drawn.canvas;
+  const pixels = drawn.getImageData(0, 0, width, height);
+  for (let i = 0; i < pixels.data.length; i += 4) pixels.data[i + 3] = pixels.data[i];
+  drawn.putImageData(pixels, 0, 0);
+  return drawn;
+}
+
+/** A mask with strokes applied, as the server does it: removing wins. */
+function mended(shape, strokes) {
+  const { width, height } = shape.canvas;
+  const pixels = shape.getImageData(0, 0, width, height);
+  const marked = strokes.getImageData(0, 0, width, height).data;
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    const [red, green] = [marked[i], marked[i + 1]].map((colour) => (colour * marked[i + 3]) / 255);
+    pixels.data[i + 3] = Math.min(Math.max(pixels.data[i + 3], green), 255 - red);
+  }
+  return pixels;
+}

@@ -1,0 +1,255 @@
+// Who the story is about: words, or a picture that frames follow, or both.
+
+const TABS = [
+  ["describe", "Describe"],
+  ["upload", "Upload a picture"],
+];
+
+function makeCharacter(setup) {
+  return make(
+    "section",
+    { class: "tl-box tl-character", "aria-label": "Character" },
+    make("h2", {}, icon("person"), "Character"),
+    field("Name (optional)", textInput("character.name", { placeholder: "Maya" })),
+    make("div", { class: "tl-tabs", role: "tablist", "aria-label": "How the character is given" }, ...TABS.map(makeTab)),
+    makePage("describe", makeDescription(setup)),
+    makePage("upload", ...makeUpload(setup)),
+    make(
+      "div",
+      { class: "tl-row tl-files", role: "group", "aria-label": "Character file" },
+      make("span", { class: "tl-label", text: "As a file" }),
+      make("span", { class: "tl-gap" }),
+      button("export", "download", { label: "Save", hint: "Save the character as a file, for other storyboards" }),
+      button("import", "upload", { label: "Load", hint: "Load a character from a file" }),
+    ),
+    fileInput("import", ".character"),
+  );
+}
+
+function makeTab([name, label]) {
+  return make(
+    "button",
+    { type: "button", role: "tab", id: `tl-tab-${name}`, class: "tl-tab", "data-action": "tab", "data-tab": name, "aria-controls": `tl-page-${name}` },
+    label,
+    make("span", { class: "tl-dot", title: "In use", hidden: true }, make("span", { class: "tl-unseen", text: ", in use" })),
+  );
+}
+
+function makePage(name, ...content) {
+  return make(
+    "div",
+    { role: "tabpanel", id: `tl-page-${name}`, class: "tl-stack", "data-page": name, "aria-labelledby": `tl-tab-${name}` },
+    ...content,
+  );
+}
+
+function makeDescription(setup) {
+  return field(
+    "Description",
+    textArea("character.description", {
+      placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
+      longest: setup.limits.long,
+      rows: 4,
+    }),
+    make("span", { class: "tl-hint tl-words-hint" }),
+  );
+}
+
+const fileInput = (purpose, accept) =>
+  make("input", { type: "file", class: "tl-unseen", "data-file": purpose, accept, tabindex: -1, "aria-hidden": "true" });
+
+function makeUpload(setup) {
+  return [
+    make("div", { class: "tl-note tl-cannot", hidden: true }),
+    make(
+      "div",
+      { class: "tl-drop" },
+      icon("upload"),
+      make("p", {}, "Drop a picture here, paste it, or"),
+      button("pick", "", { label: "Choose a file", hint: "Choose a picture of the character" }),
+      make("p", { class: "tl-hint", text: "One character, seen whole, on a calm ground works best." }),
+    ),
+    fileInput("picture", "image/*"),
+    make("p", { class: "tl-note tl-fault", role: "alert", hidden: true }),
+    make("p", { class: "tl-working", role: "status", hidden: true }, make("span"), make("span", { class: "tl-track tl-unknown" }, make("i"))),
+    makeDraft(),
+    makeUsed(setup),
+  ];
+}
+
+/** What was uploaded and is not in use yet. */
+function makeDraft() {
+  return make(
+    "div",
+    { class: "tl-stack tl-draft" },
+    make(
+      "div",
+      { class: "tl-two" },
+      make("figure", {}, makeCutout(), make("figcaption", { text: "Found in your picture" })),
+      makePrepared("What frames will follow"),
+    ),
+    makeDoubt(),
+    button("use", "check", { label: "Use this picture", kind: "tl-primary" }),
+    make(
+      "div",
+      { class: "tl-row tl-even" },
+      button("mend", "brush", { label: "Mend mask", hint: "Mend what was cut out with a brush" }),
+      button("discard", "trash", { label: "Remove", hint: "Remove this picture" }),
+    ),
+    make("p", { class: "tl-hint tl-still", text: "Until then frames follow the earlier picture.", hidden: true }),
+  );
+}
+
+/** A picture in which all but the figure is faint. */
+function makeCutout() {
+  const layer = (alt, kind) => make("img", { class: kind, alt, draggable: "false" });
+  return make("span", { class: "tl-cutout" }, layer("", "tl-faint"), layer("Your picture; all but what was found of the character is faint", "tl-clear"));
+}
+
+function makePrepared(caption) {
+  return make(
+    "figure",
+    { class: "tl-prepared" },
+    make("span", { class: "tl-white" }, make("img", { alt: "The character alone on white", draggable: "false" })),
+    make("figcaption", { text: caption }),
+  );
+}
+
+const makeDoubt = () => make("p", { class: "tl-note tl-doubt", role: "status", hidden: true });
+
+/** The picture that frames follow, and how closely. */
+function makeUsed(setup) {
+  const [lowest, highest] = setup.limits.strength;
+  const control = slider("character.strength", { lowest, highest, step: 0.05 });
+  control.setAttribute("aria-label", "How closely frames follow the picture");
+  return make(
+    "div",
+    { class: "tl-stack tl-used" },
+    make(
+      "div",
+      { class: "tl-row tl-used-head" },
+      makePrepared("Reference picture"),
+      make(
+        "div",
+        { class: "tl-stack" },
+        make("p", { class: "tl-hint tl-follows" }),
+        button("retouch", "brush", { label: "Mend", hint: "Mend the mask of the reference picture" }),
+        button("pick", "upload", { label: "Replace", hint: "Choose another picture" }),
+        button("unuse", "trash", { label: "Remove", hint: "Remove the reference picture" }),
+      ),
+    ),
+    make(
+      "label",
+      { class: "tl-field tl-closeness" },
+      make("span", { class: "tl-label tl-row" }, "How closely frames follow it", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
+      control,
+      make("span", { class: "tl-row tl-ends", "aria-hidden": "true" }, make("span", { class: "tl-hint", text: "Freely" }), make("span", { class: "tl-gap" }), make("span", { class: "tl-hint", text: "To the stitch" })),
+    ),
+    make("p", { class: "tl-hint tl-adapter" }),
+  );
+}
+
+/** Bring the character's box up to date; `picture` is what the server told, with `busy` and `fault`. */
+function paintCharacter(box, { story, setup, picture, tab }) {
+  const model = modelOf(story, setup);
+  for (const control of box.querySelectorAll('[role="tab"]')) {
+    const chosen = control.dataset.tab === tab;
+    control.setAttribute("aria-selected", String(chosen));
+    control.tabIndex = chosen ? 0 : -1;
+    control.querySelector(".tl-dot").hidden = control.dataset.tab === "upload" ? !picture.used : !story.character.description.trim();
+  }
+  for (const page of box.querySelectorAll("[data-page]")) page.hidden = page.dataset.page !== tab;
+  setText(box.querySelector(".tl-words-hint"), wordsHint(picture));
+  paintCannot(box.querySelector(".tl-cannot"), model, story, setup);
+  box.querySelector(".tl-drop").hidden = Boolean(picture.used || picture.draft);
+  paintFault(box.querySelector(".tl-fault"), picture.fault);
+  const working = box.querySelector(".tl-working");
+  working.hidden = !picture.busy;
+  setText(working.firstChild, picture.busy ?? "");
+  paintDraft(box.querySelector(".tl-draft"), picture);
+  paintUsed(box.querySelector(".tl-used"), { story, model, picture });
+  box.querySelector('[data-action="export"]').disabled = !picture.used && !story.character.description.trim() && !story.character.name.trim();
+}
+
+function wordsHint(picture) {
+  if (picture.used) return "Read beside the picture: say what it does not show, or nothing.";
+  return "Part of every frame's prompt; the name is only for you.";
+}
+
+function paintFault(line, fault) {
+  line.hidden = !fault;
+  if (fault && line.textContent !== fault) line.replaceChildren(icon("alert"), make("span", { text: fault }));
+}
+
+function paintDoubt(line, draft) {
+  paintFault(line, draft.fault || draft.doubt);
+  line.classList.toggle("tl-fault", Boolean(draft.fault));
+}
+
+function paintDraft(part, { draft, used, busy }) {
+  part.hidden = !draft;
+  if (!draft) return;
+  const layers = part.querySelector(".tl-cutout").children;
+  for (const layer of layers) setSource(layer, draft.view.url);
+  layers[1].style.setProperty("--tl-mask", `url("${draft.mended}")`);
+  paintPrepared(part.querySelector(".tl-prepared"), draft.prepared);
+  paintDoubt(part.querySelector(".tl-doubt"), draft);
+  part.querySelector('[data-action="use"]').disabled = !draft.prepared || Boolean(busy);
+  part.querySelector(".tl-still").hidden = !used;
+}
+
+function paintPrepared(figure, file) {
+  const image = figure.querySelector("img");
+  image.hidden = !file;
+  if (file) setSource(image, file.url);
+}
+
+function paintUsed(part, { story, model, picture }) {
+  part.hidden = !picture.used || Boolean(picture.draft);
+  if (!picture.used) return;
+  paintPrepared(part.querySelector(".tl-prepared"), picture.used.picture);
+  setText(part.querySelector(".tl-follows"), model?.subject ? "Frames follow this picture." : "Frames cannot follow it with this model.");
+  const row = part.querySelector(".tl-closeness");
+  row.hidden = !model?.subject;
+  if (model?.subject) paintStrength(row, story.character.strength, model.subject.strength, "the model's own");
+  paintAdapter(part.querySelector(".tl-adapter"), model?.subject);
+}
+
+/** A strength on its slider; where nothing is asked for, it stands on the mark at `own`. */
+function paintStrength(row, asked, own, whose) {
+  const value = asked ?? own;
+  const control = row.querySelector("input");
+  const words = value === 0 ? "not at all" : String(value);
+  control.title = `The mark is ${whose}: ${own}`;
+  setSlider(control, value, own);
+  control.setAttribute("aria-valuetext", value === own ? `${words}, ${whose}` : words);
+  setText(row.querySelector(".tl-strength"), words);
+}
+
+/** Whose weights follow pictures, and on what terms. */
+function paintAdapter(line, subject) {
+  line.hidden = !subject?.research_only;
+  if (line.hidden || line.dataset.adapter === subject.title) return;
+  line.dataset.adapter = subject.title;
+  line.replaceChildren(`Pictures are followed by ${subject.title}. Licence: `, licenceLink(subject), ".");
+}
+
+const licenceLink = ({ licence, licence_url: address }) =>
+  address ? make("a", { href: address, target: "_blank", rel: "noreferrer", text: licence }) : licence;
+
+/** That the model cannot follow pictures, and which ones can. */
+function paintCannot(note, model, story, setup) {
+  note.hidden = Boolean(model?.subject);
+  if (note.hidden || note.dataset.model === story.settings.model) return;
+  note.dataset.model = story.settings.model;
+  const able = setup.models.filter((other) => other.subject);
+  const choices = able.map((other) => {
+    const choice = make("button", { type: "button", class: "tl-link", "data-action": "model", "data-model": other.name, text: other.title });
+    return make("li", {}, "Use ", choice);
+  });
+  const remedy = able.length ? "These models can:" : "No other model can be chosen here: describe the character in words.";
+  note.replaceChildren(
+    icon("alert"),
+    make("div", {}, make("strong", { text: `${model?.title ?? story.settings.model} cannot follow a picture.` }), ` ${remedy}`, make("ul", {}, ...choices)),
+  );
+}

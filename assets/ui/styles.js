@@ -1,0 +1,54 @@
+// Styles: LoRAs that all frames are painted with.
+
+const STYLE_FIELDS = ["source", "weight", "trigger"];
+
+function makeStyles(setup) {
+  return make(
+    "div",
+    { class: "tl-stack tl-styles", role: "group", "aria-label": "Style (LoRA)" },
+    make("span", { class: "tl-label", text: "Style (LoRA)" }),
+    make("div", { class: "tl-stack tl-style-list" }),
+    button("style", "plus", { label: "Add a style", hint: "Paint all frames with a LoRA" }),
+    make("span", {
+      class: "tl-hint",
+      text: setup.listed
+        ? "A FLUX LoRA of the Hugging Face hub (owner/name) or a .safetensors file on this machine."
+        : "A FLUX LoRA of the Hugging Face hub: owner/name.",
+    }),
+  );
+}
+
+function makeStyle(setup) {
+  const [lowest, highest] = setup.limits.style_weight;
+  const weight = slider("weight", { lowest, highest, step: 0.05 });
+  weight.setAttribute("aria-label", "Weight of the style");
+  const source = textInput("source", { placeholder: "owner/name", longest: setup.limits.short });
+  source.setAttribute("aria-label", "LoRA");
+  return make(
+    "div",
+    { class: "tl-style" },
+    make("div", { class: "tl-row" }, source, button("unstyle", "trash", { hint: "Remove this style" })),
+    make("label", { class: "tl-row tl-width" }, make("span", { class: "tl-label", text: "Weight" }), weight, make("span", { class: "tl-strength" })),
+    field("Trigger words (optional)", textInput("trigger", { placeholder: "in the style of\u2026", longest: setup.limits.short })),
+  );
+}
+
+function paintStyles(part, { story, setup }) {
+  const { styles } = story.settings;
+  const list = part.querySelector(".tl-style-list");
+  while (list.children.length > styles.length) list.lastChild.remove();
+  while (list.children.length < styles.length) list.append(makeStyle(setup));
+  styles.forEach((style, index) => {
+    const row = list.children[index];
+    row.dataset.style = index;
+    row.setAttribute("aria-label", `Style ${index + 1}`);
+    for (const name of STYLE_FIELDS) {
+      const control = row.querySelector(`[data-field="${name}"]`);
+      if (name === "weight") setSlider(control, style.weight, 1);
+      else setValue(control, style[name]);
+    }
+    setText(row.querySelector(".tl-strength"), style.weight.toFixed(2));
+  });
+  list.hidden = !styles.length;
+  part.querySelector('[data-action="style"]').disabled = styles.length >= setup.limits.styles;
+}

@@ -1,0 +1,183 @@
+"""What a page shows of the character's picture: the one in use, and the one on its way there.
+
+Answers are values of the editor's property "reference". It knows nothing of Gradio, save the shape
+in which a page is told of a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from storyboard.board import Storyboard
+from storyboard.errors import UserError
+from storyboard.files import png_bytes
+from storyboard.references import PrepareReference, read_png
+from storyboard.store import Project
+from storyboard.ui.drafts import Draft, Drafts
+from storyboard.ui.gallery import Gallery
+
+_DATA = "data:image/png;base64,"
+_LONGEST_STROKES = 8_000_000  # characters
+
+
+class Studio:
+    """Makes reference pictures of what people upload, for any number of threads.
+
+    Args:
+        prepare: cuts figures out of pictures.
+        gallery: puts files where browsers can fetch them.
+    """
+
+    def __init__(self, prepare: PrepareReference, gallery: Gallery) -> None:
+        self._prepare = prepare
+        self._gallery = gallery
+        self._guard = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # Pages drop what is older than what they know, also after the application was restarted.
+        self._serials = itertools.count(round(time.time() * 1000))
+
+    def shown(self, project: Project, storyboard: Storyboard, **more: Any) -> dict[str, Any]:
+        """How a project's picture stands.
+
+        Args:
+            project: the project.
+            storyboard: what it holds.
+            **more: what else the page is told: a "fault", or that the brush is to "open".
+        """
+        with self._lock(project):
+            return self._told(project, storyboard, more)
+
+    def none(self, project_id: str) -> dict[str, Any]:
+        """The answer for a project without any picture."""
+        return {"project": project_id, "serial": next(self._serials), "used": None, "draft": None}
+
+    def begin(self, project: Project, storyboard: Storyboard, picture: Path) -> dict[str, Any]:
+        """Look for the figure in a picture; what cannot be used is told in the answer."""
+        more: dict[str, Any] = {}
+        with self._lock(project):
+            try:
+                self._drafts(project).begin(picture)
+            except UserError as error:
+                more["fault"] = str(error)
+            return self._told(project, storyboard, more)
+
+    def mend(
+        self, project: Project, storyboard: Storyboard, draft_id: str, strokes: str, revision: int
+    ) -> dict[str, Any]:
+        """Apply the strokes of a brush to a draft.
+
+        Args:
+            project: the project.
+            storyboard: what it holds.
+            draft_id: what they were painted on.
+            strokes: a PNG picture as a data address.
+            revision: the page's own count of strokes, which it is told again.
+
+        Raises:
+            UserError: if these are no strokes, or the draft cannot be read or stored.
+        """
+        with self._lock(project):
+            self._drafts(project).mend(draft_id, _png_of(strokes))
+            return self._told(project, storyboard, {"revision": revision})
+
+    def finish(self, project: Project, draft_id: str, strokes: str | None) -> str:
+        """Make a draft a reference of its project and return its name.
+
+        Args:
+            project: the project.
+            draft_id: the draft.
+            strokes: the last strokes, as for `mend`; None where all are known.
+
+        Raises:
+            UserError: as for `mend`, or if no figure is found.
+        """
+        with self._lock(project):
+            drafts = self._drafts(project)
+            if strokes is not None:
+                drafts.mend(draft_id, _png_of(strokes))
+            return project.references.add(drafts.finish(draft_id))
+
+    def retouch(self, project: Project, storyboard: Storyboard) -> dict[str, Any]:
+        """Take up the picture in use, so that its mask can be mended further.
+
+        Raises:
+            UserError: if there is none, or its files are missing.
+        """
+        with self._lock(project):
+            if not storyboard.character.reference:
+                raise UserError("The character has no picture.", "Upload one.")
+            self._drafts(project).resume(project.references.load(storyboard.character.reference))
+            return self._told(project, storyboard, {"open": True})
+
+    def discard(self, project: Project, draft_id: str) -> None:
+        """Forget a draft."""
+        with self._lock(project):
+            self._drafts(project).discard(draft_id)
+
+    def _told(
+        self, project: Project, storyboard: Storyboard, more: dict[str, Any]
+    ) -> dict[str, Any]:
+        faults = []
+        used: dict[str, Any] | None = None
+        draft: dict[str, Any] | None = None
+        try:
+            name = storyboard.character.reference
+            if name:
+                used = {"name": name, "picture": None}
+                used["picture"] = self._gallery.picture(project.references.path(name))
+        except UserError as error:
+            faults.append(str(error))
+        try:
+            current = self._drafts(project).current()
+            draft = None if current is None else self._draft(current)
+        except (UserError, OSError) as error:
+            faults.append(f"The uploaded picture is lost: {error}")
+        told = self.none(project.id) | {"used": used, "draft": draft}
+        return told | ({"fault": " ".join(faults)} if faults else {}) | more
+
+    def _draft(self, draft: Draft) -> dict[str, Any]:
+        return {
+            "id": draft.id,
+            "view": self._gallery.picture(draft.view),
+            "width": draft.size[0],
+            "height": draft.size[1],
+            "mask": _address(draft.mask, draft.size),
+            "strokes": None if draft.strokes is None else _address(draft.strokes),
+            "mended": _address(draft.mended),
+            "prepared": draft.prepared and self._gallery.picture(draft.prepared),
+            "doubt": draft.doubt,
+            "fault": draft.fault,
+        }
+
+    def _drafts(self, project: Project) -> Drafts:
+        return Drafts(project.path / "draft", self._prepare)
+
+    def _lock(self, project: Project) -> threading.Lock:
+        with self._guard:
+            return self._locks[project.id]
+
+
+def _png_of(address: str) -> bytes:
+    if not address.startswith(_DATA) or len(address) > _LONGEST_STROKES:
+        raise UserError("The page sent something that is not a mask.", "Reload the page.")
+    try:
+        return base64.b64decode(address.removeprefix(_DATA), validate=True)
+    except binascii.Error as error:
+        raise UserError(
+            "The page sent something that is not a mask.", "Reload the page."
+        ) from error
+
+
+def _address(path: Path, size: tuple[int, int] | None = None) -> str:
+    """A small picture of ours as a data address, in another size where one is given."""
+    content = path.read_bytes()
+    if size is not None:
+        content = png_bytes(read_png(content).resize(size))
+    return _DATA + base64.b64encode(content).decode()

@@ -1,0 +1,49 @@
+"""A desk with everything behind it, for tests."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storyboard.engine import prepare_reference
+from storyboard.jobs import LocalRunner
+from storyboard.settings import Settings
+from storyboard.store import Store
+from storyboard.ui.desk import Desk
+from tests.storyboard.fakes import FakeEngine
+
+
+@dataclass
+class Office:
+    """A desk and what stands behind it."""
+
+    desk: Desk
+    store: Store
+    runner: LocalRunner
+    engine: FakeEngine
+
+
+def office_in(folder: Path, engine: FakeEngine, space: bool = False) -> Office:
+    store = Store(folder)
+    runner = LocalRunner(engine, random.Random(1))
+    desk = Desk(runner, store, Settings(projects=folder, space=space), prepare_reference, str)
+    return Office(desk, store, runner, engine)
+
+
+def story(office: Office, frames: int = 2) -> dict[str, Any]:
+    """The document of a new storyboard with words in it, of small frames."""
+    document = office.desk.new()["value"]
+    document["character"]["description"] = "a girl"
+    document["frames"] = document["frames"][:frames]
+    for number, frame in enumerate(document["frames"]):
+        frame |= {"action": "waving", "location": "beach", "seed": number}
+    document["settings"] |= {"width": 64, "height": 64, "steps": 2}
+    return document
+
+
+def painted(office: Office, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Generate everything; what a page that follows is told."""
+    office.desk.generate(document, None)
+    return list(office.desk.follow(document["project"]))
