@@ -2,12 +2,15 @@
 
     python -m benchmarks.settings --out DIR [--characters 16] [--model miniature] [--workers 1]
         [--variant share_end=1,merge_weight=1] [--variant similarity_threshold=0.3] ...
+    python -m benchmarks.settings --out DIR --references [--variant strength=0.8] ...
 
 Paints characters plain, with the model's own settings and with every variant of them, and prints
 the tables of `python -m storyboard evaluate`. The characters are made like those of the evaluation
 suite, but are none of them: settings that were chosen here can be measured there. A variant
-names fields of `ConsistencySettings`, and `place=1` for the identity frame's place. The same
-command goes on where it was stopped.
+names fields of `ConsistencySettings`, and `place=1` for the identity frame's place. With
+--references the characters are known from a reference, which all but the plain row follow; then a
+variant may also name `strength`, how closely, and `alone=1` for no consistency, and frames that
+are in one place always share it. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -16,49 +19,108 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pipelines.miniature.suite import CHARACTERS, make_suite
+from pipelines.miniature.suite import (
+    CHARACTERS,
+    REFERENCES,
+    make_reference_suite,
+    make_suite,
+)
 from pipelines.registry import find_model
-from pipelines.request import ConsistencySettings
+from pipelines.request import STRONGEST_REFERENCE, ConsistencySettings
 from pipelines.suite import Suite
 from storyboard import engine
 from storyboard.errors import UserError
 from storyboard.evaluation.command import paint_missing
 from storyboard.evaluation.gallery import Gallery, Run
 from storyboard.evaluation.page import tables
-from storyboard.evaluation.rows import Row
+from storyboard.evaluation.rows import OWN as OWN_FOLLOWING
+from storyboard.evaluation.rows import REFERENCE_ROWS, Following, Row
 from storyboard.settings import Settings
 
 PLAIN = Row("plain", "plain", consistent=False)
 OWN = Row("own", "the model's own settings")
-_PLACE = "place"
+_PLACE, _STRENGTH, _ALONE = "place", "strength", "alone"
 
 
-def parse_variant(text: str) -> Row:
-    """A row from the settings that it changes, "share_end=1,merge=0".
+@dataclass(frozen=True)
+class Variant:
+    """Settings to try.
+
+    Attributes:
+        text: as they were typed.
+        changes: settings of `ConsistencySettings` that differ from the model's own.
+        place: whether frames take the place from the identity frame.
+        strength: how closely references are followed; None for the model's own.
+        alone: whether references are followed without consistency.
+    """
+
+    text: str
+    changes: dict[str, float]
+    place: bool
+    strength: float | None
+    alone: bool
+
+    @property
+    def row(self) -> Row:
+        """How characters without a reference are painted."""
+        return Row(
+            self.text,
+            self.text,
+            shares_place=self.place,
+            sharers_only=self.place,
+            changes=self.changes,
+        )
+
+    @property
+    def reference_row(self) -> Row:
+        """How characters with a reference are painted."""
+        follows = OWN_FOLLOWING
+        if self.strength is not None:
+            follows = Following(f"strength-{self.strength:g}", strength=self.strength)
+        return Row(
+            self.text,
+            self.text,
+            consistent=not self.alone,
+            shares_place=not self.alone,
+            changes=self.changes,
+            follows=follows,
+        )
+
+
+def parse_variant(text: str) -> Variant:
+    """Read the settings that a variant changes, "share_end=1,merge=0".
 
     Raises:
         ValueError: if a setting is not known or its value cannot be read.
     """
     kinds = {name: type(value) for name, value in asdict(ConsistencySettings()).items()}
+    others = (_PLACE, _STRENGTH, _ALONE)
     changes: dict[str, float] = {}
+    more: dict[str, float] = {}
     for change in text.split(","):
         name, _, value = change.partition("=")
-        if name != _PLACE and name not in kinds:
-            raise ValueError(f"{name!r} is none of {', '.join((*kinds, _PLACE))}")
+        if name not in (*kinds, *others):
+            raise ValueError(f"{name!r} is none of {', '.join((*kinds, *others))}")
         number = float(value)
-        changes[name] = number if name == _PLACE else kinds[name](number)
-    shares_place = bool(changes.pop(_PLACE, 0))
+        if name in others:
+            more[name] = number
+        else:
+            changes[name] = kinds[name](number)
     ConsistencySettings(**changes)  # type: ignore[arg-type]  # says what is out of range
-    return Row(text, text, shares_place=shares_place, sharers_only=shares_place, changes=changes)
+    strength = more.get(_STRENGTH)
+    if strength is not None and not 0 <= strength <= STRONGEST_REFERENCE:
+        raise ValueError(f"strength={strength:g} is not in [0, {STRONGEST_REFERENCE:g}]")
+    return Variant(text, changes, bool(more.get(_PLACE)), strength, bool(more.get(_ALONE)))
 
 
-def fresh_suite(characters: int) -> Suite:
+def fresh_suite(characters: int, *, references: bool = False) -> Suite:
     """A suite of characters that the evaluation's suite does not have."""
-    made = make_suite(characters=CHARACTERS + characters, prompts=0)
-    return replace(made, characters=made.characters[CHARACTERS:])
+    if references:
+        return make_reference_suite(characters=characters, first=REFERENCES)
+    return make_suite(characters=characters, prompts=0, first=CHARACTERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,11 +131,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="miniature")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--variant", type=parse_variant, action="append", default=[])
+    parser.add_argument("--references", action="store_true")
     options = parser.parse_args(arguments)
 
-    suite, spec = fresh_suite(options.characters), find_model(options.model)
-    rows = (PLAIN, OWN, *options.variant)
-    gallery = Gallery(Run(suite, suite.characters, rows, spec, spec.steps), options.out)
+    suite = fresh_suite(options.characters, references=options.references)
+    spec = find_model(options.model)
+    rows = (PLAIN, OWN, *(variant.row for variant in options.variant))
+    if options.references:
+        rows = (*REFERENCE_ROWS, *(variant.reference_row for variant in options.variant))
+    run = Run(suite, suite.characters, rows, spec, spec.steps)
+    if options.references:
+        run = replace(run, references=engine.draw_references(suite.characters))
+    gallery = Gallery(run, options.out)
     gallery.open()
     paint_missing(gallery, Settings.from_environment(os.environ), options.workers)
     painted = [gallery.row(row, suite.characters) for row in rows]

@@ -49,7 +49,10 @@ _LONGEST = 62  # words and commas of a prompt that the text encoders have room f
 
 
 def make_suite(
-    world: WorldRange = WHOLE, characters: int = CHARACTERS, prompts: int = PROMPTS
+    world: WorldRange = WHOLE,
+    characters: int = CHARACTERS,
+    prompts: int = PROMPTS,
+    first: int = 0,
 ) -> Suite:
     """Make a suite; equal arguments give equal suites.
 
@@ -58,25 +61,30 @@ def make_suite(
             figure.
         characters: how many characters; every other one stays in one place.
         prompts: how many single prompts.
+        first: number of the first character; with `CHARACTERS` none is of the committed suite.
     """
     world = replace(world, pair_share=0.0, empty_share=0.0)
     return _suite(
         world,
-        tuple(_character(world, number) for number in range(characters)),
+        tuple(_character(world, number) for number in range(first, first + characters)),
         tuple(_single_prompt(world, number) for number in range(prompts)),
     )
 
 
-def make_reference_suite(world: WorldRange = WHOLE, characters: int = REFERENCES) -> Suite:
+def make_reference_suite(
+    world: WorldRange = WHOLE, characters: int = REFERENCES, first: int = 0
+) -> Suite:
     """Make a suite of characters who are known from a reference; equal arguments, equal suites.
 
     Args:
         world: the part of the drawn world that the model was trained on. Every picture has one
             figure.
         characters: how many; two of the frames of every other one are in one place.
+        first: number of the first one; with `REFERENCES` none is of the committed suite.
     """
     world = replace(world, pair_share=0.0, empty_share=0.0)
-    return _suite(world, tuple(_referred(world, number) for number in range(characters)), ())
+    numbers = range(first, first + characters)
+    return _suite(world, tuple(_referred(world, number) for number in numbers), ())
 
 
 def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]:

@@ -68,9 +68,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     rows = [gallery.row(row, characters) for row in run.rows] if characters else []
     singles = gallery.row(_SINGLE, prompts) if prompts else None
     scores = engine.evaluate(run.suite, rows, singles, _say)
-    heading = _heading(run, arguments, len(characters), len(prompts))
+    heading = _heading(gallery, arguments, len(characters), len(prompts))
     text = tables(scores, run.rows, heading)
-    gallery.write("results.json", RESULTS_FILE.dump(_results(run, scores, arguments.out)))
+    gallery.write("results.json", RESULTS_FILE.dump(_results(gallery, scores)))
     gallery.write("tables.md", text.encode())
     print(text, end="")
     if arguments.page is not None:
@@ -169,18 +169,21 @@ def paint_missing(gallery: Gallery, settings: Settings, workers: int) -> None:
         _say(f"{done} of {total} pictures ({name}), about {left / 60:.0f} min left")
 
 
-def _heading(run: Run, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
+def _heading(gallery: Gallery, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
     """What was painted, with what and by which command, in Markdown."""
+    run = gallery.run
     spec, suite = run.spec, run.suite
     workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
+    doubts = ""
     painted = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
     if run.followings and spec.subject is not None:
         painted += f", strength of references {spec.subject.strength:g}"
+        doubts = f" The model doubts {len(gallery.doubted())} of the {characters} references."
     kind = "Suite of references," if suite.has_references else "Suite"
     return (
         f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {painted}, true "
         f"guidance {spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} "
-        f"processors, {workers}. Intervals are 95 %, over characters. Written by\n\n"
+        f"processors, {workers}.{doubts} Intervals are 95 %, over characters. Written by\n\n"
         f"    {_command_line(run, arguments, characters, prompts)}"
     )
 
@@ -211,12 +214,19 @@ def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prom
     return " ".join(command)
 
 
-def _results(run: Run, scores: Scores, out: Path) -> dict[str, object]:
+def _results(gallery: Gallery, scores: Scores) -> dict[str, object]:
+    run = gallery.run
+    following = {"subjects": run.subjects(), "doubted": gallery.doubted()}
     readings = {
-        path.relative_to(out / "pictures").with_suffix("").as_posix(): dict(attributes)
+        path.relative_to(gallery.out / "pictures").with_suffix("").as_posix(): dict(attributes)
         for path, attributes in scores.readings.items()
     }
-    return {**run.record(), **asdict(replace(scores, readings={})), "readings": readings}
+    return {
+        **run.record(),
+        **(following if run.followings else {}),
+        **asdict(replace(scores, readings={})),
+        "readings": readings,
+    }
 
 
 def _say(words: str) -> None:

@@ -17,13 +17,13 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from pipelines.events import FrameDone
+from pipelines.events import FrameDone, ReferenceDoubted
 from pipelines.registry import ModelSpec
 from pipelines.request import RenderRequest
 from pipelines.scores import PaintedPicture, PaintedRow
@@ -67,7 +67,7 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """What pictures of one folder have in common, as JSON-ready data."""
-        record = {
+        record: dict[str, Any] = {
             "suite": self.suite.version,
             "model": self.spec.name,
             "weights": _fingerprint(self.spec),
@@ -156,10 +156,13 @@ class Gallery:
         # One model after the other: each has to be loaded.
         for case, request in sorted(planned, key=lambda item: item[1].model):
             events = engine.render(request, self.references.folder)
+            doubted: set[str] = set()
             try:
                 for event in events:
-                    if isinstance(event, FrameDone):
-                        self._save(case, request, event)
+                    if isinstance(event, ReferenceDoubted):
+                        doubted.add(event.picture)
+                    elif isinstance(event, FrameDone):
+                        self._save(case, request, event, doubted)
                         yield f"{case.name}/{event.frame_id}"
             finally:
                 events.close()
@@ -184,17 +187,36 @@ class Gallery:
             },
         )
 
+    def doubted(self) -> list[str]:
+        """Names of the cases whose reference the model says that it may not follow."""
+        own = [row for row in self.run.rows if row.follows is not None and not row.follows.bundle]
+        return [
+            case.name
+            for case in self.run.cases
+            if own and own[0].covers(case) and "doubted" in self._record(case, own[0].frame_id(0))
+        ]
+
     def _picture(self, case: SuiteCharacter, frame_id: str) -> Path:
         return self.out / "pictures" / case.name / f"{frame_id}.png"
 
     def _painted(self, case: SuiteCharacter, frame_id: str) -> PaintedPicture:
-        path = self._picture(case, frame_id)
-        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return PaintedPicture(path, record["seconds"])
+        record = self._record(case, frame_id)
+        return PaintedPicture(self._picture(case, frame_id), record["seconds"])
 
-    def _save(self, case: SuiteCharacter, request: RenderRequest, done: FrameDone) -> None:
+    def _record(self, case: SuiteCharacter, frame_id: str) -> dict[str, Any]:
+        path = self._picture(case, frame_id).with_suffix(".json")
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record
+
+    def _save(
+        self,
+        case: SuiteCharacter,
+        request: RenderRequest,
+        done: FrameDone,
+        doubted: Collection[str],
+    ) -> None:
         frame = next(f for f in request.frames if f.frame_id == done.frame_id)
-        record = {
+        record: dict[str, Any] = {
             "prompt": frame.prompt.text,
             "seed": frame.seed,
             "seconds": round(done.seconds, 3),
@@ -202,6 +224,8 @@ class Gallery:
         }
         if frame.followed is not None:
             record["reference"] = frame.followed
+            if frame.followed in doubted:
+                record["doubted"] = True
         rows, columns = done.mask.shape
         name = f"{case.name}/{done.frame_id}"
         mask = mask_picture(done.mask, (columns, rows))

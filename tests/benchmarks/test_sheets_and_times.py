@@ -1,13 +1,30 @@
 """The contact sheet's layout, and that a frame's parts are told apart and add up."""
 
 import time
+from dataclasses import replace
 
+import pytest
 from PIL import Image
 
-from benchmarks.contact_sheet import GAP, TITLE, Row, compose
+from benchmarks.contact_sheet import (
+    GAP,
+    TITLE,
+    Follower,
+    Row,
+    compose,
+    main,
+    paint_reference,
+    shown_frames,
+    stacked,
+)
 from benchmarks.frame_time import PARTS, requests, timed_frames
+from pipelines.registry import INSTANT_CHARACTER, MINIATURE
+from pipelines.request import Prompt
+from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.references import Reference
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
+from tests.pipelines.tiny_subject import tiny_bundle
 
 BOARD = Storyboard(
     character=Character(description="a girl in a red hat"),
@@ -25,6 +42,38 @@ def test_every_picture_is_on_the_sheet():
             x = GAP + column * (96 + GAP) + 48
             y = GAP + number * (64 + TITLE + GAP) + TITLE + 30
             assert sheet.getpixel((x, y)) == colour
+
+
+def test_a_reference_stands_before_the_frames_that_follow_it():
+    pipeline = tiny_pipeline()
+    spec = replace(MINIATURE, steps=1, max_sequence_length=SEQUENCE, subject=INSTANT_CHARACTER)
+    follower = Follower(spec, pipeline, tiny_bundle(pipeline.transformer))
+    prompts = [Prompt("the beach,", "a girl,", action) for action in ("runs", "waves", "sits")]
+    frames = [SuiteFrame(prompt, seed, {}, ()) for seed, prompt in enumerate(prompts)]
+    frames.insert(2, replace(frames[1], seed=9, place_of=1))
+    case = SuiteCharacter("r01", {}, (), False, tuple(frames), SuiteReference(1, {}))
+    suite = Suite(SUITE_VERSION, 64, 64, {}, (case,), ())
+    red = Image.new("RGB", (40, 40), "red")
+    reference = Reference(red, red, Image.new("L", red.size, 255))
+
+    assert shown_frames(case) == [1, 2, 0, 3]
+    following, neither = paint_reference(follower, suite, case, reference)
+    assert len(following.pictures) == len(neither.pictures) == 5
+    assert {picture.size for picture in (*following.pictures, *neither.pictures)} == {(64, 64)}
+    assert following.pictures[0].getpixel((30, 30)) == (255, 0, 0)
+    assert neither.pictures[0].getpixel((30, 30)) == (255, 255, 255)
+    for one, other in zip(following.pictures[1:], neither.pictures[1:], strict=True):
+        assert one.tobytes() != other.tobytes()
+
+
+def test_who_is_not_in_the_suite_is_named():
+    with pytest.raises(SystemExit, match="There is no character 'r99'; there are r01, r02"):
+        main(["--reference", "r99"])
+
+
+def test_sheets_are_stacked():
+    sheets = [Image.new("RGB", (30, height), "red") for height in (10, 20)]
+    assert stacked(sheets).size == (30, 30)
 
 
 def test_the_same_story_with_and_without_consistency():

@@ -18,6 +18,7 @@ from storyboard import cli
 from storyboard.evaluation.command import parse_rows
 from storyboard.evaluation.page import BEGIN, END
 from tests.pipelines.tiny import tiny_pipeline
+from tests.pipelines.tiny_subject import save_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +91,86 @@ def test_the_tables_name_no_path_of_this_machine(
     assert "--out DIR --page page.md --model DIR --steps 1 --characters 0 --prompts 1" in printed
 
 
+def test_references_are_painted_followed_and_tabled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, page, out = tmp_path / "model", tmp_path / "page.md", tmp_path / "out"
+    save_tiny_model(model)
+    page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    options = ["--references", "--ablation", f"without time={model / 'subject'}", "--out", out]
+    options += ["--model", model, "--steps", 2, "--characters", 1, "--rows", "none,both"]
+    assert run(*options, "--page", page) == cli.DONE
+    first = capsys.readouterr()
+    assert "15 of 15 pictures" in first.err
+    assert page.read_text("utf-8") == f"{BEGIN}\n\n{first.out}\n{END}\n"
+    assert "Suite of references, version 1" in first.out
+    assert "strength of references 1" in first.out
+    assert "The model doubts 0 of the 1 references." in first.out
+    assert (
+        "python -m storyboard evaluate --references --ablation 'without time'=DIR --out DIR "
+        "--page page.md --model DIR --steps 2 --rows none,both --characters 1"
+    ) in first.out
+    assert "### 1 characters, 5 frames" in first.out
+    assert "| reference, without time |" in first.out
+
+    results: dict[str, Any] = json.loads((out / "results.json").read_text("utf-8"))
+    names = [row["name"] for row in results["references"]]
+    assert names == ["none", "both", "without-time", "drawn"]
+    assert set(results["references"][1]["kept_over"]) == {"none", "without-time", "drawn"}
+    assert results["rows"] == results["shared"] == []
+    assert set(results["subjects"]) == {"reference", "reference-without-time"}
+
+    pictures = out / "pictures" / "r01"
+    record = json.loads((pictures / "both-2.json").read_text("utf-8"))
+    assert (out / "references" / record["reference"]).is_file()
+    assert "reference" not in json.loads((pictures / "none-2.json").read_text("utf-8"))
+    own, plain, ablated = (
+        (pictures / f"{name}.png").read_bytes()
+        for name in ("identity-reference", "identity", "identity-reference-without-time")
+    )
+    assert own == ablated != plain  # the "ablation" is the model's own bundle
+
+    assert run(*options, "--page", page) == cli.DONE
+    second = capsys.readouterr()
+    assert "of 15 pictures" not in second.err  # nothing is painted twice
+    assert second.out == first.out
+
+
+def test_a_model_without_a_bundle_cannot_follow_references(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--references", "--out", tmp_path / "out", "--model", model, "--characters", 1]
+    assert run(*options) == cli.FAULT
+    assert "cannot follow references. Choose another model" in capsys.readouterr().err
+
+
 def test_rows_are_chosen_by_name() -> None:
     assert parse_rows("merge,plain") == {"plain", "merge"}
+    assert parse_rows("none") == {"none"}
     with pytest.raises(ValueError, match="no row 'best'; there are plain, sharing, merge, place"):
         parse_rows("plain,best")
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--rows", "none"], "--rows: there is a row 'none' with --references alone"),
+        (["--references", "--rows", "merge"], "there is a row 'merge' without --references alone"),
+        (["--ablation", "no time=BUNDLE"], "--ablation is for --references alone"),
+        (["--references", "--ablation", "none=BUNDLE"], "there are two rows 'none'"),
+        (["--references", *2 * ["--ablation", "time=BUNDLE"]], "there are two rows 'time'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "config.json").write_text("{}", encoding="utf-8")
+    typed = [option.replace("BUNDLE", str(bundle)) for option in options]
+    assert run("--out", tmp_path / "out", *typed) == cli.BAD_USAGE
+    assert fault in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +179,7 @@ def test_rows_are_chosen_by_name() -> None:
         (["--rows", "best"], r"--rows: there is no row 'best'"),
         (["--characters", "-1"], r"--characters: '-1' is not a whole number"),
         (["--workers", "0"], r"--workers: '0' is not a whole number"),
+        (["--references", "--ablation", "time"], r"--ablation: 'time' is not NAME=FOLDER"),
     ],
 )
 def test_bad_options_are_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from PIL import Image
 
 from pipelines.registry import MINIATURE, find_model
 from pipelines.request import Prompt
-from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame
+from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.errors import ProjectError, UserError
+from storyboard.evaluation.ablation import Ablation
 from storyboard.evaluation.gallery import Gallery, Run, paint_side_by_side
-from storyboard.evaluation.rows import ROWS, frame_ids
+from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS, Row, frame_ids
+from storyboard.references import Reference
 from storyboard.settings import Settings
 from tests.pipelines.tiny import tiny_pipeline
+from tests.pipelines.tiny_subject import save_tiny_model
 from tests.storyboard.fakes import FakeEngine
 
 FRAMES = tuple(
@@ -129,6 +133,82 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     tiny_pipeline().save_pretrained(folder)
     return folder
+
+
+UPLOAD = Image.new("RGB", (40, 40), "red")
+REFERENCE = Reference(UPLOAD, UPLOAD, Image.new("L", (40, 40), 255))
+KNOWN = replace(CASES[1], name="r01", reference=SuiteReference(3, {}))
+
+
+def known_run(folder: Path, *rows: Row) -> Run:
+    suite = replace(SUITE, characters=(KNOWN,), prompts=())
+    return Run(suite, (KNOWN,), rows, find_model(str(folder)), 2, {"r01": REFERENCE})
+
+
+@pytest.fixture
+def following_folder(tmp_path: Path) -> Path:
+    save_tiny_model(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_frames_follow_the_references_in_the_folder(tmp_path: Path, following_folder: Path) -> None:
+    gallery = Gallery(known_run(following_folder, *REFERENCE_ROWS), tmp_path / "out")
+    gallery.open()
+    assert gallery.references.image(REFERENCE.name).getpixel((0, 0)) == (255, 0, 0)
+    engine = FakeEngine()
+    names = list(pickle.loads(pickle.dumps(gallery)).paint(engine, (KNOWN,)))  # as in a process
+    assert len(names) == len(set(names)) == 3 + 2 + 3 + 2
+    assert engine.pictures == [gallery.references.folder]
+    (request,) = engine.requests
+    assert request.references == {REFERENCE.name}
+    stems = [
+        picture.path.stem for picture in gallery.row(REFERENCE_ROWS[-1], [KNOWN]).pictures["r01"]
+    ]
+    assert stems == ["identity-reference", "both-2", "both-3"]
+    record = json.loads((tmp_path / "out/pictures/r01/both-2.json").read_text("utf-8"))
+    assert record["reference"] == REFERENCE.name
+
+
+@pytest.mark.parametrize(("doubt", "doubted"), [("", []), ("unlike all", ["r01"])])
+def test_references_that_the_model_doubts_are_remembered(
+    doubt: str, doubted: list[str], tmp_path: Path, following_folder: Path
+) -> None:
+    gallery = Gallery(known_run(following_folder, *REFERENCE_ROWS), tmp_path / "out")
+    gallery.open()
+    list(gallery.paint(FakeEngine(doubt=doubt), (KNOWN,)))
+    assert Gallery(gallery.run, gallery.out).doubted() == doubted
+    assert Gallery(replace(gallery.run, rows=REFERENCE_ROWS[:2]), gallery.out).doubted() == []
+
+
+def test_each_model_is_painted_with_once(tmp_path: Path, following_folder: Path) -> None:
+    models = tmp_path / "out" / "models"
+    ablations = [Ablation(name, following_folder / "subject").row(models) for name in ("a", "b")]
+    run = known_run(following_folder, REFERENCE_ROWS[2], *ablations)
+    other = replace(KNOWN, name="r02")
+    run = replace(run, cases=(KNOWN, other), references={"r01": REFERENCE, "r02": REFERENCE})
+    gallery = Gallery(run, tmp_path / "out")
+    gallery.open()
+    engine = FakeEngine()
+    assert len(list(gallery.paint(engine, run.cases))) == 2 * 3 * 3
+    painted = [request.model for request in engine.requests]
+    assert len(painted) == 6 and len(set(painted)) == 3
+    assert painted == sorted(painted)
+    assert str(models / "a") in painted and (models / "a" / "subject" / "config.json").is_file()
+
+
+def test_pictures_of_another_bundle_are_not_mixed_in(
+    tmp_path: Path, following_folder: Path
+) -> None:
+    none, _, reference, _ = REFERENCE_ROWS
+    Gallery(known_run(following_folder, none), tmp_path / "out").open()
+    Gallery(known_run(following_folder, reference), tmp_path / "out").open()  # one more is fine
+    Gallery(known_run(following_folder, none), tmp_path / "out").open()
+    with pytest.raises(UserError, match="another suite, model or setting"):
+        Gallery(replace(RUN, spec=find_model(str(following_folder))), tmp_path / "out").open()
+    weights = following_folder / "subject" / "adapter.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match="another suite, model or setting"):
+        Gallery(known_run(following_folder, reference), tmp_path / "out").open()
 
 
 def test_two_processes_paint_everything(tmp_path: Path, tiny_folder: Path) -> None:
