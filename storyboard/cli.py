@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.registry import MODELS, ModelSpec
+from pipelines.registry import BIREFNET, MODELS, ModelSpec
 from storyboard import __version__
 from storyboard.arguments import argument, whole
 from storyboard.board import MAX_STEPS
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"throughline: {error}", file=sys.stderr)
         return BAD_USAGE
     except ConsentNeeded as error:
-        print(f"throughline: {error} Add --accept-research-only to agree.", file=sys.stderr)
+        option = "--accept-code" if error.key == BIREFNET.source else "--accept-research-only"
+        print(f"throughline: {error} Add {option} to agree.", file=sys.stderr)
         return FAULT
     except UserError as error:
         print(f"throughline: {error}", file=sys.stderr)

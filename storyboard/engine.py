@@ -9,13 +9,21 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.events import PipelineEvent
-from pipelines.registry import MINIATURE, ModelSpec, UnknownModelError, find_model
+from pipelines.registry import (
+    BIREFNET,
+    MINIATURE,
+    MattingSpec,
+    ModelSpec,
+    UnknownModelError,
+    find_model,
+)
 from pipelines.request import RenderRequest
 from pipelines.scores import PaintedRow, Scores
 from pipelines.style import StyleLora
@@ -31,7 +39,7 @@ from storyboard.errors import (
 )
 from storyboard.jobs import ModelLoading
 from storyboard.planning import cannot_follow
-from storyboard.references import LARGEST_SIDE, Reference, References
+from storyboard.references import LARGEST_SIDE, FindFigure, Reference, References
 from storyboard.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +48,7 @@ if TYPE_CHECKING:
     from pipelines.flux_storyboard import FluxStoryboardPipeline
     from pipelines.instant_character.bundle import SubjectBundle
     from pipelines.loading_errors import LoadingError
-    from pipelines.reference import Mask
+    from pipelines.reference import BiRefNetMatting, Mask
 
 # What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
 _MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
@@ -227,6 +235,7 @@ def prepare_reference(
     mask: Image.Image | None = None,
     added: Image.Image | None = None,
     removed: Image.Image | None = None,
+    find: FindFigure | None = None,
 ) -> Reference:
     """Cut the figure out of a picture and put it on white; see `references.PrepareReference`."""
     import numpy as np
@@ -247,6 +256,8 @@ def prepare_reference(
             return np.zeros((source.height, source.width), np.uint8)
         return np.asarray(strokes, np.uint8)
 
+    if mask is None and find is not None:
+        mask = find(source)
     if mask is None:
         found = reference.built_in_matting(source).mask(source)
     else:
@@ -259,6 +270,65 @@ def prepare_reference(
         raise NoFigureFound(str(error), source, whole) from error
     prepared.image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     return Reference(prepared.image, source, whole, prepared.doubt)
+
+
+class NetworkMatting:
+    """Finds figures with a network, which is loaded when first wanted and kept; for any thread.
+
+    It runs on the CPU, so that it takes no memory from the model that paints.
+
+    Args:
+        settings: where it is remembered what a person has agreed to.
+        spec: the network.
+    """
+
+    def __init__(self, settings: Settings, spec: MattingSpec = BIREFNET) -> None:
+        self._consents = Consents(settings.consents)
+        self._spec = spec
+        self._guard = threading.Lock()
+        self._loaded: BiRefNetMatting | None = None
+
+    def mask(self, picture: Image.Image) -> Image.Image:
+        """See `references.FindFigure`.
+
+        Raises:
+            ConsentNeeded: if the network's own code would run and nobody has agreed to that yet.
+            ModelError: if the network cannot be loaded.
+            OutOfMemoryError: if memory does not suffice.
+        """
+        from PIL import Image
+
+        spec = self._spec
+        if spec.runs_code and not self._consents.given(spec.source):
+            raise ConsentNeeded(
+                key=spec.source,
+                title=spec.title,
+                licence=spec.licence,
+                licence_url=spec.licence_url,
+                download_bytes=spec.download_bytes,
+                terms=f"{spec.title} finds figures with Python code of its own, which is "
+                "downloaded and would run with your rights.",
+            )
+        try:
+            with self._guard:
+                return Image.fromarray(self._network().mask(picture))
+        except (RuntimeError, MemoryError) as error:
+            if not _is_about_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"The memory does not suffice for {spec.title}.",
+                "Close what else uses the memory, or use the built-in way.",
+            ) from error
+
+    def _network(self) -> BiRefNetMatting:
+        from pipelines.reference import BiRefNetMatting, MattingUnavailable
+
+        if self._loaded is None:
+            try:
+                self._loaded = BiRefNetMatting.load(self._spec.source, run_remote_code=True)
+            except MattingUnavailable as error:
+                raise ModelError(str(error)) from error
+        return self._loaded
 
 
 def usability(spec: ModelSpec, settings: Settings) -> str:

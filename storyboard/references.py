@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -85,6 +86,10 @@ class Reference:
         return f"{hashlib.sha256(self.content).hexdigest()}.png"
 
 
+# Looks for the figure in an opened picture: a mask, mode "L" and of the picture's size.
+FindFigure = Callable[["Image.Image"], "Image.Image"]
+
+
 class PrepareReference(Protocol):
     """Makes a reference of a picture; `storyboard.engine.prepare_reference` is the real one."""
 
@@ -94,6 +99,7 @@ class PrepareReference(Protocol):
         mask: Image.Image | None = None,
         added: Image.Image | None = None,
         removed: Image.Image | None = None,
+        find: FindFigure | None = None,
     ) -> Reference:
         """Cut the figure out of a picture and put it on white.
 
@@ -103,6 +109,8 @@ class PrepareReference(Protocol):
                 None to look for it.
             added: strokes of a brush over what belongs to the figure, likewise.
             removed: strokes over what does not; where both were painted, removing wins.
+            find: looks for the figure where no mask is given; None for the built-in way, which
+                needs no network.
 
         Raises:
             PictureError: if the picture cannot be opened.

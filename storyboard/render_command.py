@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from pipelines.registry import UnknownModelError, find_model
+from pipelines.registry import BIREFNET, UnknownModelError, find_model
 from storyboard.arguments import argument, number, parse_style, whole
 from storyboard.board import (
     MAX_GUIDANCE,
@@ -124,6 +124,18 @@ def _add_character(command: argparse.ArgumentParser) -> None:
         f"weight is 1 if left out; may be given up to {MAX_STYLES} times, in place of the story's",
     )
     group.add_argument(
+        "--matting",
+        choices=("built-in", "birefnet"),
+        default="built-in",
+        help="how the character is found in the picture (built-in); birefnet is better at "
+        "photographs, is downloaded, and runs Python code of its own",
+    )
+    group.add_argument(
+        "--accept-code",
+        action="store_true",
+        help="agree, from now on, that BiRefNet's own code runs on this machine",
+    )
+    group.add_argument(
         "--accept-research-only",
         action="store_true",
         help="agree, from now on, that the weights which the model follows pictures with are used "
@@ -145,7 +157,9 @@ def render(arguments: argparse.Namespace) -> bool:
     story = read_story(arguments.story)
     out: Path = arguments.out
     _check_folder(out, arguments.overwrite)
-    cast = _cast(story, arguments)
+    if arguments.accept_code:
+        Consents(settings.consents).give(BIREFNET.source)
+    cast = _cast(story, arguments, settings)
     boards = [_adapted(board, story, cast, arguments) for board in story.storyboards]
     if cast.reference is not None:
         _check_followed(boards)
@@ -202,8 +216,8 @@ class _Cast:
         return changed.model_copy(update=values)
 
 
-def _cast(story: Story, arguments: argparse.Namespace) -> _Cast:
-    from storyboard.engine import prepare_reference
+def _cast(story: Story, arguments: argparse.Namespace, settings: Settings) -> _Cast:
+    from storyboard.engine import NetworkMatting, prepare_reference
 
     character: Character | None = None
     reference: Reference | None = None
@@ -214,7 +228,9 @@ def _cast(story: Story, arguments: argparse.Namespace) -> _Cast:
     else:
         picture = picture or story.reference
     if picture is not None:
-        reference = prepare_reference(picture)
+        by_network = arguments.matting == "birefnet"
+        find = NetworkMatting(settings).mask if by_network else None
+        reference = prepare_reference(picture, find=find)
     if reference is not None or character is not None:
         _check_one_character(story)
     strength: float | None = arguments.reference_strength

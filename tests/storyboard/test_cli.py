@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.registry import INSTANT_CHARACTER, MODELS
+from pipelines.registry import BIREFNET, INSTANT_CHARACTER, MODELS
 from pipelines.request import RenderRequest
 from pipelines.style import StyleLora
 from storyboard import __version__
@@ -380,6 +380,21 @@ def test_research_only_weights_wait_for_consent(
     assert main([*command, "--accept-research-only"]) == 0
     assert Consents(agreed).given(INSTANT_CHARACTER.consent)
     assert main([*command, "--overwrite"]) == 0
+
+
+def test_code_of_a_network_runs_only_after_consent(
+    story: Path, tmp_path: Path, picture: Path, agreed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = ("--reference", str(picture), "--matting", "birefnet")
+    command = ["render", str(story), "--out", str(tmp_path / "out"), *FLUX, *reference]
+    assert main(command) == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and "Add --accept-code to agree" in errors
+    assert not Consents(agreed).given(BIREFNET.source)
+    # No test reaches the hub, so that nothing more than this can be seen.
+    assert main([*command, "--accept-code"]) == 1
+    assert "cannot be loaded" in capsys.readouterr().err
+    assert Consents(agreed).given(BIREFNET.source)
 
 
 def test_what_is_wrong_with_a_picture_or_a_style_is_one_line(
