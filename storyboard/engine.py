@@ -144,7 +144,7 @@ class Engine:
                 raise ValueError(f"no folder for the pictures {sorted(request.references)}")
             images = {name: References(pictures).image(name) for name in request.references}
         for style in request.styles:
-            if not Path(style.source).expanduser().exists():
+            if not os.path.exists(os.path.expanduser(style.source)):
                 yield ModelLoading(style.source)
             _find_style(style)
         if self._loaded is None or self._loaded.spec != spec:
@@ -411,6 +411,8 @@ def _find_style(style: StyleLora) -> None:
         raise _told(error) from error
     except (OSError, ValueError) as error:
         raise ModelError(str(error), "Get the LoRA again, or choose another.") from error
+    except RuntimeError as error:  # "~" and the name of nobody on this machine
+        raise ModelError(f"The LoRA {style.source}: {error}", "Give its whole path.") from error
     if not layers:
         raise ModelError(
             f"{style.source} holds no LoRA.", "Choose a file that was trained as one for FLUX.1."

@@ -29,8 +29,9 @@ from storyboard.consents import Consents
 from storyboard.engine import Engine
 from storyboard.references import References
 from storyboard.settings import ROOT, Settings
-from storyboard.store import Store
+from storyboard.store import REQUEST_KEY, Store
 from storyboard.storyfile import EXAMPLE_STORY
+from tests.pipelines.tiny_subject import save_tiny_model
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.pictures import drawing, reference
 
@@ -311,6 +312,36 @@ def test_frames_follow_the_picture_of_the_command_line(
     kept = References(out / "references").load(name)
     assert kept.source.tobytes() == drawing().tobytes()
     assert kept.image.getpixel((kept.image.width // 2, 20)) == (200, 30, 30)
+
+
+def test_a_model_folder_with_a_bundle_paints_from_a_picture(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THROUGHLINE_PROJECTS", str(tmp_path / "projects"))
+    monkeypatch.setenv("THROUGHLINE_DEVICE", "cpu")
+    save_tiny_model(tmp_path / "model")
+    story = tmp_path / "story.yaml"
+    story.write_text(
+        "character: a girl in red hat\nsize: 64x64\nsteps: 2\nseed: 3\n"
+        "frames: [{location: the beach, action: waves}, {location: the city, action: sits}]\n",
+        encoding="utf-8",
+    )
+    command = ["render", str(story), "--model", str(tmp_path / "model")]
+    drawing((30, 30, 200)).save(tmp_path / "other.png")
+    painted = set()
+    for number, options in enumerate(
+        [(), ("--reference", str(picture)), ("--reference", str(tmp_path / "other.png"))]
+    ):
+        out = tmp_path / f"out-{number}"
+        assert main([*command, "--out", str(out), *options]) == 0
+        (request,) = requests_of(out)
+        assert {p.name for p in out.glob("references/*") if "." not in p.stem} >= request.references
+        with Image.open(out / "02-sits-the-city.png") as image:
+            painted.add(image.tobytes())
+    assert len(painted) == 3
+    with Image.open(tmp_path / "out-1" / "01-waves-the-beach.png") as image:
+        (name,) = RenderRequest.from_dict(json.loads(image.info[REQUEST_KEY])).references
+    assert (tmp_path / "out-1" / "references" / name).is_file()
 
 
 def test_frames_follow_the_picture_of_the_story_and_its_strengths(

@@ -391,6 +391,7 @@ def test_a_style_that_cannot_be_used_is_said_before_a_model_is_loaded(
         (str(tmp_path / "gone.safetensors"), "no LoRA file"),
         (str(picture), "no safetensors file"),
         (str(none), "holds no LoRA"),
+        ("~nobody-here/ink.safetensors", "nobody-here"),
     ):
         with pytest.raises(ModelError, match=words) as caught:
             list(engine.render(request_for("miniature", "", Style(source=source))))
