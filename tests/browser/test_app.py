@@ -6,163 +6,39 @@ storyboard. The frames are small and take few steps: what they show does not mat
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.conftest import ROOT, find_chromium
+from tests.browser.driving import (
+    ACTIONS,
+    PAINTING,
+    SOON,
+    Opened,
+    Server,
+    cards,
+    generate,
+    has_status,
+    is_loaded,
+    is_saved,
+    painted,
+    small_story,
+    within,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-ACTIONS = ("waving", "running", "sitting", "jumping")
-CHROMIUM_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-START_TIMEOUT = 90.0
-# Milliseconds: the page's own work, and painting a few small frames on a busy machine.
-SOON, PAINTING = 20_000, 180_000
-# What Gradio's own script says when a page is left while the server still sends.
-PARTING_WORDS = re.compile(r"AbortError|Connection errored out")
-
-Opened = Callable[..., Page]
-
-
-class Server:
-    """The app in a process of its own.
-
-    Args:
-        projects: its projects folder.
-        port: the port that it listens on.
-    """
-
-    def __init__(self, projects: Path, port: int) -> None:
-        self.projects = projects
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/"
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        command = [sys.executable, str(ROOT / "app.py"), "--no-browser", "--port", str(self.port)]
-        self._process = subprocess.Popen(
-            [*command, "--projects", str(self.projects)],
-            cwd=ROOT,
-            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + START_TIMEOUT
-        while not (line := self._process.stdout.readline()).startswith("Throughline is at"):
-            assert self._process.poll() is None, "the app did not start"
-            assert time.monotonic() < deadline, line
-
-    def stop(self) -> None:
-        """Stop it as Ctrl+C does."""
-        assert self._process is not None and self._process.stdout is not None
-        self._process.send_signal(signal.SIGINT)
-        assert self._process.wait(timeout=60) == 0
-        self._process.stdout.close()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("projects"), port)
+    server = Server(tmp_path_factory.mktemp("projects"))
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(server: Server, browser: Browser) -> Iterator[Opened]:
-    """Opens the app in a profile of its own; at the end no page has complained."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def open_page(width: int = 1400, height: int = 900) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server.url)
-        has_status(page, "idle")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [text for text in complaints if not PARTING_WORDS.search(text)] == []
-
-
-def has_status(page: Page, *statuses: str, timeout: float = SOON) -> None:
-    pattern = re.compile(rf"^({'|'.join(statuses)})$")
-    expect(page.locator(".tl")).to_have_attribute("data-status", pattern, timeout=timeout)
-
-
-def cards(page: Page) -> Locator:
-    return page.locator(".tl-card")
-
-
-def within(page: Page, number: int, selector: str) -> Locator:
-    """Something in the card of a frame, counted from 1."""
-    return cards(page).nth(number - 1).locator(selector)
-
-
-def is_saved(page: Page) -> None:
-    expect(page.locator(".tl-saved")).to_have_text("Saved", timeout=SOON)
-
-
-def small_story(page: Page, steps: int = 2, frames: int = 4) -> None:
-    """Describe a character and give every frame words; as small and quick as it can be."""
-    page.get_by_label("Description").fill("a girl with long red hair, wearing a green hoodie")
-    page.locator("summary").click()
-    page.get_by_label("Steps").fill(str(steps))
-    for number in range(1, frames + 1):
-        within(page, number, "textarea").fill(ACTIONS[number - 1])
-        within(page, number, "[data-field=location]").fill("on a sunny beach")
-    for _ in range(4 - frames):
-        within(page, frames + 1, "[data-action=remove]").click()
-    expect(cards(page)).to_have_count(frames)
-
-
-def generate(page: Page) -> None:
-    page.get_by_role("button", name="Generate all").click()
-
-
-def painted(page: Page, frames: int) -> None:
-    has_status(page, "finished", timeout=PAINTING)
-    expect(page.locator(".tl-card[data-state=painted]")).to_have_count(frames)
-    for number in range(1, frames + 1):
-        is_loaded(within(page, number, ".tl-picture"))
-
-
-def is_loaded(image: Locator) -> None:
-    expect(image).to_be_visible()
-    image.evaluate("image => image.decode()")
-    assert image.evaluate("image => image.naturalWidth") > 0
 
 
 def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Server) -> None:
@@ -310,7 +186,7 @@ def test_what_cannot_be_painted_is_told_and_nothing_typed_is_lost(opened: Opened
     page = opened()
     within(page, 1, "textarea").fill("waving")
     generate(page)
-    banner = page.get_by_role("alert").filter(has_text="The character has no description.")
+    banner = page.get_by_role("alert").filter(has_text="no description and no picture")
     expect(banner).to_be_visible(timeout=SOON)
     expect(within(page, 1, "textarea")).to_have_value("waving")
     assert "Traceback" not in page.content()
