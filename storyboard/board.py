@@ -163,7 +163,10 @@ class RenderSettings(Value):
 
 
 class Storyboard(Value):
-    """A title, a character, and frames in order. The first frame is the identity frame.
+    """A title, a character, and frames in order.
+
+    The first frame is the identity frame; where the character has a picture, the first that follows
+    it.
 
     Attributes:
         title: the storyboard's title.

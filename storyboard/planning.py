@@ -114,10 +114,11 @@ def plan_render(
         raise UserError("The frame is no longer in the storyboard.", "Reload the page.")
 
     plan = _Plan(storyboard, _spec(storyboard), rng, share_all)
-    for name in plan.lenders(wanted):
-        request = chosen.get(name)
-        if request is None or not plan.can_lend(name, request):
-            wanted.append(name)
+    added = wanted
+    while added:  # what becomes a target may need lenders of its own
+        needed = plan.lenders(added) - set(wanted)
+        added = [name for name in needed if not plan.can_lend(name, chosen.get(name))]
+        wanted += added
     ordered = [f for f in storyboard.frames if f.id in wanted]
     for lender in sorted(plan.lenders(wanted) - set(wanted), key=storyboard.position):
         plan.lend(lender, chosen[lender])
@@ -138,8 +139,16 @@ class _Plan:
     lent: dict[str, str] = field(default_factory=dict)
 
     def identity_source(self, frame: Frame) -> str | None:
-        """The frame whose character this one shows."""
-        first = self.storyboard.frames[0]
+        """The frame whose character this one shows: the storyboard's first.
+
+        Where the character has a picture, it is the first that shows the character, and whoever a
+        frame describes itself is in that frame alone.
+        """
+        picture = self.storyboard.reference_of(frame)
+        if self.storyboard.character.reference and not picture:
+            return None
+        frames = self.storyboard.frames
+        first = next(f for f in frames if self.storyboard.reference_of(f) == picture)
         shows_someone = compose_prompt(self.storyboard, frame).character
         alone = frame.id == first.id or not shows_someone
         return None if alone or not self.storyboard.settings.consistent else first.id
@@ -160,8 +169,10 @@ class _Plan:
             found |= {s for s in (self.identity_source(frame), self.place_source(frame)) if s}
         return found
 
-    def can_lend(self, name: str, request: RenderRequest) -> bool:
-        """Whether a take that was painted from this fits the model and size of this plan."""
+    def can_lend(self, name: str, request: RenderRequest | None) -> bool:
+        """Whether there is a take, painted from this, that fits the plan's model and size."""
+        if request is None:
+            return False
         settings = self.storyboard.settings
         sizes = {(f.width, f.height) for f in request.frames if f.frame_id == name}
         return request.model == settings.model and sizes == {(settings.width, settings.height)}

@@ -235,6 +235,36 @@ def test_frames_follow_the_picture_where_they_show_its_character() -> None:
     assert RenderRequest.from_dict(request.to_dict()) == request
 
 
+def test_frames_with_the_pictured_character_share_it_with_each_other_alone() -> None:
+    frames = (
+        Frame(id="a", action="sitting", character="an old man"),
+        Frame(id="b", action="waving"),
+        Frame(id="c", action="sleeping", character="an old man"),
+        Frame(id="d", action="running", reference_strength=0),
+    )
+    request = plan(followed(*frames))
+    assert [f.identity_from for f in request.frames] == [None, None, None, "b"]
+    without = plan(board(*frames))
+    assert [f.identity_from for f in without.frames] == [None, "a", "a", "a"]
+    redone = plan(followed(*frames), ["d"], dict.fromkeys("abcd", request))
+    assert [frame_of(f.frame_id) for f in redone.frames] == ["b", "d"]
+
+
+def test_a_frame_that_is_painted_to_lend_its_place_gets_its_own_lender() -> None:
+    frames = (
+        Frame(id="a", action="waving"),
+        Frame(id="b", location="beach", action="running", share_background=True),
+        Frame(id="c", location="beach", character="an old man", share_background=True),
+    )
+    assert plan(followed(*frames), ["c"]).targets == ("a", "b", "c")
+    chosen = {"a": plan(followed(*frames))}
+    request = plan(followed(*frames), ["c"], chosen)
+    assert request.targets == ("b", "c")
+    painted = {f.frame_id: f for f in request.frames}
+    assert frame_of(str(painted["b"].identity_from)) == "a"
+    assert (painted["c"].identity_from, painted["c"].background_from) == (None, "b")
+
+
 def test_the_frames_strength_goes_before_the_characters_and_that_before_the_models() -> None:
     frames = (Frame(id="a", action="x"), Frame(id="b", action="y", reference_strength=1.5))
     storyboard = followed(*frames, strength=0.3)
