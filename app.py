@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.registry import UnknownModelError
-from storyboard.engine import Engine, prepare_reference
+from storyboard.engine import Engine, NetworkMatting, prepare_reference
 from storyboard.errors import UserError
 from storyboard.jobs import LocalRunner
 from storyboard.settings import Settings
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, browser = _read(arguments)
         runner = LocalRunner(Engine(settings))
-        demo = build_ui(runner, Store(settings.projects), settings, prepare_reference)
+        # On a Space a stranger's consent must not let a repository's code run.
+        find = None if settings.space else NetworkMatting(settings).mask
+        demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     except (UserError, UnknownModelError) as error:
         print(f"throughline: {error}", file=sys.stderr)
         return 2

@@ -51,6 +51,7 @@ const ACTIONS = {
   use: usePicture,
   mend: openMender,
   retouch: () => ask("retouch"),
+  search: searchPicture,
   discard: discardPicture,
   unuse: unusePicture,
   tool: (_, control) => brush.turn({ mode: control.dataset.mode }),

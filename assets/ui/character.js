@@ -56,7 +56,7 @@ function makeDescription(setup) {
 }
 
 const fileInput = (purpose, accept) =>
-  make("input", { type: "file", class: "tl-unseen", "data-file": purpose, accept, tabindex: -1, "aria-hidden": "true" });
+  make("input", { type: "file", hidden: true, "data-file": purpose, accept });
 
 function makeUpload(setup) {
   return [
@@ -72,13 +72,13 @@ function makeUpload(setup) {
     fileInput("picture", "image/*"),
     make("p", { class: "tl-note tl-fault", role: "alert", hidden: true }),
     make("p", { class: "tl-working", role: "status", hidden: true }, make("span"), make("span", { class: "tl-track tl-unknown" }, make("i"))),
-    makeDraft(),
+    makeDraft(setup),
     makeUsed(setup),
   ];
 }
 
 /** What was uploaded and is not in use yet. */
-function makeDraft() {
+function makeDraft(setup) {
   return make(
     "div",
     { class: "tl-stack tl-draft" },
@@ -96,7 +96,19 @@ function makeDraft() {
       button("mend", "brush", { label: "Mend mask", hint: "Mend what was cut out with a brush" }),
       button("discard", "trash", { label: "Remove", hint: "Remove this picture" }),
     ),
+    setup.matting ? makeSearch(setup.matting) : null,
     make("p", { class: "tl-hint tl-still", text: "Until then frames follow the earlier picture.", hidden: true }),
+  );
+}
+
+/** Another way to find the figure. */
+function makeSearch(network) {
+  return make(
+    "p",
+    { class: "tl-hint" },
+    "Not cut out well? Mend the mask, or ",
+    make("button", { type: "button", class: "tl-link", "data-action": "search", text: `let ${network} look` }),
+    ".",
   );
 }
 
@@ -194,6 +206,7 @@ function paintDraft(part, { draft, used, busy }) {
   layers[1].style.setProperty("--tl-mask", `url("${draft.mended}")`);
   paintPrepared(part.querySelector(".tl-prepared"), draft.prepared);
   paintDoubt(part.querySelector(".tl-doubt"), draft);
+  for (const control of part.querySelectorAll('[data-action="search"], [data-action="discard"]')) control.disabled = Boolean(busy);
   part.querySelector('[data-action="use"]').disabled = !draft.prepared || Boolean(busy);
   part.querySelector(".tl-still").hidden = !used;
 }

@@ -252,6 +252,13 @@ function discardPicture() {
   ask("discard", { draft: picture.draft.id });
 }
 
+/** Let the network find the figure; what was painted by hand is dropped for its mask. */
+function searchPicture() {
+  picture.busy = `${props.setup.matting} looks for the character\u2026`;
+  ask("search", { draft: picture.draft.id });
+  paint();
+}
+
 // ---- terms -----------------------------------------------------------------------------------
 
 function makeConsent() {
@@ -274,6 +281,7 @@ function makeConsent() {
 function hearConsent() {
   const { terms, download_bytes: bytes } = props.consent;
   asked.clear();
+  picture.busy = null;
   const [words, size] = consent.querySelectorAll("p");
   words.replaceChildren(`${terms} Licence: `, licenceLink(props.consent), ".");
   const amount = bytes ? `About ${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB are downloaded once. ` : "";
@@ -284,8 +292,9 @@ function hearConsent() {
 
 function agree() {
   consent.close();
-  const { key, frames } = props.consent;
-  (frames ?? story.frames.map(({ id }) => id)).forEach((id) => asked.add(id));
-  ask("consent", { key, frames });
+  const { key, wanted } = props.consent;
+  if (wanted.draft) picture.busy = `${props.setup.matting} looks for the character\u2026`;
+  else (wanted.frames ?? story.frames.map(({ id }) => id)).forEach((id) => asked.add(id));
+  ask("consent", { key, ...wanted });
   paint();
 }

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import MODELS, ModelSpec, find_model
+from pipelines.registry import BIREFNET, MODELS, ModelSpec, find_model
 from storyboard.board import Storyboard, new_id
 from storyboard.characterfile import SUFFIX, load_character, save_character
 from storyboard.consents import Consents
 from storyboard.errors import ConsentNeeded, ProjectError, UserError
 from storyboard.jobs import Runner, TakeSaved
-from storyboard.references import PrepareReference
+from storyboard.references import FindFigure, PrepareReference
 from storyboard.settings import ROOT, Settings
 from storyboard.store import Project, Store
 from storyboard.storyfile import read_story
@@ -52,6 +52,7 @@ class Desk:
         store: where projects are.
         settings: the application's settings.
         prepare: cuts the figures out of uploaded pictures.
+        find: a network that looks for figures; None where there is none.
         publish: puts a copy of a file where browsers can fetch it and returns the copy's path.
     """
 
@@ -61,6 +62,7 @@ class Desk:
         store: Store,
         settings: Settings,
         prepare: PrepareReference,
+        find: FindFigure | None,
         publish: Callable[[Path], str],
     ) -> None:
         self._runner = runner
@@ -68,7 +70,8 @@ class Desk:
         self._space = settings.space
         self._spec = find_model(settings.model)
         self._gallery = Gallery(publish)
-        self._studio = Studio(prepare, self._gallery)
+        self._studio = Studio(prepare, find, self._gallery)
+        self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
         self._serials = itertools.count(1)
         self._creating = threading.Lock()
@@ -78,6 +81,7 @@ class Desk:
         return {
             "models": [model_told(spec) for spec in self._models()],
             "listed": not self._space,
+            "matting": self._matting and self._matting.title,
             "limits": LIMITS,
         }
 
@@ -128,27 +132,33 @@ class Desk:
         try:
             job = self._runner.start(project, frames)
         except ConsentNeeded as needed:
-            return answer | {"consent": self._question(needed, frames)}
+            wanted = None if frames is None else list(frames)
+            return answer | {"consent": self._question(needed, {"frames": wanted})}
         # Whoever follows an earlier job will be told of this one after it.
         is_next = self._runner.active(project.id) in (job, None)
         return answer | self._told(JobView(job)) if is_next else answer
 
-    def consent(self, document: object, key: str, frames: Sequence[str] | None) -> Answer:
+    def consent(
+        self, document: object, key: str, frames: Sequence[str] | None, draft_id: str = ""
+    ) -> Answer:
         """Remember that a person has agreed, and go on with what was asked for.
 
         Args:
             document: the document as it is.
             key: what they have agreed to.
             frames: as for `generate`.
+            draft_id: as for `search`, where that was asked for; else empty.
 
         Raises:
-            UserError: if that is nothing to agree to, or as for `generate`.
+            UserError: if that is nothing to agree to, or as for `generate` and `search`.
         """
         known = {spec.subject.consent for spec in self._models() if spec.subject is not None}
+        if self._matting is not None:
+            known.add(self._matting.source)
         if not key or key not in known:
             raise UserError("There is nothing of that name to agree to.", "Reload the page.")
         self._consents.give(key)
-        return self.generate(document, frames)
+        return self.search(document, draft_id) if draft_id else self.generate(document, frames)
 
     def cancel(self, document: object) -> Answer:
         """Stop what is being painted and what waits; what was painted is kept."""
@@ -216,6 +226,21 @@ class Desk:
         """
         project, storyboard, answer = self._saved(document)
         told = self._studio.mend(project, storyboard, draft_id, strokes, revision)
+        return answer | {"reference": told}
+
+    def search(self, document: object, draft_id: str) -> Answer:
+        """Let the network look for the figure of an uploaded picture.
+
+        Where a person has to agree to something first, the answer asks for that instead.
+
+        Raises:
+            UserError: if it cannot be done here; what was found before stays.
+        """
+        project, storyboard, answer = self._saved(document)
+        try:
+            told = self._studio.search(project, storyboard, draft_id)
+        except ConsentNeeded as needed:
+            return answer | {"consent": self._question(needed, {"draft": draft_id})}
         return answer | {"reference": told}
 
     def use(self, document: object, draft_id: str, strokes: str | None) -> Answer:
@@ -394,11 +419,12 @@ class Desk:
             file = self._gallery.published(write(Path(folder, name)))
         return {"file": {"serial": next(self._serials), "name": name, "file": file}}
 
-    def _question(self, needed: ConsentNeeded, frames: Sequence[str] | None) -> dict[str, Any]:
+    def _question(self, needed: ConsentNeeded, wanted: dict[str, Any]) -> dict[str, Any]:
+        """What a page asks a person, and says again with the answer: what was `wanted`."""
         return {
             "serial": next(self._serials),
             "key": needed.key,
-            "frames": None if frames is None else list(frames),
+            "wanted": wanted,
             "title": needed.title,
             "terms": needed.terms,
             "licence": needed.licence,

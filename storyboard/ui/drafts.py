@@ -140,6 +140,37 @@ class Drafts:
         self._write({self._file(draft_id, "strokes"): strokes})
         self._keep(draft_id, outcome, painted.size)
 
+    def source(self, draft_id: str) -> Image.Image | None:
+        """The draft's picture; None where the draft is gone.
+
+        Raises:
+            ProjectError: if it is damaged.
+        """
+        draft = self.current()
+        if draft is None or draft.id != draft_id:
+            return None
+        return self._picture(draft_id, "source")
+
+    def restart(self, draft_id: str, mask: Image.Image) -> None:
+        """Give the draft another mask, without strokes; nothing where it is gone meanwhile.
+
+        Args:
+            draft_id: the draft.
+            mask: in mode "L" and of the picture's size.
+
+        Raises:
+            ProjectError: if the draft is damaged or the disk does not take it.
+        """
+        source = self.source(draft_id)
+        if source is None:
+            return
+        try:
+            reference = self._prepare(source, mask)
+        except NoFigureFound as error:
+            self._start(source, mask, error)
+        else:
+            self._start(source, mask, reference)
+
     def finish(self, draft_id: str) -> Reference:
         """The draft as a reference; it stays until it is discarded.
 

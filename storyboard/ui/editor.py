@@ -32,6 +32,7 @@ EVENTS = (
     "example",
     "picture",
     "mend",
+    "search",
     "use",
     "discard",
     "retouch",

@@ -9,7 +9,7 @@ import gradio as gr
 
 from storyboard.errors import UserError
 from storyboard.jobs import Runner
-from storyboard.references import PrepareReference
+from storyboard.references import FindFigure, PrepareReference
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Answer, Desk
@@ -27,7 +27,7 @@ _THREADS = 200
 
 # What is asked about the character's picture and file; each is a method of `_Answers`, too.
 _PICTURE_EVENTS = (
-    *("picture", "mend", "use", "discard", "retouch", "refer"),
+    *("picture", "mend", "search", "use", "discard", "retouch", "refer"),
     *("save_character", "load_character", "consent"),
 )
 
@@ -40,7 +40,11 @@ _LIGHT: dict[str, Any] = {
 
 
 def build_ui(
-    runner: Runner, store: Store, settings: Settings, prepare: PrepareReference
+    runner: Runner,
+    store: Store,
+    settings: Settings,
+    prepare: PrepareReference,
+    find: FindFigure | None = None,
 ) -> gr.Blocks:
     """The application's page.
 
@@ -49,6 +53,7 @@ def build_ui(
         store: where projects are.
         settings: the application's settings.
         prepare: cuts the figures out of uploaded pictures.
+        find: a network that looks for figures (`storyboard.engine.NetworkMatting`); None for none.
 
     Raises:
         pipelines.registry.UnknownModelError: if the settings name a model that there is not.
@@ -62,7 +67,8 @@ def build_ui(
     with demo:
         remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
         editor = StoryboardEditor()
-        answers = _Answers(Desk(runner, store, settings, prepare, editor.publish), editor)
+        desk = Desk(runner, store, settings, prepare, find, editor.publish)
+        answers = _Answers(desk, editor)
         _join(demo, answers, editor, remembered)
     return demo
 
@@ -127,8 +133,8 @@ class _Answers:
         return self._told(lambda: self._desk.generate(document, _frames(event)))
 
     def consent(self, document: Any, event: gr.EventData) -> Any:
-        key = _text(_sent(event, "key"))
-        return self._told(lambda: self._desk.consent(document, key, _frames(event)))
+        key, draft = _text(_sent(event, "key")), _text(_sent(event, "draft"))
+        return self._told(lambda: self._desk.consent(document, key, _frames(event), draft))
 
     def follow(self, document: Any) -> Iterator[Any]:
         try:
@@ -156,6 +162,10 @@ class _Answers:
         revision = _sent(event, "revision")
         count = revision if isinstance(revision, int) else 0
         return self._told(lambda: self._desk.mend(document, draft, strokes, count))
+
+    def search(self, document: Any, event: gr.EventData) -> Any:
+        draft = _text(_sent(event, "draft"))
+        return self._told(lambda: self._desk.search(document, draft))
 
     def use(self, document: Any, event: gr.EventData) -> Any:
         draft, strokes = _text(_sent(event, "draft")), _text(_sent(event, "strokes"))

@@ -18,7 +18,7 @@ from typing import Any
 from storyboard.board import Storyboard
 from storyboard.errors import UserError
 from storyboard.files import png_bytes
-from storyboard.references import PrepareReference, read_png
+from storyboard.references import FindFigure, PrepareReference, read_png
 from storyboard.store import Project
 from storyboard.ui.drafts import Draft, Drafts
 from storyboard.ui.gallery import Gallery
@@ -32,11 +32,15 @@ class Studio:
 
     Args:
         prepare: cuts figures out of pictures.
+        find: a slower way to look for figures; None where there is none.
         gallery: puts files where browsers can fetch them.
     """
 
-    def __init__(self, prepare: PrepareReference, gallery: Gallery) -> None:
+    def __init__(
+        self, prepare: PrepareReference, find: FindFigure | None, gallery: Gallery
+    ) -> None:
         self._prepare = prepare
+        self._find = find
         self._gallery = gallery
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -86,6 +90,23 @@ class Studio:
         with self._lock(project):
             self._drafts(project).mend(draft_id, _png_of(strokes))
             return self._told(project, storyboard, {"revision": revision})
+
+    def search(self, project: Project, storyboard: Storyboard, draft_id: str) -> dict[str, Any]:
+        """Look for the figure of a draft in the slower way, which the page does not wait for.
+
+        Raises:
+            ConsentNeeded: if a person has to agree to that first.
+            UserError: if it cannot be done here; the draft stays as it is.
+        """
+        if self._find is None:
+            raise UserError("There is no other way to look for the character here.")
+        with self._lock(project):
+            source = self._drafts(project).source(draft_id)
+        mask = None if source is None else self._find(source)
+        with self._lock(project):
+            if mask is not None:
+                self._drafts(project).restart(draft_id, mask)
+            return self._told(project, storyboard, {})
 
     def finish(self, project: Project, draft_id: str, strokes: str | None) -> str:
         """Make a draft a reference of its project and return its name.

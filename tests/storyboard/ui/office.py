@@ -9,6 +9,7 @@ from typing import Any
 
 from storyboard.engine import prepare_reference
 from storyboard.jobs import LocalRunner
+from storyboard.references import FindFigure
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Desk
@@ -25,10 +26,12 @@ class Office:
     engine: FakeEngine
 
 
-def office_in(folder: Path, engine: FakeEngine, space: bool = False) -> Office:
+def office_in(
+    folder: Path, engine: FakeEngine, space: bool = False, find: FindFigure | None = None
+) -> Office:
     store = Store(folder)
     runner = LocalRunner(engine, random.Random(1))
-    desk = Desk(runner, store, Settings(projects=folder, space=space), prepare_reference, str)
+    desk = Desk(runner, store, Settings(projects=folder, space=space), prepare_reference, find, str)
     return Office(desk, store, runner, engine)
 
 

@@ -309,7 +309,7 @@ def test_the_archive_holds_frames_and_masks_in_order(tmp_path: Path) -> None:
 
     runner = LocalRunner(FakeEngine(), random.Random(1))
     store = Store(tmp_path / "projects")
-    desk = Desk(runner, store, Settings(), prepare_reference, publish)
+    desk = Desk(runner, store, Settings(), prepare_reference, None, publish)
     office = Office(desk, store, runner, FakeEngine())
     document = story(office) | {"title": "A Day: out!"}
     with pytest.raises(UserError, match="painted"):

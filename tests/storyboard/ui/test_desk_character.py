@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.registry import FLUX1_DEV, INSTANT_CHARACTER
+from pipelines.registry import BIREFNET, FLUX1_DEV, INSTANT_CHARACTER
 from storyboard.consents import Consents
 from storyboard.engine import prepare_reference
 from storyboard.errors import ConsentNeeded, UserError
@@ -201,6 +201,46 @@ def test_a_picture_that_the_model_may_not_follow_is_a_notice(tmp_path: Path, pic
     office.runner.close()
 
 
+def test_a_network_looks_for_the_figure_after_its_terms_are_agreed_to(
+    tmp_path: Path, picture: Path
+) -> None:
+    folder = tmp_path / "projects"
+    consents = Consents(Settings(projects=folder).consents)
+
+    def find(opened: Image.Image) -> Image.Image:
+        if not consents.given(BIREFNET.source):
+            raise ConsentNeeded(
+                BIREFNET.source, "BiRefNet", "MIT", BIREFNET.licence_url, 1, "Code."
+            )
+        mask = Image.new("L", opened.size)
+        mask.paste(255, (0, 0, 60, 60))
+        return mask
+
+    office = office_in(folder, FakeEngine(), find=find)
+    assert office.desk.setup()["matting"] == "BiRefNet"
+    document = story(office)
+    draft = office.desk.picture(document, picture)["reference"]["draft"]
+    office.desk.mend(document, draft["id"], address((5, 5, 20, 20), (0, 255, 0, 255)), 1)
+    asked = office.desk.search(document, draft["id"])["consent"]
+    assert asked["wanted"] == {"draft": draft["id"]}
+    told = office.desk.consent(document, asked["key"], None, asked["wanted"]["draft"])["reference"]
+    assert told["draft"]["id"] != draft["id"] and told["draft"]["strokes"] is None
+    name = office.desk.use(document, told["draft"]["id"], None)["reference"]["used"]["name"]
+    kept = office.store.open(document["project"]).references.load(name)
+    assert kept.mask.getbbox() == (0, 0, 60, 60)
+    office.runner.close()
+
+
+def test_without_a_network_none_is_offered(office: Office, picture: Path) -> None:
+    document = story(office)
+    draft = office.desk.picture(document, picture)["reference"]["draft"]
+    assert office.desk.setup()["matting"] is None
+    with pytest.raises(UserError, match="no other way"):
+        office.desk.search(document, draft["id"])
+    with pytest.raises(UserError, match="agree"):
+        office.desk.consent(document, BIREFNET.source, None, draft["id"])
+
+
 # ---- models and consent
 
 
@@ -245,13 +285,13 @@ def test_terms_are_asked_once_before_anything_is_painted(tmp_path: Path, picture
     used(office, document, picture)
     wanted = [document["frames"][0]["id"]]
     asked = office.desk.generate(document, wanted)["consent"]
-    assert (asked["terms"], asked["frames"]) == ("For research only.", wanted)
+    assert (asked["terms"], asked["wanted"]) == ("For research only.", {"frames": wanted})
     assert asked["download_bytes"] > 1e9 and asked["licence_url"].startswith("https://")
     assert office.runner.active(document["project"]) is None
     for key in ("", "anything/else"):
         with pytest.raises(UserError):
             office.desk.consent(document, key, None)
-    assert "consent" not in office.desk.consent(document, asked["key"], asked["frames"])
+    assert "consent" not in office.desk.consent(document, asked["key"], **asked["wanted"])
     list(office.desk.follow(document["project"]))
     assert office.engine.requests[0].targets == tuple(wanted)
     assert "consent" not in office.desk.generate(document, None)
@@ -270,7 +310,7 @@ def test_a_character_goes_from_one_storyboard_to_another(tmp_path: Path, picture
         return str(path)
 
     store, runner = Store(tmp_path / "projects"), LocalRunner(FakeEngine())
-    desk = Desk(runner, store, Settings(projects=store.root), prepare_reference, publish)
+    desk = Desk(runner, store, Settings(projects=store.root), prepare_reference, None, publish)
     office = Office(desk, store, runner, FakeEngine())
     document, other = story(office), story(office)
     document["character"] |= {"name": "Zo\u00eb  Q.", "strength": 0.7}
