@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchmarks.frame_time import requests
 from pipelines.events import FrameDone
@@ -42,7 +42,7 @@ from storyboard.references import Reference
 from storyboard.storyfile import read_story
 
 STORY = Path(__file__).with_name("contact_sheet.yaml")
-GAP, TITLE, CAPTION = 8, 24, 44
+GAP, TITLE, CAPTION, INSET = 8, 24, 44, 14
 INK, PAPER, EDGE = (45, 45, 52), (255, 255, 255), (205, 205, 212)
 REFERENCE_FRAMES = 4
 NEITHER, BOTH = REFERENCE_ROWS[0], REFERENCE_ROWS[-1]
@@ -135,10 +135,12 @@ def paint_reference(
 
 
 def framed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture on white at another size, with a line around it."""
-    sized = picture.resize(size, Image.Resampling.LANCZOS)
-    ImageDraw.Draw(sized).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=EDGE)
-    return sized
+    """A reference in the middle of a white picture of another size, with a line around it."""
+    figure = ImageOps.pad(picture, (size[0] - 2 * INSET, size[1] - 2 * INSET), color=PAPER)
+    whole = Image.new("RGB", size, PAPER)
+    whole.paste(figure, (INSET, INSET))
+    ImageDraw.Draw(whole).rectangle((0, 0, size[0] - 1, size[1] - 1), outline=EDGE)
+    return whole
 
 
 def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
@@ -166,7 +168,7 @@ def compose(rows: list[Row], captions: list[str]) -> Image.Image:
         for column, picture in enumerate(row.pictures):
             sheet.paste(picture, (GAP + column * across, top + TITLE - 4))
     for column, caption in enumerate(captions):
-        lines = "\n".join(textwrap.wrap(caption, width // 7)[:3])
+        lines = "\n".join(textwrap.wrap(caption, width // 7, max_lines=3, placeholder=" …"))
         draw.text((GAP + column * across, len(rows) * down + 2), lines, fill=INK, font=small)
     return sheet
 
