@@ -97,7 +97,7 @@ function makeDraft(setup) {
       button("discard", "trash", { label: "Remove", hint: "Remove this picture" }),
     ),
     setup.matting ? makeSearch(setup.matting) : null,
-    make("p", { class: "tl-hint tl-still", text: "Until then frames follow the earlier picture.", hidden: true }),
+    make("p", { class: "tl-hint tl-still", text: "Until you use it, frames follow the earlier picture.", hidden: true }),
   );
 }
 

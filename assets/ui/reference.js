@@ -39,13 +39,14 @@ function hearReference() {
   if (open && serial > opened) openMender();
   opened = Math.max(opened, serial);
   paint();
+  if (revision !== undefined) return; // of strokes that were on their way before
   if (doing && !fault) tellDone();
   doing = "";
 }
 
 /** Say what was done; its button may be gone, so that the keyboard goes on from the tab. */
 function tellDone() {
-  if (doing === "use") say("Frames follow this picture.");
+  if (doing === "use") say(strengthNow() === null ? "The character has this picture now." : "Frames follow this picture.");
   if (doing === "unuse") say("Picture removed.", "Undo", () => ask("refer", { name: lastUsed }));
   if (!document.activeElement.checkVisibility() || document.activeElement === document.body) root.querySelector('[role="tab"][aria-selected="true"]').focus();
 }
@@ -192,7 +193,7 @@ async function openMender() {
   if (mender.dataset.draft !== draft.id) {
     await brush.load({ picture: draft.view.url, mask: draft.mask, earlier: draft.strokes });
     mender.dataset.draft = draft.id;
-    marked = toldMarks = 0;
+    toldMarks = marked;
     mending = false;
     brush.turn({ mode: "add" });
   }
@@ -225,7 +226,7 @@ function strokeDone() {
 /** Tell the server of strokes that it does not know, one message at a time. */
 function sendStrokes() {
   clearTimeout(markTimer);
-  if (mending || marked === toldMarks || !picture.draft) return;
+  if (mending || marked === toldMarks || !picture.draft || doing === "use") return;
   mending = true;
   ask("mend", { draft: mender.dataset.draft, strokes: brush.marked(), revision: marked });
 }

@@ -216,7 +216,7 @@ class Desk:
             UserError: if the document cannot be stored.
         """
         project, storyboard, answer = self._saved(document)
-        return answer | {"reference": self._studio.begin(project, storyboard, path)}
+        return answer | {"reference": self._studio.begin(project, path)}
 
     def mend(self, document: object, draft_id: str, strokes: str, revision: int) -> Answer:
         """Mend the mask of an uploaded picture; see `Studio.mend`.
@@ -225,7 +225,7 @@ class Desk:
             UserError: if these are no strokes, or the picture is damaged.
         """
         project, storyboard, answer = self._saved(document)
-        told = self._studio.mend(project, storyboard, draft_id, strokes, revision)
+        told = self._studio.mend(project, draft_id, strokes, revision)
         return answer | {"reference": told}
 
     def search(self, document: object, draft_id: str) -> Answer:
@@ -238,7 +238,7 @@ class Desk:
         """
         project, storyboard, answer = self._saved(document)
         try:
-            told = self._studio.search(project, storyboard, draft_id)
+            told = self._studio.search(project, draft_id)
         except ConsentNeeded as needed:
             return answer | {"consent": self._question(needed, {"draft": draft_id})}
         return answer | {"reference": told}
@@ -282,7 +282,7 @@ class Desk:
             UserError: if there is none, or its files are missing.
         """
         project, storyboard, answer = self._saved(document)
-        return answer | {"reference": self._studio.retouch(project, storyboard)}
+        return answer | {"reference": self._studio.retouch(project)}
 
     def discard(self, document: object, draft_id: str) -> Answer:
         """Forget an uploaded picture that is not in use.
@@ -292,7 +292,7 @@ class Desk:
         """
         project, storyboard, answer = self._saved(document)
         self._studio.discard(project, draft_id)
-        return answer | {"reference": self._studio.shown(project, storyboard)}
+        return answer | {"reference": self._studio.shown(project)}
 
     def save_character(self, document: object) -> Answer:
         """The character as a file that other storyboards can load.
@@ -395,7 +395,7 @@ class Desk:
             self._page(storyboard, project.id)
             | self._shown(project, storyboard)
             | self._progress(project)
-            | {"reference": self._studio.shown(project, storyboard)}
+            | {"reference": self._studio.shown(project)}
         )
 
     def _page(self, storyboard: Storyboard, project_id: str) -> Answer:
@@ -410,7 +410,7 @@ class Desk:
 
     def _pictured(self, project: Project, storyboard: Storyboard) -> Answer:
         return {
-            "reference": self._studio.shown(project, storyboard),
+            "reference": self._studio.shown(project),
             "edited": edited_frames(project, storyboard),
         }
 

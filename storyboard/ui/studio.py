@@ -15,7 +15,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from storyboard.board import Storyboard
 from storyboard.errors import UserError
 from storyboard.files import png_bytes
 from storyboard.references import FindFigure, PrepareReference, read_png
@@ -47,22 +46,21 @@ class Studio:
         # Pages drop what is older than what they know, also after the application was restarted.
         self._serials = itertools.count(round(time.time() * 1000))
 
-    def shown(self, project: Project, storyboard: Storyboard, **more: Any) -> dict[str, Any]:
+    def shown(self, project: Project, **more: Any) -> dict[str, Any]:
         """How a project's picture stands.
 
         Args:
             project: the project.
-            storyboard: what it holds.
             **more: what else the page is told: a "fault", or that the brush is to "open".
         """
         with self._lock(project):
-            return self._told(project, storyboard, more)
+            return self._told(project, more)
 
     def none(self, project_id: str) -> dict[str, Any]:
         """The answer for a project without any picture."""
         return {"project": project_id, "serial": next(self._serials), "used": None, "draft": None}
 
-    def begin(self, project: Project, storyboard: Storyboard, picture: Path) -> dict[str, Any]:
+    def begin(self, project: Project, picture: Path) -> dict[str, Any]:
         """Look for the figure in a picture; what cannot be used is told in the answer."""
         more: dict[str, Any] = {}
         with self._lock(project):
@@ -70,16 +68,13 @@ class Studio:
                 self._drafts(project).begin(picture)
             except UserError as error:
                 more["fault"] = str(error)
-            return self._told(project, storyboard, more)
+            return self._told(project, more)
 
-    def mend(
-        self, project: Project, storyboard: Storyboard, draft_id: str, strokes: str, revision: int
-    ) -> dict[str, Any]:
+    def mend(self, project: Project, draft_id: str, strokes: str, revision: int) -> dict[str, Any]:
         """Apply the strokes of a brush to a draft.
 
         Args:
             project: the project.
-            storyboard: what it holds.
             draft_id: what they were painted on.
             strokes: a PNG picture as a data address.
             revision: the page's own count of strokes, which it is told again.
@@ -89,9 +84,9 @@ class Studio:
         """
         with self._lock(project):
             self._drafts(project).mend(draft_id, _png_of(strokes))
-            return self._told(project, storyboard, {"revision": revision})
+            return self._told(project, {"revision": revision})
 
-    def search(self, project: Project, storyboard: Storyboard, draft_id: str) -> dict[str, Any]:
+    def search(self, project: Project, draft_id: str) -> dict[str, Any]:
         """Look for the figure of a draft in the slower way, which the page does not wait for.
 
         Raises:
@@ -106,7 +101,7 @@ class Studio:
         with self._lock(project):
             if mask is not None:
                 self._drafts(project).restart(draft_id, mask)
-            return self._told(project, storyboard, {})
+            return self._told(project, {})
 
     def finish(self, project: Project, draft_id: str, strokes: str | None) -> str:
         """Make a draft a reference of its project and return its name.
@@ -125,31 +120,31 @@ class Studio:
                 drafts.mend(draft_id, _png_of(strokes))
             return project.references.add(drafts.finish(draft_id))
 
-    def retouch(self, project: Project, storyboard: Storyboard) -> dict[str, Any]:
+    def retouch(self, project: Project) -> dict[str, Any]:
         """Take up the picture in use, so that its mask can be mended further.
 
         Raises:
             UserError: if there is none, or its files are missing.
         """
         with self._lock(project):
-            if not storyboard.character.reference:
+            name = project.load().character.reference
+            if not name:
                 raise UserError("The character has no picture.", "Upload one.")
-            self._drafts(project).resume(project.references.load(storyboard.character.reference))
-            return self._told(project, storyboard, {"open": True})
+            self._drafts(project).resume(project.references.load(name))
+            return self._told(project, {"open": True})
 
     def discard(self, project: Project, draft_id: str) -> None:
         """Forget a draft."""
         with self._lock(project):
             self._drafts(project).discard(draft_id)
 
-    def _told(
-        self, project: Project, storyboard: Storyboard, more: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _told(self, project: Project, more: dict[str, Any]) -> dict[str, Any]:
         faults = []
         used: dict[str, Any] | None = None
         draft: dict[str, Any] | None = None
         try:
-            name = storyboard.character.reference
+            # Loaded here: what a slow answer knew at its beginning may have been overtaken.
+            name = project.load().character.reference
             if name:
                 used = {"name": name, "picture": None}
                 used["picture"] = self._gallery.picture(project.references.path(name))

@@ -276,6 +276,14 @@ def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
     expect(dialog.get_by_role("link")).to_have_attribute("href", re.compile("^https://"))
     dialog.get_by_role("button", name="Not now").click()
     has_status(page, "idle")
+
+    page.locator(".tl-used [data-action=retouch]").click()
+    page.locator(".tl-mender [data-action=shut]").click()
+    page.get_by_role("button", name="let BiRefNet look").click()
+    expect(dialog).to_be_visible(timeout=SOON)
+    expect(dialog).to_contain_text("Python code of its own")
+    page.keyboard.press("Escape")
+    expect(page.locator(".tl-draft")).to_be_visible()
     assert not (server.projects / "consents.json").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,32 @@ def test_strokes_that_come_too_late_change_nothing(office: Office, picture: Path
     late = office.desk.mend(document, draft["id"], address((0, 0, 9, 9), (0, 255, 0, 255)), 1)
     assert late["reference"]["used"] == before["used"]
     assert late["reference"]["draft"] is None
+
+
+def test_an_answer_that_was_overtaken_tells_how_things_stand(tmp_path: Path, picture: Path) -> None:
+    """The network still looks when the picture is used, and its answer comes last."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def find(opened: Image.Image) -> Image.Image:
+        begun.set()
+        assert go_on.wait(20)
+        return Image.new("L", opened.size, 255)
+
+    office = office_in(tmp_path / "projects", FakeEngine(), find=find)
+    document = story(office)
+    draft = office.desk.picture(document, picture)["reference"]["draft"]
+    late: list[dict[str, Any]] = []
+    searching = threading.Thread(
+        target=lambda: late.append(office.desk.search(document, draft["id"])["reference"])
+    )
+    searching.start()
+    assert begun.wait(20)
+    told = office.desk.use(document, draft["id"], None)["reference"]
+    go_on.set()
+    searching.join()
+    assert late[0]["serial"] > told["serial"]
+    assert (late[0]["used"], late[0]["draft"]) == (told["used"], None)
+    office.runner.close()
 
 
 @pytest.mark.parametrize("sent", ["", "x", "data:image/png;base64,?", "data:image/png;base64,eA=="])
