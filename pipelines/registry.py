@@ -40,6 +40,8 @@ _SUBJECT_DOWNLOAD_BYTES = 2 * _INSTANT_CHARACTER_PARAMETERS + 4 * (
 
 # A folder with less than this, all its models together, is of the miniature's kind.
 _SMALL_PARAMETERS = 100_000_000
+# A storyboard's frames are no smaller, whatever a model was made for.
+_SMALLEST_SIDE = 64
 # Classifier-free guidance of models that have learnt none: neither distilled for it nor for few
 # steps.
 _TRUE_CFG_SCALE = 2.5
@@ -385,7 +387,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         base = replace(kin, guidance_scale=0.0, true_cfg_scale=_TRUE_CFG_SCALE)
     else:
         base = FLUX1_SCHNELL
-    side = int(vae.get("sample_size", base.width))
+    side = max(_SMALLEST_SIDE, int(vae.get("sample_size", base.width)))
     longest = 256 if base is FLUX1_SCHNELL else 512
     return replace(
         base,

@@ -208,6 +208,12 @@ def test_a_folder_describes_itself(folder):
     assert 0.98 * on_disk < spec.weights_bytes < on_disk
 
 
+def test_a_folder_made_for_tiny_pictures_paints_the_smallest_that_a_storyboard_has(folder):
+    change(folder / "vae" / "config.json", sample_size=32)
+    spec = find_model(str(folder))
+    assert (spec.width, spec.height) == (64, 64)
+
+
 def test_a_variant_beside_the_weights_is_not_counted(folder):
     before = find_model(str(folder)).weights_bytes
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
