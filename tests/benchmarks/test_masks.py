@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from benchmarks import masks
-from benchmarks.agreement import TokenTruth
+from benchmarks.agreement import LABELS, TokenTruth
 from benchmarks.match_sheet import MASK, SAME, TRUTH, match_sheet
 from benchmarks.stories import Picture, Story, paint_story, story_prompts, story_request
 from pipelines.events import TokenMatches
@@ -117,7 +117,7 @@ def test_the_report_names_what_it_counted(judge):
     text = masks.report(SPEC, stories, masks.judge_row(judge, 2, (16, 16)))
     assert text.startswith("4 pictures of 2 stories")
     assert "| IoU of the masks as the pipeline uses them | 0.667 (0.333 to 1.000) |" in text
-    assert len(re.findall("^. render pass", text, re.MULTILINE)) == 9
+    assert len(re.findall("^. render pass", text, re.MULTILINE)) == 3 * len(LABELS)
     assert "the judge's IoU on drawn pictures" in text
 
 
@@ -136,9 +136,9 @@ def test_the_command_prints_the_tables_and_writes_them_with_the_sheet(judge, tmp
     where = ["--model", model, "--judge", truth, "--out", out, "--sheet", sheet]
     assert masks.main(["--pictures", "4", *map(str, where)]) == 0
     assert out.read_text() == capsys.readouterr().out
-    assert out.read_text().startswith(f"4 pictures of 2 stories, painted by {model}: 32x32")
+    assert out.read_text().startswith(f"4 pictures of 2 stories, painted by {model}: 64x64")
     with Image.open(sheet) as drawn:
-        assert drawn.width > 4 * 32
+        assert drawn.width > 4 * 64
 
 
 def test_half_a_story_is_no_story():
