@@ -20,6 +20,7 @@ from pipelines.miniature.subject import train
 from pipelines.miniature.subject.adapters import AdapterTrainer, build_subject
 from pipelines.miniature.subject.encoders import EncoderTrainer, build_encoders
 from pipelines.miniature.subject.lessons import LessonSource
+from pipelines.miniature.subject.outsiders import KINDS
 from pipelines.miniature.subject.pairs import Phase, phase_at
 from pipelines.miniature.subject.recipe import RECIPES, SubjectRecipe, SubjectSizes
 from pipelines.miniature.subject.references import cut_out
@@ -111,8 +112,10 @@ def test_every_stage_leaves_its_result(run):
     assert list((run.folder / "complete" / "samples").glob("*.png"))
     told = json.loads((run.folder / "encoders.jsonl").read_text().splitlines()[-1])
     assert 0 <= told["looks"] <= 1 and 0 <= told["parts"] <= 1 and 0 <= told["identity"] <= 1
-    familiar = json.loads((run.folder / "familiarity.json").read_text())["familiar"]
-    assert familiar["reference"] > 0 and "photograph" in familiar
+    found = json.loads((run.folder / "familiarity.json").read_text())
+    assert found["bound"] > 0
+    assert found["familiar"].keys() == {"reference", *KINDS}
+    assert all(0 <= share <= 1 for share in found["familiar"].values())
 
 
 def test_a_second_call_does_nothing_again(run):
