@@ -16,7 +16,7 @@ from pipelines.miniature.latents import LatentData, pack, rows_as_tensor
 from pipelines.miniature.recipe import Recipe
 from pipelines.miniature.text_encoders import TextEncoders
 
-_TIME_MEAN, _TIME_SPREAD, _UNIFORM_TIMES = 0.3, 1.1, 0.1
+_TIME_MEAN, _TIME_SPREAD, _UNIFORM_TIMES = 0.6, 1.1, 0.1
 _SMALLEST_TIME = 1e-3
 _TRAINING_SEED, _FIXED_SEED = 3, 4
 _WHOLE = 255  # how the stored shares of parts say "all of the token"

@@ -19,13 +19,14 @@ from pipelines.miniature.dataset import IMAGE_SIZE
 from pipelines.miniature.latent_map import BLOCK, LatentMap
 from pipelines.miniature.recipe import RECIPES
 from pipelines.miniature.tokens import sample_prompts
+from pipelines.registry import MINIATURE
 
-STEPS = 20
-GUIDANCE = 4.0
+STEPS = MINIATURE.steps
+GUIDANCE, TRUE_GUIDANCE = MINIATURE.guidance_scale, MINIATURE.true_cfg_scale
 _PROMPT_SEED = 24
 _CAPTION_HEIGHT = 62  # pixels: four lines of the default font
 _CAPTION_CHARACTERS = 42
-DEFAULT_MODEL = Path(__file__).parents[2] / "assets" / "miniature"
+DEFAULT_MODEL = Path(MINIATURE.source)
 
 
 def paint(
@@ -35,7 +36,7 @@ def paint(
     text_tokens: int,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
-    true_guidance: float = 1.0,
+    true_guidance: float = TRUE_GUIDANCE,
     seed: int = 0,
     latent_map: LatentMap | None = None,
 ) -> NDArray[np.uint8]:
@@ -110,7 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps")
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help="learnt guidance")
-    parser.add_argument("--true-guidance", type=float, default=1.0, help="classifier-free guidance")
+    parser.add_argument(
+        "--true-guidance", type=float, default=TRUE_GUIDANCE, help="classifier-free guidance"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     options = parser.parse_args(arguments)

@@ -222,7 +222,7 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
         text_tokens=run.text_tokens,
         steps=_LOGGED_STEPS,
         guidance=sample.GUIDANCE if guided else 1.0,
-        true_guidance=1.0 if guided else sample.GUIDANCE,
+        true_guidance=sample.TRUE_GUIDANCE,
         latent_map=_latent_map(run),
     )
     folder = run.folder / "samples"
