@@ -102,7 +102,7 @@ def try_setting(
 
 def table(outcomes: dict[Setting, Outcome]) -> str:
     """The numbers as Markdown."""
-    heads = " | ".join(f"{name.replace('_', ' ')}, %" for name in ATTRIBUTES)
+    heads = " | ".join(f"{name.replace('_', ' ')}" for name in ATTRIBUTES)
     lines = [
         f"| learnt | classifier-free | {heads} | s a picture |",
         "|" + " ---: |" * (len(ATTRIBUTES) + 3),
@@ -114,7 +114,7 @@ def table(outcomes: dict[Setting, Outcome]) -> str:
 
 
 def _share(right: Sequence[bool]) -> str:
-    return f"{100 * np.mean(right):.0f} of {len(right)}" if right else "none stated"
+    return f"{100 * np.mean(right):.0f} % of {len(right)}" if right else "none stated"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
