@@ -102,7 +102,7 @@ def try_setting(
 
 def table(outcomes: dict[Setting, Outcome]) -> str:
     """The numbers as Markdown."""
-    heads = " | ".join(f"{name.replace('_', ' ')}" for name in ATTRIBUTES)
+    heads = " | ".join(name.replace("_", " ") for name in ATTRIBUTES)
     lines = [
         f"| learnt | classifier-free | {heads} | s a picture |",
         "|" + " ---: |" * (len(ATTRIBUTES) + 3),
