@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.registry import UnknownModelError
 from storyboard.engine import Engine, NetworkMatting, prepare_reference
 from storyboard.errors import UserError
-from storyboard.jobs import LocalRunner
+from storyboard.jobs_local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui import build_ui, launch_options

@@ -24,7 +24,8 @@ from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Storyboard
 from storyboard.files import DocumentKind, file_stem, mask_picture, png_bytes, write_result
-from storyboard.jobs import ModelLoading, RenderEngine, new_take
+from storyboard.jobs import ModelLoading, RenderEngine
+from storyboard.jobs_shared import new_take
 from storyboard.store import REQUEST_KEY
 
 MANIFEST_FILE = DocumentKind("throughline manifest")

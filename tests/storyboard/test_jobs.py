@@ -23,12 +23,12 @@ from storyboard.jobs import (
     JobFailed,
     JobFinished,
     JobProgress,
-    LocalRunner,
     ModelLoading,
     ReferenceDoubted,
     StyleNoted,
     TakeSaved,
 )
+from storyboard.jobs_local import LocalRunner
 from storyboard.store import Project, Store
 from tests.storyboard.fakes import FakeEngine, mask_of
 from tests.storyboard.pictures import reference

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storyboard.engine import prepare_reference
-from storyboard.jobs import LocalRunner
+from storyboard.jobs_local import LocalRunner
 from storyboard.references import FindFigure
 from storyboard.settings import Settings
 from storyboard.store import Store

@@ -13,7 +13,7 @@ import pytest
 
 from storyboard.engine import prepare_reference
 from storyboard.errors import ProjectError, UserError
-from storyboard.jobs import LocalRunner
+from storyboard.jobs_local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Desk

@@ -16,7 +16,7 @@ from storyboard.consents import Consents
 from storyboard.engine import prepare_reference
 from storyboard.errors import ConsentNeeded, UserError
 from storyboard.files import png_bytes
-from storyboard.jobs import LocalRunner
+from storyboard.jobs_local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui.desk import Desk

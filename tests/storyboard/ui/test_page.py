@@ -12,7 +12,7 @@ import pytest
 
 from storyboard.engine import prepare_reference
 from storyboard.errors import UserError
-from storyboard.jobs import LocalRunner
+from storyboard.jobs_local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui import build_ui, launch_options
