@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from .attention import frame_attention
-from .consistency import Bank, FramePass, Matches, StepPlan
+from .consistency import Bank, BankStorage, FramePass, Matches, StepPlan
 from .events import FrameDone, FrameStarted, PipelineEvent, StyleNoted, WordsUnread
 from .instant_character import Subject
 from .instant_character.bundle import SubjectBundle
@@ -34,38 +34,6 @@ from .rendering import Progress, mask_array, mask_found, needed_frames, render_s
 from .request import FrameRequest, Prompt, RenderRequest
 from .style_lora import style_loras
 from .subject_pictures import FollowedPictures, check_pictures, read_pictures
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """What steers the denoising besides the frame's own prompt.
-
-    Attributes:
-        scale: distilled guidance, for transformers with a guidance embedding.
-        true_cfg_scale: weight of the prompt against `negative`.
-        negative: the prompt to move away from, or None without classifier-free guidance.
-    """
-
-    scale: float
-    true_cfg_scale: float = 1.0
-    negative: EncodedPrompt | None = None
-
-
-@dataclass(frozen=True)
-class FrameInputs:
-    """The tensors that a frame starts from.
-
-    Attributes:
-        prompt: the encoded prompt.
-        latents: packed initial noise, shape (1, image tokens, channels).
-        height: height of the picture in pixels.
-        width: width of the picture in pixels.
-    """
-
-    prompt: EncodedPrompt
-    latents: Tensor
-    height: int
-    width: int
 
 
 class FluxStoryboardPipeline(FluxPipeline):
@@ -82,8 +50,11 @@ class FluxStoryboardPipeline(FluxPipeline):
         max_sequence_length: int = 512,
         subject: SubjectBundle | None = None,
         pictures: Mapping[str, Image.Image] = MappingProxyType({}),
+        budget: RenderBudget | None = None,
+        lent: Mapping[str, Bank] = MappingProxyType({}),
+        keep: Callable[[str, Bank], None] | None = None,
     ) -> Iterator[PipelineEvent]:
-        """Paint the targets of a request, one frame after another.
+        """Paint the targets of a request.
 
         The request's styles take part from the first prompt to the last picture; afterwards, also
         after an error or a closed generator, the pipeline is what it was.
@@ -93,6 +64,13 @@ class FluxStoryboardPipeline(FluxPipeline):
             max_sequence_length: T5 tokens that the model was trained for.
             subject: what frames follow their reference pictures with; None where none has one.
             pictures: the prepared reference pictures by the names in the request, RGB.
+            budget: how much memory to take, and whether to paint the frames one after another or
+                side by side; None chooses by what is free. The pictures are the same.
+            lent: banks of frames that were painted elsewhere, by their id. Those of them that are
+                no targets are not painted; the banks are not closed.
+            keep: called with the bank of every frame that lends, as soon as that frame is
+                painted; the bank is closed when nobody here reads it any more. Frames are painted
+                one after another then.
 
         Yields:
             Events in the order in which things happen; a `FrameDone` for every target.
@@ -104,7 +82,11 @@ class FluxStoryboardPipeline(FluxPipeline):
         """
         # 1. Check inputs
         self._check_sizes(request)
-        frames = needed_frames(request)
+        targets = set(request.targets)
+        frames = [f for f in needed_frames(request) if f.frame_id in targets or f.frame_id not in lent]
+        budget = budget or RenderBudget()
+        if keep is not None:
+            budget = replace(budget, order="bank")
         check_pictures(frames, subject, pictures)
 
         try:
@@ -118,7 +100,9 @@ class FluxStoryboardPipeline(FluxPipeline):
                 followed = yield from read_pictures(frames, subject, pictures, device)
 
                 # 3. Paint
-                yield from self._render(request, frames, followed, max_sequence_length)
+                yield from self._render(
+                    request, frames, followed, max_sequence_length, budget, lent, keep
+                )
         finally:
             self.maybe_free_model_hooks()
 
@@ -128,58 +112,61 @@ class FluxStoryboardPipeline(FluxPipeline):
         frames: Sequence[FrameRequest],
         followed: FollowedPictures,
         max_sequence_length: int,
+        budget: RenderBudget,
+        lent: Mapping[str, Bank],
+        keep: Callable[[str, Bank], None] | None,
     ) -> Iterator[PipelineEvent]:
         """Paint frames of a request, with styles and pictures in place."""
-        plan = StepPlan.from_fractions(request.steps, **asdict(request.consistency))
-        steps = {f.frame_id: render_steps(f, request, plan) for f in frames}
-        probes = sum(plan.probe_steps for f in frames if f.identity_from is not None)
-        progress = Progress(total=probes + sum(steps.values()))
-
         # 1. Encode every prompt at once, so that the text encoders are done with
-        prompts = {f.frame_id: self._encode(f.prompt, max_sequence_length) for f in frames}
+        inputs = {f.frame_id: self._inputs(f, max_sequence_length) for f in frames}
         guidance = Guidance(request.guidance_scale)
         if request.true_cfg_scale > 1:
             negative = self._encode(Prompt("", "", request.negative_prompt), max_sequence_length)
             guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
-
         for frame in frames:
             words = unread_words(self.tokenizer_2, frame.prompt, max_sequence_length)
             if words and frame.frame_id in request.targets:
                 yield WordsUnread(frame.frame_id, words)
 
-        # 2. Paint the frames in order; a bank lives as long as a later frame reads it
-        banks: dict[str, Bank] = {}
-        for number, frame in enumerate(frames):
-            started = time.monotonic()
-            yield FrameStarted(frame.frame_id)
-            later = frames[number + 1 :]
-            inputs = self._inputs(frame, prompts[frame.frame_id])
-            record = self._new_bank(frame, later, plan, inputs)
-            latents, painted = yield from self._paint(
-                frame,
-                inputs,
-                guidance,
-                plan,
-                steps[frame.frame_id],
-                banks,
-                record,
-                followed.subject(frame),
-                progress,
-            )
-            if record is not None:
-                banks[frame.frame_id] = record
-            read = {s for f in later for s in (f.identity_from, f.background_from)}
-            banks = {frame_id: bank for frame_id, bank in banks.items() if frame_id in read}
+        # 2. Choose an order that fits into memory
+        plan = StepPlan.from_fractions(request.steps, **asdict(request.consistency))
+        painted = PaintedFrames(
+            frames,
+            inputs,
+            {f.frame_id: followed.subject(f) for f in frames},
+            {f.frame_id: render_steps(f, request, plan) for f in frames},
+            lent,
+        )
+        memory = RenderMemory(self.transformer, self._execution_device, plan, budget)
+        grids = {f.frame_id: self._grid(f.height, f.width) for f in frames}
+        schedule = memory.schedule(painted)
+        painter = Painter(
+            Denoiser(self, guidance, plan.steps),
+            plan,
+            schedule,
+            painted,
+            lambda frame: memory.new_bank(frame, frames, schedule),
+            memory.batch(painted),
+            len(self.transformer.single_transformer_blocks),
+            grids,
+        )
 
-            # 3. Decode
-            if frame.frame_id in request.targets:
-                yield FrameDone(
-                    frame.frame_id,
-                    image=self._decode(latents, frame.height, frame.width),
-                    mask=mask_array(painted),
-                    matches=None if painted.matches is None else len(painted.matches),
-                    seconds=time.monotonic() - started,
-                )
+        # 3. Paint
+        with (
+            StoryboardAttention(self.transformer) as attention,
+            closing(painter.paint(attention)) as events,
+        ):
+            for event in events:
+                if not isinstance(event, Painted):
+                    yield event
+                    continue
+                frame_id = event.frame.frame_id
+                bank = painter.bank(frame_id)
+                if keep is not None and bank is not None:
+                    keep(frame_id, bank)
+                if frame_id in request.targets:
+                    # 4. Decode
+                    yield self._finished(event)
 
     @torch.no_grad()
     def denoise(
@@ -189,7 +176,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         guidance: Guidance,
         steps: int,
         subject: Subject | None = None,
-    ) -> Generator[Tensor]:
+    ) -> Iterator[Tensor]:
         """Run a frame through the first steps of its schedule.
 
         Args:
@@ -207,99 +194,17 @@ class FluxStoryboardPipeline(FluxPipeline):
             ends before the schedule does, the last are the estimate of the clean latents,
             x_0 = x_i - sigma_i v_i.
         """
-        plan, device, latents = frame_pass.plan, inputs.latents.device, inputs.latents
-        rows, columns = frame_pass.grid
-        image_ids = self._prepare_latent_image_ids(1, rows, columns, device, latents.dtype)
-        timesteps = self._timesteps(latents.shape[1], plan.steps, device)
-        guide = None
-        if self.transformer.config.guidance_embeds:
-            guide = torch.full([1], guidance.scale, device=device, dtype=torch.float32)
-
-        def velocity(prompt: EncodedPrompt, branch: str) -> Tensor:
-            text_ids = torch.zeros(
-                prompt.prompt_embeds.shape[1], 3, device=device, dtype=latents.dtype
-            )
-            with self.transformer.cache_context(branch):
-                predicted: Tensor = self.transformer(
-                    hidden_states=latents,
-                    timestep=timestep / 1000,
-                    guidance=guide,
-                    pooled_projections=prompt.pooled_prompt_embeds,
-                    encoder_hidden_states=prompt.prompt_embeds,
-                    txt_ids=text_ids,
-                    img_ids=image_ids,
-                    return_dict=False,
-                )[0]
-            return predicted
-
-        with frame_attention(self.transformer, frame_pass, subject):
-            for step, time_value in enumerate(timesteps[:steps]):
-                timestep = time_value.expand(1).to(latents.dtype)
-                if subject is not None:
-                    subject.begin_step(timestep)
-                frame_pass.begin_step(step)
-                predicted = velocity(inputs.prompt, "cond")
-                frame_pass.end_step()
-                if guidance.negative is not None:
-                    away = velocity(guidance.negative, "uncond")
-                    predicted = away + guidance.true_cfg_scale * (predicted - away)
+        plan = frame_pass.plan
+        denoiser = Denoiser(self, guidance, plan.steps)
+        walk = Walk(inputs, frame_pass, denoiser.start(inputs), subject)
+        with StoryboardAttention(self.transformer) as attention:
+            for step in range(steps):
+                before = walk.latents
+                predicted = denoiser.advance(attention, [walk])
                 if step == steps - 1 and steps < plan.steps:
-                    latents = latents - self.scheduler.sigmas[step] * predicted
+                    yield before - walk.scheduler.sigmas[step] * predicted
                 else:
-                    latents = self.scheduler.step(
-                        predicted, time_value, latents, return_dict=False
-                    )[0].to(latents.dtype)
-                yield latents
-
-    def _paint(
-        self,
-        frame: FrameRequest,
-        inputs: FrameInputs,
-        guidance: Guidance,
-        plan: StepPlan,
-        steps: int,
-        banks: dict[str, Bank],
-        record: Bank | None,
-        subject: Subject | None,
-        progress: Progress,
-    ) -> Generator[PipelineEvent, None, tuple[Tensor, FramePass]]:
-        """Probe pass and render pass of one frame; returns its latents and its render pass."""
-        identity = None if frame.identity_from is None else banks[frame.identity_from]
-        background = None if frame.background_from is None else banks[frame.background_from]
-
-        def new_pass(recorder: Bank | None = None, found: Matches | None = None) -> FramePass:
-            return FramePass(
-                plan,
-                inputs.prompt.text,
-                grid=self._grid(frame.height, frame.width),
-                blocks=len(self.transformer.single_transformer_blocks),
-                device=inputs.latents.device,
-                record=recorder,
-                identity=identity,
-                background=background,
-                matches=found,
-            )
-
-        matches: Matches | None = None
-        if identity is not None:
-            probe = new_pass()
-            with closing(
-                self.denoise(inputs, probe, guidance, plan.probe_steps, subject)
-            ) as passing:
-                for step, _ in enumerate(passing, start=1):
-                    yield progress.step(frame, "probe", step, plan.probe_steps)
-            matches = probe.matches
-            yield mask_found(frame, "probe", probe)
-
-        render = new_pass(record, matches)
-        latents = inputs.latents
-        with closing(self.denoise(inputs, render, guidance, steps, subject)) as passing:
-            for step, current in enumerate(passing, start=1):
-                latents = current
-                yield progress.step(frame, "render", step, steps)
-                if step == plan.probe_steps:
-                    yield mask_found(frame, "render", render)
-        return latents, render
+                    yield walk.latents
 
     def _check_sizes(self, request: RenderRequest) -> None:
         grain = self.vae_scale_factor * 2
@@ -320,7 +225,8 @@ class FluxStoryboardPipeline(FluxPipeline):
         lengths = text_lengths(self.tokenizer_2, prompt, max_sequence_length)
         return EncodedPrompt(embeds, pooled, lengths)
 
-    def _inputs(self, frame: FrameRequest, prompt: EncodedPrompt) -> FrameInputs:
+    def _inputs(self, frame: FrameRequest, max_sequence_length: int) -> FrameInputs:
+        prompt = self._encode(frame.prompt, max_sequence_length)
         latents, _ = self.prepare_latents(
             1,
             self.transformer.config.in_channels // 4,
@@ -332,53 +238,17 @@ class FluxStoryboardPipeline(FluxPipeline):
         )
         return FrameInputs(prompt, latents, frame.height, frame.width)
 
-    def _timesteps(self, tokens: int, steps: int, device: torch.device) -> Tensor:
-        """FluxPipeline's schedule, shifted for the number of image tokens; resets the scheduler."""
-        config = self.scheduler.config
-        shift = calculate_shift(
-            tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        sigmas = None
-        if not config.get("use_flow_sigmas", False):
-            sigmas = np.linspace(1.0, 1 / steps, steps)
-        timesteps: Tensor
-        timesteps, _ = retrieve_timesteps(self.scheduler, steps, device, sigmas=sigmas, mu=shift)
-        self.scheduler.set_begin_index(0)
-        return timesteps
-
-    def _new_bank(
-        self,
-        frame: FrameRequest,
-        later: Sequence[FrameRequest],
-        plan: StepPlan,
-        inputs: FrameInputs,
-    ) -> Bank | None:
-        lends_identity = any(f.identity_from == frame.frame_id for f in later)
-        lends_background = any(f.background_from == frame.frame_id for f in later)
-        if not (lends_identity or lends_background):
-            return None
-        storage = None
-        if inputs.latents.device.type == "cuda":
-            config = self.transformer.config
-            needed = Bank.most_bytes(
-                plan,
-                tokens=inputs.latents.shape[1],
-                channels=config.num_attention_heads * config.attention_head_dim,
-                blocks=config.num_single_layers,
-                itemsize=inputs.latents.element_size(),
-                lends_background=lends_background,
-            )
-            free, _ = torch.cuda.mem_get_info(inputs.latents.device)
-            storage = torch.device("cpu") if needed > free // 2 else None
-        return Bank(
-            plan,
-            lends_identity=lends_identity,
-            lends_background=lends_background,
-            storage=storage,
+    def _finished(self, painted: Painted) -> FrameDone:
+        """Decode a frame."""
+        begun = time.monotonic()
+        frame, found = painted.frame, painted.frame_pass
+        image = self._decode(painted.latents, frame.height, frame.width)
+        return FrameDone(
+            frame.frame_id,
+            image=image,
+            mask=mask_array(found),
+            matches=None if found.matches is None else len(found.matches),
+            seconds=painted.seconds + time.monotonic() - begun,
         )
 
     def _decode(self, latents: Tensor, height: int, width: int) -> Image.Image:

@@ -9,10 +9,13 @@ from .frame_pass import FramePass, Shared
 from .masks import AttentionMaps, TextLengths, clean_mask, token_attention
 from .matching import Matches, SimilarityMap, find_matches
 from .plan import StepPlan
+from .storage import BankFull, BankStorage
 
 __all__ = [
     "AttentionMaps",
     "Bank",
+    "BankFull",
+    "BankStorage",
     "FramePass",
     "Matches",
     "Shared",

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from .matching import unit_rows
 from .plan import StepPlan
+from .storage import BankStorage, EntryKey, EntryStore, Place
+
+KEYS, OUTPUT, UNIT = KINDS = ("keys", "output", "unit output")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,11 @@ class Bank:
         plan: the steps; readers must run on the same schedule.
         lends_identity: keep what frames need that show this frame's character.
         lends_background: keep what frames need that show this frame's place.
-        storage: device to keep the tensors on; None for wherever they are made.
+        lasting_steps: what is saved at steps before this number is kept to the end; what is saved
+            later is dropped when another step begins, for readers that run side by side with
+            this frame. None keeps everything.
+        storage: where the tensors may lie and in which form; None for wherever they are made,
+            as they are.
     """
 
     def __init__(
@@ -41,16 +48,19 @@ class Bank:
         *,
         lends_identity: bool,
         lends_background: bool,
-        storage: torch.device | None = None,
+        lasting_steps: int | None = None,
+        storage: BankStorage | None = None,
     ) -> None:
+        if lasting_steps is not None and lasting_steps < 0:
+            raise ValueError(f"lasting_steps={lasting_steps} is less than no step")
         self.plan = plan
         self.lends_identity = lends_identity
         self.lends_background = lends_background
+        self.lasting_steps = lasting_steps
         self.mask: Tensor | None = None
-        self._storage = storage
-        self._keys_values: dict[tuple[int, int], KeysValues] = {}
-        self._outputs: dict[tuple[int, int], Tensor] = {}
-        self._unit_outputs: dict[int, Tensor] = {}
+        self._store = EntryStore(BankStorage() if storage is None else storage)
+        self._step: int | None = None
+        self._rows: dict[bool, Tensor] = {}
         self._row_of: dict[bool, Tensor] = {}
 
     @staticmethod
@@ -93,10 +103,40 @@ class Bank:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the bank holds."""
-        tensors = [t for kv in self._keys_values.values() for t in (kv.key, kv.value)]
-        tensors += [*self._outputs.values(), *self._unit_outputs.values()]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        """Bytes that the bank holds, wherever they lie."""
+        return self._store.nbytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes that the bank ever held."""
+        return self._store.peak_bytes
+
+    @property
+    def bytes_by_place(self) -> dict[Place, int]:
+        """Bytes on the device, in host memory and on disk."""
+        return dict(self._store.bytes_by_place)
+
+    def begin_step(self, step: int) -> None:
+        """Enter a step, for a pass that records or reads: drop what was kept for another alone."""
+        if step == self._step:
+            return
+        self._step = step
+        for key in self._store.keys():
+            if key.step != step and not self._lasts(key.step):
+                self._store.drop(key)
+
+    def forget(self, block: int) -> None:
+        """Drop what a block saved at the current step, all readers being done with it.
+
+        What lasts stays.
+        """
+        if self._step is not None and not self._lasts(self._step):
+            for kind in KINDS:
+                self._store.drop(EntryKey(kind, block, self._step))
+
+    def close(self) -> None:
+        """Drop everything. May be called again."""
+        self._store.close()
 
     def wants_keys(self, block: int, step: int) -> bool:
         """Whether a block's keys and values at a step will be read."""
@@ -112,33 +152,40 @@ class Bank:
         return self.lends_identity and step == self.plan.mask_step
 
     def save_keys(self, block: int, step: int, key: Tensor, value: Tensor) -> None:
-        """Keep the image tokens' keys before RoPE and values, each (tokens, heads, head_dim)."""
-        rows = self._kept_rows(block)
-        self._keys_values[block, step] = KeysValues(
-            self._store(key, rows), self._store(value, rows)
-        )
+        """Keep the image tokens' keys before RoPE and values, each (tokens, heads, head_dim).
+
+        Raises:
+            BankFull: if there is no room for them, as in the other ways to save.
+        """
+        self._store.put(EntryKey(KEYS, block, step), (key, value), self._kept_rows(KEYS, block))
 
     def save_output(self, block: int, step: int, output: Tensor) -> None:
         """Keep the image tokens' attention output, shape (tokens, channels), for the merge."""
-        rows = None if self.mask is None else self.mask.nonzero().flatten()
-        self._outputs[block, step] = self._store(output, rows)
+        self._store.put(EntryKey(OUTPUT, block, step), (output,), self._kept_rows(OUTPUT, block))
 
     def save_matching(self, block: int, output: Tensor) -> None:
         """Keep the attention output of the mask step, shape (tokens, channels), for matching."""
-        self._unit_outputs[block] = self._store(unit_rows(output), None)
+        self._store.put(EntryKey(UNIT, block, self.plan.mask_step), (unit_rows(output),), None)
 
     def set_mask(self, mask: Tensor) -> None:
-        """Take the frame's lasting foreground mask, bool (tokens,), and drop what nobody reads."""
+        """Take the frame's lasting foreground mask, bool (tokens,), and drop what nobody reads.
+
+        Raises:
+            ValueError: if another mask was set, and what is kept was chosen by it.
+        """
+        if self.mask is not None:
+            if torch.equal(mask, self.mask):
+                return
+            if self._store.keys():
+                differing = int((mask != self.mask).sum())
+                raise ValueError(f"the bank is kept by a mask that differs in {differing} tokens")
         self.mask = mask
-        for block, step in list(self._keys_values):
-            kept = self._keys_values[block, step]
-            rows = self._kept_rows(block)
-            self._keys_values[block, step] = KeysValues(
-                self._store(kept.key, rows), self._store(kept.value, rows)
-            )
-        foreground = mask.nonzero().flatten()
-        for at, output in self._outputs.items():
-            self._outputs[at] = self._store(output, foreground)
+        self._rows = {True: mask.nonzero().flatten(), False: (~mask).nonzero().flatten()}
+        self._row_of = {True: mask.cumsum(0) - 1, False: (~mask).cumsum(0) - 1}
+        for key in self._store.keys():
+            rows = self._kept_rows(key.kind, key.block)
+            if rows is not None:
+                self._store.trim(key, rows)
 
     def keys_values(self, block: int, step: int, tokens: Tensor) -> KeysValues:
         """Keys and values of some image tokens.
@@ -148,44 +195,40 @@ class Bank:
             step: denoising step.
             tokens: int64 indices into the frame's grid, all of them kept (foreground tokens where
                 the frame lends its identity, background tokens where it lends its place).
+
+        Raises:
+            RuntimeError: if they were not saved, or dropped, as in the other ways to read.
         """
-        kept = self._keys_values[block, step]
         if not self._keeps_everything(block):
-            tokens = self._rows(tokens, foreground=not self.lends_background)
-        tokens_there = tokens.to(kept.key.device)
-        return KeysValues(
-            kept.key[tokens_there].to(tokens.device), kept.value[tokens_there].to(tokens.device)
-        )
+            tokens = self._among_kept(tokens, foreground=not self.lends_background)
+        key, value = self._store.get(EntryKey(KEYS, block, step), tokens)
+        return KeysValues(key, value)
 
     def output(self, block: int, step: int, tokens: Tensor) -> Tensor:
         """Attention outputs of some foreground tokens, shape (len(tokens), channels)."""
-        kept = self._outputs[block, step]
-        rows = self._rows(tokens, foreground=True).to(kept.device)
-        return kept[rows].to(tokens.device)
+        rows = self._among_kept(tokens, foreground=True)
+        return self._store.get(EntryKey(OUTPUT, block, step), rows)[0]
 
     def unit_outputs(self, block: int, device: torch.device) -> Tensor:
         """The mask step's attention outputs scaled to length 1, shape (tokens, channels)."""
-        return self._unit_outputs[block].to(device)
+        return self._store.get(EntryKey(UNIT, block, self.plan.mask_step))[0].to(device)
+
+    def _lasts(self, step: int) -> bool:
+        return self.lasting_steps is None or step < self.lasting_steps
 
     def _keeps_everything(self, block: int) -> bool:
         return self.lends_identity and self.lends_background and self.plan.shares_foreground(block)
 
-    def _kept_rows(self, block: int) -> Tensor | None:
-        if self.mask is None or self._keeps_everything(block):
+    def _kept_rows(self, kind: str, block: int) -> Tensor | None:
+        """Tokens of an entry that are kept; None for all of them."""
+        if self.mask is None or kind == UNIT:
             return None
-        kept = ~self.mask if self.lends_background else self.mask
-        return kept.nonzero().flatten()
+        if kind == OUTPUT:
+            return self._rows[True]
+        return None if self._keeps_everything(block) else self._rows[not self.lends_background]
 
-    def _rows(self, tokens: Tensor, *, foreground: bool) -> Tensor:
+    def _among_kept(self, tokens: Tensor, *, foreground: bool) -> Tensor:
         """Where tokens of the grid lie among the kept foreground (or background) tokens."""
-        if foreground not in self._row_of:
-            kept = self.foreground if foreground else ~self.foreground
-            self._row_of[foreground] = kept.cumsum(0) - 1
+        if self.mask is None:
+            raise RuntimeError("the bank is read before its frame has passed the mask step")
         return self._row_of[foreground][tokens]
-
-    def _store(self, tensor: Tensor, rows: Tensor | None) -> Tensor:
-        if rows is not None:
-            tensor = tensor[rows.to(tensor.device)]
-        elif tensor._is_view():
-            tensor = tensor.clone()
-        return tensor if self._storage is None else tensor.to(self._storage)

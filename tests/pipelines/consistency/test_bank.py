@@ -80,7 +80,59 @@ def test_reading_before_the_mask_step_is_an_error():
         _ = bank.foreground
 
 
-def test_a_bank_may_keep_its_tensors_elsewhere():
-    bank = Bank(PLAN, lends_identity=True, lends_background=False, storage=torch.device("meta"))
-    bank.save_keys(0, 1, torch.randn(TOKENS, HEADS, DIM), torch.randn(TOKENS, HEADS, DIM))
-    assert bank.nbytes == 2 * TOKENS * HEADS * DIM * 4
+def fill_step(bank: Bank, step: int) -> None:
+    bank.begin_step(step)
+    for block in range(BLOCKS):
+        key, value = torch.randn(2, TOKENS, HEADS, DIM)
+        if bank.wants_keys(block, step):
+            bank.save_keys(block, step, key, value)
+        if bank.wants_matching(step):
+            bank.save_matching(block, torch.randn(TOKENS, HEADS * DIM))
+
+
+def test_what_does_not_last_is_dropped_when_another_step_begins():
+    bank = Bank(PLAN, lends_identity=True, lends_background=True, lasting_steps=2)
+    everything = torch.arange(TOKENS)
+    for step in (1, 2):
+        fill_step(bank, step)
+        bank.begin_step(step)
+        bank.keys_values(0, step, everything)
+    with_both = bank.nbytes
+    bank.begin_step(3)
+    bank.keys_values(0, 1, everything)
+    with pytest.raises(RuntimeError, match="no keys of block 0 at step 2"):
+        bank.keys_values(0, 2, everything)
+    with pytest.raises(RuntimeError, match="no unit output"):
+        bank.unit_outputs(0, torch.device("cpu"))
+    one_step = 2 * BLOCKS * TOKENS * HEADS * DIM * 4
+    assert bank.nbytes == one_step
+    assert bank.peak_bytes == with_both == 2 * one_step + one_step // 2
+
+
+def test_forgetting_a_block_drops_only_what_does_not_last():
+    bank = Bank(PLAN, lends_identity=True, lends_background=True, lasting_steps=2)
+    for step in (1, 2):
+        fill_step(bank, step)
+        before = bank.nbytes
+        bank.forget(0)
+        freed = 0 if step == 1 else 3 * TOKENS * HEADS * DIM * 4
+        assert before - bank.nbytes == freed
+
+
+def test_a_mask_may_be_set_again_but_not_changed():
+    bank, saved, mask = filled(identity=True, background=False)
+    held = bank.nbytes
+    bank.set_mask(mask.clone())
+    assert bank.nbytes == held
+    with pytest.raises(ValueError, match="differs in 1 tokens"):
+        bank.set_mask(mask ^ (torch.arange(TOKENS) == 3))
+
+
+def test_a_closed_bank_holds_nothing():
+    bank, _, _ = filled(identity=True, background=True)
+    peak = bank.peak_bytes
+    bank.close()
+    bank.close()
+    assert bank.nbytes == 0
+    assert bank.peak_bytes == peak
+    assert set(bank.bytes_by_place.values()) == {0}
