@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 class StoryboardError(Exception):
-    """Base of everything that this application raises on purpose."""
+    """Base of everything that this application raises on purpose.
+
+    It is the same after a way between processes, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class UserError(StoryboardError):
@@ -124,3 +130,11 @@ class OutOfMemoryError(UserError):
 
 class RenderCancelled(StoryboardError):
     """A render was stopped on purpose."""
+
+
+def _restored(
+    kind: type[StoryboardError], words: tuple[object, ...], fields: dict[str, object]
+) -> StoryboardError:
+    error = kind.__new__(kind, *words)
+    error.__dict__.update(fields)
+    return error

@@ -1,0 +1,32 @@
+"""Errors on their way between processes."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from storyboard.errors import (
+    ConsentNeeded,
+    OutOfMemoryError,
+    RenderCancelled,
+    StoryboardError,
+    StoryFileError,
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("It does not fit.", "Make it smaller."),
+        StoryFileError(Path("story.yaml"), 3, "no frames"),
+        ConsentNeeded("key", "Weights", "a licence", "https://a.b", 5, "For research."),
+        RenderCancelled(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_itself_in_another_process(error: StoryboardError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), vars(copy)) == (str(error), vars(error))
