@@ -17,6 +17,21 @@ SPACE_DISK = Path("/data")
 
 DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
 DTYPE = re.compile(r"bfloat16|float16|float32")
+WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>[^\s@]+))?")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that paint side by side, through Ray.
+
+    Attributes:
+        count: how many; None for one on every GPU.
+        address: the Ray that they belong to, as "host:port" or "auto" for the one that this
+            machine is part of; None to start one on this machine.
+    """
+
+    count: int | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Settings:
         port: the port that the app listens on, or None for the first free one from 7860.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
+        workers: the processes that paint; None for this one alone.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
@@ -40,6 +56,7 @@ class Settings:
     port: int | None = None
     device: str | None = None
     dtype: str | None = None
+    workers: Workers | None = None
     space: bool = False
 
     @property
@@ -49,7 +66,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE` and `_DTYPE`.
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -70,6 +87,7 @@ class Settings:
             port=_port(environment),
             device=_choice(environment, "THROUGHLINE_DEVICE", DEVICE, "cuda, cuda:1, mps or cpu"),
             dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
+            workers=_workers(environment),
             space=space,
         )
 
@@ -84,6 +102,21 @@ def _port(environment: Mapping[str, str]) -> int | None:
             "Give a number from 1 to 65535, or leave it out.",
         )
     return int(text)
+
+
+def _workers(environment: Mapping[str, str]) -> Workers | None:
+    text = environment.get("THROUGHLINE_WORKERS")
+    if not text:
+        return None
+    found = WORKERS.fullmatch(text)
+    if found is None:
+        raise UserError(
+            f"THROUGHLINE_WORKERS is {text!r}.",
+            "It can be a number of workers, or auto for one on every GPU; with @HOST:PORT after "
+            "it they belong to the Ray cluster there. Or leave it out.",
+        )
+    count = found["count"]
+    return Workers(None if count == "auto" else int(count), found["address"])
 
 
 def _choice(

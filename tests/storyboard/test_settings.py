@@ -8,7 +8,7 @@ import pytest
 
 from storyboard import settings as module
 from storyboard.errors import UserError
-from storyboard.settings import ROOT, Settings
+from storyboard.settings import ROOT, Settings, Workers
 
 
 def test_nothing_set_gives_the_defaults_beside_the_app() -> None:
@@ -26,20 +26,44 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "THROUGHLINE_PORT": "8080",
         "THROUGHLINE_DEVICE": "cuda:1",
         "THROUGHLINE_DTYPE": "bfloat16",
+        "THROUGHLINE_WORKERS": "4",
     }
     assert Settings.from_environment(environment) == Settings(
-        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16"
+        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16", Workers(4)
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "workers"),
+    [
+        ("1", Workers(1)),
+        ("auto", Workers()),
+        ("auto@10.0.0.1:6379", Workers(None, "10.0.0.1:6379")),
+        ("12@auto", Workers(12, "auto")),
+    ],
+)
+def test_workers_are_a_number_or_auto_here_or_at_an_address(text: str, workers: Workers) -> None:
+    assert Settings.from_environment({"THROUGHLINE_WORKERS": text}).workers == workers
+
+
 def test_an_empty_variable_counts_as_absent() -> None:
-    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE")
+    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS")
     assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "70000"), ("PORT", "web"), ("DEVICE", "tpu"), ("DEVICE", "cuda:"), ("DTYPE", "int8")],
+    [
+        ("PORT", "70000"),
+        ("PORT", "web"),
+        ("DEVICE", "tpu"),
+        ("DEVICE", "cuda:"),
+        ("DTYPE", "int8"),
+        ("WORKERS", "0"),
+        ("WORKERS", "two"),
+        ("WORKERS", "2@"),
+        ("WORKERS", "10.0.0.1:6379"),
+    ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
     with pytest.raises(UserError, match=f"THROUGHLINE_{name} is '{value}'"):
