@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .coding import row_bytes
 from .matching import unit_rows
 from .plan import StepPlan
 from .storage import BankStorage, EntryKey, EntryStore, Place
@@ -26,6 +27,19 @@ class KeysValues:
 
     key: Tensor
     value: Tensor
+
+
+@dataclass(frozen=True)
+class BankBytes:
+    """What a bank takes, in bytes.
+
+    Attributes:
+        kept: what lasts, once its frame's pass is over.
+        peak: the most at any time of the pass; up to the mask step whole grids are kept.
+    """
+
+    kept: int
+    peak: int
 
 
 class Bank:
@@ -80,7 +94,7 @@ class Bank:
             tokens: image tokens of the frame.
             channels: heads times head_dim.
             blocks: single-stream blocks.
-            itemsize: bytes of a number.
+            itemsize: bytes of a number; 1 is fp8, where every row has a scale besides.
             lends_background: whether every block is kept, or only those that share the foreground.
         """
         sharing = (blocks + 1) // 2
@@ -88,7 +102,59 @@ class Bank:
         merge_steps = sum(plan.merges(step) for step in range(plan.steps))
         grids = 2 * share_steps * (blocks if lends_background else sharing)
         grids += merge_steps * sharing + blocks
-        return grids * tokens * channels * itemsize
+        return grids * tokens * row_bytes(channels, itemsize)
+
+    @staticmethod
+    def expected_bytes(
+        plan: StepPlan,
+        *,
+        tokens: int,
+        channels: int,
+        blocks: int,
+        itemsize: int,
+        foreground: float,
+        lends_identity: bool,
+        lends_background: bool,
+        lasting_steps: int | None = None,
+    ) -> BankBytes:
+        """What a bank holds of a frame's pass through all steps, to the byte.
+
+        Args:
+            plan: the steps.
+            tokens: image tokens of the frame.
+            channels: heads times head_dim.
+            blocks: single-stream blocks.
+            itemsize: bytes of a number; 1 is fp8, where every row has a scale besides.
+            foreground: share of the tokens that the frame's mask calls foreground, in [0, 1].
+            lends_identity: as the bank's.
+            lends_background: as the bank's.
+            lasting_steps: as the bank's.
+        """
+        bank = Bank(
+            plan,
+            lends_identity=lends_identity,
+            lends_background=lends_background,
+            lasting_steps=lasting_steps,
+        )
+        row = row_bytes(channels, itemsize)
+        front = round(foreground * tokens)
+        chosen = tokens - front if lends_background else front
+        whole, trimmed = {}, {}
+        for step in range(plan.steps):
+            outputs = sum(bank.wants_output(block, step) for block in range(blocks))
+            units = blocks * bank.wants_matching(step)
+            keys = [block for block in range(blocks) if bank.wants_keys(block, step)]
+            entire = sum(bank._keeps_everything(block) for block in keys)
+            whole[step] = (2 * len(keys) + outputs + units) * tokens
+            trimmed[step] = (2 * entire + units) * tokens
+            trimmed[step] += 2 * (len(keys) - entire) * chosen + outputs * front
+
+        held = []
+        for step in range(plan.steps):
+            rows = whole if step <= plan.mask_step else trimmed
+            held.append(sum(rows[s] for s in range(step + 1) if s == step or bank._lasts(s)))
+        held.append(sum(trimmed[s] for s in range(plan.steps) if bank._lasts(s)))
+        return BankBytes(kept=row * held[-1], peak=row * max(held))
 
     @property
     def foreground(self) -> Tensor:
@@ -116,14 +182,24 @@ class Bank:
         """Bytes on the device, in host memory and on disk."""
         return dict(self._store.bytes_by_place)
 
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes on the device besides: copies for the current step and the next."""
+        return self._store.fetched_bytes
+
     def begin_step(self, step: int) -> None:
-        """Enter a step, for a pass that records or reads: drop what was kept for another alone."""
+        """Enter a step, for a pass that records or reads.
+
+        What was kept for another step alone is dropped. What is not on the device comes back to
+        it: of this step now, unless it was asked for ahead, and of the next step meanwhile.
+        """
         if step == self._step:
             return
         self._step = step
         for key in self._store.keys():
             if key.step != step and not self._lasts(key.step):
                 self._store.drop(key)
+        self._store.begin_step(step)
 
     def forget(self, block: int) -> None:
         """Drop what a block saved at the current step, all readers being done with it.
@@ -170,22 +246,15 @@ class Bank:
     def set_mask(self, mask: Tensor) -> None:
         """Take the frame's lasting foreground mask, bool (tokens,), and drop what nobody reads.
 
-        Raises:
-            ValueError: if another mask was set, and what is kept was chosen by it.
+        The first mask stays: that of a pass run again is the same up to rounding, and what is kept
+        was chosen by the first.
         """
         if self.mask is not None:
-            if torch.equal(mask, self.mask):
-                return
-            if self._store.keys():
-                differing = int((mask != self.mask).sum())
-                raise ValueError(f"the bank is kept by a mask that differs in {differing} tokens")
+            return
         self.mask = mask
         self._rows = {True: mask.nonzero().flatten(), False: (~mask).nonzero().flatten()}
-        self._row_of = {True: mask.cumsum(0) - 1, False: (~mask).cumsum(0) - 1}
-        for key in self._store.keys():
-            rows = self._kept_rows(key.kind, key.block)
-            if rows is not None:
-                self._store.trim(key, rows)
+        kept = {key: self._kept_rows(key.kind, key.block) for key in self._store.keys()}
+        self._store.trim({key: rows for key, rows in kept.items() if rows is not None})
 
     def keys_values(self, block: int, step: int, tokens: Tensor) -> KeysValues:
         """Keys and values of some image tokens.
@@ -229,6 +298,7 @@ class Bank:
 
     def _among_kept(self, tokens: Tensor, *, foreground: bool) -> Tensor:
         """Where tokens of the grid lie among the kept foreground (or background) tokens."""
-        if self.mask is None:
-            raise RuntimeError("the bank is read before its frame has passed the mask step")
+        if foreground not in self._row_of:
+            kept = self.foreground if foreground else ~self.foreground
+            self._row_of[foreground] = kept.cumsum(0) - 1
         return self._row_of[foreground][tokens]

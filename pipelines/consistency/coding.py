@@ -12,16 +12,22 @@ BankDtype = Literal["native", "fp8"]
 
 FP8 = torch.float8_e4m3fn
 FP8_LARGEST = torch.finfo(FP8).max
-SCALE_BYTES = 4
+
+
+def row_bytes(channels: int, itemsize: int) -> int:
+    """Bytes of one token's row of so many numbers; an itemsize of 1 is fp8, with its scale."""
+    scale = torch.float32.itemsize if itemsize == FP8.itemsize else 0
+    return channels * itemsize + scale
 
 
 @dataclass(frozen=True)
 class Coded:
     """A tensor as a bank keeps it.
 
-    In fp8 (e4m3: three bits of mantissa) a number x of a row whose largest magnitude is m comes
+    In fp8 (e4m3, three bits of mantissa) a number x of a row whose largest magnitude is m comes
     back with an error of at most |x| / 16, or m / (448 * 1024) where x is so small that it falls
-    below the format's normal range.
+    below the format's normal range, m / (448 * 64). That range is why one scale serves all heads of
+    a row.
 
     Attributes:
         numbers: the tensor itself, or its fp8 codes as uint8, shape (tokens, ...).
@@ -59,9 +65,8 @@ class Coded:
         return sum(part.nbytes for part in self.parts)
 
     def rows(self, tokens: Tensor) -> Coded:
-        """Some rows of it, in the order of `tokens`, int64."""
-        there = tokens.to(self.numbers.device)
-        return self.with_parts(tuple(part[there] for part in self.parts))
+        """Some rows of it, in the order of `tokens`, int64 on the same device."""
+        return self.with_parts(tuple(part[tokens] for part in self.parts))
 
     def decoded(self) -> Tensor:
         """The tensor, in the dtype that it came in."""

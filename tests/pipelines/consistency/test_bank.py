@@ -5,18 +5,33 @@ import itertools
 import pytest
 import torch
 
-from pipelines.consistency import Bank, StepPlan
+from pipelines.consistency import Bank, BankStorage, StepPlan
+from pipelines.consistency.coding import BankDtype
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)
 TOKENS, HEADS, DIM, BLOCKS = 24, 2, 4, 4
 
 
-def filled(*, identity: bool, background: bool) -> tuple[Bank, dict, torch.Tensor]:
+def filled(
+    *,
+    identity: bool,
+    background: bool,
+    dtype: BankDtype = "native",
+    lasting_steps: int | None = None,
+) -> tuple[Bank, dict, torch.Tensor]:
+    """A bank that a pass through all steps has filled, with what it was given, and its mask."""
     torch.manual_seed(0)
-    bank = Bank(PLAN, lends_identity=identity, lends_background=background)
+    bank = Bank(
+        PLAN,
+        lends_identity=identity,
+        lends_background=background,
+        lasting_steps=lasting_steps,
+        storage=BankStorage(dtype=dtype),
+    )
     mask = torch.rand(TOKENS) < 0.4
     saved = {}
     for step in range(PLAN.steps):
+        bank.begin_step(step)
         for block in range(BLOCKS):
             key, value = torch.randn(2, TOKENS, HEADS, DIM)
             output = torch.randn(TOKENS, HEADS * DIM)
@@ -119,13 +134,66 @@ def test_forgetting_a_block_drops_only_what_does_not_last():
         assert before - bank.nbytes == freed
 
 
-def test_a_mask_may_be_set_again_but_not_changed():
+def test_the_first_mask_stays():
+    """A pass run again on a GPU may find one that differs by rounding."""
     bank, saved, mask = filled(identity=True, background=False)
-    held = bank.nbytes
-    bank.set_mask(mask.clone())
+    held, foreground = bank.nbytes, mask.nonzero().flatten()
+    bank.set_mask(mask ^ (torch.arange(TOKENS) == foreground[0]))
     assert bank.nbytes == held
-    with pytest.raises(ValueError, match="differs in 1 tokens"):
-        bank.set_mask(mask ^ (torch.arange(TOKENS) == 3))
+    key, _, _ = saved[0, 1]
+    assert torch.equal(bank.keys_values(0, 1, foreground).key, key[foreground])
+
+
+@pytest.mark.parametrize("lasting_steps", [None, 0, 2, 3, 5])
+@pytest.mark.parametrize("dtype", ["native", "fp8"])
+@pytest.mark.parametrize(("identity", "background"), [(True, False), (False, True), (True, True)])
+def test_expected_bytes_are_those_of_a_real_bank(identity, background, dtype, lasting_steps):
+    bank, _, mask = filled(
+        identity=identity, background=background, dtype=dtype, lasting_steps=lasting_steps
+    )
+    sizes = {
+        "tokens": TOKENS,
+        "channels": HEADS * DIM,
+        "blocks": BLOCKS,
+        "itemsize": 1 if dtype == "fp8" else 4,
+        "lends_background": background,
+    }
+    expected = Bank.expected_bytes(
+        PLAN,
+        foreground=int(mask.sum()) / TOKENS,
+        lends_identity=identity,
+        lasting_steps=lasting_steps,
+        **sizes,
+    )
+    assert expected.kept == bank.nbytes
+    assert expected.peak == bank.peak_bytes
+    assert expected.peak <= Bank.most_bytes(PLAN, **sizes)
+
+
+def test_the_published_bank_of_flux():
+    """1024 x 1024, 50 steps, 30 % foreground: what is needed instead of 76.5 GB and 15 GB more."""
+    plan = StepPlan(50, 1, 41, 1, 11, 31, 0.8, 0.5, 10)
+
+    def kept(itemsize: int, **lends: bool) -> float:
+        return (
+            Bank.expected_bytes(
+                plan,
+                tokens=4096,
+                channels=3072,
+                blocks=38,
+                itemsize=itemsize,
+                foreground=0.3,
+                **lends,
+            ).kept
+            / 1e9
+        )
+
+    grid = 4096 * 3072 * 2 / 1e9
+    keys, outputs, units = 0.3 * 2 * 40 * 19 * grid, 0.3 * 30 * 19 * grid, 38 * grid
+    character = {"lends_identity": True, "lends_background": False}
+    assert kept(2, **character) == pytest.approx(keys + outputs + units, rel=1e-3)
+    assert kept(1, **character) == pytest.approx((keys + outputs + units) / 2, rel=3e-3)
+    assert round(keys, 1) == 11.5 and round(outputs, 1) == 4.3
 
 
 def test_a_closed_bank_holds_nothing():
