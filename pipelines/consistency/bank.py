@@ -36,10 +36,12 @@ class BankBytes:
     Attributes:
         kept: what lasts, once its frame's pass is over.
         peak: the most at any time of the pass; up to the mask step whole grids are kept.
+        fetched: the most that readers hold on the device besides, where nothing is kept there.
     """
 
     kept: int
     peak: int
+    fetched: int
 
 
 class Bank:
@@ -137,24 +139,19 @@ class Bank:
             lasting_steps=lasting_steps,
         )
         row = row_bytes(channels, itemsize)
+        steps = range(plan.steps)
         front = round(foreground * tokens)
-        chosen = tokens - front if lends_background else front
-        whole, trimmed = {}, {}
-        for step in range(plan.steps):
-            outputs = sum(bank.wants_output(block, step) for block in range(blocks))
-            units = blocks * bank.wants_matching(step)
-            keys = [block for block in range(blocks) if bank.wants_keys(block, step)]
-            entire = sum(bank._keeps_everything(block) for block in keys)
-            whole[step] = (2 * len(keys) + outputs + units) * tokens
-            trimmed[step] = (2 * entire + units) * tokens
-            trimmed[step] += 2 * (len(keys) - entire) * chosen + outputs * front
-
+        whole, trimmed = zip(*(bank._rows_of(s, blocks, tokens, front) for s in steps), strict=True)
         held = []
-        for step in range(plan.steps):
+        for step in steps:
             rows = whole if step <= plan.mask_step else trimmed
             held.append(sum(rows[s] for s in range(step + 1) if s == step or bank._lasts(s)))
-        held.append(sum(trimmed[s] for s in range(plan.steps) if bank._lasts(s)))
-        return BankBytes(kept=row * held[-1], peak=row * max(held))
+        lasting = [trimmed[step] for step in steps if trimmed[step] and bank._lasts(step)]
+        return BankBytes(
+            kept=row * sum(lasting),
+            peak=row * max(held),
+            fetched=row * max((sum(lasting[i : i + 2]) for i in range(len(lasting))), default=0),
+        )
 
     @property
     def foreground(self) -> Tensor:
@@ -281,6 +278,17 @@ class Bank:
     def unit_outputs(self, block: int, device: torch.device) -> Tensor:
         """The mask step's attention outputs scaled to length 1, shape (tokens, channels)."""
         return self._store.get(EntryKey(UNIT, block, self.plan.mask_step))[0].to(device)
+
+    def _rows_of(self, step: int, blocks: int, tokens: int, front: int) -> tuple[int, int]:
+        """Rows that are kept of a step: before the mask is known, and of a mask of `front`."""
+        keys = [block for block in range(blocks) if self.wants_keys(block, step)]
+        entire = sum(self._keeps_everything(block) for block in keys)
+        chosen = tokens - front if self.lends_background else front
+        outputs = sum(self.wants_output(block, step) for block in range(blocks))
+        units = blocks * self.wants_matching(step)
+        whole = (2 * len(keys) + outputs + units) * tokens
+        trimmed = (2 * entire + units) * tokens + 2 * (len(keys) - entire) * chosen
+        return whole, trimmed + outputs * front
 
     def _lasts(self, step: int) -> bool:
         return self.lasting_steps is None or step < self.lasting_steps

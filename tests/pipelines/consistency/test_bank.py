@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from pipelines.consistency import Bank, BankStorage, StepPlan
-from pipelines.consistency.coding import BankDtype
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)
 TOKENS, HEADS, DIM, BLOCKS = 24, 2, 4, 4
@@ -16,7 +15,7 @@ def filled(
     *,
     identity: bool,
     background: bool,
-    dtype: BankDtype = "native",
+    storage: BankStorage | None = None,
     lasting_steps: int | None = None,
 ) -> tuple[Bank, dict, torch.Tensor]:
     """A bank that a pass through all steps has filled, with what it was given, and its mask."""
@@ -26,7 +25,7 @@ def filled(
         lends_identity=identity,
         lends_background=background,
         lasting_steps=lasting_steps,
-        storage=BankStorage(dtype=dtype),
+        storage=storage,
     )
     mask = torch.rand(TOKENS) < 0.4
     saved = {}
@@ -148,8 +147,9 @@ def test_the_first_mask_stays():
 @pytest.mark.parametrize("dtype", ["native", "fp8"])
 @pytest.mark.parametrize(("identity", "background"), [(True, False), (False, True), (True, True)])
 def test_expected_bytes_are_those_of_a_real_bank(identity, background, dtype, lasting_steps):
+    storage = BankStorage(device_bytes=0, dtype=dtype)
     bank, _, mask = filled(
-        identity=identity, background=background, dtype=dtype, lasting_steps=lasting_steps
+        identity=identity, background=background, storage=storage, lasting_steps=lasting_steps
     )
     sizes = {
         "tokens": TOKENS,
@@ -168,6 +168,11 @@ def test_expected_bytes_are_those_of_a_real_bank(identity, background, dtype, la
     assert expected.kept == bank.nbytes
     assert expected.peak == bank.peak_bytes
     assert expected.peak <= Bank.most_bytes(PLAN, **sizes)
+    fetched = []
+    for step in range(PLAN.steps):
+        bank.begin_step(step)
+        fetched.append(bank.fetched_bytes)
+    assert expected.fetched == max(fetched)
 
 
 def test_the_published_bank_of_flux():
