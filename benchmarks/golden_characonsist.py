@@ -22,7 +22,8 @@ from torch import Tensor
 from benchmarks.golden_frequencies import TimeWaves
 from benchmarks.golden_rows import Row, differing, largest, relative
 from pipelines.consistency import Bank, FramePass, Matches, StepPlan, TextLengths
-from pipelines.flux_storyboard import FluxStoryboardPipeline, FrameInputs, Guidance
+from pipelines.denoising import FrameInputs, Guidance, set_timesteps
+from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.prompt import EncodedPrompt
 
 FORMAT = "characonsist-golden-1"
@@ -224,7 +225,8 @@ def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[
     """Rows of the recorded schedules."""
     for name in golden.names("schedule/"):
         _, tokens, steps, tensor = name.split("/")
-        timesteps = pipeline._timesteps(int(tokens), int(steps), torch.device("cpu"))
+        cpu = torch.device("cpu")
+        timesteps = set_timesteps(pipeline.scheduler, int(tokens), int(steps), cpu)
         ours = pipeline.scheduler.sigmas if tensor == "sigmas" else timesteps
         yield Row(name, largest(ours / ours.max(), golden[name] / golden[name].max()), SCHEDULE)
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from benchmarks.golden_instantcharacter_folder import FEATURES, TOKENS, UNITS, WAVES, Vectors
 from benchmarks.golden_instantcharacter_runs import lora_rows, pipeline_rows
 from benchmarks.golden_rows import Row, differing
-from pipelines.attention import BlockSubject, StoryboardAttnProcessor
+from pipelines.attention import StoryboardAttnProcessor
 from pipelines.instant_character import Subject, SubjectFeatures
 from pipelines.instant_character.encoders import picture_views
+from pipelines.scene import Scene
 
 # The picture that the encoders' hidden states were recorded for.
 ENCODED = "square"
@@ -197,11 +198,11 @@ class Unit:
 
     def outputs(self, subject: Subject | None, text: int | None) -> dict[str, Tensor]:
         """The attention's outputs; `text` is how many tokens are taken for text, if not all."""
-        seen = None
-        if subject is not None:
-            image = self.image_tokens if text is None else self.image.shape[1] - text
-            seen = BlockSubject(subject, self.place, image)
-        processor = StoryboardAttnProcessor(self.place, subject=seen)
+        scene = Scene()
+        image = self.image_tokens if text is None else self.image.shape[1] - text
+        scene.show([], [subject], image, complete=False)
+        block = None if self.text is not None else self.place
+        processor = StoryboardAttnProcessor(scene, self.place, block)
         out = processor(self.attn, self.image, self.text, image_rotary_emb=self.rotary)
         if isinstance(out, tuple):
             return {"hidden_states": out[0], "encoder_hidden_states": out[1]}

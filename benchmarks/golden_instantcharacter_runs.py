@@ -24,7 +24,8 @@ from benchmarks.golden_frequencies import TimeWaves
 from benchmarks.golden_instantcharacter_folder import LATENTS, TOKENS, Vectors
 from benchmarks.golden_rows import Row, largest
 from pipelines.consistency import FramePass, StepPlan, TextLengths
-from pipelines.flux_storyboard import FluxStoryboardPipeline, FrameInputs, Guidance
+from pipelines.denoising import FrameInputs, Guidance, set_timesteps
+from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.instant_character import Subject, SubjectAdapters
 from pipelines.prompt import EncodedPrompt
 from pipelines.request import ConsistencySettings
@@ -249,10 +250,9 @@ def runner_of(vectors: Vectors) -> Runner:
 def pipeline_rows(vectors: Vectors) -> Iterator[Row]:
     """Rows of the schedule, of the picture without a subject and of all runs with one."""
     runner = runner_of(vectors)
-    timesteps = runner.pipeline._timesteps(
-        runner.latents.shape[1], runner.settings["steps"], runner.latents.device
-    )
-    schedule = {"timesteps": timesteps, "sigmas": runner.pipeline.scheduler.sigmas}
+    scheduler, latents = runner.pipeline.scheduler, runner.latents
+    timesteps = set_timesteps(scheduler, latents.shape[1], runner.settings["steps"], latents.device)
+    schedule = {"timesteps": timesteps, "sigmas": scheduler.sigmas}
     for name, ours in schedule.items():
         theirs = vectors.read("pipeline", f"scheduler.{name}")
         error = largest(ours / ours.max(), theirs / theirs.max())

@@ -1,10 +1,10 @@
-"""The attention processor: plain FLUX attention, plus what a frame pass and a subject ask of it.
+"""The attention processor: plain FLUX attention, plus what frame passes and subjects ask of it.
 
-One processor per block, with up to two collaborators. A frame pass shares keys, values and outputs
-among frames in single-stream blocks (CharaConsist); a subject adds its attention to the image
-tokens of every block (InstantCharacter). Where neither asks anything of a block it takes the very
-path of diffusers' own processor. `frame_attention` and `subject_attention` install it, and put
-back what they found.
+One processor per block, with up to two kinds of collaborators for every frame of the batch. A frame
+pass shares keys, values and outputs among frames in single-stream blocks (CharaConsist); a subject
+adds its attention to the image tokens of every block (InstantCharacter). In forward passes where
+nobody asks anything, diffusers' own processors are in place. `StoryboardAttention` and its
+short forms install ours, and put back what they found.
 
 Where both meet in a block, the frame pass records, compares and merges the attention's own output,
 and the subject's term is added after that. So each method stays what it is alone: matches compare
@@ -14,62 +14,45 @@ no frame's subject term, and with it its strength, into another frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
 
 import torch
 from diffusers import FluxTransformer2DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_flux import FluxAttention, FluxAttnProcessor
-from torch import Tensor
+from torch import Tensor, nn
 
 from .consistency import FramePass, Shared
 from .instant_character import Subject
-
-RotaryTables = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class BlockSubject:
-    """A subject as one block sees it.
-
-    Attributes:
-        subject: the subject.
-        block: the block's place in `transformer.attn_processors`, double-stream blocks first.
-        image_tokens: how many of the last tokens are the image's, in a single-stream block.
-    """
-
-    subject: Subject
-    block: int
-    image_tokens: int
+from .scene import RotaryTables, Scene
 
 
 class StoryboardAttnProcessor(FluxAttnProcessor):
     """Attention of one block with CharaConsist's sharing and InstantCharacter's subject.
 
     Sharing: text queries see the block's own keys. Background queries also see the shared place's
-    keys, foreground queries the matched keys of the identity frame. The keys lie in one buffer
-    [shared place | own | identity], so that what a group of queries sees is one contiguous slice
-    and no attention mask is needed.
+    keys, foreground queries the matched keys of the identity frame. Image tokens come in the
+    pass's layout, background first, and the keys lie in one buffer [shared place | text,
+    background, foreground | identity], so that every group of queries is a slice, what it sees
+    is one too, and no attention mask is needed.
+
+    What differs from block to block and from frame to frame happens outside of compiled code.
 
     Args:
-        block: what the frame pass calls this block.
-        frame_pass: the pass that this single-stream block takes part in, or None.
-        subject: the subject that its image tokens look at, or None.
+        scene: the frames.
+        place: the block's place in `transformer.attn_processors`, double-stream blocks first.
+        block: what frame passes call this single-stream block; None for a double-stream one.
     """
 
-    def __init__(
-        self,
-        block: int,
-        frame_pass: FramePass | None = None,
-        subject: BlockSubject | None = None,
-    ) -> None:
+    def __init__(self, scene: Scene, place: int, block: int | None) -> None:
         super().__init__()
+        self._scene = scene
+        self._place = place
         self._block = block
-        self._pass = frame_pass
-        self._subject = subject
 
     def __call__(
         self,
@@ -84,8 +67,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         Args:
             attn: the block's attention module.
             hidden_states: image tokens in a double-stream block, text and image tokens in a
-                single-stream one, shape (batch, tokens, channels). A frame pass takes a batch
-                of one.
+                single-stream one, shape (batch, tokens, channels).
             encoder_hidden_states: text tokens in a double-stream block, None in a single-stream
                 one.
             attention_mask: must be None where a frame pass takes part.
@@ -95,81 +77,105 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
             The attention output, of the shape of `hidden_states`; in a double-stream block that
             of the image tokens and that of the text tokens.
         """
-        frame_pass, subject = self._pass, self._subject
-        if frame_pass is not None and not frame_pass.observes(self._block):
-            frame_pass = None
-        if subject is not None and not subject.subject.scale:
-            subject = None
-        if encoder_hidden_states is not None and subject is not None:
-            return self._double(
-                attn,
-                hidden_states,
-                encoder_hidden_states,
-                attention_mask,
-                image_rotary_emb,
-                subject,
-            )
-        if encoder_hidden_states is None and (frame_pass is not None or subject is not None):
-            return self._single(
-                attn, hidden_states, attention_mask, image_rotary_emb, frame_pass, subject
-            )
-        plain: Tensor | tuple[Tensor, Tensor] = super().__call__(
-            attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb
-        )
-        return plain
-
-    def _double(
-        self,
-        attn: FluxAttention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        mask: Tensor | None,
-        rotary: RotaryTables | None,
-        subject: BlockSubject,
-    ) -> tuple[Tensor, Tensor]:
-        """Image and text output of a double-stream block; the subject's term passes `to_out`."""
         raw, key, value = project(attn, hidden_states)
+        query = attn.norm_q(raw)
+        if encoder_hidden_states is None:
+            return self._single(raw, query, key, value, attention_mask, image_rotary_emb)
         text_query, text_key, text_value = project_text(attn, encoder_hidden_states)
-        output = self._plain_attention(
-            torch.cat([text_query, attn.norm_q(raw)], dim=1),
+        image, text = self._double(
+            raw,
+            torch.cat([text_query, query], dim=1),
             torch.cat([text_key, key], dim=1),
             torch.cat([text_value, value], dim=1),
-            mask,
-            rotary,
+            attention_mask,
+            image_rotary_emb,
         )
-        text, image = output.split([text_query.shape[1], raw.shape[1]], dim=1)
-        image = image + subject.subject.attend(subject.block, raw, self._attention_backend)
         for layer in attn.to_out:
             image = layer(image)
         return image, attn.to_add_out(text.contiguous())
 
-    def _single(
+    @torch.compiler.disable
+    def _double(
         self,
-        attn: FluxAttention,
-        hidden_states: Tensor,
+        raw: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
         mask: Tensor | None,
         rotary: RotaryTables | None,
-        frame_pass: FramePass | None,
-        subject: BlockSubject | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attention of a double-stream block's image tokens, with the subject, and of its text."""
+        output = self._plain_attention(query, key, value, mask, rotary)
+        text, image = output.split([query.shape[1] - raw.shape[1], raw.shape[1]], dim=1)
+        return self._with_subjects(image, raw), text
+
+    @torch.compiler.disable
+    def _single(
+        self,
+        raw: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
     ) -> Tensor:
         """Text and image output of a single-stream block, shape (batch, tokens, channels)."""
-        raw, key, value = project(attn, hidden_states)
-        query = attn.norm_q(raw)
-        if frame_pass is None:
-            output = self._plain_attention(query, key, value, mask, rotary)
+        if self._scene.shares:
+            output = self._frames_attention(query, key, value, mask, rotary)
         else:
-            if hidden_states.shape[0] != 1 or mask is not None or rotary is None:
-                raise ValueError(
-                    "a frame pass takes one frame without attention mask, not "
-                    f"{hidden_states.shape[0]}"
-                )
-            output = self._shared_attention(frame_pass, query, key, value, rotary)
-        if subject is None:
+            output = self._plain_attention(query, key, value, mask, rotary)
+        if not self._scene.looks:
             return output
+        text = output.shape[1] - self._scene.image_tokens
+        image = self._with_subjects(output[:, text:], raw[:, text:])
         # Joined anew instead of written to in place: training differentiates through `output`.
-        text = output.shape[1] - subject.image_tokens
-        term = subject.subject.attend(subject.block, raw[:, text:], self._attention_backend)
-        return torch.cat([output[:, :text], output[:, text:] + term], dim=1)
+        return torch.cat([output[:, :text], image], dim=1)
+
+    def _with_subjects(self, image: Tensor, raw: Tensor) -> Tensor:
+        """Image tokens' attention outputs, and what the frames' subjects add to them."""
+        for subject, rows in self._scene.looking():
+            if not rows:
+                image = image + subject.attend(self._place, raw, self._attention_backend)
+                continue
+            term = subject.attend(self._place, raw[rows], self._attention_backend)
+            image = image.index_add(0, torch.tensor(rows, device=image.device), term)
+        return image
+
+    def _frames_attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
+    ) -> Tensor:
+        """Every frame's attention, one after another: lenders come before those who borrow."""
+        scene, block = self._scene, self._block
+        assert block is not None
+        if query.shape[0] != len(scene.passes) or mask is not None or rotary is None:
+            raise ValueError(
+                f"{len(scene.passes)} frame passes take as many frames without attention mask, "
+                f"not {query.shape[0]}"
+            )
+        outputs = []
+        for row, frame_pass in enumerate(scene.passes):
+            one = slice(row, row + 1)
+            tables = scene.tables(frame_pass, rotary, query.shape[1] - scene.image_tokens)
+            if frame_pass.observes(block):
+                outputs.append(
+                    self._shared_attention(
+                        frame_pass, block, query[one], key[one], value[one], rotary, tables
+                    )
+                )
+            else:
+                outputs.append(
+                    self._plain_attention(query[one], key[one], value[one], None, tables)
+                )
+        if scene.complete:
+            for frame_pass in scene.passes:
+                if frame_pass.record is not None:
+                    frame_pass.record.forget(block)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _plain_attention(
         self,
@@ -188,39 +194,59 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
     def _shared_attention(
         self,
         frame_pass: FramePass,
+        block: int,
         query: Tensor,
         key: Tensor,
         value: Tensor,
         rotary: RotaryTables,
+        tables: RotaryTables,
     ) -> Tensor:
-        """A single-stream block's attention as the frame pass has it, (1, tokens, channels)."""
-        block = self._block
+        """One frame's attention as its pass has it, (1, tokens, channels).
+
+        Args:
+            frame_pass: the frame's pass.
+            block: the single-stream block.
+            query: normed, not rotated, like `key`: (1, tokens, heads, head_dim).
+            key: of the frame's own tokens.
+            value: likewise.
+            rotary: tables in the order of the grid.
+            tables: tables in the order in which the tokens come.
+        """
         text = query.shape[1] - frame_pass.grid[0] * frame_pass.grid[1]
         frame_pass.read_keys(block, key[0, text:], value[0, text:])
-        query = apply_rotary_emb(query, rotary, sequence_dim=1)
-        rotated = apply_rotary_emb(key, rotary, sequence_dim=1)
+        query = apply_rotary_emb(query, tables, sequence_dim=1)
+        rotated = apply_rotary_emb(key, tables, sequence_dim=1)
         frame_pass.read_attention(query[0, text:], rotated[0, :text])
 
-        output = self._grouped_attention(query, rotated, value, rotary, text)
+        output = self._grouped_attention(frame_pass, block, query, rotated, value, rotary)
         output = output.flatten(2, 3).to(query.dtype)
         frame_pass.read_output(block, output[0, text:])
         frame_pass.merge(block, output[0, text:])
         return output
 
     def _grouped_attention(
-        self, query: Tensor, key: Tensor, value: Tensor, rotary: RotaryTables, text: int
+        self,
+        frame_pass: FramePass,
+        block: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        rotary: RotaryTables,
     ) -> Tensor:
         """Attention of every group of queries over its slice of the key buffer.
 
         All tensors are (1, tokens, heads, head_dim).
         """
-        assert self._pass is not None
-        place = self._pass.shared_background(self._block)
-        identity = self._pass.shared_foreground(self._block)
-        if place is None and identity is None:
+        place = frame_pass.shared_background(block)
+        identity = frame_pass.shared_foreground(block)
+        layout = frame_pass.layout
+        if layout is None or (place is None and identity is None):
             return self._attend(query, key, value)
 
-        own, before = key.shape[1], 0
+        tokens = query.shape[1]
+        text = tokens - layout.order.shape[0]
+        ground = text + layout.background
+        before = 0
         keys, values = [key], [value]
         if place is not None:
             before = place.positions.shape[0]
@@ -231,21 +257,20 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
             values.append(identity.keys_values.value[None])
         key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
 
-        output = torch.empty_like(query)
-        plain = torch.ones(query.shape[1], dtype=torch.bool, device=query.device)
-        for shared, first, last in (
-            (place, 0, before + own),
-            (identity, before, key.shape[1]),
-        ):
-            if shared is None:
-                continue
-            rows = shared.queries + text
-            plain[rows] = False
-            output[:, rows] = self._attend(query[:, rows], key[:, first:last], value[:, first:last])
-        rows = plain.nonzero().flatten()
-        span = slice(before, before + own)
-        output[:, rows] = self._attend(query[:, rows], key[:, span], value[:, span])
-        return output
+        own = slice(before, before + tokens)
+        with_place, with_identity = slice(0, own.stop), slice(before, key.shape[1])
+        groups = [(slice(0, text), own), (slice(text, ground), with_place)]
+        if place is None:  # the text and the background see the same
+            groups = [(slice(0, ground), own)]
+        groups.append((slice(ground, tokens), with_identity))
+        return torch.cat(
+            [
+                self._attend(query[:, rows], key[:, seen], value[:, seen])
+                for rows, seen in groups
+                if rows.start < rows.stop
+            ],
+            dim=1,
+        )
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
@@ -313,79 +338,153 @@ def rotate_shared(shared: Shared, rotary: RotaryTables, text: int) -> Tensor:
     return rotated
 
 
-@contextmanager
-def frame_attention(
-    transformer: FluxTransformer2DModel, frame_pass: FramePass, subject: Subject | None = None
-) -> Iterator[None]:
-    """Let a transformer's single-stream blocks take part in a frame pass.
+class StoryboardAttention:
+    """Our processors in a transformer's attentions, wherever frames ask something of them.
 
-    On leaving, also by an exception or a closed generator, the processors that were there before
-    are there again.
+    As a context manager: on leaving, also by an exception or a closed generator, the processors
+    that were there before are there again.
 
     Args:
         transformer: the transformer.
-        frame_pass: the pass.
-        subject: what all blocks, double-stream ones too, look at besides; None for no subject.
     """
-    singles = [block.attn for block in transformer.single_transformer_blocks]
-    subjects: Mapping[FluxAttention, BlockSubject] = {}
-    if subject is not None:
-        subjects = _block_subjects(transformer, subject, frame_pass.grid[0] * frame_pass.grid[1])
-    processors = {
-        attn: StoryboardAttnProcessor(block, frame_pass, subjects.get(attn))
-        for block, attn in enumerate(singles)
-    }
-    for attn, seen in subjects.items():
-        processors.setdefault(attn, StoryboardAttnProcessor(seen.block, subject=seen))
-    with _installed(processors):
-        yield
+
+    def __init__(self, transformer: FluxTransformer2DModel) -> None:
+        self._doubles = [block.attn for block in transformer.transformer_blocks]
+        self._singles = [block.attn for block in transformer.single_transformer_blocks]
+        self._ends = (
+            transformer.single_transformer_blocks[0],
+            transformer.single_transformer_blocks[-1],
+        )
+        self._scene = Scene()
+        attentions, doubles = [*self._doubles, *self._singles], len(self._doubles)
+        self._stock = {attn: attn.processor for attn in attentions}
+        self._ours = {
+            attn: StoryboardAttnProcessor(
+                self._scene, place, place - doubles if place >= doubles else None
+            )
+            for place, attn in enumerate(attentions)
+        }
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> StoryboardAttention:
+        """Take note of the attentions' backends; processors come with the first frames."""
+        for attn, processor in self._ours.items():
+            stock = self._stock[attn]
+            processor._attention_backend = getattr(stock, "_attention_backend", None)
+            processor._parallel_config = getattr(stock, "_parallel_config", None)
+        first, last = self._ends
+        self._hooks = [
+            first.register_forward_pre_hook(self._lay_out, with_kwargs=True),
+            last.register_forward_hook(self._put_back),
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put back what was found."""
+        self.end()
+        for hook in self._hooks:
+            hook.remove()
+
+    def begin(
+        self,
+        passes: Sequence[FramePass],
+        subjects: Sequence[Subject | None],
+        image_tokens: int,
+        *,
+        complete: bool = False,
+    ) -> None:
+        """Show the frames of the next forward passes.
+
+        Args:
+            passes: the pass of each frame, those who lend before those who borrow; all have
+                begun a step. None at all where frames share nothing.
+            subjects: what each frame looks at, told of its step; one alone serves any batch.
+            image_tokens: tokens of one picture.
+            complete: whether these are all frames that take part in the step, so that what a frame
+                lends for this step alone can be let go block by block.
+
+        Raises:
+            ValueError: if a subject's adapters are another model's.
+        """
+        blocks = len(self._ours)
+        for subject in subjects:
+            if subject is not None and len(subject.adapters) != blocks:
+                raise ValueError(
+                    f"{len(subject.adapters)} subject adapters for a transformer of {blocks} blocks"
+                )
+        scene = self._scene
+        scene.show(passes, subjects, image_tokens, complete=complete)
+        self._use(doubles=scene.looks, singles=scene.looks or scene.shares)
+
+    def end(self) -> None:
+        """From here on the stock processors attend."""
+        self._scene.show((), (), 0, complete=False)
+        self._use(doubles=False, singles=False)
+
+    def _use(self, *, doubles: bool, singles: bool) -> None:
+        for attentions, ours in ((self._doubles, doubles), (self._singles, singles)):
+            for attn in attentions:
+                wanted = self._ours[attn] if ours else self._stock[attn]
+                if attn.processor is not wanted:
+                    attn.set_processor(wanted)
+
+    @torch.compiler.disable
+    def _lay_out(
+        self, block: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Bring image tokens into their frames' layouts before the first single-stream block."""
+        order = self._scene.orders(keywords["hidden_states"].device)
+        if order is None:
+            return None
+        return arguments, {**keywords, "hidden_states": _ordered(keywords["hidden_states"], order)}
+
+    @torch.compiler.disable
+    def _put_back(
+        self, block: nn.Module, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Bring image tokens back into the order of the grid after the last one."""
+        order = self._scene.orders(output[1].device)
+        return None if order is None else (output[0], _ordered(output[1], order.argsort(dim=1)))
+
+
+def _ordered(tokens: Tensor, order: Tensor) -> Tensor:
+    """Tokens (frames, tokens, channels) in another order, (frames, tokens)."""
+    rows = torch.arange(tokens.shape[0], device=tokens.device)[:, None]
+    return tokens[rows, order]
+
+
+@contextmanager
+def frame_attention(
+    transformer: FluxTransformer2DModel, frame_pass: FramePass, subject: Subject | None = None
+) -> Iterator[StoryboardAttention]:
+    """Let one frame's pass and its subject take part in the forward passes of one step.
+
+    Args:
+        transformer: the transformer.
+        frame_pass: the pass; it has begun the step.
+        subject: what all blocks look at besides, told of the step; None for no subject.
+    """
+    with StoryboardAttention(transformer) as attention:
+        attention.begin([frame_pass], [subject], frame_pass.grid[0] * frame_pass.grid[1])
+        yield attention
 
 
 @contextmanager
 def subject_attention(
     transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
-) -> Iterator[None]:
+) -> Iterator[StoryboardAttention]:
     """Let all blocks of a transformer look at a subject, in batches of any size.
-
-    On leaving, also by an exception or a closed generator, the processors that were there before
-    are there again.
 
     Args:
         transformer: the transformer.
         subject: the subject; tell it of each step with `begin_step`.
         image_tokens: tokens of one picture, rows times columns.
     """
-    subjects = _block_subjects(transformer, subject, image_tokens)
-    with _installed(
-        {attn: StoryboardAttnProcessor(seen.block, subject=seen) for attn, seen in subjects.items()}
-    ):
-        yield
-
-
-def _block_subjects(
-    transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
-) -> dict[FluxAttention, BlockSubject]:
-    """The subject as every attention sees it, in the order of `transformer.attn_processors`."""
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-    if len(blocks) != len(subject.adapters):
-        raise ValueError(
-            f"{len(subject.adapters)} subject adapters for a transformer of {len(blocks)} blocks"
-        )
-    return {
-        block.attn: BlockSubject(subject, place, image_tokens) for place, block in enumerate(blocks)
-    }
-
-
-@contextmanager
-def _installed(processors: Mapping[FluxAttention, StoryboardAttnProcessor]) -> Iterator[None]:
-    """Give attentions our processors, with the backends of those before, for a while."""
-    before = {attn: attn.processor for attn in processors}
-    try:
-        for attn, processor in processors.items():
-            processor._attention_backend = getattr(attn.processor, "_attention_backend", None)
-            processor._parallel_config = getattr(attn.processor, "_parallel_config", None)
-            attn.set_processor(processor)
-        yield
-    finally:
-        for attn, processor in before.items():
-            attn.set_processor(processor)
+    with StoryboardAttention(transformer) as attention:
+        attention.begin([], [subject], image_tokens)
+        yield attention

@@ -12,25 +12,26 @@ what `pipelines.subject_loading` loads, and the picture itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from types import MappingProxyType
 
-import numpy as np
 import torch
 from diffusers import FluxPipeline
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift, retrieve_timesteps
 from PIL import Image
 from torch import Tensor
 
-from .attention import frame_attention
-from .consistency import Bank, BankStorage, FramePass, Matches, StepPlan
-from .events import FrameDone, FrameStarted, PipelineEvent, StyleNoted, WordsUnread
+from .attention import StoryboardAttention
+from .consistency import Bank, FramePass, StepPlan
+from .denoising import Denoiser, FrameInputs, Guidance, Walk
+from .events import FrameDone, PipelineEvent, StyleNoted, WordsUnread
 from .instant_character import Subject
 from .instant_character.bundle import SubjectBundle
+from .lockstep import Painted, PaintedFrames, Painter
+from .memory import RenderMemory
 from .prompt import EncodedPrompt, text_lengths, unread_words
-from .rendering import Progress, mask_array, mask_found, needed_frames, render_steps
+from .rendering import RenderBudget, mask_array, needed_frames, render_steps
 from .request import FrameRequest, Prompt, RenderRequest
 from .style_lora import style_loras
 from .subject_pictures import FollowedPictures, check_pictures, read_pictures
@@ -82,8 +83,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         """
         # 1. Check inputs
         self._check_sizes(request)
-        targets = set(request.targets)
-        frames = [f for f in needed_frames(request) if f.frame_id in targets or f.frame_id not in lent]
+        frames = needed_frames(request, lent.keys())
         budget = budget or RenderBudget()
         if keep is not None:
             budget = replace(budget, order="bank")
@@ -133,7 +133,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         painted = PaintedFrames(
             frames,
             inputs,
-            {f.frame_id: followed.subject(f) for f in frames},
+            followed.subjects(frames),
             {f.frame_id: render_steps(f, request, plan) for f in frames},
             lent,
         )
@@ -176,7 +176,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         guidance: Guidance,
         steps: int,
         subject: Subject | None = None,
-    ) -> Iterator[Tensor]:
+    ) -> Generator[Tensor]:
         """Run a frame through the first steps of its schedule.
 
         Args:

@@ -5,7 +5,10 @@ Knows nothing of the pipeline that paints.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,33 @@ from .consistency import FramePass, StepPlan
 from .events import MaskFound, Phase, StepDone, TokenMatches
 from .request import FrameRequest, RenderRequest
 from .style import with_trigger
+
+Order = Literal["auto", "bank", "lockstep"]
+
+
+@dataclass(frozen=True)
+class RenderBudget:
+    """How much memory a render may take besides the model, and what it does with it.
+
+    Attributes:
+        device_bytes: for banks where the model computes; None for half of what is free.
+        host_bytes: for banks in host memory; None for half of what is free.
+        folder: where banks may go that fit into neither; None for nowhere.
+        bank_dtype: "native", as the model computes, or "fp8", half as large and not exact.
+        order: "bank" (one frame after another), "lockstep" (all side by side), or "auto".
+        batch: frames that go through the transformer together in lockstep, at most; None for as
+            many as the free memory suffices for.
+        streamed: whether the model's weights come to the device anew for every forward pass, so
+            that frames had better go through it together.
+    """
+
+    device_bytes: int | None = None
+    host_bytes: int | None = None
+    folder: Path | None = None
+    bank_dtype: Literal["native", "fp8"] = "native"
+    order: Order = "auto"
+    batch: int | None = None
+    streamed: bool = False
 
 
 @dataclass
@@ -29,19 +59,27 @@ class Progress:
         return StepDone(frame.frame_id, phase, step, steps, self.done, self.total)
 
 
-def needed_frames(request: RenderRequest) -> list[FrameRequest]:
+def needed_frames(
+    request: RenderRequest, lent: Collection[str] = frozenset()
+) -> list[FrameRequest]:
     """The targets and every frame that lends them something, in order, as they are painted.
 
     Their prompts begin with the trigger words of the request's styles.
+
+    Args:
+        request: the request.
+        lent: frames whose banks are there already, by their id; they are painted if they are
+            targets, and not otherwise.
     """
-    needed = set(request.targets)
+    painted: set[str] = set(request.targets)
     for frame in reversed(request.frames):
-        if frame.frame_id in needed:
-            needed |= {s for s in (frame.identity_from, frame.background_from) if s is not None}
+        if frame.frame_id in painted:
+            lenders = (frame.identity_from, frame.background_from)
+            painted |= {s for s in lenders if s is not None and s not in lent}
     return [
         replace(frame, prompt=with_trigger(frame.prompt, request.styles))
         for frame in request.frames
-        if frame.frame_id in needed
+        if frame.frame_id in painted
     ]
 
 

@@ -30,11 +30,22 @@ class FollowedPictures:
     adapters: SubjectAdapters | None
     tokens: Mapping[str, SubjectTokens]
 
-    def subject(self, frame: FrameRequest) -> Subject | None:
-        """What a frame looks at, in its strength; None for a frame that follows no picture."""
-        if self.adapters is None or frame.followed is None:
-            return None
-        return Subject(self.adapters, self.tokens[frame.followed], frame.reference_strength)
+    def subjects(self, frames: Sequence[FrameRequest]) -> dict[str, Subject | None]:
+        """What each frame looks at, by its id; None for a frame that follows no picture.
+
+        Frames that follow one picture in one strength have one subject.
+        """
+        found: dict[tuple[str, float], Subject] = {}
+        looked_at: dict[str, Subject | None] = {}
+        for frame in frames:
+            subject = None
+            if self.adapters is not None and frame.followed is not None:
+                key = frame.followed, frame.reference_strength
+                if key not in found:
+                    found[key] = Subject(self.adapters, self.tokens[key[0]], key[1])
+                subject = found[key]
+            looked_at[frame.frame_id] = subject
+        return looked_at
 
 
 def check_pictures(

@@ -5,7 +5,7 @@ nothing of FLUX, prompts or pictures.
 """
 
 from .bank import Bank
-from .frame_pass import FramePass, Shared
+from .frame_pass import FirstStep, FramePass, Layout, Shared
 from .masks import AttentionMaps, TextLengths, clean_mask, token_attention
 from .matching import Matches, SimilarityMap, find_matches
 from .plan import StepPlan
@@ -16,7 +16,9 @@ __all__ = [
     "Bank",
     "BankFull",
     "BankStorage",
+    "FirstStep",
     "FramePass",
+    "Layout",
     "Matches",
     "Shared",
     "SimilarityMap",

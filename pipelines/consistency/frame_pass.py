@@ -24,12 +24,47 @@ class Shared:
     Attributes:
         keys_values: keys before RoPE and values.
         positions: image tokens of this frame whose RoPE the keys take, shape (keys,), int64.
-        queries: image tokens of this frame that see them, shape (queries,), int64.
     """
 
     keys_values: KeysValues
     positions: Tensor
-    queries: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The order in which image tokens go through the single-stream blocks: background first.
+
+    What a group of queries sees is then one slice of the keys. The model does not care, as every
+    token keeps its position.
+
+    Attributes:
+        order: the grid's token at every place, shape (tokens,), int64.
+        places: the place of every token of the grid, shape (tokens,), int64.
+        background: how many tokens are background.
+    """
+
+    order: Tensor
+    places: Tensor
+    background: int
+
+    @classmethod
+    def of(cls, foreground: Tensor) -> Layout:
+        """The layout for a foreground mask, bool, shape (tokens,)."""
+        order = foreground.int().argsort(stable=True)
+        return cls(order, order.argsort(), int((~foreground).sum()))
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """What a pass finds at step 0, where nothing is shared: the same in every pass of a frame.
+
+    Attributes:
+        raw_masks: the foreground mask before its cleanup, if the pass looks for it.
+        masks: the mask, likewise.
+    """
+
+    raw_masks: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
 
 
 class FramePass:
@@ -46,6 +81,8 @@ class FramePass:
         background: bank of the frame whose place this one shows, or None.
         matches: the probe pass's matches for a render pass; None in a probe pass, which never
             shares the foreground.
+        first_step: what another pass of this frame found at step 0, for a pass that begins at
+            step 1.
     """
 
     def __init__(
@@ -60,6 +97,7 @@ class FramePass:
         identity: Bank | None = None,
         background: Bank | None = None,
         matches: Matches | None = None,
+        first_step: FirstStep | None = None,
     ) -> None:
         for bank in (record, identity, background):
             if bank is not None and bank.plan.steps != plan.steps:
@@ -76,14 +114,15 @@ class FramePass:
         self.matches = matches
         self.active = False
         self.step = 0
-        self.raw_masks: list[Tensor] = []
-        self.masks: list[Tensor] = []
+        self.raw_masks: list[Tensor] = [] if first_step is None else [*first_step.raw_masks]
+        self.masks: list[Tensor] = [] if first_step is None else [*first_step.masks]
+        self.first_step = first_step
+        self.layout: Layout | None = None
         self.attention_maps: AttentionMaps | None = None
         self.similarity: SimilarityMap | None = None
         self._block_maps: list[AttentionMaps] = []
         self._cosines: Tensor | None = None
-        self._foreground_queries: Tensor | None = None
-        self._background_queries: Tensor | None = None
+        self._laid_out: tuple[Tensor, Layout] | None = None
         self._shared_places: Tensor | None = None
 
     @property
@@ -91,22 +130,38 @@ class FramePass:
         """The current foreground mask, bool, shape (tokens,), or None before the first."""
         return self.masks[-1] if self.masks else None
 
+    @property
+    def banks(self) -> tuple[Bank, ...]:
+        """The banks that the pass fills or reads, each once."""
+        found = (self.record, self.identity, self.background)
+        return tuple({id(bank): bank for bank in found if bank is not None}.values())
+
     def begin_step(self, step: int) -> None:
         """Enter a denoising step; the blocks take part until `end_step`."""
         self.step = step
         self.active = True
+        for bank in self.banks:
+            bank.begin_step(step)
+        self.layout = self._lay_out() if self._takes_keys() else None
 
     def end_step(self) -> None:
         """Leave a step: settle its mask and, at the mask step, its matches."""
         self.active = False
+        layout, self.layout = self.layout, None
         if self._finds_mask():
-            self._settle_mask()
+            self._settle_mask(layout)
+        if self.step == 0:
+            self.first_step = FirstStep(tuple(self.raw_masks), tuple(self.masks))
         if self.step != self.plan.mask_step:
             return
         if self.record is not None:
             self.record.set_mask(self._known_mask())
         if self.identity is not None:
-            self.similarity = best_matches(self._known_cosines(), self.blocks)
+            found = best_matches(self._known_cosines(), self.blocks)
+            if layout is not None:
+                rows = layout.places
+                found = SimilarityMap(found.similarity[rows], found.identity_index[rows])
+            self.similarity = found
             self._cosines = None
             self.matches = find_matches(
                 self.similarity,
@@ -125,9 +180,12 @@ class FramePass:
         )
 
     def read_keys(self, block: int, key: Tensor, value: Tensor) -> None:
-        """See the image tokens' keys before RoPE and values, each (tokens, heads, head_dim)."""
+        """See the image tokens' keys before RoPE and values, each (tokens, heads, head_dim).
+
+        Image tokens come in the step's layout here, and wherever else the pass sees them.
+        """
         if self.record is not None and self.record.wants_keys(block, self.step):
-            self.record.save_keys(block, self.step, key, value)
+            self.record.save_keys(block, self.step, self._in_grid(key), self._in_grid(value))
 
     def read_attention(self, query: Tensor, text_key: Tensor) -> None:
         """See image queries and text keys after RoPE, each (tokens, heads, head_dim)."""
@@ -136,13 +194,12 @@ class FramePass:
 
     def shared_foreground(self, block: int) -> Shared | None:
         """The identity frame's keys that this block's foreground queries see, or None."""
-        if not (self._shares_identity(block) and self._queries(foreground=True).numel()):
+        if not self._shares_identity(block):
             return None
         assert self.identity is not None and self.matches is not None
         return Shared(
             self.identity.keys_values(block, self.step, self.matches.identity_index),
             positions=self.matches.frame_index,
-            queries=self._queries(foreground=True),
         )
 
     def shared_background(self, block: int) -> Shared | None:
@@ -157,16 +214,15 @@ class FramePass:
         return Shared(
             self.background.keys_values(block, self.step, self._shared_places),
             positions=self._shared_places,
-            queries=self._queries(foreground=False),
         )
 
     def read_output(self, block: int, output: Tensor) -> None:
         """See the image tokens' attention output, shape (tokens, channels), before the merge."""
         if self.record is not None:
             if self.record.wants_output(block, self.step):
-                self.record.save_output(block, self.step, output)
+                self.record.save_output(block, self.step, self._in_grid(output))
             if self.record.wants_matching(self.step):
-                self.record.save_matching(block, output)
+                self.record.save_matching(block, self._in_grid(output))
         if self._compares():
             assert self.identity is not None
             unit = self.identity.unit_outputs(block, output.device)
@@ -188,8 +244,20 @@ class FramePass:
         weight = self.plan.weight_of_merge(self.step) * self.matches.similarity
         weight = weight.to(output.dtype)[:, None]
         frame = self.matches.frame_index
+        if self.layout is not None:
+            frame = self.layout.places[frame]
         theirs = self.identity.output(block, self.step, self.matches.identity_index)
         output[frame] = (1 - weight) * output[frame] + weight * theirs
+
+    def _lay_out(self) -> Layout:
+        mask = self._known_mask()
+        if self._laid_out is None or self._laid_out[0] is not mask:
+            self._laid_out = mask, Layout.of(mask)
+        return self._laid_out[1]
+
+    def _in_grid(self, tokens: Tensor) -> Tensor:
+        """Image tokens (tokens, ...) of the step's layout in the order of the grid."""
+        return tokens if self.layout is None else tokens[self.layout.places]
 
     def _finds_mask(self) -> bool:
         if self.identity is None and self.background is None:
@@ -203,13 +271,14 @@ class FramePass:
         return self.plan.shares(self.step) and self.mask is not None
 
     def _shares_identity(self, block: int) -> bool:
-        return (
-            self.renders
-            and self.identity is not None
-            and self.plan.shares_foreground(block)
-            and self._shares()
-            and bool(self.matches)
-        )
+        return self.plan.shares_foreground(block) and self._takes_identity()
+
+    def _takes_identity(self) -> bool:
+        return self.renders and self.identity is not None and self._shares() and bool(self.matches)
+
+    def _takes_keys(self) -> bool:
+        """Whether queries of this step see keys of another frame, in some blocks."""
+        return self._takes_identity() or (self.background is not None and self._shares())
 
     def _records(self, record: Bank, block: int) -> bool:
         return (
@@ -218,11 +287,15 @@ class FramePass:
             or record.wants_matching(self.step)
         )
 
-    def _settle_mask(self) -> None:
+    def _settle_mask(self, layout: Layout | None) -> None:
         rows, columns = self.grid
         if self._block_maps:
-            self.attention_maps = mean_maps(self._block_maps)
+            maps = mean_maps(self._block_maps)
             self._block_maps = []
+            if layout is not None:
+                places = layout.places
+                maps = AttentionMaps(maps.background[places], maps.foreground[places])
+            self.attention_maps = maps
             raw = raw_mask(self.attention_maps)
             plan = self.plan
             cleaned = clean_mask(raw.view(rows, columns), plan.mask_erode, plan.mask_dilate)
@@ -232,14 +305,7 @@ class FramePass:
             mask = raw
         self.raw_masks.append(raw)
         self.masks.append(mask)
-        self._foreground_queries = self._background_queries = self._shared_places = None
-
-    def _queries(self, *, foreground: bool) -> Tensor:
-        if self._foreground_queries is None or self._background_queries is None:
-            mask = self._known_mask()
-            self._foreground_queries = mask.nonzero().flatten()
-            self._background_queries = (~mask).nonzero().flatten()
-        return self._foreground_queries if foreground else self._background_queries
+        self._shared_places = None
 
     def _known_mask(self) -> Tensor:
         assert self.mask is not None

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from pipelines.attention import StoryboardAttnProcessor, frame_attention, rotate_shared
-from pipelines.consistency import Bank, FramePass, Matches, StepPlan, TextLengths
+from pipelines.consistency import Bank, FramePass, Layout, Matches, StepPlan, TextLengths
+from pipelines.scene import Scene
 from tests.pipelines.tiny import tiny_transformer
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)
@@ -53,13 +54,16 @@ def sharing_pass(*, identity: bool, background: bool) -> FramePass:
 def dense_attention(frame_pass, block, query, key, value, rotary):
     """The published form: one call over all keys, with a dense additive mask."""
     keys, values, visible = [key], [value], [torch.ones(TEXT + TOKENS, TEXT + TOKENS) > 0]
-    for shared in (frame_pass.shared_background(block), frame_pass.shared_foreground(block)):
+    for shared, queries in (
+        (frame_pass.shared_background(block), ~frame_pass.mask),
+        (frame_pass.shared_foreground(block), frame_pass.mask),
+    ):
         if shared is None:
             continue
         keys.append(rotate_shared(shared, rotary, TEXT))
         values.append(shared.keys_values.value[None])
         seen = torch.zeros(TEXT + TOKENS, shared.positions.shape[0], dtype=torch.bool)
-        seen[TEXT + shared.queries] = True
+        seen[TEXT + queries.nonzero().flatten()] = True
         visible.append(seen)
     attended = F.scaled_dot_product_attention(
         query.transpose(1, 2),
@@ -79,8 +83,11 @@ def test_grouped_attention_equals_the_dense_mask(identity, background, block):
     query, key, value = torch.randn(3, 1, TEXT + TOKENS, HEADS, DIM)
     angles = torch.randn(TEXT + TOKENS, DIM // 2).repeat_interleave(2, dim=1)
     rotary = angles.cos(), angles.sin()
-    processor = StoryboardAttnProcessor(block, frame_pass)
-    ours = processor._grouped_attention(query, key, value, rotary, TEXT)
+    processor = StoryboardAttnProcessor(Scene(), block, block)
+    layout = frame_pass.layout or Layout.of(frame_pass.mask)
+    order = torch.cat([torch.arange(TEXT), TEXT + layout.order])
+    laid_out = (tensor[:, order] for tensor in (query, key, value))
+    ours = processor._grouped_attention(frame_pass, block, *laid_out, rotary)[:, order.argsort()]
     dense = dense_attention(frame_pass, block, query, key, value, rotary)
     torch.testing.assert_close(ours, dense, atol=2e-6, rtol=0)
     plain = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (query, key, value)))
@@ -93,9 +100,11 @@ def test_who_sees_what():
     lender = frame_pass.identity.foreground
     mask = frame_pass.mask
     place, identity = frame_pass.shared_background(0), frame_pass.shared_foreground(0)
-    assert torch.equal(place.queries, (~mask).nonzero().flatten())
+    layout = frame_pass.layout
+    assert not mask[layout.order[: layout.background]].any()
+    assert mask[layout.order[layout.background :]].all()
+    assert torch.equal(layout.places[layout.order], torch.arange(TOKENS))
     assert torch.equal(place.positions, (~mask & ~lender).nonzero().flatten())
-    assert torch.equal(identity.queries, mask.nonzero().flatten())
     assert torch.equal(identity.positions, frame_pass.matches.frame_index)
     assert frame_pass.shared_foreground(1) is None
 
@@ -119,8 +128,10 @@ def test_nothing_to_share_shares_nothing(empty):
 def test_merge_moves_matched_tokens_alone():
     frame_pass = sharing_pass(identity=True, background=False)
     output = torch.randn(TOKENS, HEADS * DIM)
-    merged = output.clone()
+    order = frame_pass.layout.order
+    merged = output[order]
     frame_pass.merge(0, merged)
+    merged = merged[order.argsort()]
     matches = frame_pass.matches
     weight = (PLAN.weight_of_merge(4) * matches.similarity)[:, None]
     theirs = frame_pass.identity.output(0, 4, matches.identity_index)

@@ -6,16 +6,12 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from pipelines.attention import (
-    BlockSubject,
-    StoryboardAttnProcessor,
-    frame_attention,
-    subject_attention,
-)
+from pipelines.attention import StoryboardAttnProcessor, frame_attention, subject_attention
 from pipelines.consistency import Bank, FramePass, StepPlan, TextLengths
-from pipelines.flux_storyboard import FrameInputs, Guidance
+from pipelines.denoising import FrameInputs, Guidance
 from pipelines.instant_character import Subject, SubjectAdapters
 from pipelines.prompt import EncodedPrompt
+from pipelines.scene import Scene
 from tests.pipelines.tiny import tiny_pipeline, tiny_transformer
 from tests.pipelines.tiny_subject import tiny_character, tiny_features
 
@@ -75,8 +71,9 @@ def test_every_block_looks_at_the_subject(transformer, character):
     subject = subject_of(character)
     with subject_attention(transformer, subject, TOKENS):
         processors = list(transformer.attn_processors.values())
-    seen = [processor._subject for processor in processors]
-    assert seen == [BlockSubject(subject, place, TOKENS) for place in range(BLOCKS)]
+    assert all(isinstance(processor, StoryboardAttnProcessor) for processor in processors)
+    assert [processor._place for processor in processors] == list(range(BLOCKS))
+    assert [processor._block for processor in processors] == [None, None, 0, 1, 2, 3]
     assert not torch.allclose(predicted(transformer, subject), predicted(transformer), atol=1e-2)
 
 
@@ -132,11 +129,13 @@ def test_the_subject_comes_after_what_a_pass_records_and_merges(transformer, cha
     rotary = angles.cos(), angles.sin()
     subject = subject_of(character)
     banks, outputs = [], []
-    for looked_at in (None, BlockSubject(subject, 2, TOKENS)):
+    for looked_at in (None, subject):
         bank = Bank(PLAN, lends_identity=True, lends_background=True)
         frame_pass = new_pass(bank)
         frame_pass.begin_step(1)
-        processor = StoryboardAttnProcessor(0, frame_pass, looked_at)
+        scene = Scene()
+        scene.show([frame_pass], [looked_at], TOKENS, complete=True)
+        processor = StoryboardAttnProcessor(scene, 2, 0)
         with torch.no_grad():
             outputs.append(processor(attn, hidden, image_rotary_emb=rotary))
         banks.append(bank)
