@@ -169,9 +169,9 @@ class SubjectRecipe:
     identity_weight: float = 0.2
     low_side: int = 192
     paired_from: float = 0.15
-    mixed_from: float = 0.5
+    mixed_from: float = 0.3
     own_share: float = 0.2
-    guided_from: float = 0.65
+    guided_from: float = 0.7
     guided_share: float = 0.3
     familiar: float = 0.98
     calibrating: int = 3000
