@@ -19,14 +19,16 @@ WORDS = "a girl in red hat the forest beach city runs waves sits on with blue co
 SEQUENCE = 24
 
 
-def tiny_transformer(*, guidance: bool = True) -> FluxTransformer2DModel:
-    """Two double and four single blocks of two heads, whose words tell places from people."""
+def tiny_transformer(
+    *, guidance: bool = True, blocks: tuple[int, int] = (2, 4)
+) -> FluxTransformer2DModel:
+    """So many double and single blocks of two heads, whose words tell places from people."""
     torch.manual_seed(0)
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=16,
-        num_layers=2,
-        num_single_layers=4,
+        num_layers=blocks[0],
+        num_single_layers=blocks[1],
         attention_head_dim=16,
         num_attention_heads=2,
         joint_attention_dim=16,
@@ -43,9 +45,11 @@ def tiny_transformer(*, guidance: bool = True) -> FluxTransformer2DModel:
     return transformer.eval()
 
 
-def tiny_pipeline(*, guidance: bool = True) -> FluxStoryboardPipeline:
+def tiny_pipeline(
+    *, guidance: bool = True, blocks: tuple[int, int] = (2, 4)
+) -> FluxStoryboardPipeline:
     """Every component random, every class the real one; pictures of 16 pixels a token."""
-    transformer = tiny_transformer(guidance=guidance)
+    transformer = tiny_transformer(guidance=guidance, blocks=blocks)
     torch.manual_seed(1)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
