@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,16 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.request import ConsistencySettings
+from pipelines.sizes import ModelParts, flux_parts, parts_of_folder, with_packed_transformer
 
 ModelKind = Literal["embedded", "hub", "folder"]
 
 _MINIATURE_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "miniature"
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# A model, and a GGUF file to take its transformer from; a drive's letter is part of the file.
+_WITH_GGUF = re.compile(r"(?P<model>.+?):(?P<file>(?:[A-Za-z]:)?[^:]+\.gguf)", re.IGNORECASE)
 
-# Parameters of T5-XXL, CLIP-L and the VAE; then all, with the transformers of dev and schnell.
-_TEXT_AND_VAE_PARAMETERS = 4_762_310_656 + 123_060_480 + 83_819_683
-_DEV_BYTES = 2 * (11_901_408_320 + _TEXT_AND_VAE_PARAMETERS)
-_SCHNELL_BYTES = 2 * (11_891_178_560 + _TEXT_AND_VAE_PARAMETERS)
+_DEV_PARTS, _SCHNELL_PARTS = flux_parts(guidance=True), flux_parts(guidance=False)
 
 # InstantCharacter's adapters and projector, summed over the shapes of their state; and the encoders
 # that they see with, counted from their configurations: SigLIP so400m (with its text tower, which
@@ -140,7 +139,8 @@ class ModelSpec:
         max_sequence_length: tokens of the prompt that the T5 encoder reads.
         consistency: how it keeps character and place.
         subject: what it follows a reference picture with; None where it cannot.
-        weights_bytes: size of all weights in 16 bits a parameter, in bytes; 0 where not known.
+        parts: the sizes of its networks; None where they are not known.
+        transformer_file: a GGUF file that its transformer is in; empty where it is with the rest.
         note: what else a person should know, one sentence.
     """
 
@@ -158,10 +158,28 @@ class ModelSpec:
     guidance_scale: float
     true_cfg_scale: float
     max_sequence_length: int
-    weights_bytes: int
+    parts: ModelParts | None
     note: str
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
     subject: SubjectSpec | None = None
+    transformer_file: str = ""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of all weights in 16 bits a parameter, in bytes; 0 where not known."""
+        return 0 if self.parts is None else 2 * self.parts.parameters
+
+    @property
+    def download_bytes(self) -> int:
+        """Size of what is downloaded, in bytes; 0 for a folder, and where it is not known."""
+        if self.kind != "hub" or self.parts is None:
+            return 0
+        return self.weights_bytes - (2 * self.parts.transformer.whole if self.packed else 0)
+
+    @property
+    def packed(self) -> bool:
+        """Whether its transformer comes from a GGUF file."""
+        return bool(self.transformer_file)
 
     @property
     def url(self) -> str:
@@ -194,6 +212,14 @@ def _bundled_subject(folder: Path, title: str, licence: str, note: str) -> Subje
         weights_bytes=sum(path.stat().st_size for path in bundle.rglob("*.safetensors")),
         note=note,
     )
+
+
+def _embedded_parts() -> ModelParts | None:
+    """The miniature's sizes; None where its files are damaged, which loading it will tell."""
+    try:
+        return parts_of_folder(_MINIATURE_FOLDER)
+    except ValueError:
+        return None
 
 
 BIREFNET = MattingSpec(
@@ -238,7 +264,7 @@ MINIATURE = ModelSpec(
     guidance_scale=2.0,
     true_cfg_scale=2.0,
     max_sequence_length=64,
-    weights_bytes=15_592_262,
+    parts=_embedded_parts(),
     note="Ships with Throughline, downloads nothing and runs on a CPU; paints small cartoons.",
     # Chosen with `python -m benchmarks.settings` on characters that the evaluation does not have:
     # a merge from 0.1 on loses more actions, a weaker one keeps less. The published cleanup of
@@ -277,7 +303,7 @@ FLUX1_DEV = ModelSpec(
     guidance_scale=3.5,
     true_cfg_scale=1.0,
     max_sequence_length=512,
-    weights_bytes=_DEV_BYTES,
+    parts=_DEV_PARTS,
     note="The model that CharaConsist was published with.",
     subject=INSTANT_CHARACTER,
 )
@@ -297,7 +323,7 @@ FLUX1_SCHNELL = ModelSpec(
     guidance_scale=0.0,
     true_cfg_scale=1.0,
     max_sequence_length=256,
-    weights_bytes=_SCHNELL_BYTES,
+    parts=_SCHNELL_PARTS,
     note="Distilled to four steps: fast, and free for commercial use.",
 )
 
@@ -321,7 +347,8 @@ def find_model(name_or_path: str) -> ModelSpec:
     Args:
         name_or_path: a name or repository of `MODELS`, a folder that holds a FLUX pipeline
             (`model_index.json` beside its components), or another repository on the hub, as
-            "owner/name". A folder that exists goes before a repository of the same name.
+            "owner/name". A folder that exists goes before a repository of the same name. Any of
+            these with ":FILE.gguf" after it takes its transformer from that file.
 
     Returns:
         Its spec; for a folder, derived from the folder's own configuration files.
@@ -331,6 +358,9 @@ def find_model(name_or_path: str) -> ModelSpec:
             the folder does not hold a FLUX pipeline.
     """
     wanted = name_or_path.strip()
+    packed = _WITH_GGUF.fullmatch(wanted)
+    if packed:
+        return _with_gguf(find_model(packed["model"]), Path(packed["file"]).expanduser())
     for spec in MODELS:
         if wanted.casefold() in (spec.name, spec.source.casefold()):
             return spec
@@ -343,6 +373,21 @@ def find_model(name_or_path: str) -> ModelSpec:
     raise UnknownModelError(
         f"There is no model {wanted!r}.{suggestion(wanted)} Known models: {known}; "
         "a folder with a FLUX pipeline or a Hugging Face repository (owner/name) works too."
+    )
+
+
+def _with_gguf(spec: ModelSpec, file: Path) -> ModelSpec:
+    """A model with its transformer from a GGUF file."""
+    if not file.is_file():
+        raise UnknownModelError(f"There is no file {file}, to take the transformer from.")
+    path = str(file.resolve())
+    return replace(
+        spec,
+        name=f"{spec.name}:{path}",
+        title=f"{spec.title} with {file.name}",
+        transformer_file=path,
+        parts=None if spec.parts is None else with_packed_transformer(spec.parts, file),
+        note=f"Its transformer is read from {file.name}.",
     )
 
 
@@ -363,7 +408,7 @@ def _spec_of_repository(repository: str) -> ModelSpec:
         licence="see the model's page",
         licence_url=f"https://huggingface.co/{repository}",
         non_commercial=False,
-        weights_bytes=0,
+        parts=None,
         note="Not in Throughline's list: painted with the settings of FLUX.1 [dev].",
     )
 
@@ -379,8 +424,12 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
     scheduler = _read_config(folder / "scheduler" / "scheduler_config.json", folder)
     vae = _read_config(folder / "vae" / "config.json", folder)
     tokenizer = _read_config(folder / "tokenizer_2" / "tokenizer_config.json", folder)
-    parameters = _parameters(folder)
-    kin = MINIATURE if 0 < parameters < _SMALL_PARAMETERS else FLUX1_DEV
+    try:
+        parts = parts_of_folder(folder)
+    except ValueError as error:
+        raise UnknownModelError(str(error)) from error
+    small = parts is not None and parts.parameters < _SMALL_PARAMETERS
+    kin = MINIATURE if small else FLUX1_DEV
     if transformer.get("guidance_embeds", False):
         base = kin
     elif scheduler.get("use_dynamic_shifting", False):
@@ -402,7 +451,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         width=side,
         height=side,
         max_sequence_length=min(longest, int(tokenizer.get("model_max_length", longest))),
-        weights_bytes=2 * parameters,
+        parts=parts,
         note="A folder on this machine.",
         subject=_bundled_subject(
             folder,
@@ -411,30 +460,6 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
             "What the model was trained to follow is not known.",
         ),
     )
-
-
-def _parameters(folder: Path) -> int:
-    """Parameters of the pipeline's models, from the headers of their safetensors files."""
-    total = 0
-    for component in ("transformer", "text_encoder", "text_encoder_2", "vae"):
-        # A dot in the stem marks a variant (model.fp16.safetensors), which is not what is loaded.
-        for path in sorted((folder / component).glob("*.safetensors")):
-            if "." not in path.stem:
-                total += _parameters_of_file(path)
-    return total
-
-
-def _parameters_of_file(path: Path) -> int:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= path.stat().st_size - 8:
-            raise UnknownModelError(f"{path} is damaged or not completely downloaded.")
-        header = file.read(length)
-    try:
-        tensors = json.loads(header)
-    except ValueError as error:
-        raise UnknownModelError(f"{path} is damaged: {error}.") from error
-    return sum(math.prod(t["shape"]) for name, t in tensors.items() if name != "__metadata__")
 
 
 def _read_config(path: Path, folder: Path) -> Mapping[str, Any]:

@@ -20,9 +20,11 @@ LIGHT_PIPELINES = {
     "pipelines",
     *(
         f"pipelines.{name}"
-        for name in ("request", "events", "registry", "style", "suite", "scores")
+        for name in (
+            "request", "events", "registry", "sizes", "presets", "style", "suite", "scores",
+        )
     ),
-}
+}  # fmt: skip
 LIGHT = {*LIGHT_PIPELINES, "storyboard", "storyboard.board", "storyboard.errors"}
 TENSOR_LIBRARIES = {"torch", "diffusers", "transformers", "accelerate", "safetensors"}
 UI_MAY_IMPORT = {
