@@ -63,12 +63,14 @@ class Start:
         latents: packed latents before it, shape (1, image tokens, channels).
         scheduler: in the state before it; its own for every pass, since its index is state.
         first_step: what another pass found at step 0; None where this one begins there.
+        velocity: the prediction of step 0, likewise.
     """
 
     step: int
     latents: Tensor
     scheduler: FlowMatchEulerDiscreteScheduler
     first_step: FirstStep | None = None
+    velocity: Tensor | None = None
 
 
 class Walk:
@@ -83,6 +85,8 @@ class Walk:
     Attributes:
         step: the next step.
         latents: packed latents before it, shape (1, image tokens, channels).
+        velocity: what the model predicted at the last step that asked it, shape (1, image tokens,
+            channels); None before the first.
         seconds: time that the steps so far took; frames of one batch share theirs.
         after_first: where another pass of this frame can begin, once step 0 is done.
     """
@@ -97,6 +101,7 @@ class Walk:
         self.inputs, self.frame_pass, self.subject = inputs, frame_pass, subject
         self.step, self.latents = start.step, start.latents
         self.scheduler = copy.deepcopy(start.scheduler)
+        self.velocity = start.velocity
         self.seconds = 0.0
         self.after_first: Start | None = None
 
@@ -106,13 +111,19 @@ class Walk:
         found: Tensor = self.scheduler.timesteps[self.step]
         return found
 
-    def move(self, predicted: Tensor) -> None:
-        """Take a step along a predicted velocity, shape (1, image tokens, channels)."""
-        moved = self.scheduler.step(predicted, self.timestep, self.latents, return_dict=False)[0]
+    def move(self) -> None:
+        """Take a step along the last predicted velocity."""
+        moved = self.scheduler.step(self.velocity, self.timestep, self.latents, return_dict=False)[
+            0
+        ]
         self.latents = moved.to(self.latents.dtype)
         if self.step == 0:
             self.after_first = Start(
-                1, self.latents, copy.deepcopy(self.scheduler), self.frame_pass.first_step
+                1,
+                self.latents,
+                copy.deepcopy(self.scheduler),
+                self.frame_pass.first_step,
+                self.velocity,
             )
         self.step += 1
 
@@ -207,7 +218,8 @@ class Denoiser:
             predicted = away + self._guidance.true_cfg_scale * (predicted - away)
         attention.end()
         for row, one in enumerate(walks):
-            one.move(predicted[row : row + 1])
+            one.velocity = predicted[row : row + 1]
+            one.move()
         seconds = (time.monotonic() - begun) / count
         for one in walks:
             one.seconds += seconds

@@ -129,7 +129,8 @@ class FluxStoryboardPipeline(FluxPipeline):
                 yield WordsUnread(frame.frame_id, words)
 
         # 2. Choose an order that fits into memory
-        plan = StepPlan.from_fractions(request.steps, **asdict(request.consistency))
+        settings = {**asdict(request.consistency), **asdict(request.shortcuts)}
+        plan = StepPlan.from_fractions(request.steps, **settings)
         painted = PaintedFrames(
             frames,
             inputs,

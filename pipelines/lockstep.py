@@ -132,12 +132,17 @@ class Painter:
             walks[leg] = self._walk(leg)
         for step in range(min(leg.first for leg in stage), max(leg.last for leg in stage)):
             active = [leg for leg in stage if leg.first <= step < leg.last]
-            batches = self._batches(active)
+            asking = [leg for leg in active if self._plan.asks(step, probe=leg.phase == "probe")]
+            batches = self._batches(asking)
             for batch in batches:
                 self._denoiser.advance(
                     attention, [walks[leg] for leg in batch], complete=len(batches) == 1
                 )
                 for leg in batch:
+                    yield from self._report(leg, walks[leg], step)
+            for leg in active:
+                if leg not in asking:
+                    walks[leg].move()
                     yield from self._report(leg, walks[leg], step)
 
     def _walk(self, leg: Leg) -> Walk:

@@ -14,11 +14,12 @@ from typing import Any
 
 from pipelines.style import StyleLora
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # 1 knew no sizes of the cleanup: the published ones. 1 and 2 knew neither references nor styles.
-_READABLE_SCHEMAS = (1, 2, SCHEMA_VERSION)
+_READABLE_SCHEMAS = (1, 2, 3, SCHEMA_VERSION)
 
 STRONGEST_REFERENCE = 2.0
+LARGEST_STRIDE = 4
 _PICTURE_NAME = re.compile(r"[0-9a-f]{64}\.png")
 
 
@@ -155,6 +156,27 @@ class ConsistencySettings:
 
 
 @dataclass(frozen=True)
+class Shortcuts:
+    """Ways to paint faster that change the pictures; by default none.
+
+    Attributes:
+        every: from the mask step on, only every so-manieth step asks the model, and those between
+            go on with its last answer, in [1, 4]; 1 is off.
+        probe_every: the same for the steps in which masks and matches are looked for before a
+            frame is painted.
+    """
+
+    every: int = 1
+    probe_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("every", "probe_every"):
+            value = getattr(self, name)
+            if not 1 <= value <= LARGEST_STRIDE:
+                raise ValueError(f"{name}={value} is not in [1, {LARGEST_STRIDE}]")
+
+
+@dataclass(frozen=True)
 class RenderRequest:
     """Frames to paint together, and how.
 
@@ -168,6 +190,7 @@ class RenderRequest:
         negative_prompt: what classifier-free guidance moves away from.
         consistency: how character and place are kept.
         styles: the LoRAs that all frames are painted with.
+        shortcuts: what is done less often than it should, to be faster.
     """
 
     model: str
@@ -179,6 +202,7 @@ class RenderRequest:
     negative_prompt: str = ""
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
     styles: tuple[StyleLora, ...] = ()
+    shortcuts: Shortcuts = Shortcuts()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -238,5 +262,6 @@ class RenderRequest:
             targets=tuple(fields.pop("targets")),
             consistency=ConsistencySettings(**fields.pop("consistency")),
             styles=tuple(StyleLora(**style) for style in fields.pop("styles", ())),
+            shortcuts=Shortcuts(**fields.pop("shortcuts", {})),
             **fields,
         )

@@ -23,6 +23,9 @@ class StepPlan:
         mask_step: step whose attention gives the lasting mask and matches.
         mask_erode: side of the square that masks are eroded by, in tokens, odd; 1 is off.
         mask_dilate: side of the square that they are dilated by afterwards, in tokens, odd.
+        every: after the mask step only every so-manieth step asks the model; those between go on
+            with the velocity before them. 1 asks at every step.
+        probe_every: the same of a probe pass, whose first and mask step always ask.
     """
 
     steps: int
@@ -36,6 +39,8 @@ class StepPlan:
     mask_step: int
     mask_erode: int = 3
     mask_dilate: int = 5
+    every: int = 1
+    probe_every: int = 1
 
     def __post_init__(self) -> None:
         if self.share_start < 1:
@@ -48,6 +53,9 @@ class StepPlan:
             side = getattr(self, name)
             if side < 1 or side % 2 == 0:
                 raise ValueError(f"{name}={side} is not an odd number of tokens")
+        for name in ("every", "probe_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
 
     @classmethod
     def from_fractions(
@@ -65,6 +73,8 @@ class StepPlan:
         mask_step: float,
         mask_erode: int,
         mask_dilate: int,
+        every: int = 1,
+        probe_every: int = 1,
     ) -> StepPlan:
         """The plan for a schedule of any length, from fractions of its number of steps.
 
@@ -88,12 +98,24 @@ class StepPlan:
             mask_step=min(at(mask_step), max(steps - 2, 0)),
             mask_erode=mask_erode,
             mask_dilate=mask_dilate,
+            every=every,
+            probe_every=probe_every,
         )
 
     @property
     def probe_steps(self) -> int:
         """Steps of a probe pass, which ends with the mask step."""
         return self.mask_step + 1
+
+    def asks(self, step: int, *, probe: bool) -> bool:
+        """Whether a step asks the model, in a probe pass or in a render pass.
+
+        All frames have the same such steps, so that whatever one reads another has recorded; a
+        render pass asks at every step up to the mask step.
+        """
+        if probe:
+            return step == self.mask_step or step % self.probe_every == 0
+        return step <= self.mask_step or (step - self.mask_step) % self.every == 0
 
     def shares(self, step: int) -> bool:
         """Whether keys and values are shared at this step."""

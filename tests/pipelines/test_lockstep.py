@@ -13,7 +13,13 @@ from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.memory import RenderMemory
 from pipelines.rendering import RenderBudget
-from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
+from pipelines.request import (
+    ConsistencySettings,
+    FrameRequest,
+    Prompt,
+    RenderRequest,
+    Shortcuts,
+)
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_subject import tiny_bundle
 
@@ -248,3 +254,43 @@ def test_order_by_what_fits(pipeline, monkeypatch):
     list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=streamed))
     kept = (True, plan.probe_steps)
     assert chosen == [(False, None), kept, kept, (True, 0), kept]
+
+
+def asked(pipeline, wanted: RenderRequest) -> int:
+    """How many frames went through the transformer."""
+    frames = []
+    hook = pipeline.transformer.register_forward_pre_hook(
+        lambda _, __, given: frames.append(len(given["hidden_states"])), with_kwargs=True
+    )
+    list(pipeline.stream(wanted, max_sequence_length=SEQUENCE))
+    hook.remove()
+    return sum(frames)
+
+
+def test_shortcuts_ask_the_model_less_often(pipeline):
+    """Of 8 steps the mask step is number 2: asked are 0, 1, 2, 4 and 6; of a probe pass 0 and 2."""
+    wanted = story("character")
+    assert asked(pipeline, wanted) == 4 * 8 + 3 * 2
+    assert asked(pipeline, replace(wanted, shortcuts=Shortcuts(every=2))) == 4 * 5 + 3 * 2
+    assert asked(pipeline, replace(wanted, shortcuts=Shortcuts(probe_every=2))) == 4 * 8 + 3
+    both = Shortcuts(every=3, probe_every=4)
+    assert asked(pipeline, replace(wanted, shortcuts=both)) == 4 * 4 + 3
+
+
+@pytest.mark.parametrize("budget", [KEPT, NOTHING_KEPT])
+def test_shortcuts_are_the_same_in_every_order(pipeline, monkeypatch, budget):
+    wanted = story("another place", shortcuts=Shortcuts(every=2, probe_every=2))
+    expected = latents(pipeline, monkeypatch, wanted, budget=BANK)
+    assert_same(latents(pipeline, monkeypatch, wanted, budget=budget), expected)
+    exact = latents(pipeline, monkeypatch, story("another place"), budget=BANK)
+    for name in exact:
+        assert (exact[name] - expected[name]).abs().max() > 100 * ROUNDING
+
+
+def test_masks_do_not_depend_on_what_is_left_out_after_them(pipeline):
+    masks = []
+    for every in (1, 3):
+        wanted = story("another place", shortcuts=Shortcuts(every=every))
+        events = pipeline.stream(wanted, max_sequence_length=SEQUENCE)
+        masks.append([e.mask.tolist() for e in events if isinstance(e, MaskFound)])
+    assert masks[0] == masks[1]

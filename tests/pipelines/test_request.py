@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
+from pipelines.request import (
+    ConsistencySettings,
+    FrameRequest,
+    Prompt,
+    RenderRequest,
+    Shortcuts,
+)
 from pipelines.style import StyleLora
 
 PROMPT = Prompt("on a beach,", "a girl,", "running")
@@ -24,6 +30,7 @@ def test_a_request_survives_json():
         true_cfg_scale=2.5,
         negative_prompt="blurry",
         styles=(StyleLora("ink.safetensors", 0.8, "ink wash"), StyleLora("someone/paper")),
+        shortcuts=Shortcuts(every=2, probe_every=3),
     )
     assert RenderRequest.from_dict(json.loads(json.dumps(wanted.to_dict()))) == wanted
 
@@ -48,6 +55,19 @@ def test_a_request_from_before_references_and_styles_has_none(schema):
     for frame in old["frames"]:
         del frame["reference"], frame["reference_strength"]
     assert RenderRequest.from_dict(old) == WHOLE
+
+
+def test_a_request_from_before_shortcuts_takes_none():
+    old = json.loads(json.dumps({**WHOLE.to_dict(), "schema": 3}))
+    del old["shortcuts"]
+    assert RenderRequest.from_dict(old) == WHOLE
+
+
+@pytest.mark.parametrize("stride", [0, 5])
+def test_shortcuts_have_a_range(stride):
+    for name in ("every", "probe_every"):
+        with pytest.raises(ValueError, match=name):
+            Shortcuts(**{name: stride})
 
 
 def test_it_knows_which_pictures_it_needs():

@@ -67,6 +67,8 @@ def test_without_merge_no_step_merges():
         dict(merge_start=9, merge_end=3),
         dict(mask_erode=2),
         dict(mask_dilate=-1),
+        dict(every=0),
+        dict(probe_every=0),
     ],
 )
 def test_impossible_step_numbers_are_refused(numbers):
@@ -83,3 +85,22 @@ def test_impossible_step_numbers_are_refused(numbers):
     )
     with pytest.raises(ValueError, match="="):
         StepPlan(**{**possible, **numbers})
+
+
+def test_which_steps_ask_the_model():
+    found = StepPlan(20, 1, 16, 1, 4, 12, 0.8, 0.5, mask_step=4, every=3, probe_every=3)
+    assert [s for s in range(20) if found.asks(s, probe=False)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        7,
+        10,
+        13,
+        16,
+        19,
+    ]
+    assert [s for s in range(5) if found.asks(s, probe=True)] == [0, 3, 4]
+    exact = plan(20)
+    assert all(exact.asks(s, probe=probe) for s in range(20) for probe in (True, False))
