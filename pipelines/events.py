@@ -44,6 +44,17 @@ class StyleNoted:
 
 
 @dataclass(frozen=True)
+class MemoryNoted:
+    """The model is placed otherwise than a person would expect, for want of memory.
+
+    Attributes:
+        words: how and why, for a person.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
 class ReferenceDoubted:
     """A reference picture is unlike those that the model can follow.
 
@@ -141,5 +152,12 @@ class FrameDone:
 
 
 PipelineEvent = (
-    StyleNoted | ReferenceDoubted | WordsUnread | FrameStarted | StepDone | MaskFound | FrameDone
+    MemoryNoted
+    | StyleNoted
+    | ReferenceDoubted
+    | WordsUnread
+    | FrameStarted
+    | StepDone
+    | MaskFound
+    | FrameDone
 )

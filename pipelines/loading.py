@@ -1,4 +1,4 @@
-"""Open a model: choose device and number format, see that it fits, load it, place it.
+"""Open a model: choose device, number format and preset, see that it fits, load it, place it.
 
 Every way in which this can fail becomes a `LoadingError` that says what was wrong and what to do.
 It knows nothing of requests or frames.
@@ -6,11 +6,11 @@ It knows nothing of requests or frames.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,18 @@ from pipelines.loading_errors import (
     model_origin,
     remedy_for_files,
 )
+from pipelines.placement import Placement, packed_transformer, place, quantisation
+from pipelines.presets import (
+    AUTO,
+    Fit,
+    Machine,
+    Workload,
+    choose,
+    find_preset,
+    fit,
+    share_blocks,
+    step_down,
+)
 from pipelines.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -41,9 +53,12 @@ __all__ = [
     "check_folder",
     "choose_device",
     "choose_dtype",
+    "find_machine",
     "free_memory",
     "load_pipeline",
+    "open_pipeline",
     "plan_placement",
+    "plan_step_down",
     "quiet_libraries",
     "too_little",
 ]
@@ -64,32 +79,15 @@ FAULTS = (
     httpx2.HTTPError,
 )
 _GIGABYTE = 10**9
-# Activations, the VAE's working memory and the allocator's slack, as a share of the weights.
+# Activations and the allocator's slack of what follows pictures, as a share of its weights.
 HEADROOM = 1.1
-# FLUX.1's transformer holds 70.5 % of the weights; the two text encoders never run beside it.
-_LARGEST_PART = 0.706
 _MEMINFO = Path("/proc/meminfo")
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model")
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where a model's weights will live.
-
-    Attributes:
-        device: the device that computes.
-        dtype: number format of the weights.
-        offload: whether parts wait in host memory until they are needed (CUDA alone).
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    offload: bool = False
-
-
 def load_pipeline(
-    spec: ModelSpec, device: str | None = None, dtype: str | None = None
+    spec: ModelSpec, device: str | None = None, dtype: str | None = None, memory: str = AUTO
 ) -> FluxStoryboardPipeline:
     """Load a model, ready to paint.
 
@@ -98,26 +96,60 @@ def load_pipeline(
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None takes the best that is there.
         dtype: "bfloat16", "float16" or "float32"; None takes bfloat16, or float32 for a small
             model on a CPU that does not compute in bfloat16.
+        memory: name of a memory preset, or "auto" for the first that fits.
 
     Raises:
         LoadingError: if the model cannot be loaded; `reason` says which way, the text what to do.
-        ValueError: if `device` or `dtype` is none of those.
+        ValueError: if `device`, `dtype` or `memory` is none of those.
     """
     if spec.kind != "hub":
         check_folder(spec)
-    placement = plan_placement(spec, choose_device(device), dtype)
+    return open_pipeline(spec, plan_placement(spec, choose_device(device), dtype, memory))
+
+
+def open_pipeline(spec: ModelSpec, placement: Placement) -> FluxStoryboardPipeline:
+    """Load a model as planned.
+
+    Raises:
+        LoadingError: if it cannot be loaded; `reason` says which way, the text what to do.
+    """
+    if spec.kind != "hub":
+        check_folder(spec)
+    if spec.packed and importlib.util.find_spec("gguf") is None:
+        raise LoadingError(
+            "missing", f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`."
+        )
+    options: dict[str, object] = {}
     try:
-        with quiet_libraries():
+        with quiet_libraries(), _on(placement.device):
             from pipelines.flux_storyboard import FluxStoryboardPipeline
 
+            quantised = quantisation(placement.preset, placement.dtype)
+            if quantised is not None:
+                options["quantization_config"] = quantised
+            if spec.packed:
+                options["transformer"] = packed_transformer(spec, placement.dtype)
             pipeline: FluxStoryboardPipeline = FluxStoryboardPipeline.from_pretrained(
-                spec.source, dtype=placement.dtype, local_files_only=spec.kind != "hub"
+                spec.source,
+                dtype=placement.dtype,
+                local_files_only=spec.kind != "hub",
+                **options,
             )
-            _place(pipeline, placement)
+            place(pipeline, placement)
     except FAULTS as error:
         raise explain(error, model_origin(spec)) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@contextmanager
+def _on(device: torch.device) -> Iterator[None]:
+    """Make a GPU the current one, which is where bitsandbytes quantises."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            yield
+    else:
+        yield
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -167,33 +199,104 @@ def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> to
     return torch.bfloat16
 
 
-def plan_placement(spec: ModelSpec, device: torch.device, dtype: str | None) -> Placement:
-    """How the model goes onto the device: whole, or with offloading where it does not fit whole.
+def plan_placement(
+    spec: ModelSpec, device: torch.device, dtype: str | None, memory: str = AUTO
+) -> Placement:
+    """How the model goes onto the device, in a memory preset that fits.
 
     A model whose size is not known is placed whole.
 
+    Args:
+        spec: the model.
+        device: what computes.
+        dtype: as `load_pipeline`.
+        memory: likewise.
+
     Raises:
-        LoadingError: if memory does not suffice, with the numbers.
-        ValueError: if `dtype` is not a known format's name.
+        LoadingError: if memory does not suffice, with the numbers, or the preset cannot be used
+            here.
+        ValueError: if `dtype` is not a known format's name, or `memory` not a preset's.
     """
+    wanted = None if memory == AUTO else find_preset(memory)
     chosen = choose_dtype(dtype, device, spec)
-    # The spec counts 16 bits a parameter.
-    weights = spec.weights_bytes * chosen.itemsize // 2
-    whole = int(weights * HEADROOM)
-    free = free_memory(device)
-    if not weights or free is None or whole <= free:
-        return Placement(device, chosen)
-    if device.type != "cuda":
-        raise too_little(model_origin(spec), "memory", whole, free)
-    part = int(weights * _LARGEST_PART * HEADROOM)
-    if part > free:
-        raise too_little(
-            model_origin(spec), f"memory on {device}, even one part at a time,", part, free
-        )
+    if wanted is not None and not wanted.exact and dtype is None:
+        chosen = torch.bfloat16  # what the kernels for quantised weights are made for
+    machine = find_machine(device)
+    if wanted is None:
+        found = choose(spec, machine, chosen.itemsize)
+    else:
+        found = fit(wanted, spec, machine, chosen.itemsize)
+    if found.problem:
+        raise _unfit(spec, found, asked=wanted is not None)
+    return _placed(spec, device, chosen, machine, found)
+
+
+def plan_step_down(spec: ModelSpec, placement: Placement) -> Placement | None:
+    """A placement that needs less, after memory ran out in this one; None where there is none.
+
+    Args:
+        spec: the model, which is not loaded any more.
+        placement: where it was.
+    """
+    machine = find_machine(placement.device)
+    found = step_down(spec, machine, placement.dtype.itemsize, placement.preset)
+    if found is None:
+        return None
+    return _placed(spec, placement.device, placement.dtype, machine, found)
+
+
+def _placed(
+    spec: ModelSpec, device: torch.device, dtype: torch.dtype, machine: Machine, found: Fit
+) -> Placement:
+    """The placement in a preset that fits, with the room that it leaves."""
+    work = Workload.of(spec, dtype.itemsize)
+    if work is None or found.need is None or not machine.gpus:
+        return Placement(device, dtype, found.preset)
+    room = machine.gpus[0] - found.need.computing
+    blocks: tuple[int, ...] = ()
+    if found.preset.offload == "spread":
+        blocks = share_blocks(work, machine.gpus) or ()
+    return Placement(
+        device,
+        dtype,
+        found.preset,
+        blocks=blocks,
+        others=tuple(_other_gpus(device)) if blocks else (),
+        room=room,
+        # Half of the room is for the banks.
+        together=1 + room // 2 // work.step,
+    )
+
+
+def _unfit(spec: ModelSpec, found: Fit, *, asked: bool) -> LoadingError:
+    """Why a model does not fit, with the numbers."""
+    manner = "with" if asked else "even with"
+    problem = f"{spec.title}, {manner} memory preset {found.preset.name}, {found.problem}."
+    if found.about_memory:
+        return LoadingError("memory", problem, model_origin(spec).memory)
+    return LoadingError(
+        "missing", problem, "Leave the preset out (THROUGHLINE_MEMORY) to take one that fits."
+    )
+
+
+def find_machine(device: torch.device) -> Machine:
+    """The free memory of this machine, for a model that computes on this device.
+
+    Other GPUs count where the device is CUDA's without a number: one that is named is used alone.
+    """
     host = free_memory(torch.device("cpu"))
-    if host is not None and weights > host:
-        raise too_little(model_origin(spec), "host memory beside the GPU's", weights, host)
-    return Placement(device, chosen, offload=True)
+    if device.type == "mps":
+        return Machine("mps", host=free_memory(device))
+    if device.type != "cuda":
+        return Machine("cpu", host=host)
+    found = [free_memory(gpu) for gpu in (device, *_other_gpus(device))]
+    return Machine("cuda", tuple(free for free in found if free is not None), host)
+
+
+def _other_gpus(device: torch.device) -> list[torch.device]:
+    if str(device) != "cuda":
+        return []
+    return [torch.device("cuda", index) for index in range(1, torch.cuda.device_count())]
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -247,13 +350,6 @@ def check_folder(spec: ModelSpec) -> None:
                 f"The tokenizer {folder / name} holds none of {', '.join(_TOKENIZER_FILES)}.",
                 remedy_for_files(model_origin(spec)),
             )
-
-
-def _place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
-    if placement.offload:
-        pipeline.enable_model_cpu_offload(device=placement.device)
-    else:
-        pipeline.to(placement.device)
 
 
 def too_little(origin: Origin, where: str, needed: int, free: int) -> LoadingError:

@@ -96,12 +96,12 @@ def model_origin(spec: ModelSpec) -> Origin:
         source=spec.source,
         kind=spec.kind,
         licence=spec.licence,
-        download_bytes=spec.weights_bytes,
+        download_bytes=spec.download_bytes,
         weights_bytes=spec.weights_bytes,
         repository="Choose a repository in diffusers' format, with a model_index.json.",
         folder="Download or export the model again, as a folder that FluxPipeline can open.",
-        memory="Close what else uses the memory, or choose a smaller model: the miniature fits "
-        "anywhere.",
+        memory="Close what else uses the memory, or choose another memory preset (`python -m "
+        "storyboard models`) or a smaller model: the miniature fits anywhere.",
         network="The miniature works without a network.",
     )
 

@@ -32,6 +32,8 @@ from pipelines.instant_character.bundle import (
 from pipelines.instant_character.encoders import load_dino, load_siglip
 from pipelines.loading import FAULTS, HEADROOM, free_memory, quiet_libraries, too_little
 from pipelines.loading_errors import LoadingError, Origin, explain, remedy_for_files
+from pipelines.placement import Placement
+from pipelines.presets import Workload
 from pipelines.registry import ModelSpec, SubjectSpec
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ class Sizes:
 
     Attributes:
         subject: of what follows pictures.
-        transformer: of the model's transformer.
-        model: of all its parts.
+        transformer: of the model's transformer, as far as it comes to the GPU for a step.
+        model: of all the model's parts.
     """
 
     subject: int
@@ -63,7 +65,9 @@ class Sizes:
     model: int
 
 
-def load_subject(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> SubjectBundle:
+def load_subject(
+    spec: ModelSpec, pipeline: FluxStoryboardPipeline, placement: Placement | None = None
+) -> SubjectBundle:
     """Load what a model follows pictures with, in the model's number format.
 
     It is placed where the model computes. Where a GPU holds the model but not both, the model's
@@ -73,6 +77,7 @@ def load_subject(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> SubjectBu
     Args:
         spec: a model that can follow pictures.
         pipeline: that model.
+        placement: how it was placed; None for whole, or with its parts taking turns.
 
     Raises:
         LoadingError: if it cannot be loaded; `reason` says which way, the text what to do.
@@ -82,7 +87,7 @@ def load_subject(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> SubjectBu
     if subject is None:
         raise ValueError(f"{spec.title} cannot follow pictures")
     device: torch.device = pipeline._execution_device
-    offloads = _offloads(spec, subject, pipeline)
+    offloads = _offloads(spec, subject, pipeline, placement)
     with quiet_libraries():
         if spec.kind == "hub":
             bundle = _from_hub(spec, subject, pipeline, device)
@@ -90,7 +95,16 @@ def load_subject(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> SubjectBu
             bundle = _from_folder(spec, subject, pipeline, device)
         with _explained(_origin(spec, subject, subject.adapter)):
             bundle.encoders.to("cpu" if offloads else device)
+            if placement is not None and placement.blocks:
+                _join_blocks(bundle, pipeline)
     return bundle
+
+
+def _join_blocks(bundle: SubjectBundle, pipeline: FluxStoryboardPipeline) -> None:
+    """Put the adapters of double-stream blocks that are spread over GPUs where those lie."""
+    blocks = pipeline.transformer.transformer_blocks
+    for block, adapter in zip(blocks, bundle.weights.adapters, strict=False):
+        adapter.to(next(block.parameters()).device)
 
 
 def _from_folder(
@@ -178,19 +192,29 @@ def plan_offloading(origin: Origin, device: torch.device, sizes: Sizes, offloads
     return True
 
 
-def _offloads(spec: ModelSpec, subject: SubjectSpec, pipeline: FluxStoryboardPipeline) -> bool:
+def _offloads(
+    spec: ModelSpec,
+    subject: SubjectSpec,
+    pipeline: FluxStoryboardPipeline,
+    placement: Placement | None,
+) -> bool:
     """See that there is memory, make room if need be, and tell whether the model's parts wait."""
     device: torch.device = pipeline._execution_device
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what earlier renders left there counts as taken
+    transformer = _bytes_of(pipeline.transformer)
+    already = pipeline.device.type != device.type
+    if placement is not None and device.type == "cuda" and placement.preset.offload != "none":
+        already = True
+        work = Workload.of(spec, placement.dtype.itemsize)
+        transformer = transformer if work is None else placement.preset.visiting(work)
     models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     sizes = Sizes(
         # The spec counts 16 bits a parameter.
         subject=subject.weights_bytes * pipeline.transformer.dtype.itemsize // 2,
-        transformer=_bytes_of(pipeline.transformer),
+        transformer=transformer,
         model=sum(map(_bytes_of, models)),
     )
-    already = pipeline.device.type != device.type
     origin = _origin(spec, subject, subject.adapter)
     offloads = plan_offloading(origin, device, sizes, already)
     if offloads and not already:

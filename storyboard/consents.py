@@ -1,6 +1,6 @@
 """What a person has agreed to, so that they are asked once: a small JSON file beside the projects.
 
-It knows nothing of what needs consent: `pipelines.registry` names that, `storyboard.engine` asks.
+What needs consent is named in `pipelines.registry`, and asked for in `storyboard.engine`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storyboard.errors import ProjectError
+from pipelines.registry import MattingSpec, SubjectSpec
+from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.files import DocumentKind, unwritable, write_atomically
 
 CONSENTS_FILE = DocumentKind("throughline consents")
@@ -34,6 +35,29 @@ class Consents:
             ProjectError: if the file is damaged or not ours.
         """
         return key in self._read()
+
+    def require(self, key: str, asked: SubjectSpec | MattingSpec, terms: str) -> None:
+        """See that a person has agreed to what has this key.
+
+        Args:
+            key: what the agreement is remembered under.
+            asked: what has to be agreed to.
+            terms: the same in a sentence.
+
+        Raises:
+            ConsentNeeded: if nobody has.
+            ProjectError: if the file is damaged or not ours.
+        """
+        if self.given(key):
+            return
+        raise ConsentNeeded(
+            key=key,
+            title=asked.title,
+            licence=asked.licence,
+            licence_url=asked.licence_url,
+            download_bytes=asked.download_bytes,
+            terms=terms,
+        )
 
     def give(self, key: str) -> None:
         """Remember that a person has agreed, and when.

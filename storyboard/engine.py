@@ -7,15 +7,16 @@ wait for it. On a ZeroGPU Space the painting runs in a process that is lent a GP
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.events import PipelineEvent
+from pipelines.events import MemoryNoted
+from pipelines.presets import AUTO, Machine
 from pipelines.registry import (
     BIREFNET,
     MINIATURE,
@@ -30,7 +31,6 @@ from pipelines.style import StyleLora
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.consents import Consents
 from storyboard.errors import (
-    ConsentNeeded,
     ModelError,
     NoFigureFound,
     OutOfMemoryError,
@@ -38,9 +38,11 @@ from storyboard.errors import (
     UserError,
 )
 from storyboard.jobs import ModelLoading
+from storyboard.lent_gpu import Painting, Pictures, on_lent_gpu
 from storyboard.planning import cannot_follow
 from storyboard.references import LARGEST_SIDE, FindFigure, Reference, References
 from storyboard.settings import Settings
+from storyboard.stepping_down import Events, paint_stepping_down
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,27 +50,21 @@ if TYPE_CHECKING:
     from pipelines.flux_storyboard import FluxStoryboardPipeline
     from pipelines.instant_character.bundle import SubjectBundle
     from pipelines.loading_errors import LoadingError
+    from pipelines.placement import Placement
     from pipelines.reference import BiRefNetMatting, Mask
 
 # What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
 _MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
-# A ZeroGPU's time: for one step of FLUX.1 at 1024 x 1024 with room to spare, and for the start.
-_SECONDS_PER_STEP = 0.6
-_SECONDS_TO_START = 30.0
-_SECONDS_PER_PICTURE = 10.0
-_NATIVE_PIXELS = 1024 * 1024
 # Looks at evaluated pictures; knows the miniature's drawn world.
 JUDGE = Path(MINIATURE.source) / "judge"
-
-Painting = Generator[PipelineEvent | UserError, None, None]
-Pictures = Mapping[str, "Image.Image"]
 
 
 @dataclass
 class _Loaded:
-    """A model, and what it follows pictures with once that was wanted."""
+    """A model, how it is placed, and what it follows pictures with once that was wanted."""
 
     spec: ModelSpec
+    placement: Placement
     pipeline: FluxStoryboardPipeline
     subject: SubjectBundle | None = None
 
@@ -79,15 +75,16 @@ class Engine:
     For one thread at a time.
 
     Args:
-        settings: on which device and in which number format to paint, and where it is remembered
-            what a person has agreed to.
+        settings: on which device, in which number format and memory preset to paint, and where it
+            is remembered what a person has agreed to.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._consents = Consents(settings.consents)
         self._loaded: _Loaded | None = None
-        self._paint_where_the_gpu_is = _on_lent_gpu(self._paint)
+        self._plan: tuple[ModelSpec, Placement] | None = None
+        self._paint_where_the_gpu_is = on_lent_gpu(self._paint)
 
     def check(self, request: RenderRequest) -> None:
         """Refuse at once what the model cannot paint; loads nothing.
@@ -103,20 +100,15 @@ class Engine:
         subject = spec.subject
         if subject is None:
             raise cannot_follow(spec)
-        if subject.consent and not self._consents.given(subject.consent):
-            raise ConsentNeeded(
-                key=subject.consent,
-                title=subject.title,
-                licence=subject.licence,
-                licence_url=subject.licence_url,
-                download_bytes=subject.download_bytes,
-                terms=f"{spec.title} follows reference pictures with {subject.title}, whose "
-                "weights may be used for research only.",
+        if subject.consent:
+            self._consents.require(
+                subject.consent,
+                subject,
+                f"{spec.title} follows reference pictures with {subject.title}, whose weights may "
+                "be used for research only.",
             )
 
-    def render(
-        self, request: RenderRequest, pictures: Path | None = None
-    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    def render(self, request: RenderRequest, pictures: Path | None = None) -> Events:
         """Paint a request.
 
         Closing the generator stops the painting within one step and puts everything back.
@@ -137,7 +129,6 @@ class Engine:
             OutOfMemoryError: if the model or the render does not fit into memory.
         """
         self.check(request)
-        spec = _spec(request.model)
         images: dict[str, Image.Image] = {}
         if request.references:
             if pictures is None:
@@ -147,34 +138,47 @@ class Engine:
             if not os.path.exists(os.path.expanduser(style.source)):
                 yield ModelLoading(style.source)
             _find_style(style)
+        yield from paint_stepping_down(
+            request, lambda left: self._attempt(left, images), self._step_down
+        )
+
+    def _attempt(self, request: RenderRequest, images: Pictures) -> Events:
+        """Load what is missing, and paint."""
+        spec = _spec(request.model)
         if self._loaded is None or self._loaded.spec != spec:
             yield ModelLoading(spec.title)
+            planned = self._plan is not None and self._plan[0] == spec
+            preset = self._planned(spec).preset
+            if self._settings.memory == AUTO and not preset.exact and not planned:
+                yield MemoryNoted(
+                    f"{spec.title} fits here only with memory preset {preset.name}: {preset.title}."
+                    f" {preset.note}"
+                )
         loaded = self._model(spec)
         if images and spec.subject is not None and loaded.subject is None:
             yield ModelLoading(spec.subject.title)
             self._subject(loaded)
-        painting = self._paint_where_the_gpu_is(request, images)
-        try:
+        with closing(self._paint_where_the_gpu_is(request, images)) as painting:
             for event in painting:
                 if isinstance(event, UserError):
                     raise event
                 yield event
-        finally:
-            painting.close()
 
     def describe(self) -> str:
         """The loaded model and where it runs, "FLUX.1 [dev] on cuda, bfloat16"; empty before."""
         if self._loaded is None:
             return ""
-        spec, pipeline = self._loaded.spec, self._loaded.pipeline
-        # `pipeline.device` is where the weights wait, which offloading makes the host's memory.
-        device, dtype = pipeline._execution_device, str(pipeline.dtype).removeprefix("torch.")
-        return f"{spec.title} on {device.type}, {dtype}"
+        placement = self._loaded.placement
+        dtype = str(placement.dtype).removeprefix("torch.")
+        preset = "" if placement.preset.name == "full" else f", {placement.preset.name}"
+        return f"{self._loaded.spec.title} on {placement.device.type}, {dtype}{preset}"
 
     def _paint(self, request: RenderRequest, pictures: Pictures) -> Painting:
         """Paint; a fault for a person is yielded, since a raised one loses its words on the way
         back from a ZeroGPU's process."""
+        _calm_threads()
         from pipelines.loading_errors import LoadingError
+        from pipelines.placement import budget
 
         spec = _spec(request.model)
         try:
@@ -184,6 +188,7 @@ class Engine:
                 max_sequence_length=spec.max_sequence_length,
                 subject=self._subject(loaded) if pictures else None,
                 pictures=pictures,
+                budget=budget(loaded.placement),
             )
         except UserError as error:
             yield error
@@ -200,22 +205,62 @@ class Engine:
     def _model(self, spec: ModelSpec) -> _Loaded:
         if self._loaded is not None and self._loaded.spec == spec:
             return self._loaded
-        # torch's threads would spin while they wait for one another, which makes painting ten
-        # times slower where anything else, such as the browser, wants the same cores. OpenMP reads
-        # this once, when torch is first imported.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from pipelines.loading import LoadingError, load_pipeline
+        placement = self._planned(spec)
+        from pipelines.loading import LoadingError, open_pipeline
 
-        if self._loaded is not None:
-            # The old model goes first: two of them seldom fit.
-            self._loaded = None
-            _free_memory()
         try:
-            pipeline = load_pipeline(spec, self._settings.device, self._settings.dtype)
+            pipeline = open_pipeline(spec, placement)
         except LoadingError as error:
             raise _told(error) from error
-        self._loaded = _Loaded(spec, pipeline)
+        self._loaded = _Loaded(spec, placement, pipeline)
         return self._loaded
+
+    def _planned(self, spec: ModelSpec) -> Placement:
+        """How a model is placed; unloads another one, since two of them seldom fit."""
+        if self._plan is not None and self._plan[0] == spec:
+            return self._plan[1]
+        self._unload()
+        _calm_threads()
+        from pipelines.loading import LoadingError, check_folder, choose_device, plan_placement
+
+        settings = self._settings
+        try:
+            if spec.kind != "hub":
+                check_folder(spec)
+            device = choose_device(settings.device)
+            placement = plan_placement(spec, device, settings.dtype, settings.memory)
+        except LoadingError as error:
+            raise _told(error) from error
+        self._plan = (spec, placement)
+        return placement
+
+    def _step_down(self) -> str:
+        """After memory ran out: unload, and plan a smaller preset.
+
+        Returns:
+            What a person is told; empty where there is no smaller preset.
+        """
+        if self._plan is None:
+            return ""
+        from pipelines.loading import plan_step_down
+
+        spec, before = self._plan
+        self._unload()
+        smaller = plan_step_down(spec, before)
+        if smaller is None:
+            return ""
+        self._plan = (spec, smaller)
+        preset = smaller.preset
+        return (
+            f"Memory ran out, so {spec.title} goes on with memory preset {preset.name} in place of "
+            f"{before.preset.name}: {preset.title}. {preset.note} Frames that are done are kept."
+        )
+
+    def _unload(self) -> None:
+        self._plan = None
+        if self._loaded is not None:
+            self._loaded = None
+            _free_memory()
 
     def _subject(self, loaded: _Loaded) -> SubjectBundle:
         """What a loaded model follows pictures with; goes with the model."""
@@ -224,7 +269,7 @@ class Engine:
 
         if loaded.subject is None:
             try:
-                loaded.subject = load_subject(loaded.spec, loaded.pipeline)
+                loaded.subject = load_subject(loaded.spec, loaded.pipeline, loaded.placement)
             except LoadingError as error:
                 raise _told(error) from error
         return loaded.subject
@@ -299,15 +344,12 @@ class NetworkMatting:
         from PIL import Image
 
         spec = self._spec
-        if spec.runs_code and not self._consents.given(spec.source):
-            raise ConsentNeeded(
-                key=spec.source,
-                title=spec.title,
-                licence=spec.licence,
-                licence_url=spec.licence_url,
-                download_bytes=spec.download_bytes,
-                terms=f"{spec.title} finds figures with Python code of its own, which is "
-                "downloaded and would run with your rights.",
+        if spec.runs_code:
+            self._consents.require(
+                spec.source,
+                spec,
+                f"{spec.title} finds figures with Python code of its own, which is downloaded and "
+                "would run with your rights.",
             )
         try:
             with self._guard:
@@ -331,22 +373,38 @@ class NetworkMatting:
         return self._loaded
 
 
+def machine_here(settings: Settings) -> Machine:
+    """The memory that a model could take on this machine; loads torch.
+
+    Raises:
+        ModelError: if the machine has no such device as the settings name.
+    """
+    _calm_threads()
+    from pipelines.loading import LoadingError, choose_device, find_machine
+
+    try:
+        return find_machine(choose_device(settings.device))
+    except LoadingError as error:
+        raise _told(error) from error
+
+
 def usability(spec: ModelSpec, settings: Settings) -> str:
     """Whether a model can paint on this machine, in a few words; loads torch but no model."""
     from huggingface_hub import try_to_load_from_cache
 
+    _calm_threads()
     from pipelines.loading import LoadingError, choose_device, plan_placement
 
     try:
-        placement = plan_placement(spec, choose_device(settings.device), settings.dtype)
+        device = choose_device(settings.device)
+        placement = plan_placement(spec, device, settings.dtype, settings.memory)
     except LoadingError as error:
         return f"no: {error.problem}"
-    answer = f"yes, on {placement.device.type}"
-    if placement.offload:
-        answer += ", its parts one at a time"
+    answer = f"yes, on {placement.device.type}, with memory preset {placement.preset.name}"
     if spec.kind == "hub" and try_to_load_from_cache(spec.source, "model_index.json") is None:
-        size = f"{spec.weights_bytes / 1e9:.0f} GB"
-        answer += f", after accepting its terms and downloading {size}"
+        terms = "accepting its terms and " if spec.gated else ""
+        size = f" {spec.download_bytes / 1e9:.0f} GB" if spec.download_bytes else ""
+        answer += f", after {terms}downloading{size or ' it'}"
     return answer
 
 
@@ -393,6 +451,15 @@ def _spec(model: str) -> ModelSpec:
         raise ModelError(str(error)) from error
 
 
+def _calm_threads() -> None:
+    """Before torch is first imported: let its threads sleep while they wait for one another.
+
+    They would spin, which makes painting ten times slower where anything else, such as the
+    browser, wants the same cores. OpenMP reads this once.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _told(error: LoadingError) -> UserError:
     """What a person is told of something that cannot be loaded."""
     kind = OutOfMemoryError if error.reason == "memory" else ModelError
@@ -432,27 +499,3 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
-
-
-def _on_lent_gpu(
-    paint: Callable[[RenderRequest, Pictures], Painting],
-) -> Callable[[RenderRequest, Pictures], Painting]:
-    """The same on a ZeroGPU Space's GPU; where the `spaces` package is not there, as it is."""
-    if importlib.util.find_spec("spaces") is None:
-        return paint
-    import spaces
-
-    def duration(request: RenderRequest, _pictures: Pictures) -> int:
-        return lent_seconds(request)
-
-    wrapped: Callable[[RenderRequest, Pictures], Painting] = spaces.GPU(duration=duration)(paint)
-    return wrapped
-
-
-def lent_seconds(request: RenderRequest) -> int:
-    """For how long to ask for a ZeroGPU: an upper bound of the time that a request takes."""
-    pixels = sum(frame.width * frame.height for frame in request.frames)
-    # A frame's probe pass adds at most its whole schedule once more.
-    steps = 2 * request.steps * (2 if request.true_cfg_scale > 1 else 1)
-    start = _SECONDS_TO_START + _SECONDS_PER_PICTURE * len(request.references)
-    return round(start + _SECONDS_PER_STEP * steps * pixels / _NATIVE_PIXELS)

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipelines.events import Phase, PipelineEvent, ReferenceDoubted, StyleNoted, WordsUnread
+from pipelines.events import (
+    MemoryNoted,
+    Phase,
+    PipelineEvent,
+    ReferenceDoubted,
+    StyleNoted,
+    WordsUnread,
+)
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled, UserError
@@ -100,6 +107,7 @@ JobEvent = (
     | WordsUnread
     | ReferenceDoubted
     | StyleNoted
+    | MemoryNoted
     | FrameBegun
     | JobProgress
     | FrameMask

@@ -16,6 +16,7 @@ from pipelines.events import (
     FrameDone,
     FrameStarted,
     MaskFound,
+    MemoryNoted,
     PipelineEvent,
     ReferenceDoubted,
     StepDone,
@@ -164,7 +165,7 @@ class JobReport:
         if isinstance(event, ModelLoading):
             # One more worker that loads does not stop those which paint.
             return None if self._fraction else self._once(event)
-        if isinstance(event, ReferenceDoubted | StyleNoted):
+        if isinstance(event, ReferenceDoubted | StyleNoted | MemoryNoted):
             return self._once(event)
         if event.frame_id not in targets:
             return None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.presets import AUTO, find_preset
 from storyboard.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,7 @@ class Settings:
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that paint; None for this one alone.
+        memory: the memory preset that models are placed in, or "auto" for the first that fits.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     device: str | None = None
     dtype: str | None = None
     workers: Workers | None = None
+    memory: str = AUTO
     space: bool = False
 
     @property
@@ -66,7 +69,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`.
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`
+        and `_MEMORY`.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -88,6 +92,7 @@ class Settings:
             device=_choice(environment, "THROUGHLINE_DEVICE", DEVICE, "cuda, cuda:1, mps or cpu"),
             dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
             workers=_workers(environment),
+            memory=_memory(environment),
             space=space,
         )
 
@@ -102,6 +107,25 @@ def _port(environment: Mapping[str, str]) -> int | None:
             "Give a number from 1 to 65535, or leave it out.",
         )
     return int(text)
+
+
+def _memory(environment: Mapping[str, str]) -> str:
+    name = environment.get("THROUGHLINE_MEMORY")
+    if not name:
+        return AUTO
+    try:
+        return parse_memory(name)
+    except ValueError as error:
+        raise UserError(f"THROUGHLINE_MEMORY: {error}") from error
+
+
+def parse_memory(name: str) -> str:
+    """The name of a memory preset, or "auto".
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    return AUTO if name.strip().casefold() == AUTO else find_preset(name).name
 
 
 def _workers(environment: Mapping[str, str]) -> Workers | None:

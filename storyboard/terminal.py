@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pipelines.events import (
     FrameDone,
     FrameStarted,
+    MemoryNoted,
     PipelineEvent,
     ReferenceDoubted,
     StepDone,
@@ -33,7 +34,7 @@ class ProgressBar:
         self._groups = groups
         self._bar: tqdm[None] | None = None
         self._frames = sum(len(group.request.targets) for group in groups)
-        self._frame = 0
+        self._begun: set[tuple[int, str]] = set()
         self._steps_before = 0
         self._group = 0
 
@@ -56,14 +57,15 @@ class ProgressBar:
         elif isinstance(event, WordsUnread):
             number = self._groups[group].storyboard.position(event.frame_id) + 1
             self._line(f'frame {number} is too long for the model, which skips "{event.words}"')
-        elif isinstance(event, ReferenceDoubted | StyleNoted):
+        elif isinstance(event, ReferenceDoubted | StyleNoted | MemoryNoted):
             self._line(event.words)
         elif isinstance(event, FrameStarted):
-            self._frame += 1
+            # A frame may begin again, after memory ran out or as one that only lends.
+            self._begun.add((group, event.frame_id))
         elif isinstance(event, StepDone):
             self._step(group, event)
         elif isinstance(event, FrameDone):
-            self._line(f"frame {self._frame} of {self._frames} done in {event.seconds:.1f} s")
+            self._line(f"frame {len(self._begun)} of {self._frames} done in {event.seconds:.1f} s")
 
     def _step(self, group: int, event: StepDone) -> None:
         # Made at the first step, so that loading the model does not count in the time left.
@@ -76,7 +78,7 @@ class ProgressBar:
             self._steps_before = self._bar.n
         # Groups differ in their steps: the rest is taken to be like this one.
         self._bar.total = self._steps_before + event.total * (len(self._groups) - group)
-        self._bar.set_description(f"frame {self._frame}/{self._frames} {event.phase}", False)
+        self._bar.set_description(f"frame {len(self._begun)}/{self._frames} {event.phase}", False)
         self._bar.update(self._steps_before + event.done - self._bar.n)
 
     def _line(self, text: str) -> None:

@@ -68,7 +68,8 @@ class SubjectAdapter(nn.Module):
         self.to_v_ip = nn.Linear(token_width, heads * head_dim)
 
     def keys_values(self, tokens: Tensor) -> SubjectKeysValues:
-        """Keys and values of subject tokens (batch, tokens, token_width)."""
+        """Keys and values of subject tokens (batch, tokens, token_width), where the weights lie."""
+        tokens = tokens.to(self.to_k_ip.weight.device)
         key, value = (
             projected.unflatten(-1, (-1, self.head_dim))
             for projected in (self.to_k_ip(tokens), self.to_v_ip(tokens))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.events import ReferenceDoubted, StyleNoted, WordsUnread
+from pipelines.events import MemoryNoted, ReferenceDoubted, StyleNoted, WordsUnread
 from storyboard.board import Storyboard
 from storyboard.errors import UserError
 from storyboard.files import mask_picture, png_bytes
@@ -136,7 +136,7 @@ def warning_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:
     match event:
         case WordsUnread():
             return _too_long(storyboard, event)
-        case ReferenceDoubted(words=words):
+        case ReferenceDoubted(words=words) | MemoryNoted(words=words):
             return UserError(words)
         case StyleNoted(style=style, words=words):
             return UserError(f"Style {style}: {words}")

@@ -148,48 +148,114 @@ def test_the_number_format_suits_the_device(monkeypatch, device, spec, hardware,
 # Memory. FLUX.1 [dev] takes 33.7 GB in 16 bits, of which its transformer takes 23.8 GB.
 
 
-@pytest.mark.parametrize(
-    ("gpu", "host", "offload"), [(80, 64, False), (38, 64, False), (36, 64, True), (27, 34, True)]
-)
-def test_a_gpu_takes_the_model_whole_or_in_parts(monkeypatch, gpu, host, offload):
-    free = {"cuda": gpu * GB, "cpu": host * GB}
-    monkeypatch.setattr(loading, "free_memory", lambda device: free[device.type])
-    placement = loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None)
-    assert placement.offload is offload
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Free GB by device, for a test to set; other GPUs than the first are "cuda:1" and so on."""
+    free: dict[str, float] = {}
+    monkeypatch.setattr(loading, "free_memory", lambda device: int(free[str(device)] * GB))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: sum("cuda" in name for name in free))
+    return free
 
 
 @pytest.mark.parametrize(
-    ("device", "gpu", "host", "numbers"),
+    ("gpu", "host", "preset"),
     [
-        ("cuda", 24, 64, ("26.2 GB", "24.0 GB")),
-        ("cuda", 32, 16, ("33.7 GB", "16.0 GB")),
-        ("cpu", 80, 32, ("37.1 GB", "32.0 GB")),
-        ("mps", 30, 64, ("37.1 GB", "30.0 GB")),
+        (80, 64, "full"),
+        (36, 64, "full"),
+        (35, 64, "model-offload"),
+        (24, 64, "group-offload"),
+        (24, 40, "leaf-offload"),
     ],
 )
-def test_too_little_memory_is_told_with_numbers_before_loading(
-    monkeypatch, device, gpu, host, numbers
-):
-    free = {"cuda": gpu * GB, "mps": gpu * GB, "cpu": host * GB}
-    monkeypatch.setattr(loading, "free_memory", lambda device: free[device.type])
+def test_a_gpu_takes_the_model_whole_or_in_parts(memory, gpu, host, preset):
+    memory |= {"cuda": gpu, "cpu": host}
+    placement = loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None)
+    assert placement.preset.name == preset
+    assert placement.dtype is torch.bfloat16
+    assert 0 <= placement.room < gpu * GB
+
+
+def test_a_spread_says_which_gpu_takes_how_many_blocks(memory):
+    memory |= {"cuda": 20, "cuda:1": 20, "cpu": 16}
+    placement = loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None)
+    assert placement.preset.name == "spread"
+    assert placement.others == (torch.device("cuda:1"),)
+    assert sum(placement.blocks) == 19 and min(placement.blocks) > 0
+
+
+def test_a_gpu_that_is_named_is_used_alone(memory):
+    memory |= {"cuda:1": 20, "cuda:0": 40, "cpu": 64}
+    placement = loading.plan_placement(FLUX1_DEV, torch.device("cuda:1"), None)
+    assert (placement.preset.name, placement.others) == ("group-offload", ())
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "host", "numbers"),
+    [
+        ("cuda", 2, 64, ("2.5 GB of GPU memory", "2.0 GB")),
+        ("cpu", 0, 10, ("GB of host memory", "10.0 GB")),
+        ("mps", 30, 64, ("35.4 GB of memory", "30.0 GB")),
+    ],
+)
+def test_too_little_memory_is_told_with_numbers_before_loading(memory, device, free, host, numbers):
+    memory |= {device: free, "cpu": host}
     with pytest.raises(LoadingError) as caught:
         loading.plan_placement(FLUX1_DEV, torch.device(device), None)
     assert caught.value.reason == "memory"
     assert all(number in str(caught.value) for number in numbers)
 
 
-def test_float32_takes_twice_the_memory(monkeypatch):
-    monkeypatch.setattr(loading, "free_memory", lambda device: 60 * GB)
+def test_a_preset_that_is_asked_for_is_taken_or_refused_with_numbers(memory):
+    memory |= {"cuda": 24, "cpu": 64}
+    cuda = torch.device("cuda")
+    assert loading.plan_placement(FLUX1_DEV, cuda, None, "leaf-offload").preset.offload == "leaf"
+    with pytest.raises(LoadingError, match=r"preset full, needs 35\.9 GB.*24\.0 GB are") as caught:
+        loading.plan_placement(FLUX1_DEV, cuda, None, "full")
+    assert caught.value.reason == "memory"
+    with pytest.raises(LoadingError, match="preset spread, takes two GPUs") as caught:
+        loading.plan_placement(FLUX1_DEV, cuda, None, "spread")
+    assert caught.value.reason == "missing"
+    with pytest.raises(ValueError, match="Did you mean 'leaf-offload'"):
+        loading.plan_placement(FLUX1_DEV, cuda, None, "leaf-ofload")
+
+
+def test_a_package_that_is_missing_is_named(memory, monkeypatch):
+    memory |= {"cuda": 24, "cpu": 64}
+    monkeypatch.setattr("pipelines.presets.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(LoadingError, match="pip install bitsandbytes"):
+        loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None, "nf4")
+
+
+def test_quantised_weights_are_computed_with_in_bfloat16(memory):
+    pytest.importorskip("torchao")
+    memory |= {"cpu": 64}
+    cpu = torch.device("cpu")
+    assert loading.plan_placement(MINIATURE, cpu, None, "int8").dtype is torch.bfloat16
+    assert loading.plan_placement(MINIATURE, cpu, "float16", "int8").dtype is torch.float16
+
+
+def test_float32_takes_twice_the_memory(memory):
+    memory |= {"cpu": 60}
     cpu = torch.device("cpu")
     assert loading.plan_placement(FLUX1_DEV, cpu, "bfloat16").dtype is torch.bfloat16
-    with pytest.raises(LoadingError, match=r"74\.2 GB"):
-        loading.plan_placement(FLUX1_DEV, cpu, "float32")
+    with pytest.raises(LoadingError, match=r"70\.7 GB"):
+        loading.plan_placement(FLUX1_DEV, cpu, "float32", "full")
 
 
-def test_a_model_of_unknown_size_is_tried(monkeypatch):
-    monkeypatch.setattr(loading, "free_memory", lambda device: 0)
+def test_a_model_of_unknown_size_is_tried(memory):
+    memory |= {"cuda": 0, "cpu": 0}
     spec = find_model("someone/flux-finetune")
-    assert not loading.plan_placement(spec, torch.device("cuda"), None).offload
+    assert loading.plan_placement(spec, torch.device("cuda"), None).preset.name == "full"
+
+
+def test_stepping_down_takes_the_next_smaller_preset(memory):
+    memory |= {"cuda": 40, "cpu": 64}
+    placement = loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None)
+    names = []
+    while placement is not None:
+        names.append(placement.preset.name)
+        placement = loading.plan_step_down(FLUX1_DEV, placement)
+    assert names == ["full", "model-offload", "group-offload", "leaf-offload"]
 
 
 def test_free_host_memory_is_less_than_there_is():

@@ -194,6 +194,31 @@ def test_another_repository_is_taken_at_its_word():
     assert spec.subject is FLUX1_DEV.subject
 
 
+def test_a_gguf_file_gives_any_model_its_transformer(folder, tmp_path, monkeypatch):
+    (tmp_path / "flux1-Q4_K.GGUF").write_bytes(bytes(1000))
+    monkeypatch.chdir(tmp_path)
+    for model in ("flux1-dev", "black-forest-labs/FLUX.1-schnell", str(folder), "some/finetune"):
+        plain, packed = find_model(model), find_model(f"{model}:flux1-Q4_K.GGUF")
+        assert packed.transformer_file == str((tmp_path / "flux1-Q4_K.GGUF").resolve())
+        assert packed.packed and not plain.packed
+        assert packed.name == f"{plain.name}:{packed.transformer_file}"
+        assert find_model(packed.name) == packed
+        assert (packed.source, packed.licence, packed.steps) == (
+            plain.source, plain.licence, plain.steps,
+        )  # fmt: skip
+        assert "flux1-Q4_K.GGUF" in packed.title
+        if plain.parts is not None:
+            assert packed.parts.transformer.packed_bytes == 1000
+            assert packed.parts.t5 == plain.parts.t5
+
+
+def test_a_gguf_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UnknownModelError, match=r"no file .*other\.gguf"):
+        find_model(f"flux1-dev:{tmp_path / 'other.gguf'}")
+    with pytest.raises(UnknownModelError, match="Did you mean 'flux1-dev'"):
+        find_model("flux-dev:other.gguf")
+
+
 def test_a_folder_describes_itself(folder):
     spec = find_model(str(folder))
     assert (spec.kind, spec.source, spec.name) == ("folder", str(folder), str(folder))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.registry import BIREFNET
 from storyboard.consents import Consents
-from storyboard.errors import ProjectError
+from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.settings import Settings
 
 
@@ -23,6 +24,17 @@ def test_a_consent_is_remembered_for_its_key_alone(tmp_path: Path) -> None:
     Consents(path).give("tencent/InstantCharacter")
     assert before.given("tencent/InstantCharacter")
     assert not before.given("another")
+
+
+def test_what_nobody_has_agreed_to_is_asked_for_with_its_licence(tmp_path: Path) -> None:
+    consents = Consents(tmp_path / "consents.json")
+    with pytest.raises(ConsentNeeded, match="It runs code of its own") as caught:
+        consents.require("code", BIREFNET, "It runs code of its own.")
+    asked = caught.value
+    assert (asked.key, asked.title, asked.licence) == ("code", BIREFNET.title, BIREFNET.licence)
+    assert asked.download_bytes == BIREFNET.download_bytes
+    consents.give("code")
+    consents.require("code", BIREFNET, "It runs code of its own.")
 
 
 def test_a_second_consent_keeps_the_time_of_the_first(tmp_path: Path) -> None:

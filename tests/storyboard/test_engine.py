@@ -16,12 +16,14 @@ import torch
 
 from pipelines.events import FrameDone, PipelineEvent, StepDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.registry import FLUX1_DEV, MINIATURE
+from pipelines.presets import Machine
+from pipelines.registry import FLUX1_DEV, MINIATURE, find_model
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.engine import Engine, lent_seconds, usability
+from storyboard.engine import Engine, machine_here, usability
 from storyboard.errors import ModelError, OutOfMemoryError
 from storyboard.jobs import ModelLoading
+from storyboard.lent_gpu import lent_seconds
 from storyboard.planning import plan_render
 from storyboard.settings import ROOT, Settings
 
@@ -198,10 +200,14 @@ def test_more_work_is_lent_more_time() -> None:
 
 
 def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usability(MINIATURE, SETTINGS) == "yes, on cpu"
+    assert usability(MINIATURE, SETTINGS) == "yes, on cpu, with memory preset full"
     monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**9)
     assert usability(FLUX1_DEV, SETTINGS).startswith("no: ")
     monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**12)
-    assert "downloading 34 GB" in usability(FLUX1_DEV, SETTINGS)
+    assert "accepting its terms and downloading 34 GB" in usability(FLUX1_DEV, SETTINGS)
+    assert usability(find_model("someone/finetune"), SETTINGS).endswith(", after downloading it")
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
     assert usability(MINIATURE, Settings(device=absent)).startswith("no: ")
+    with pytest.raises(ModelError, match="no device"):
+        machine_here(Settings(device=absent))
+    assert machine_here(SETTINGS) == Machine("cpu", host=10**12)

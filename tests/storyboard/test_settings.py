@@ -27,9 +27,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "THROUGHLINE_DEVICE": "cuda:1",
         "THROUGHLINE_DTYPE": "bfloat16",
         "THROUGHLINE_WORKERS": "4",
+        "THROUGHLINE_MEMORY": "Group-Offload",
     }
     assert Settings.from_environment(environment) == Settings(
-        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16", Workers(4)
+        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16", Workers(4), "group-offload"
     )
 
 
@@ -47,7 +48,7 @@ def test_workers_are_a_number_or_auto_here_or_at_an_address(text: str, workers: 
 
 
 def test_an_empty_variable_counts_as_absent() -> None:
-    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS")
+    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS", "MEMORY")
     assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
 
 
@@ -68,6 +69,13 @@ def test_an_empty_variable_counts_as_absent() -> None:
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
     with pytest.raises(UserError, match=f"THROUGHLINE_{name} is '{value}'"):
         Settings.from_environment({f"THROUGHLINE_{name}": value})
+
+
+def test_a_memory_preset_is_named_or_left_to_what_fits() -> None:
+    for name in ("auto", "AUTO"):
+        assert Settings.from_environment({"THROUGHLINE_MEMORY": name}).memory == "auto"
+    with pytest.raises(UserError, match="THROUGHLINE_MEMORY: .*Did you mean 'leaf-offload'"):
+        Settings.from_environment({"THROUGHLINE_MEMORY": "leaf-ofload"})
 
 
 def test_a_space_listens_to_all_and_keeps_projects_on_its_disk(

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from pipelines.events import FrameStarted, MemoryNoted
 from storyboard.batch import Group
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.planning import plan_render
@@ -66,6 +67,21 @@ def test_words_that_are_not_read_are_told(capsys: pytest.CaptureFixture[str]) ->
             bar.show(0, event)
     told = [line for line in capsys.readouterr().err.splitlines() if "too long" in line]
     assert told == ['frame 2 is too long for the model, which skips "with both hands"']
+
+
+def test_frames_that_begin_again_after_memory_ran_out_count_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    board = Storyboard(character=Character(description="a girl"), frames=(Frame(action="waves"),))
+    group = Group(board, plan_render(board, None, {}, random.Random(0)))
+    with ProgressBar([group]) as bar:
+        bar.show(0, FrameStarted(board.frames[0].id))
+        bar.show(0, MemoryNoted("Memory ran out, so it goes on in less."))
+        for event in FakeEngine().render(group.request):
+            bar.show(0, event)
+    told = capsys.readouterr().err
+    assert "Memory ran out, so it goes on in less.\n" in told
+    assert "frame 1 of 1 done" in told
 
 
 def test_doubts_about_pictures_and_styles_are_told(capsys: pytest.CaptureFixture[str]) -> None:

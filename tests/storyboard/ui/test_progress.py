@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipelines.events import MemoryNoted, StyleNoted
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.jobs import (
     FrameBegun,
@@ -22,7 +23,7 @@ from storyboard.jobs import (
     TakeSaved,
 )
 from storyboard.store import Store
-from storyboard.ui.progress import JobView, mask_address
+from storyboard.ui.progress import JobView, mask_address, warning_of
 
 TAKE = Take(frame_id="a", seconds=1, seed=1, foreground=0.2, prompt="x", model="miniature")
 
@@ -85,6 +86,16 @@ def test_frames_of_later_jobs_wait_unless_this_one_paints_them(tmp_path: Path) -
     frames = view.shown(["a", "c"])["frames"]
     assert frames["a"] == {"state": "painting"}
     assert frames["c"] == {"state": "waiting"}
+
+
+def test_what_a_person_should_know_of_a_render_that_goes_on_is_shown() -> None:
+    for event, shown in (
+        (MemoryNoted("Memory ran out, so it goes on in less."), "Memory ran out, so it goes on"),
+        (StyleNoted("owner/ink", "Part of it is not used."), "Style owner/ink: Part of it"),
+    ):
+        warning = warning_of(Storyboard(), event)
+        assert warning is not None and str(warning).startswith(shown)
+    assert warning_of(Storyboard(), FrameBegun("a")) is None
 
 
 def test_a_mask_goes_to_the_page_one_pixel_a_token() -> None:
