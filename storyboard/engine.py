@@ -37,7 +37,7 @@ from storyboard.errors import (
     PictureError,
     UserError,
 )
-from storyboard.jobs import ModelLoading
+from storyboard.jobs import NO_BANKS, BankExchange, ModelLoading
 from storyboard.lent_gpu import Painting, Pictures, on_lent_gpu
 from storyboard.planning import cannot_follow
 from storyboard.references import LARGEST_SIDE, FindFigure, Reference, References
@@ -108,15 +108,15 @@ class Engine:
                 "be used for research only.",
             )
 
-    def render(self, request: RenderRequest, pictures: Path | None = None) -> Events:
-        """Paint a request.
-
-        Closing the generator stops the painting within one step and puts everything back.
+    def render(
+        self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
+    ) -> Events:
+        """Paint a request; see `RenderEngine.render`.
 
         Args:
             request: what to paint.
-            pictures: the folder of the reference pictures that it names, as `References` keeps
-                them; None where it names none.
+            pictures: the folder of the pictures that it names, as `References` keeps them.
+            banks: those that come from other processes and go there.
 
         Yields:
             A `ModelLoading` for whatever has to be loaded first, then what
@@ -139,10 +139,10 @@ class Engine:
                 yield ModelLoading(style.source)
             _find_style(style)
         yield from paint_stepping_down(
-            request, lambda left: self._attempt(left, images), self._step_down
+            request, lambda left: self._attempt(left, images, banks), self._step_down
         )
 
-    def _attempt(self, request: RenderRequest, images: Pictures) -> Events:
+    def _attempt(self, request: RenderRequest, images: Pictures, banks: BankExchange) -> Events:
         """Load what is missing, and paint."""
         spec = _spec(request.model)
         if self._loaded is None or self._loaded.spec != spec:
@@ -158,7 +158,7 @@ class Engine:
         if images and spec.subject is not None and loaded.subject is None:
             yield ModelLoading(spec.subject.title)
             self._subject(loaded)
-        with closing(self._paint_where_the_gpu_is(request, images)) as painting:
+        with closing(self._paint_where_the_gpu_is(request, images, banks)) as painting:
             for event in painting:
                 if isinstance(event, UserError):
                     raise event
@@ -173,7 +173,7 @@ class Engine:
         preset = "" if placement.preset.name == "full" else f", {placement.preset.name}"
         return f"{self._loaded.spec.title} on {placement.device.type}, {dtype}{preset}"
 
-    def _paint(self, request: RenderRequest, pictures: Pictures) -> Painting:
+    def _paint(self, request: RenderRequest, pictures: Pictures, banks: BankExchange) -> Painting:
         """Paint; a fault for a person is yielded, since a raised one loses its words on the way
         back from a ZeroGPU's process."""
         _calm_threads()
@@ -189,6 +189,8 @@ class Engine:
                 subject=self._subject(loaded) if pictures else None,
                 pictures=pictures,
                 budget=budget(loaded.placement),
+                lent=banks.unpacked(),
+                keep=banks.keep,
             )
         except UserError as error:
             yield error

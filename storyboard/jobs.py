@@ -7,11 +7,12 @@ process. It knows nothing of pages or torch.
 
 from __future__ import annotations
 
+import pickle
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipelines.events import (
     MemoryNoted,
@@ -118,6 +119,37 @@ JobEvent = (
 )
 
 
+class Bank(Protocol):
+    """What a frame leaves behind for others, on this side of the crossing; it can be pickled."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class BankExchange:
+    """Banks that travel between the processes in which the frames of one storyboard are painted.
+
+    Attributes:
+        lent: banks of frames that were painted elsewhere, packed, by the frames' ids. Of these
+            frames, those that are no targets are not painted again.
+        keep: called for every frame that lends, as soon as it is painted, with its id and its
+            bank, which is soon gone; None where nobody wants to know.
+    """
+
+    lent: Mapping[str, bytes] = field(default_factory=dict)
+    keep: Callable[[str, Bank], None] | None = None
+
+    def unpacked(self) -> dict[str, Any]:
+        """The banks that are lent; to unpack them imports torch."""
+        return {name: pickle.loads(bank) for name, bank in self.lent.items()}
+
+
+NO_BANKS = BankExchange()
+
+
 class RenderEngine(Protocol):
     """What a job needs of an engine; `storyboard.engine.Engine` is the real one."""
 
@@ -131,7 +163,7 @@ class RenderEngine(Protocol):
         ...
 
     def render(
-        self, request: RenderRequest, pictures: Path | None = None
+        self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
     ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         """Paint a request, after `check`; closing the generator stops within one step and frees
         everything.
@@ -139,6 +171,7 @@ class RenderEngine(Protocol):
         Args:
             request: what to paint.
             pictures: the folder of the pictures that it names; None where it names none.
+            banks: those that come from elsewhere and go there.
         """
         ...
 

@@ -107,9 +107,9 @@ class JobBook:
 class JobReport:
     """Tells the readers of a job what engines report of it, and stores its takes.
 
-    The job may be painted in parts side by side; each has a share of the work. What is told grows
-    as it would with one: the fraction never falls, though a part begins again, and nothing about
-    the whole render is said twice.
+    The job may be painted in parts side by side; each has a share of the work. What is told is
+    what one part would tell: the fraction never falls, also where a part begins again, and nothing
+    is said twice of a frame or of the whole render.
 
     Args:
         job: the job.
@@ -121,8 +121,8 @@ class JobReport:
         self._job = job
         self._request = request
         self._shares = [share / sum(shares) for share in shares]
+        self._begun = [0.0] * len(shares)
         self._done = [0.0] * len(shares)
-        self._fraction = 0.0
         self._pace = _Pace()
         self._told: set[JobEvent] = set()
         self._saved: set[str] = set()
@@ -133,6 +133,15 @@ class JobReport:
         """The frames whose takes are stored."""
         with self._guard:
             return frozenset(self._saved)
+
+    def resume(self, part: int) -> None:
+        """A part begins, perhaps again: without the frames whose takes are stored.
+
+        Args:
+            part: its number.
+        """
+        with self._guard:
+            self._begun[part] = self._done[part]
 
     def tell(
         self,
@@ -164,7 +173,7 @@ class JobReport:
             return self._progress(event, targets, part)
         if isinstance(event, ModelLoading):
             # One more worker that loads does not stop those which paint.
-            return None if self._fraction else self._once(event)
+            return None if any(self._done) else self._once(event)
         if isinstance(event, ReferenceDoubted | StyleNoted | MemoryNoted):
             return self._once(event)
         if event.frame_id not in targets:
@@ -184,11 +193,12 @@ class JobReport:
         return event
 
     def _progress(self, event: StepDone, targets: Sequence[str], part: int) -> JobProgress:
-        self._done[part] = event.done / event.total
+        begun = self._begun[part]
+        done = begun + (1 - begun) * event.done / event.total
+        self._done[part] = max(self._done[part], done)
         done = sum(d * s for d, s in zip(self._done, self._shares, strict=True))
         # The last step of the last part ends the job, whatever the sum is rounded to.
-        done = 1.0 if min(self._done) == 1 else min(done, 1.0)
-        self._fraction = max(self._fraction, done)
+        fraction = 1.0 if min(self._done) == 1 else min(done, 1.0)
         frame_id = frame_of(event.frame_id)
         if frame_id in self._request.targets and event.frame_id not in targets:
             frame_id += COPY_MARK  # its take comes from another part
@@ -197,8 +207,8 @@ class JobReport:
             phase=event.phase,
             step=event.step,
             steps=event.steps,
-            fraction=self._fraction,
-            seconds_left=self._pace.seconds_left(self._fraction),
+            fraction=fraction,
+            seconds_left=self._pace.seconds_left(fraction),
         )
 
     def _take(self, done: FrameDone) -> TakeSaved | None:

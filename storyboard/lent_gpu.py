@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.events import PipelineEvent
 from pipelines.request import RenderRequest
 from storyboard.errors import UserError
+from storyboard.jobs import BankExchange
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +24,7 @@ Painting = Generator[PipelineEvent | UserError, None, None]
 Pictures = Mapping[str, "Image.Image"]
 
 
-Paint = Callable[[RenderRequest, Pictures], Painting]
+Paint = Callable[[RenderRequest, Pictures, BankExchange], Painting]
 
 
 def on_lent_gpu(paint: Paint) -> Paint:
@@ -32,7 +33,7 @@ def on_lent_gpu(paint: Paint) -> Paint:
         return paint
     import spaces
 
-    def duration(request: RenderRequest, _pictures: Pictures) -> int:
+    def duration(request: RenderRequest, _pictures: Pictures, _banks: BankExchange) -> int:
         return lent_seconds(request)
 
     wrapped: Paint = spaces.GPU(duration=duration)(paint)

@@ -18,7 +18,7 @@ SPACE_DISK = Path("/data")
 
 DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
 DTYPE = re.compile(r"bfloat16|float16|float32")
-WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>[^\s@]+))?")
+WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
 
 
 @dataclass(frozen=True)

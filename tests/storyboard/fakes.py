@@ -22,7 +22,16 @@ from pipelines.events import (
 )
 from pipelines.request import FrameRequest, RenderRequest
 from storyboard.errors import UserError
-from storyboard.jobs import ModelLoading
+from storyboard.jobs import NO_BANKS, BankExchange, ModelLoading
+
+
+@dataclass(frozen=True)
+class FakeBank:
+    """What a frame leaves behind: which it was, and how it was painted."""
+
+    frame_id: str
+    seed: int
+    nbytes: int = 1000
 
 
 @dataclass
@@ -39,6 +48,7 @@ class FakeEngine:
         permits: where given, one is taken before every event.
         requests: what was asked for.
         pictures: the folder of pictures that each render was given.
+        banks: those that came with each render, and who takes those that it leaves.
         yielded: events so far.
         closed: how many renders came to their end, in any way.
     """
@@ -52,6 +62,7 @@ class FakeEngine:
     permits: threading.Semaphore | None = None
     requests: list[RenderRequest] = field(default_factory=list)
     pictures: list[Path | None] = field(default_factory=list)
+    banks: list[BankExchange] = field(default_factory=list)
     yielded: int = 0
     closed: int = 0
 
@@ -60,12 +71,13 @@ class FakeEngine:
             raise self.refusal
 
     def render(
-        self, request: RenderRequest, pictures: Path | None = None
+        self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
     ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         self.requests.append(request)
         self.pictures.append(pictures)
+        self.banks.append(banks)
         try:
-            for event in self._events(request):
+            for event in self._events(request, banks):
                 if self.permits is not None:
                     assert self.permits.acquire(timeout=20)
                 self.yielded += 1
@@ -77,7 +89,7 @@ class FakeEngine:
         return "a fake on nothing"
 
     def _events(
-        self, request: RenderRequest
+        self, request: RenderRequest, banks: BankExchange
     ) -> Generator[PipelineEvent | ModelLoading, None, None]:
         yield ModelLoading(request.model)
         for frame in request.frames:
@@ -88,8 +100,13 @@ class FakeEngine:
             yield StyleNoted(style.source, self.doubt)
         for picture in sorted(request.references) if self.doubt else ():
             yield ReferenceDoubted(picture, self.doubt)
-        total = self.steps * len(request.frames)
-        for number, frame in enumerate(request.frames):
+        frames = [
+            frame
+            for frame in request.frames
+            if frame.frame_id in request.targets or frame.frame_id not in banks.lent
+        ]
+        total = self.steps * len(frames)
+        for number, frame in enumerate(frames):
             yield FrameStarted(frame.frame_id)
             if self.fault is not None and number == self.fault_at:
                 raise self.fault
@@ -98,9 +115,16 @@ class FakeEngine:
                 yield StepDone(frame.frame_id, "render", step, self.steps, done, total)
             mask = mask_of(frame)
             yield MaskFound(frame.frame_id, "render", mask, raw=mask, matches=None)
+            if banks.keep is not None and lends(frame, request):
+                banks.keep(frame.frame_id, FakeBank(frame.frame_id, frame.seed))
             if frame.frame_id in request.targets:
                 matches = None if frame.identity_from is None else 3
                 yield FrameDone(frame.frame_id, picture_of(frame), mask, matches, 0.5)
+
+
+def lends(frame: FrameRequest, request: RenderRequest) -> bool:
+    """Whether another frame takes its character or place from a frame."""
+    return any(frame.frame_id in (f.identity_from, f.background_from) for f in request.frames)
 
 
 def picture_of(frame: FrameRequest) -> Image.Image:

@@ -63,6 +63,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("WORKERS", "0"),
         ("WORKERS", "two"),
         ("WORKERS", "2@"),
+        ("WORKERS", "2@ray://10.0.0.1:10001"),
         ("WORKERS", "10.0.0.1:6379"),
     ],
 )
