@@ -7,12 +7,11 @@ Exit codes: 0 done; 2 bad usage or a bad story file; 1 another fault that a pers
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.registry import BIREFNET, MODELS, ModelSpec
+from pipelines.registry import BIREFNET
 from storyboard import __version__
 from storyboard.arguments import argument, whole
 from storyboard.board import MAX_STEPS
@@ -20,8 +19,9 @@ from storyboard.errors import ConsentNeeded, StoryFileError, UsageError, UserErr
 from storyboard.evaluation.ablation import parse_ablation
 from storyboard.evaluation.command import evaluate, parse_rows
 from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS
+from storyboard.models_command import add_models, list_models
 from storyboard.render_command import add_render, render
-from storyboard.settings import Settings
+from storyboard.settings import parse_memory
 from storyboard.storyfile import EXAMPLE_STORY
 
 DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -79,12 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(command=_new)
     new.add_argument("file", metavar="FILE", type=Path, help="where; must not exist yet")
 
-    models = commands.add_parser(
-        "models",
-        help="list the models that can paint",
-        description="List the models, their licences, and whether they can paint on this machine.",
-    )
-    models.set_defaults(command=_models)
+    add_models(commands.add_parser).set_defaults(command=_models)
     _add_evaluate(commands.add_parser)
     return parser
 
@@ -137,6 +132,9 @@ def _add_evaluate(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--model", metavar="NAME", help="as for `render`")
     command.add_argument(
+        "--memory", metavar="NAME", type=argument(parse_memory, "memory"), help="as for `render`"
+    )
+    command.add_argument(
         "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
     )
     command.add_argument(
@@ -166,33 +164,9 @@ def _new(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _models(_arguments: argparse.Namespace) -> int:
-    from storyboard.engine import usability
-
-    settings = Settings.from_environment(os.environ)
-    for spec in MODELS:
-        print(f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps")
-        print(f"    {spec.note}")
-        terms = " (non-commercial)" if spec.non_commercial else ""
-        print(f"    licence: {spec.licence}{terms}, {spec.licence_url}")
-        if spec.gated:
-            print(f"    accept its terms at {spec.url}")
-        print(f"    reference pictures: {_following(spec)}")
-        print(f"    usable here: {usability(spec, settings)}")
+def _models(arguments: argparse.Namespace) -> int:
+    list_models(arguments)
     return DONE
-
-
-def _following(spec: ModelSpec) -> str:
-    """Whether a model can follow a picture, under which licence, in a few words."""
-    subject = spec.subject
-    if subject is None:
-        return "cannot follow any"
-    words = f"followed with {subject.title}, {subject.licence}"
-    if subject.licence_url:
-        words += f", {subject.licence_url}"
-    if subject.download_bytes:
-        words += f"; {subject.download_bytes / 1e9:.0f} GB more to download"
-    return words
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -32,7 +32,7 @@ from storyboard.consents import Consents
 from storyboard.errors import UsageError
 from storyboard.planning import plan_render
 from storyboard.references import Reference, References
-from storyboard.settings import Settings
+from storyboard.settings import Settings, parse_memory
 from storyboard.storyfile import Story, parse_size, read_story
 
 _DESCRIPTION = """\
@@ -64,6 +64,13 @@ def add_render(add_parser: Callable[..., argparse.ArgumentParser]) -> argparse.A
     )
     command.add_argument(
         "--model", metavar="NAME", help="a name of `models`, a folder, or a repository (owner/name)"
+    )
+    command.add_argument(
+        "--memory",
+        metavar="NAME",
+        type=argument(parse_memory, "memory"),
+        help="how the model is placed: a memory preset of `models`, or auto for the first that "
+        "fits; THROUGHLINE_MEMORY if left out",
     )
     command.add_argument(
         "--size", metavar="WxH", type=argument(parse_size, "size"), help="pixels, as 768x512"
@@ -154,6 +161,7 @@ def render(arguments: argparse.Namespace) -> bool:
             painted is kept.
     """
     settings = Settings.from_environment(os.environ)
+    settings = replace(settings, memory=arguments.memory or settings.memory)
     story = read_story(arguments.story)
     out: Path = arguments.out
     _check_folder(out, arguments.overwrite)

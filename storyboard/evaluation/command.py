@@ -50,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Run the command.
 
     Args:
-        arguments: out, page, characters, prompts, rows, model, steps, workers, references,
+        arguments: out, page, characters, prompts, rows, model, memory, steps, workers, references,
             ablation.
 
     Raises:
@@ -60,6 +60,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from storyboard import engine
 
     settings = Settings.from_environment(os.environ)
+    settings = replace(settings, memory=arguments.memory or settings.memory)
     run = _run(arguments, settings)
     gallery = Gallery(run, arguments.out)
     gallery.open()
@@ -200,6 +201,8 @@ def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prom
         command.append(f"--page {page.name if page.is_absolute() else page.as_posix()}")
     if arguments.model is not None:
         command.append(f"--model {'DIR' if run.spec.kind == 'folder' else run.spec.name}")
+    if arguments.memory is not None:
+        command.append(f"--memory {arguments.memory}")
     if arguments.steps is not None:
         command.append(f"--steps {arguments.steps}")
     if arguments.rows is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.registry import INSTANT_CHARACTER, MODELS
 from storyboard import __version__
 from storyboard.cli import main
 from storyboard.settings import ROOT
@@ -245,20 +243,14 @@ def test_new_writes_the_example_and_never_over_a_file(
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_models_are_listed_with_licence_size_and_use(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", [["render", "story.yaml"], ["evaluate"]])
+def test_a_memory_preset_that_is_none_is_told(
+    command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("THROUGHLINE_DEVICE", "cpu")
-    assert main(["models"]) == 0
-    listed = capsys.readouterr().out
-    for spec in MODELS:
-        assert re.search(rf"^{spec.name}  .*{spec.width}x{spec.height}", listed, re.MULTILINE)
-        assert spec.licence in listed
-    assert listed.count("reference pictures: ") == len(MODELS)
-    assert "reference pictures: cannot follow any" in listed
-    followed = f"reference pictures: followed with {INSTANT_CHARACTER.title}"
-    assert f"{followed}, {INSTANT_CHARACTER.licence}, {INSTANT_CHARACTER.licence_url}" in listed
-    assert "usable here: yes, on cpu" in listed
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--out", "out", "--memory", "leaf-ofload"])
+    assert left.value.code == 2
+    assert "Did you mean 'leaf-offload'?" in capsys.readouterr().err
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
