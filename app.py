@@ -9,13 +9,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines.registry import UnknownModelError
 from storyboard.engine import Engine, NetworkMatting, prepare_reference
 from storyboard.errors import UserError
+from storyboard.jobs import Runner
 from storyboard.jobs_local import LocalRunner
+from storyboard.jobs_ray import RayRunner
 from storyboard.settings import Settings
 from storyboard.store import Store
 from storyboard.ui import build_ui, launch_options
@@ -32,13 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         settings, browser = _read(arguments)
-        runner = LocalRunner(Engine(settings))
-        # On a Space a stranger's consent must not let a repository's code run.
-        find = None if settings.space else NetworkMatting(settings).mask
-        demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
+        with closing(_runner(settings)) as runner:
+            return _serve(runner, settings, browser)
     except (UserError, UnknownModelError) as error:
         print(f"throughline: {error}", file=sys.stderr)
         return 2
+
+
+def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
+    """Open the page and wait until it is stopped; the exit code."""
+    # On a Space a stranger's consent must not let a repository's code run.
+    find = None if settings.space else NetworkMatting(settings).mask
+    demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:
         demo.launch(
             server_name=settings.host,
@@ -52,11 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"throughline: {error}", file=sys.stderr)
         return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
-    try:
-        demo.block_thread()
-    finally:
-        runner.close()
+    demo.block_thread()
     return 0
+
+
+def _runner(settings: Settings) -> Runner:
+    """What runs jobs: this process, or the workers that the settings ask for."""
+    if settings.workers is None:
+        return LocalRunner(Engine(settings))
+    print("Throughline: starting the workers ...", flush=True)
+    return RayRunner(settings, Engine)
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:

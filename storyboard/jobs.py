@@ -2,7 +2,7 @@
 
 A front end starts a job through a `Runner` and follows its events; the job goes on when nobody
 follows it, and can be followed again from its beginning. `storyboard.jobs_local` runs jobs in this
-process. It knows nothing of pages or torch.
+process, `storyboard.jobs_ray` on several GPUs or machines. It knows nothing of pages or torch.
 """
 
 from __future__ import annotations

@@ -36,6 +36,15 @@ def test_a_setting_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     assert "THROUGHLINE_PORT" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_workers_without_ray_are_one_line_with_the_cure(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "ray.py").write_text("raise ModuleNotFoundError('there is none')")
+    done = start(tmp_path, THROUGHLINE_WORKERS="2", PYTHONPATH=str(hidden))
+    assert done.returncode == 2
+    assert "pip install ray==" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
