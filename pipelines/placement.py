@@ -55,12 +55,11 @@ def budget(placement: Placement) -> RenderBudget:
     Where weights wait elsewhere, the free memory that a render would find tells too much: half of
     the room that the preset leaves is for banks, half for frames that are painted together.
     """
+    streamed = placement.preset.offload in ("group", "leaf")
     if placement.room is None or placement.preset.offload == "none":
-        return RenderBudget()
+        return RenderBudget(streamed=streamed)
     return RenderBudget(
-        device_bytes=placement.room // 2,
-        batch=placement.together,
-        streamed=placement.preset.offload in ("group", "leaf"),
+        device_bytes=placement.room // 2, batch=placement.together, streamed=streamed
     )
 
 

@@ -16,9 +16,10 @@ from PIL import Image
 from pipelines.events import FrameDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.loading import load_pipeline, open_pipeline, plan_placement
-from pipelines.placement import Placement
+from pipelines.placement import Placement, budget
 from pipelines.presets import find_preset
 from pipelines.registry import ModelSpec, find_model
+from pipelines.rendering import RenderBudget
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.style import StyleLora
 from pipelines.subject_loading import load_subject
@@ -111,6 +112,22 @@ def test_a_model_in_pieces_takes_styles_and_loses_them_again(spec, whole, tmp_pa
         assert all(map(np.array_equal, *styled))
         assert not np.array_equal(styled[0][0], plain[0])
         assert all(map(np.array_equal, paint(pieces, request_for(spec)), plain))
+
+
+@pytest.mark.parametrize(
+    ("name", "streamed"),
+    [("model-offload", False), ("group-offload", True), ("leaf-offload", True)],
+)
+def test_a_render_may_take_the_room_that_is_left(name, streamed):
+    placement = Placement(CPU, torch.bfloat16, find_preset(name), room=10**10, together=9)
+    assert budget(placement) == RenderBudget(device_bytes=5 * 10**9, batch=9, streamed=streamed)
+
+
+def test_a_render_looks_itself_what_is_free_beside_a_model_that_stays_where_it_is():
+    full = Placement(CPU, torch.bfloat16, find_preset("full"), room=10**10, together=9)
+    unknown = Placement(CPU, torch.bfloat16, find_preset("group-offload"))
+    assert budget(full) == RenderBudget()
+    assert budget(unknown) == RenderBudget(streamed=True)
 
 
 # Quantised weights.

@@ -30,9 +30,10 @@ from pipelines.registry import (
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.consents import Consents
-from storyboard.engine import Engine, NetworkMatting, lent_seconds, prepare_reference
+from storyboard.engine import Engine, NetworkMatting, prepare_reference
 from storyboard.errors import ConsentNeeded, ModelError, NoFigureFound, PictureError, ProjectError
 from storyboard.jobs import ModelLoading
+from storyboard.lent_gpu import lent_seconds
 from storyboard.planning import plan_render
 from storyboard.references import References
 from storyboard.settings import Settings
