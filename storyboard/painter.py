@@ -89,13 +89,18 @@ class Painter:
         make_engine: makes what paints.
         settings: for it; projects and consents of the machine that it runs on are left alone.
         fetch: gets banks that are lent.
+        scratch: where it may keep files meanwhile; None for the machine's own place for that.
     """
 
-    def __init__(self, make_engine: MakeEngine, settings: Settings, fetch: Fetch) -> None:
+    def __init__(
+        self,
+        make_engine: MakeEngine,
+        settings: Settings,
+        fetch: Fetch,
+        scratch: Path | None = None,
+    ) -> None:
         self._fetch = fetch
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="throughline-", ignore_cleanup_errors=True
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="throughline-", dir=scratch)
         own = replace(settings, projects=Path(self._folder.name), workers=None)
         self._consents = Consents(own.consents)
         self._engine = make_engine(own)

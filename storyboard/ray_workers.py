@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -116,14 +118,21 @@ class Worker:
         staff: what it has for itself.
         make_engine: makes what paints in it.
         settings: for that.
+        scratch: a folder for its files; None where it may be on another machine.
     """
 
     def __init__(
-        self, ray: ModuleType, staff: Staff, make_engine: MakeEngine, settings: Settings
+        self,
+        ray: ModuleType,
+        staff: Staff,
+        make_engine: MakeEngine,
+        settings: Settings,
+        scratch: Path | None,
     ) -> None:
         self._ray = ray
         self._staff = staff
         self._make_engine = make_engine
+        self._scratch = scratch
         # A worker sees its own GPU alone, whichever of the machine's that is.
         device = "cuda" if staff.gpus else settings.device
         self._settings = replace(settings, device=device)
@@ -151,7 +160,9 @@ class Worker:
             # One thread paints, one may be about to, and one hears that they shall stop.
             max_concurrency=3,
         )
-        self._actor = options.remote(self._make_engine, self._settings, self._ray.get)
+        self._actor = options.remote(
+            self._make_engine, self._settings, self._ray.get, self._scratch
+        )
         try:
             self._ray.get(self._actor.ready.remote())
         except self._losses as error:
@@ -222,6 +233,10 @@ class Cluster:
         self._ours = not self._ray.is_initialized()
         if self._ours:
             self._open(workers)
+        # Of its own, so that nothing is left of workers that were killed; elsewhere it may not be.
+        self._scratch = (
+            None if workers.address else tempfile.TemporaryDirectory(prefix="throughline-")
+        )
         machines = [
             Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
             for node in self._ray.nodes()
@@ -235,8 +250,9 @@ class Cluster:
 
     def workers(self, make_engine: MakeEngine) -> list[Worker]:
         """The workers, not started yet."""
+        scratch = Path(self._scratch.name) if self._scratch else None
         return [
-            Worker(self._ray, self.staff, make_engine, self._settings)
+            Worker(self._ray, self.staff, make_engine, self._settings, scratch)
             for _ in range(self.staff.count)
         ]
 
@@ -244,6 +260,8 @@ class Cluster:
         """Leave the cluster; the Ray that was started for this ends."""
         if self._ours:
             self._ray.shutdown()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _open(self, workers: Workers) -> None:
         # Nothing is told to Ray's makers, and a worker without a GPU leaves the GPUs alone.

@@ -37,9 +37,6 @@ from storyboard.spreading import Part
 from storyboard.store import Project, Store
 from tests.storyboard.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
-# Ray leaves the pipes of the processes that it starts to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:.*subprocess.*is still running:ResourceWarning")
-
 PATIENCE = 200.0
 SMALL = RenderSettings(width=64, height=64, steps=4)
 
