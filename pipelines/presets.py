@@ -261,7 +261,8 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="fp8",
         title="the transformer in 8-bit floats, the networks take turns",
-        note="Pictures differ a little from the exact ones; weights are widened as they are used.",
+        note="Pictures differ from the exact ones (how much on FLUX.1 was not measured); weights are "
+        "widened as they are used.",
         offload="model",
         quantisation="fp8",
         quantised=("transformer",),
@@ -281,7 +282,8 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="nf4",
         title="transformer and T5 in 4 bits, the networks take turns",
-        note="Pictures differ visibly from the exact ones; also T5 reads the prompt less exactly.",
+        note="Pictures differ from the exact ones (how much was not measured): a weight has 16 "
+        "levels.",
         offload="model",
         quantisation="nf4",
         quantised=("transformer", "t5"),
