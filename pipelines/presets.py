@@ -261,8 +261,8 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="fp8",
         title="the transformer in 8-bit floats, the networks take turns",
-        note="Pictures differ from the exact ones (how much on FLUX.1 was not measured); weights are "
-        "widened as they are used.",
+        note="Pictures differ from the exact ones (how much was not measured); weights are widened "
+        "as they are used.",
         offload="model",
         quantisation="fp8",
         quantised=("transformer",),
