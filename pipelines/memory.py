@@ -18,13 +18,10 @@ from .lockstep import PaintedFrames
 from .rendering import RenderBudget
 from .request import FrameRequest
 from .schedule import Schedule, one_after_another, side_by_side
+from .sizes import STEP_VALUES
 
 # Of the memory that is free, what a render takes for banks, or for activations.
 _SHARE = 0.5
-# What a forward pass holds at once, in widths of a token: in a single-stream block its input and
-# residual (2), normed (1), query, key and value before and after RoPE (5), the feed-forward before
-# and after its activation (8), the attention's output (1), both joined (5) and projected (1).
-_WIDTHS_AT_ONCE = 23
 _MOST_TOGETHER = 8
 
 
@@ -118,7 +115,7 @@ class RenderMemory:
             inputs.latents.shape[1] + inputs.prompt.prompt_embeds.shape[1]
             for inputs in painted.inputs.values()
         )
-        one = tokens * self._width * self._itemsize * _WIDTHS_AT_ONCE
+        one = tokens * self._width * self._itemsize * STEP_VALUES
         return max(1, min(_MOST_TOGETHER, int(self._free * _SHARE) // one))
 
     def _fits(self, painted: PaintedFrames, plan: StepPlan) -> bool:

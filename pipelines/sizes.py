@@ -27,7 +27,7 @@ _LAST_RESNET = re.compile(r"decoder\.up_blocks\.(\d+)\.resnets\.0\.norm1\.weight
 # values 4, query, key and value 3, the rotated query 1, the swapped key 1, and float32 copies (two
 # values each) of its two products and of one factor: 6. What else there is, such as the rotary
 # tables and the text's part of the latents, is less than 1 more.
-_STEP_VALUES = 18
+STEP_VALUES = 18
 # What decoding holds, in values of pixels x channels: in the last block of the decoder, the input
 # that its shortcut keeps, its norm and the norm's activation.
 _DECODER_VALUES = 3
@@ -119,7 +119,7 @@ class ModelParts:
             itemsize: bytes of a value.
         """
         tokens = (width // 16) * (height // 16) + text
-        return _STEP_VALUES * tokens * self.width * itemsize
+        return STEP_VALUES * tokens * self.width * itemsize
 
     def decoder_bytes(self, width: int, height: int, itemsize: int) -> int:
         """What decoding a picture holds besides weights, at its peak; as `step_bytes`."""
