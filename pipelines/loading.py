@@ -21,6 +21,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_ba
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from pipelines.kernels import compile_blocks, use_attention
 from pipelines.loading_errors import (
     LoadingError,
     Origin,
@@ -107,8 +108,16 @@ def load_pipeline(
     return open_pipeline(spec, plan_placement(spec, choose_device(device), dtype, memory))
 
 
-def open_pipeline(spec: ModelSpec, placement: Placement) -> FluxStoryboardPipeline:
+def open_pipeline(
+    spec: ModelSpec, placement: Placement, attention: str | None = None, *, compiled: bool = False
+) -> FluxStoryboardPipeline:
     """Load a model as planned.
+
+    Args:
+        spec: the model.
+        placement: where its weights will live.
+        attention: the backend that computes its transformer's attention; None for torch's own.
+        compiled: whether the transformer's blocks are compiled when they first run.
 
     Raises:
         LoadingError: if it cannot be loaded; `reason` says which way, the text what to do.
@@ -139,6 +148,11 @@ def open_pipeline(spec: ModelSpec, placement: Placement) -> FluxStoryboardPipeli
     except FAULTS as error:
         raise explain(error, model_origin(spec)) from error
     pipeline.set_progress_bar_config(disable=True)
+    if attention is not None:
+        with quiet_libraries():
+            use_attention(pipeline.transformer, attention)
+    if compiled:
+        compile_blocks(pipeline.transformer)
     return pipeline
 
 

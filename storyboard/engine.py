@@ -211,7 +211,9 @@ class Engine:
         from pipelines.loading import LoadingError, open_pipeline
 
         try:
-            pipeline = open_pipeline(spec, placement)
+            pipeline = open_pipeline(
+                spec, placement, self._settings.attention, compiled=self._settings.compiled
+            )
         except LoadingError as error:
             raise _told(error) from error
         self._loaded = _Loaded(spec, placement, pipeline)

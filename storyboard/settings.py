@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SPACE_DISK = Path("/data")
 
 DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
+COMPILE = re.compile(r"[01]")
 DTYPE = re.compile(r"bfloat16|float16|float32")
 WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
 
@@ -49,6 +50,9 @@ class Settings:
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that paint; None for this one alone.
         memory: the memory preset that models are placed in, or "auto" for the first that fits.
+        attention: diffusers' name of the backend that computes attention; None for torch's own.
+        compiled: whether transformers are compiled, which makes the first frame slower and all
+            others faster.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
@@ -60,6 +64,8 @@ class Settings:
     dtype: str | None = None
     workers: Workers | None = None
     memory: str = AUTO
+    attention: str | None = None
+    compiled: bool = False
     space: bool = False
 
     @property
@@ -69,8 +75,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`
-        and `_MEMORY`.
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`,
+        `_MEMORY`, `_ATTENTION` and `_COMPILE`.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -93,6 +99,8 @@ class Settings:
             dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
             workers=_workers(environment),
             memory=_memory(environment),
+            attention=environment.get("THROUGHLINE_ATTENTION") or None,
+            compiled=_choice(environment, "THROUGHLINE_COMPILE", COMPILE, "0 or 1") == "1",
             space=space,
         )
 

@@ -28,9 +28,20 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "THROUGHLINE_DTYPE": "bfloat16",
         "THROUGHLINE_WORKERS": "4",
         "THROUGHLINE_MEMORY": "Group-Offload",
+        "THROUGHLINE_ATTENTION": "flash",
+        "THROUGHLINE_COMPILE": "1",
     }
     assert Settings.from_environment(environment) == Settings(
-        tmp_path, "flux1-dev", "0.0.0.0", 8080, "cuda:1", "bfloat16", Workers(4), "group-offload"
+        projects=tmp_path,
+        model="flux1-dev",
+        host="0.0.0.0",
+        port=8080,
+        device="cuda:1",
+        dtype="bfloat16",
+        workers=Workers(4),
+        memory="group-offload",
+        attention="flash",
+        compiled=True,
     )
 
 
@@ -49,6 +60,7 @@ def test_workers_are_a_number_or_auto_here_or_at_an_address(text: str, workers: 
 
 def test_an_empty_variable_counts_as_absent() -> None:
     names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS", "MEMORY")
+    names += ("ATTENTION", "COMPILE")
     assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
 
 
@@ -60,6 +72,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("DEVICE", "tpu"),
         ("DEVICE", "cuda:"),
         ("DTYPE", "int8"),
+        ("COMPILE", "yes"),
         ("WORKERS", "0"),
         ("WORKERS", "two"),
         ("WORKERS", "2@"),
