@@ -21,7 +21,8 @@ LIGHT_PIPELINES = {
     *(
         f"pipelines.{name}"
         for name in (
-            "request", "events", "registry", "sizes", "presets", "style", "suite", "scores",
+            "request", "events", "registry", "sizes", "presets", "shortcuts", "style", "suite",
+            "scores",
         )
     ),
 }  # fmt: skip
