@@ -1,6 +1,7 @@
 """The domain: a storyboard, its character, its frames and their takes.
 
-Values only: it knows nothing of files, models, jobs or pages. Imports nothing but pydantic.
+Values only: it knows nothing of files, models, jobs or pages. Imports pydantic, and the names of
+shortcuts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from pipelines.shortcuts import ShortcutName
 
 MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1
@@ -147,6 +150,7 @@ class RenderSettings(Value):
         steps: denoising steps; None for the model's own number.
         guidance: how closely pictures follow the words, for models that have learnt it; None for
             the model's own strength.
+        shortcut: how the frames are painted faster than exactly.
         consistent: whether frames share the character of the first frame.
         merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
         styles: LoRAs that the frames are painted with, added to each other.
@@ -157,6 +161,7 @@ class RenderSettings(Value):
     height: PictureSide = 256
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     guidance: float | None = Field(default=None, ge=MIN_GUIDANCE, le=MAX_GUIDANCE)
+    shortcut: ShortcutName = "exact"
     consistent: bool = True
     merge: bool = True
     styles: tuple[Style, ...] = Field(default=(), max_length=MAX_STYLES)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.registry import MODELS, ModelSpec, UnknownModelError, find_model
-from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts
+from pipelines.shortcuts import find_shortcut
 from pipelines.style import StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
 from storyboard.errors import ModelError, UserError
@@ -81,6 +82,34 @@ def styles_of(storyboard: Storyboard) -> tuple[StyleLora, ...]:
     return tuple(StyleLora(style.source, style.weight, style.trigger) for style in styles)
 
 
+def shortcuts_of(storyboard: Storyboard) -> Shortcuts:
+    """What the frames of a storyboard are painted with less often than exactly."""
+    return find_shortcut(storyboard.settings.shortcut).shortcuts
+
+
+def takes_shortcuts(request: RenderRequest, name: str, wanted: Shortcuts) -> bool:
+    """Whether a frame was painted with these shortcuts, as far as they change its picture.
+
+    A frame that took nothing from frames with an identity frame had no probe pass, whose steps
+    could have been left out.
+
+    Args:
+        request: what it was painted from.
+        name: the frame's id in it.
+        wanted: the shortcuts.
+    """
+    frames = {frame.frame_id: frame for frame in request.frames}
+
+    def probed(frame: FrameRequest) -> bool:
+        place = frame.background_from
+        return frame.identity_from is not None or (place is not None and probed(frames[place]))
+
+    taken = request.shortcuts
+    return taken.every == wanted.every and (
+        taken.probe_every == wanted.probe_every or not probed(frames[name])
+    )
+
+
 def plan_render(
     storyboard: Storyboard,
     targets: Sequence[str] | None,
@@ -93,7 +122,8 @@ def plan_render(
     A frame that only lends is painted again, unseen, exactly as its chosen take was (from the
     reference picture that the take followed, too), so that a redone frame matches what is on the
     page. Steps, guidance and styles are the storyboard's for all frames of a render. A lending
-    frame that has no take, or one from another model or of another size, becomes a target too.
+    frame that has no take, or one from another model, of another size or painted with other
+    shortcuts, becomes a target too; it keeps its take's seed.
 
     Args:
         storyboard: what to paint.
@@ -119,6 +149,7 @@ def plan_render(
         needed = plan.lenders(added) - set(wanted)
         added = [name for name in needed if not plan.can_lend(name, chosen.get(name))]
         wanted += added
+        plan.keep_seeds(added, chosen)
     ordered = [f for f in storyboard.frames if f.id in wanted]
     for lender in sorted(plan.lenders(wanted) - set(wanted), key=storyboard.position):
         plan.lend(lender, chosen[lender])
@@ -137,6 +168,7 @@ class _Plan:
     share_all: bool
     frames: dict[str, FrameRequest] = field(default_factory=dict)
     lent: dict[str, str] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
 
     def identity_source(self, frame: Frame) -> str | None:
         """The frame whose character this one shows: the storyboard's first.
@@ -170,12 +202,22 @@ class _Plan:
         return found
 
     def can_lend(self, name: str, request: RenderRequest | None) -> bool:
-        """Whether there is a take, painted from this, that fits the plan's model and size."""
+        """Whether there is a take, painted from this, that fits what the plan paints."""
         if request is None:
             return False
         settings = self.storyboard.settings
         sizes = {(f.width, f.height) for f in request.frames if f.frame_id == name}
-        return request.model == settings.model and sizes == {(settings.width, settings.height)}
+        return (
+            request.model == settings.model
+            and sizes == {(settings.width, settings.height)}
+            and takes_shortcuts(request, name, shortcuts_of(self.storyboard))
+        )
+
+    def keep_seeds(self, names: Sequence[str], chosen: Mapping[str, RenderRequest]) -> None:
+        """Paint frames that nobody asked for with their takes' seeds, so that they change less."""
+        for name in names:
+            then = chosen[name].frames if name in chosen else ()
+            self.seeds |= {f.frame_id: f.seed for f in then if f.frame_id == name}
 
     def lend(self, name: str, request: RenderRequest) -> None:
         """Add a frame as its take was painted, with all that it was painted from.
@@ -213,10 +255,11 @@ class _Plan:
             )
         settings = self.storyboard.settings
         identity, place = self.identity_source(frame), self.place_source(frame)
+        seed = self.seeds.get(frame.id) if frame.seed is None else frame.seed
         self.frames[frame.id] = FrameRequest(
             frame_id=frame.id,
             prompt=prompt,
-            seed=self.rng.randint(0, MAX_SEED) if frame.seed is None else frame.seed,
+            seed=self.rng.randint(0, MAX_SEED) if seed is None else seed,
             width=settings.width,
             height=settings.height,
             identity_from=identity and self.lent.get(identity, identity),
@@ -242,6 +285,7 @@ class _Plan:
             true_cfg_scale=spec.true_cfg_scale,
             consistency=replace(spec.consistency, merge=merge),
             styles=styles_of(self.storyboard),
+            shortcuts=shortcuts_of(self.storyboard),
         )
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from pipelines.registry import BIREFNET, UnknownModelError, find_model
+from pipelines.request import Shortcuts
+from pipelines.shortcuts import SHORTCUTS, describe, find_shortcut
 from storyboard.arguments import argument, number, parse_style, whole
 from storyboard.board import (
     MAX_GUIDANCE,
@@ -83,6 +85,13 @@ def add_render(add_parser: Callable[..., argparse.ArgumentParser]) -> argparse.A
         metavar="N",
         type=number(MIN_GUIDANCE, MAX_GUIDANCE),
         help="how closely pictures follow the words, 1 to 10; for models that have learnt it",
+    )
+    command.add_argument(
+        "--shortcut",
+        metavar="NAME",
+        choices=[shortcut.name for shortcut in SHORTCUTS],
+        help="paint faster, for pictures that are not quite the same: coarse-probe, half-steps or "
+        "both; exact for none; what it costs is told when it is taken",
     )
     command.add_argument(
         "--seed", metavar="N", type=whole(0, MAX_SEED), help="the seed of every frame"
@@ -184,6 +193,8 @@ def render(arguments: argparse.Namespace) -> bool:
     engine = Engine(settings)
     for group in groups:
         engine.check(group.request)
+    for words in _shortcuts_told(boards):
+        print(words, file=sys.stderr)
     pictures = References(out / "references")
     if cast.reference is not None:
         pictures.add(cast.reference)
@@ -274,6 +285,15 @@ def _agree(settings: Settings, boards: Sequence[Storyboard]) -> None:
             Consents(settings.consents).give(subject.consent)
 
 
+def _shortcuts_told(boards: Sequence[Storyboard]) -> Iterator[str]:
+    """What the shortcuts that are taken do and cost, each once."""
+    taken = dict.fromkeys((b.settings.shortcut, find_model(b.settings.model).name) for b in boards)
+    for name, model in taken:
+        shortcut = find_shortcut(name)
+        if shortcut.shortcuts != Shortcuts():
+            yield f"{shortcut.title}: {describe(name, model)}"
+
+
 def _check_folder(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file.", "Name a folder.")
@@ -298,6 +318,8 @@ def _adapted(
         values["width"], values["height"] = arguments.size
     if arguments.steps is not None:
         values["steps"] = arguments.steps
+    if arguments.shortcut is not None:
+        values["shortcut"] = arguments.shortcut
     if arguments.guidance is not None:
         spec = find_model(values["model"])
         if not spec.learnt_guidance:

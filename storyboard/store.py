@@ -57,9 +57,22 @@ def _with_references(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _with_shortcut(body: dict[str, Any]) -> dict[str, Any]:
+    """A storyboard from before there were shortcuts: it is painted exactly."""
+    storyboard = body.get("storyboard")
+    if isinstance(storyboard, dict):
+        settings = storyboard.get("settings", {})
+        if isinstance(settings, dict):
+            storyboard["settings"] = {"shortcut": "exact"} | settings
+    return body
+
+
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
-    (Migration("characters may have a reference picture, storyboards styles", _with_references),),
+    (
+        Migration("characters may have a reference picture, storyboards styles", _with_references),
+        Migration("storyboards may take a shortcut", _with_shortcut),
+    ),
 )
 TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"

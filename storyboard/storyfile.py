@@ -21,6 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.registry import UnknownModelError, find_model
+from pipelines.shortcuts import SHORTCUTS
 from storyboard.board import (
     MAX_FRAMES,
     MAX_GUIDANCE,
@@ -47,6 +48,7 @@ STORY_KEYS = (
     "size",
     "steps",
     "guidance",
+    "shortcut",
     "seed",
     "consistent",
     "merge",
@@ -276,6 +278,7 @@ class _Yaml:
             values["width"], values["height"] = self._size(nodes["size"])
         values["steps"] = self._get(nodes, "steps", self._integer, None)
         values["guidance"] = self._get(nodes, "guidance", self._number, None)
+        values["shortcut"] = self._get(nodes, "shortcut", self._words, "exact")
         values["consistent"] = self._get(nodes, "consistent", self._switch, True)
         values["merge"] = self._get(nodes, "merge", self._switch, True)
         if "styles" in nodes:
@@ -435,6 +438,8 @@ def _first(error: ValidationError) -> str:
         return "'steps' is a whole number from 1 to 200"
     if key == "guidance":
         return f"'guidance' is a number from {MIN_GUIDANCE} to {MAX_GUIDANCE}"
+    if key == "shortcut":
+        return f"'shortcut' is one of {', '.join(shortcut.name for shortcut in SHORTCUTS)}"
     if key in ("strength", "reference_strength"):
         return f"{key!r} is a number from 0 to {MAX_REFERENCE_STRENGTH}"
     if key == "weight":

@@ -12,7 +12,14 @@ from typing import Any
 from pipelines.registry import UnknownModelError, find_model
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.planning import compose_prompt, frame_of, reference_of, styles_of
+from storyboard.planning import (
+    compose_prompt,
+    frame_of,
+    reference_of,
+    shortcuts_of,
+    styles_of,
+    takes_shortcuts,
+)
 from storyboard.store import Project
 
 
@@ -101,6 +108,7 @@ def _as_painted(project: Project, storyboard: Storyboard, frame: Frame, take_id:
         and (then.width, then.height) == (settings.width, settings.height)
         and (then.reference, then.reference_strength) == reference_of(storyboard, frame, spec)
         and request.styles == styles_of(storyboard)
+        and takes_shortcuts(request, frame.id, shortcuts_of(storyboard))
         and frame.seed in (None, then.seed)
         and (then.background_from and frame_of(then.background_from)) == place
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.shortcuts import ShortcutName, describe, find_shortcut
 from storyboard import __version__
 from storyboard.cli import main
 from storyboard.settings import ROOT
@@ -98,6 +99,24 @@ def test_guidance_is_the_files_unless_the_command_line_says_otherwise(
         assert request.guidance_scale == guidance
 
 
+def test_a_shortcut_is_taken_and_its_cost_told(
+    story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyboard.engine.Engine", lambda settings: FakeEngine())
+    story.write_text(f"model: flux1-dev\nshortcut: coarse-probe\n{STORY}", encoding="utf-8")
+    runs: list[tuple[str, list[str], ShortcutName]] = [
+        ("a", [], "coarse-probe"),
+        ("b", ["--shortcut", "both"], "both"),
+        ("c", ["--shortcut", "exact"], "exact"),
+    ]
+    for out, options, name in runs:
+        assert main(["render", str(story), "--out", str(tmp_path / out), *options]) == 0
+        (request,) = requests_of(tmp_path / out)
+        assert request.shortcuts == find_shortcut(name).shortcuts
+        told = f"{find_shortcut(name).title}: {describe(name, 'flux1-dev')}\n"
+        assert (told in capsys.readouterr().err) == (name != "exact")
+
+
 def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
     prompts.write_text(LINES, encoding="utf-8")
@@ -176,7 +195,15 @@ def test_help_answers_without_torch() -> None:
         assert option in done.stdout
     for option in ("--reference", "--reference-strength", "--lora", "--character"):
         assert option in done.stdout
-    for option in ("--seed", "--steps", "--guidance", "--size", "--model", "--overwrite"):
+    for option in (
+        "--seed",
+        "--steps",
+        "--shortcut",
+        "--guidance",
+        "--size",
+        "--model",
+        "--overwrite",
+    ):
         assert option in done.stdout
 
 
@@ -192,6 +219,7 @@ def test_help_answers_without_torch() -> None:
         (["render", "s.yaml", "--out", "o", "--guidance", "0.5"], "'0.5' is not a number from 1"),
         (["render", "s.yaml", "--out", "o", "--guidance", "nan"], "'nan' is not a number from 1"),
         (["render", "s.yaml", "--out", "o", "--guidance", "much"], "'much' is not a number"),
+        (["render", "s.yaml", "--out", "o", "--shortcut", "quick"], "invalid choice: 'quick'"),
         (["render", "s.yaml", "--out", "o", "--plain", "--share-background"], "not allowed with"),
         (["render", "s.yaml", "--out", "o", "--reference-strength", "3"], "number from 0 to 2"),
         (["render", "s.yaml", "--out", "o", "--lora", ""], "names no LoRA"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
-from pipelines.request import Prompt, RenderRequest
+from pipelines.request import Prompt, RenderRequest, Shortcuts
 from pipelines.style import StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.errors import ModelError, UserError
@@ -19,6 +19,7 @@ from storyboard.planning import (
     frame_of,
     plan_render,
     reference_of,
+    takes_shortcuts,
 )
 
 
@@ -329,6 +330,41 @@ def test_styles_are_the_storyboards_for_all_frames() -> None:
     assert plan(board(*FRAMES)).styles == ()
     redone = plan(board(*FRAMES), ["c"], dict.fromkeys("abcde", request))
     assert (redone.targets, redone.styles) == (("c",), ())
+
+
+def test_shortcuts_are_the_storyboards_for_all_frames() -> None:
+    assert plan(board(*FRAMES)).shortcuts == Shortcuts()
+    assert plan(board(*FRAMES, shortcut="coarse-probe")).shortcuts == Shortcuts(probe_every=2)
+    assert plan(board(*FRAMES, shortcut="both")).shortcuts == Shortcuts(every=2, probe_every=2)
+
+
+def test_frames_that_were_painted_with_other_shortcuts_are_not_mixed() -> None:
+    exact = plan(board(*FRAMES))
+    chosen = dict.fromkeys("abcde", exact)
+    half = plan(board(*FRAMES, shortcut="half-steps"), ["d"], chosen)
+    assert half.targets == ("a", "b", "d")  # its identity frame and its place become new takes
+    seeds = {frame.frame_id: frame.seed for frame in exact.frames}
+    assert [f.seed for f in half.frames[:2]] == [seeds["a"], seeds["b"]]
+    assert half.frames[2].seed != seeds["d"]
+    # The identity frame has no probe pass: a coarse one leaves its picture as it is.
+    coarse = plan(board(*FRAMES, shortcut="coarse-probe"), ["d"], chosen)
+    assert coarse.targets == ("b", "d")
+    again = plan(board(*FRAMES, shortcut="coarse-probe"), ["d"], chosen | {"b": coarse})
+    assert again.targets == ("d",)
+
+
+def test_a_coarse_probe_changes_what_was_probed_or_is_in_such_a_place() -> None:
+    frames = (
+        Frame(id="a", location="beach", character="a girl"),
+        Frame(id="b", location="forest", character="a girl", share_background=True),
+        Frame(id="c", location="forest", share_background=True),
+        Frame(id="d", location="hill"),
+    )
+    request = plan(board(*frames, character=""))
+    assert [f.identity_from for f in request.frames] == [None, "a", None, None]
+    alike = {f.id: takes_shortcuts(request, f.id, Shortcuts(probe_every=2)) for f in frames}
+    assert alike == {"a": True, "b": False, "c": False, "d": True}
+    assert not any(takes_shortcuts(request, f.id, Shortcuts(every=2)) for f in frames)
 
 
 def test_what_cannot_be_planned_is_said() -> None:

@@ -250,7 +250,8 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
     path = project.path / "storyboard.json"
     document = json.loads(path.read_text("utf-8"))
     document["version"] = 1
-    for part, names in (("character", ("reference", "strength")), ("settings", ("styles",))):
+    later = (("character", ("reference", "strength")), ("settings", ("styles", "shortcut")))
+    for part, names in later:
         for name in names:
             del document["storyboard"][part][name]
     for frame in document["storyboard"]["frames"]:
@@ -258,9 +259,22 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
     path.write_text(json.dumps(document))
     assert project.load() == BOARD
     project.edit(lambda board: board)
-    assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 2
+    assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 3
     path.write_text(json.dumps({"kind": document["kind"], "version": 1, "storyboard": {}}))
     assert project.load() == Storyboard()
+
+
+def test_a_storyboard_from_before_there_were_shortcuts_is_painted_exactly(project: Project) -> None:
+    path = project.path / "storyboard.json"
+    document = json.loads(path.read_text("utf-8"))
+    document["version"] = 2
+    del document["storyboard"]["settings"]["shortcut"]
+    path.write_text(json.dumps(document))
+    assert project.load() == BOARD
+    document["storyboard"]["settings"]["shortcut"] = "quick"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ProjectError, match="shortcut"):
+        project.load()
 
 
 def test_an_old_take_keeps_its_picture_when_the_character_gets_another(project: Project) -> None:

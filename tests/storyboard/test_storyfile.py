@@ -18,6 +18,7 @@ model: flux1-dev
 size: [512, 768]
 steps: 12
 guidance: 4.5
+shortcut: half-steps
 seed: 3
 consistent: yes
 merge: false
@@ -49,6 +50,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (settings.model, settings.width, settings.height) == ("flux1-dev", 512, 768)
     assert (settings.steps, settings.guidance) == (12, 4.5)
     assert (settings.consistent, settings.merge) == (True, False)
+    assert settings.shortcut == "half-steps"
     first, second = (f.model_dump(exclude={"id"}) for f in board.frames)
     assert first == Frame(
         location="on a beach", action="waving", share_background=True, seed=3
@@ -68,6 +70,7 @@ def test_only_frames_are_required_and_the_rest_is_the_models(tmp_path: Path) -> 
     assert not story.sized
     assert (board.title, board.character) == ("a day", Character())
     assert (board.settings.steps, board.settings.guidance) == (None, None)
+    assert board.settings.shortcut == "exact"
     assert board.frames[0].seed is None
     large = read(tmp_path, "model: flux1-dev\nframes: [{action: waving}]").storyboards[0]
     spec = find_model("flux1-dev")
@@ -146,6 +149,8 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
         (f"frames:\n  - location: b\n    action: {'x' * 501}\n", 3, "longer than 500"),
         ("steps: 0\nframes: [{action: a}]\n", 1, "'steps' is a whole number from 1 to 200"),
         ("guidance: 0.5\nframes: [{action: a}]\n", 1, "'guidance' is a number from 1 to 10"),
+        ("shortcut: quick\nframes: [{action: a}]\n", 1, "one of exact, coarse-probe, half-"),
+        ("shortcut: [both]\nframes: [{action: a}]\n", 1, "'shortcut' is a text"),
         ("title: a\nguidance: 11\nframes: [{action: a}]\n", 2, "a number from 1 to 10"),
         ("guidance: strong\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
         ("guidance: .nan\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
