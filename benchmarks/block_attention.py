@@ -1,0 +1,135 @@
+"""The attention of one single-stream block that shares: ours by slices, and under a dense mask.
+
+Both are the very code that renders run, `StoryboardAttnProcessor._grouped_attention` and
+`dense_oracle.dense_attention`, with random queries, keys, values and banks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from benchmarks.dense_oracle import DenseBank, DensePass, dense_attention
+from benchmarks.random_models import STEPS, Shape
+from benchmarks.steering import Steering
+from pipelines.attention import StoryboardAttnProcessor
+from pipelines.consistency import Bank, FramePass, StepPlan, TextLengths
+from pipelines.request import ConsistencySettings
+from pipelines.scene import Scene
+
+
+class SharingBlock:
+    """One block at a step at which it shares.
+
+    Args:
+        shape: heads and text tokens.
+        tokens: image tokens, a square number.
+        device: where it computes.
+        dtype: what in.
+        foreground: share of the tokens that are foreground, all of it matched.
+        place: whether the place is shared, too.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        tokens: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        foreground: float,
+        place: bool,
+    ) -> None:
+        side = round(tokens**0.5)
+        if side**2 != tokens:
+            raise ValueError(f"{tokens} tokens are no square")
+        generator = torch.Generator(device).manual_seed(0)
+
+        def random(*size: int) -> Tensor:
+            return torch.randn(*size, generator=generator, device=device, dtype=dtype)
+
+        heads = shape.heads, shape.head_dim
+        self._plan = StepPlan.from_fractions(STEPS, **asdict(ConsistencySettings()))
+        self._step = self._plan.mask_step + 1
+        self._text, self._grid, self._place = shape.words, (side, side), place
+        self._device = device
+        self._given = Steering(foreground)
+        self._mask = self._given.mask(side, side, device)
+        whole = shape.words + tokens
+        self._query, self._key, self._value = (random(1, whole, *heads) for _ in range(3))
+        self._lent = random(tokens, *heads), random(tokens, *heads)
+        angles = torch.rand(whole, shape.head_dim // 2, generator=generator, device=device)
+        angles = angles.repeat_interleave(2, dim=1) * torch.pi
+        self._rotary = angles.cos(), angles.sin()
+        self._ours = self._frame_pass()
+        assert self._ours.layout is not None
+        images = self._ours.layout.order + shape.words
+        # Where each token is found in our pass's layout.
+        self._order = torch.cat([torch.arange(shape.words, device=device), images])
+        self._laid_out = tuple(t[:, self._order] for t in (self._query, self._key, self._value))
+        self._processor = StoryboardAttnProcessor(Scene(), 0, 0)
+
+    def calls(self) -> dict[str, Callable[[], Tensor]]:
+        """What to measure, by name: "plain", "slices", "dense" and, on a GPU, "dense from host"."""
+        found: dict[str, Callable[[], Tensor]] = {
+            "plain": self._plainly,
+            "slices": self._by_slices,
+            "dense": self._densely(self._device),
+        }
+        if self._device.type != "cpu":
+            found["dense from host"] = self._densely(torch.device("cpu"))
+        return found
+
+    def difference(self) -> float:
+        """The largest difference of any number between slices and dense mask."""
+        dense = self._densely(self._device)()[:, self._order]
+        return float((self._by_slices() - dense).abs().max())
+
+    def _plainly(self) -> Tensor:
+        return self._processor._attend(self._query, self._key, self._value)
+
+    def _by_slices(self) -> Tensor:
+        return self._processor._grouped_attention(self._ours, 0, *self._laid_out, self._rotary)
+
+    def _densely(self, kept_on: torch.device) -> Callable[[], Tensor]:
+        bank = DenseBank()
+        key, value = self._lent
+        bank.keys[0, self._step] = key.to(kept_on), value.to(kept_on)
+        bank.mask = self._mask
+        dense = DensePass(
+            self._plan,
+            TextLengths(1, 2),
+            self._grid,
+            record=None,
+            identity=bank,
+            place=bank if self._place else None,
+            matches=self._given.matches(self._mask, self._mask),
+            steering=None,
+        )
+        dense.mask, dense.step = self._mask, self._step
+
+        def attend() -> Tensor:
+            return dense_attention(dense, 0, self._query, self._key, self._value, self._rotary)
+
+        return attend
+
+    def _frame_pass(self) -> FramePass:
+        """A pass in the middle of the step, with a bank of what is lent."""
+        bank = Bank(self._plan, lends_identity=True, lends_background=self._place)
+        bank.set_mask(self._mask)
+        bank.save_keys(0, self._step, *self._lent)
+        taken = FramePass(
+            self._plan,
+            TextLengths(1, 2),
+            self._grid,
+            1,
+            self._device,
+            identity=bank,
+            background=bank if self._place else None,
+            matches=self._given.matches(self._mask, self._mask),
+        )
+        taken.masks.append(self._mask)
+        taken.begin_step(self._step)
+        return taken
