@@ -102,6 +102,7 @@ class SharingBlock:
             self._plan,
             TextLengths(1, 2),
             self._grid,
+            self._device,
             record=None,
             identity=bank,
             place=bank if self._place else None,

@@ -68,6 +68,7 @@ class DensePass:
         plan: the steps.
         text: lengths of the prompt's parts.
         grid: rows and columns of image tokens.
+        device: where the model computes.
         record: bank to fill, or None.
         identity: bank of the frame whose character this one shows, or None.
         place: bank of the frame whose place this one shows, or None.
@@ -84,6 +85,7 @@ class DensePass:
         plan: StepPlan,
         text: TextLengths,
         grid: tuple[int, int],
+        device: torch.device,
         *,
         record: DenseBank | None,
         identity: DenseBank | None,
@@ -92,6 +94,7 @@ class DensePass:
         steering: Steering | None,
     ) -> None:
         self.plan, self.text, self.grid = plan, text, grid
+        self._device = device
         self.record, self.identity, self.place = record, identity, place
         self.matches, self.steering = matches, steering
         self.renders = matches is not None
@@ -260,7 +263,7 @@ class DensePass:
             size = self.plan.mask_erode, self.plan.mask_dilate
             found = clean_mask(raw.view(rows, columns), *size).flatten()
         else:
-            found = torch.full((self.tokens,), self.text.background == 0)
+            found = torch.full((self.tokens,), self.text.background == 0, device=self._device)
         if self.steering is not None:
             return self.steering.mask(rows, columns, found.device)
         return found
@@ -392,6 +395,7 @@ class DenseOracle:
                         plan,
                         inputs.prompt.text,
                         self._pipeline._grid(frame.height, frame.width),
+                        inputs.latents.device,
                         record=None if probe else record,
                         identity=identity,
                         place=place,
