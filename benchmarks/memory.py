@@ -1,0 +1,324 @@
+"""Bytes of a storyboard: what banks take, counted and measured, and the peak in every preset.
+
+    python -m benchmarks.memory [--model miniature|middle|flux-dev] [--only SECTION] [--out DIR] ...
+
+counted: the bank of a FLUX.1 [dev] picture of 1024x1024 in 50 steps, from shapes alone.
+measured: the banks of a render with the model: counted from shapes, and what was allocated.
+presets: the peak on the device in every preset that this machine and a random model allow, beside
+    what `pipelines.presets` says that it needs. Banks are in host memory there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch import nn
+
+from benchmarks.measuring import Workbench, arguments_for, cost, our_way
+from benchmarks.random_models import SHAPES, Model, open_model
+from benchmarks.results import NOTHING, Section, describe_machine, gigabytes
+from benchmarks.speed import numbers
+from pipelines.consistency import Bank, StepPlan
+from pipelines.consistency.bank import BankBytes
+from pipelines.placement import Placement, budget, place
+from pipelines.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
+from pipelines.rendering import RenderBudget
+from pipelines.request import ConsistencySettings
+from pipelines.sizes import ModelParts, PartSizes
+
+SECTIONS = ("counted", "measured", "presets")
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_TOKENS, _STEPS = 4096, 50
+
+
+def counted(bench: Workbench) -> None:
+    """Count the banks of a large picture."""
+    foreground = bench.options.foreground
+    notes = (
+        f"{_TOKENS} image tokens, {_STEPS} steps, {foreground:.0%} of the tokens foreground, the "
+        "published settings; GB of 10^9 bytes, counted from shapes, nothing is allocated",
+        "kept: once the identity frame is painted; peak: up to its mask step whole grids are kept; "
+        "fetched: copies on the GPU while a bank is elsewhere",
+        "the published way keeps every token of all blocks, as its golden vectors' README says",
+    )
+    head = ("bank", "shared", "kept, GB", "peak, GB", "fetched, GB")
+    rows = tuple(counted_rows(foreground))
+    title = "The bank of a FLUX.1 [dev] picture, 1024x1024"
+    bench.results.put(Section(bench.name("counted"), title, notes, head, rows))
+
+
+def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
+    """The counted table's cells."""
+    shape = SHAPES["flux-dev"]
+    plan = StepPlan.from_fractions(_STEPS, **asdict(ConsistencySettings()))
+    channels, blocks = shape.heads * shape.head_dim, shape.blocks[1]
+    ways = (
+        ("one after another", None),
+        ("side by side, first steps kept", plan.probe_steps),
+        ("side by side, nothing kept", 0),
+    )
+    for whole in (False, True):
+        shared = "character and place" if whole else "character"
+        grid = _TOKENS * channels * 2
+        merged = sum(plan.merges(step) for step in range(_STEPS)) * ((blocks + 1) // 2)
+        published = (2 * blocks * (plan.share_end - plan.share_start) + merged + blocks) * grid
+        yield "the published way, bf16", shared, gigabytes(published), gigabytes(published), NOTHING
+        for title, lasting in ways:
+            for name, itemsize in (("bf16", 2), ("fp8", 1)):
+                found = Bank.expected_bytes(
+                    plan,
+                    tokens=_TOKENS,
+                    channels=channels,
+                    blocks=blocks,
+                    itemsize=itemsize,
+                    foreground=foreground,
+                    lends_identity=True,
+                    lends_background=whole,
+                    lasting_steps=lasting,
+                )
+                sizes = (found.kept, found.peak, found.fetched)
+                yield f"{title}, {name}", shared, *map(gigabytes, sizes)
+
+
+@dataclass(frozen=True)
+class BankSeen:
+    """A bank of a real render.
+
+    Attributes:
+        counted: from shapes and the frame's mask.
+        peak: the most bytes that it held.
+        kept: the bytes that it held in the end.
+    """
+
+    counted: BankBytes
+    peak: int
+    kept: int
+
+
+@contextmanager
+def banks_watched(model: Model) -> Iterator[list[BankSeen]]:
+    """See every bank of the renders meanwhile, when it is closed."""
+    seen: list[BankSeen] = []
+    closed: set[int] = set()
+    transformer = model.pipeline.transformer
+    config = transformer.config
+    close = Bank.close
+
+    def watched(bank: Bank) -> None:
+        if id(bank) not in closed:
+            closed.add(id(bank))
+            mask = bank.foreground
+            expected = Bank.expected_bytes(
+                bank.plan,
+                tokens=len(mask),
+                channels=config.num_attention_heads * config.attention_head_dim,
+                blocks=config.num_single_layers,
+                itemsize=transformer.dtype.itemsize,
+                foreground=float(mask.double().mean()),
+                lends_identity=bank.lends_identity,
+                lends_background=bank.lends_background,
+                lasting_steps=bank.lasting_steps,
+            )
+            seen.append(BankSeen(expected, bank.peak_bytes, bank.nbytes))
+        close(bank)
+
+    with mock.patch.object(Bank, "close", watched):
+        yield seen
+
+
+def measured(bench: Workbench) -> None:
+    """Measure the banks of renders, and the memory of the process."""
+    request, model = bench.story(), bench.model
+    rows = []
+    budgets = {"plain pictures": None, "one after another": RenderBudget(order="bank")}
+    for batch in bench.options.batches:
+        name = f"side by side, batches of {batch}"
+        budgets[f"{name}, first steps kept"] = RenderBudget(order="lockstep", batch=batch)
+        nothing = RenderBudget(order="lockstep", batch=batch, device_bytes=0, host_bytes=0)
+        budgets[f"{name}, nothing kept"] = nothing
+    for name, wanted in budgets.items():
+        painted = request
+        if wanted is None:
+            frames = tuple(replace(f, identity_from=None) for f in request.frames)
+            painted = replace(request, frames=frames)
+        with banks_watched(model) as seen:
+            before = forget_peak()
+            found = cost(model, our_way(model, wanted or RenderBudget()), painted)
+            host = peak_of_process()
+        rows.append(
+            (
+                name,
+                *(bank_cells(seen[0]) if seen else (NOTHING,) * 4),
+                NOTHING if host is None or before is None else gigabytes(host - before),
+                NOTHING if found.device_bytes is None else gigabytes(found.device_bytes),
+            )
+        )
+    notes = (
+        *bench.notes(request),
+        "counted with the share of the foreground that the frame's mask has; side by side, what "
+        "all readers of a step have read is dropped block by block, so less than counted is held",
+        "process: its peak of resident host memory above what it had before the render",
+    )
+    title = f"{model.title}: the bank of a storyboard of {len(request.frames)}"
+    bench.results.put(Section(bench.name("measured"), title, notes, MEASURED_HEAD, tuple(rows)))
+
+
+MEASURED_HEAD = (
+    "way", "bank counted, GB", "allocated, GB", "peak counted, GB", "allocated, GB",
+    "process, GB", "GPU peak, GB",
+)  # fmt: skip
+
+
+def bank_cells(seen: BankSeen) -> tuple[str, ...]:
+    """Kept and peak, each counted and allocated."""
+    counts = (seen.counted.kept, seen.kept, seen.counted.peak, seen.peak)
+    return tuple(gigabytes(count) for count in counts)
+
+
+def forget_peak() -> int | None:
+    """Begin a new peak of this process's resident memory; returns the bytes it has now.
+
+    None where the system does not tell.
+    """
+    if not _CLEAR.exists():
+        return None
+    _CLEAR.write_text("5")
+    return _status("VmRSS")
+
+
+def peak_of_process() -> int | None:
+    """The most resident bytes since `forget_peak`; None where the system does not tell."""
+    return _status("VmHWM") if _STATUS.exists() else None
+
+
+def _status(field: str) -> int | None:
+    found = re.search(rf"^{field}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    return None if found is None else int(found[1]) * 1024
+
+
+def presets(bench: Workbench) -> None:
+    """Render in every preset, each with a model made anew."""
+    options, rows = bench.options, []
+    if options.model not in SHAPES:
+        raise SystemExit("The presets are measured with random models: --model middle, flux-dev")
+    notes: tuple[str, ...] = ()
+    chosen = [
+        preset
+        for preset in MEMORY_PRESETS
+        if can_measure(preset, bench.device)
+        and (not options.presets or preset.name in options.presets)
+    ]
+    for preset in chosen:
+        model = open_model(options.model, bench.device, bench.dtype, options.foreground)
+        wanted = {"frames": options.frames, "steps": options.steps, "side": options.side}
+        request = model.story(**wanted)
+        need = needed(model, preset, request.frames[0].width, bench)
+        placement = Placement(bench.device, bench.dtype, preset)
+        settle(model, placement)
+        allowed = replace(budget(placement), device_bytes=0, batch=options.batches[0])
+        found = cost(model, our_way(model, allowed), request)
+        peak = NOTHING if found.device_bytes is None else gigabytes(found.device_bytes)
+        speed = f"{found.seconds / found.evaluations:.3f}"
+        rows.append((preset.name, peak, gigabytes(need), speed, str(found.evaluations)))
+        notes = (
+            f"{model.title}, {len(request.frames)} frames of {request.frames[0].width} pixels, "
+            f"{request.steps} steps, batches of {options.batches[0]} where weights are streamed, "
+            "banks in host memory",
+            "text encoders are small stand-ins here, and are counted as such: T5 itself takes 9.5 "
+            "GB more in bf16 where a preset leaves it on the GPU",
+            "needed: what `pipelines.presets` counts, its reserve for kernels included; peak: "
+            "torch's own count, which that is no part of",
+            describe_machine(bench.device),
+        )
+        finished = preset is chosen[-1]
+        head = ("preset", "peak, GB", "needed, GB", "s an evaluation", "evaluations")
+        title = f"{model.title}: peak memory by preset"
+        table = Section(bench.name("presets"), title, notes, head, tuple(rows))
+        bench.results.put(table, finished=finished)
+        del model, request, found
+        torch.cuda.empty_cache()
+
+
+def can_measure(preset: MemoryPreset, device: torch.device) -> bool:
+    """Whether a random model can be placed like this here.
+
+    Spreading takes more GPUs; 4-bit weights are only made from files.
+    """
+    there = all(find_spec(package) is not None for package in preset.packages)
+    packed = preset.quantisation == "nf4"
+    return device.type in preset.devices and there and not packed and preset.offload != "spread"
+
+
+def settle(model: Model, placement: Placement) -> None:
+    """Quantise and place a random model as a loaded one would be."""
+    preset = placement.preset
+    if not preset.exact:
+        from torchao.quantization import (
+            Float8WeightOnlyConfig,
+            Int8WeightOnlyConfig,
+            quantize_,
+        )
+
+        eight = {"fp8": Float8WeightOnlyConfig, "int8": Int8WeightOnlyConfig}
+        quantize_(model.pipeline.transformer, eight[preset.quantisation]())
+    if preset.offload != "none":
+        model.pipeline.to("cpu")
+    place(model.pipeline, placement)
+
+
+def needed(model: Model, preset: MemoryPreset, side: int, bench: Workbench) -> int:
+    """What a preset is said to need of the device that computes, for these networks."""
+    pipeline = model.pipeline
+    config = pipeline.transformer.config
+    networks = {
+        "transformer": pipeline.transformer,
+        "t5": pipeline.text_encoder_2,
+        "clip": pipeline.text_encoder,
+        "vae": pipeline.vae,
+    }
+    parts = ModelParts(
+        **{name: _sizes(network) for name, network in networks.items()},
+        width=config.num_attention_heads * config.attention_head_dim,
+        channels=pipeline.vae.config.block_out_channels[0],
+    )
+    size = bench.dtype.itemsize
+    work = Workload(
+        parts,
+        parts.step_bytes(side, side, model.words, size),
+        parts.decoder_bytes(side, side, size),
+        size,
+    )
+    kind = "cuda" if bench.device.type == "cuda" else "cpu"
+    return preset.need(work, Machine(kind)).computing
+
+
+def _sizes(network: nn.Module) -> PartSizes:
+    return PartSizes.of({name: tuple(t.shape) for name, t in network.state_dict().items()})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for."""
+    parser = arguments_for("memory", SECTIONS, "Bytes of a storyboard.")
+    parser.add_argument("--batches", type=numbers, default=(5,), help="such as 1,5")
+    parser.add_argument("--presets", type=lambda text: text.split(","), help="such as full,fp8")
+    bench = Workbench(parser.parse_args(arguments), "memory")
+    run: dict[str, Callable[[Workbench], None]] = {
+        "counted": counted,
+        "measured": measured,
+        "presets": presets,
+    }
+    for section in bench.wanted(SECTIONS):
+        run[section](bench)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
