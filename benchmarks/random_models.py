@@ -34,9 +34,9 @@ from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderR
 # 5, sharing 1 to 21, the merge 1, 6, 16), but for the first, which is 1 in both.
 STEPS = 25
 _ASSETS = Path(MINIATURE.source)
-_CHARACTER = "a girl with long black hair, a green jacket and pink shorts,"
-_PLACES = ("on the beach,", "in the forest,", "in the city,", "in the park,", "in the kitchen,")
-_ACTIONS = ("running", "waving", "sitting", "jumping", "reading a book", "standing")
+CHARACTER = "a girl with long black hair, a green jacket and pink shorts,"
+PLACES = ("on the beach,", "in the forest,", "in the city,", "in the park,", "in the kitchen,")
+ACTIONS = ("running", "waving", "sitting", "jumping", "reading a book", "standing")
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class Model:
         made = []
         for index in range(frames):
             prompt = Prompt(
-                _PLACES[0 if share_place else index % len(_PLACES)],
-                _CHARACTER,
-                _ACTIONS[index % len(_ACTIONS)],
+                PLACES[0 if share_place else index % len(PLACES)],
+                CHARACTER,
+                ACTIONS[index % len(ACTIONS)],
             )
             frame = FrameRequest(f"f{index}", prompt, seed=index, width=width, height=height)
             if index:
@@ -249,7 +249,7 @@ def random_pipeline(
 
 
 def _painting(spec: ModelSpec) -> RenderRequest:
-    frame = FrameRequest("f0", Prompt("", _CHARACTER, ""), 0, spec.width, spec.height)
+    frame = FrameRequest("f0", Prompt("", CHARACTER, ""), 0, spec.width, spec.height)
     return RenderRequest(
         model=spec.name,
         frames=(frame,),

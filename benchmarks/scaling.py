@@ -1,0 +1,207 @@
+"""How a storyboard's seconds grow: with its frames, its pictures' tokens, and with workers.
+
+    python -m benchmarks.scaling [--model miniature|middle|flux-dev] [--only SECTION]
+        [--counts 1,2,4,8,16,32] [--tokens 256,1024,2304,4096] [--workers 1,2,4] [--out DIR] ...
+
+frames: storyboards of 1 to 32 frames, by us in each order, against as many plain pictures.
+tokens: pictures of 256 to 4,096 tokens, likewise.
+workers: storyboards of the miniature, painted by 1 to 4 workers through Ray.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
+from benchmarks.random_models import ACTIONS, CHARACTER, PLACES
+from benchmarks.results import Section, Spread, alternate, describe_machine
+from benchmarks.speed import numbers, orders, ways_to_paint
+from pipelines.registry import MINIATURE
+from pipelines.request import RenderRequest
+from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.engine import Engine
+from storyboard.jobs import Runner
+from storyboard.settings import Settings, Workers
+from storyboard.store import Store
+
+SECTIONS = ("frames", "tokens", "workers")
+_TOKEN_PIXELS = 16
+
+
+def frames(bench: Workbench) -> None:
+    """Storyboards of more and more frames."""
+    requests = {str(count): bench.story(frames=count) for count in bench.options.counts}
+    grown(bench, "frames", requests)
+
+
+def tokens(bench: Workbench) -> None:
+    """Pictures of more and more tokens."""
+    requests = {}
+    for count in bench.options.tokens:
+        side = round(count**0.5)
+        if side**2 != count:
+            raise SystemExit(f"{count} tokens are no square")
+        requests[str(count)] = bench.story(side=side * _TOKEN_PIXELS)
+    grown(bench, "tokens", requests)
+
+
+def grown(bench: Workbench, section: str, requests: dict[str, RenderRequest]) -> None:
+    """Paint each request in every way, in alternating rounds, and keep the table after each."""
+    ways = ways_to_paint(bench, dense=False)
+    rows: list[tuple[str, ...]] = []
+    for number, (size, request) in enumerate(requests.items(), start=1):
+        warm_up(bench.model, list(ways.values()), request)
+        rows.append((size, *growth_cells(rounds(bench, ways, request))))
+        print(" | ".join(rows[-1]), flush=True)
+        head = (section, *(f"{name}, s" for name in ways))
+        head += tuple(f"{name} / plain" for name in list(ways)[1:])
+        sizes = (
+            "of more and more frames" if section == "frames" else "in larger and larger pictures"
+        )
+        table = Section(
+            bench.name(section),
+            f"{bench.model.title}: storyboards {sizes}",
+            (
+                *bench.notes(request),
+                f"{bench.options.repeats} rounds; the line on what was painted is of the last row",
+            ),
+            head,
+            tuple(rows),
+        )
+        bench.results.put(table, finished=number == len(requests))
+
+
+def rounds(bench: Workbench, ways: dict[str, Paint], request: RenderRequest) -> dict[str, Spread]:
+    """Seconds of every way."""
+
+    def seconds(way: Paint) -> float:
+        return cost(bench.model, way, request).seconds
+
+    variants = {name: partial(seconds, way) for name, way in ways.items()}
+    return list(alternate(variants, bench.options.repeats))[-1]
+
+
+def growth_cells(found: dict[str, Spread]) -> tuple[str, ...]:
+    """Seconds of every way, and the ratios of all but the first to the first."""
+    plain, *ours = found.values()
+    return (
+        *(spread.text() for spread in (plain, *ours)),
+        *(spread.ratio_text(plain) for spread in ours),
+    )
+
+
+def workers(bench: Workbench) -> None:
+    """Storyboards that several processes paint."""
+    if importlib.util.find_spec("ray") is None:
+        raise SystemExit("Workers take Ray: pip install ray")
+    options = bench.options
+    board = story_board(options.frames, options.steps, options.side)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for count in options.workers:
+            runners = ray_runners(bench, Path(folder), count)
+            found[count] = worker_seconds(runners, Path(folder), board, options.repeats)
+            print(f"{count} workers: {found[count].text()} s", flush=True)
+    least = found[options.workers[0]]
+    rows = tuple(
+        (str(count), spread.text(), f"{least.median / spread.median:.2f}")
+        for count, spread in found.items()
+    )
+    size = f"{board.settings.width}x{board.settings.height}"
+    notes = (
+        f"{MINIATURE.title}, {len(board.frames)} frames, {size} pixels, "
+        f"{board.settings.steps or MINIATURE.steps} steps; from the start of a job to its end, "
+        f"{options.repeats} jobs after one that loads the model in all workers; pictures are saved",
+        "workers share the cores of the machine here",
+        describe_machine(bench.device),
+    )
+    head = ("workers", "seconds", "times as fast as the first row")
+    title = f"{MINIATURE.title}: workers through Ray"
+    bench.results.put(Section(bench.name("workers"), title, notes, head, rows))
+
+
+def ray_runners(bench: Workbench, folder: Path, count: int) -> Callable[[], Runner]:
+    """Makes a runner with so many workers on this machine."""
+
+    def make() -> Runner:
+        from storyboard.jobs_ray import RayRunner
+
+        settings = Settings(projects=folder, device=str(bench.device), workers=Workers(count))
+        return RayRunner(settings, Engine, random.Random(0))
+
+    return make
+
+
+def worker_seconds(
+    make: Callable[[], Runner], folder: Path, board: Storyboard, repeats: int
+) -> Spread:
+    """Seconds of a storyboard's job, after a first job that is not counted."""
+    with closing(make()) as runner:
+        _, *counted = job_seconds(runner, Store(folder), board, repeats + 1)
+    return Spread(tuple(counted))
+
+
+def job_seconds(runner: Runner, store: Store, board: Storyboard, jobs: int) -> Iterator[float]:
+    """Paint a storyboard again and again, each time in a project of its own.
+
+    Raises:
+        RuntimeError: if a job does not finish.
+    """
+    for _ in range(jobs):
+        project = store.create(board)
+        begun = time.perf_counter()
+        job = runner.start(project, None)
+        job.wait()
+        seconds = time.perf_counter() - begun
+        if job.state != "finished":
+            raise RuntimeError(f"a job has {job.state}: {list(job.events())[-1]}")
+        yield seconds
+
+
+def story_board(count: int, steps: int | None, side: int | None) -> Storyboard:
+    """A storyboard of one character in the miniature's words."""
+    made = tuple(
+        Frame(
+            location=PLACES[index % len(PLACES)].rstrip(","),
+            action=ACTIONS[index % len(ACTIONS)],
+            seed=index,
+        )
+        for index in range(count)
+    )
+    pixels = side or MINIATURE.width
+    return Storyboard(
+        character=Character(description=CHARACTER.rstrip(",")),
+        frames=made,
+        settings=RenderSettings(width=pixels, height=pixels, steps=steps),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is asked for."""
+    parser = arguments_for("scaling", SECTIONS, "How a storyboard's seconds grow.")
+    parser.add_argument("--orders", type=orders, default=("bank", "lockstep"))
+    parser.add_argument("--batches", type=numbers, default=(4,), help="such as 1,4")
+    parser.add_argument("--counts", type=numbers, default=(1, 2, 4, 8, 16, 32))
+    parser.add_argument("--tokens", type=numbers, default=(256, 1024, 2304, 4096))
+    parser.add_argument("--workers", type=numbers, default=(1, 2, 4))
+    bench = Workbench(parser.parse_args(arguments), "scaling")
+    run: dict[str, Callable[[Workbench], None]] = {
+        "frames": frames,
+        "tokens": tokens,
+        "workers": workers,
+    }
+    for section in bench.wanted(SECTIONS):
+        run[section](bench)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
