@@ -111,6 +111,16 @@ class Walk:
         found: Tensor = self.scheduler.timesteps[self.step]
         return found
 
+    @property
+    def expected(self) -> Tensor:
+        """What the last velocity leads to: x_0 = x_i - sigma_i v_i, as `latents`.
+
+        The same from the latents before that step and from those after it.
+        """
+        assert self.velocity is not None
+        found: Tensor = self.latents - self.scheduler.sigmas[self.step] * self.velocity
+        return found
+
     def move(self) -> None:
         """Take a step along the last predicted velocity."""
         moved = self.scheduler.step(self.velocity, self.timestep, self.latents, return_dict=False)[

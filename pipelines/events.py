@@ -132,6 +132,19 @@ class MaskFound:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What a frame that is being painted will look like, roughly.
+
+    Attributes:
+        frame_id: the frame.
+        image: a small picture in the frame's proportions, RGB.
+    """
+
+    frame_id: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
 class FrameDone:
     """A frame is painted.
 
@@ -159,5 +172,6 @@ PipelineEvent = (
     | FrameStarted
     | StepDone
     | MaskFound
+    | Preview
     | FrameDone
 )

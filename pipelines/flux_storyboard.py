@@ -25,11 +25,12 @@ from torch import Tensor
 from .attention import StoryboardAttention
 from .consistency import Bank, FramePass, StepPlan
 from .denoising import Denoiser, FrameInputs, Guidance, Walk
-from .events import FrameDone, PipelineEvent, StyleNoted, WordsUnread
+from .events import FrameDone, PipelineEvent, Preview, StepDone, StyleNoted, WordsUnread
 from .instant_character import Subject
 from .instant_character.bundle import SubjectBundle
 from .lockstep import Painted, PaintedFrames, Painter
 from .memory import RenderMemory
+from .previews import Previews, RenderPreviews
 from .prompt import EncodedPrompt, text_lengths, unread_words
 from .rendering import RenderBudget, mask_array, needed_frames, render_steps
 from .request import FrameRequest, Prompt, RenderRequest
@@ -54,6 +55,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         budget: RenderBudget | None = None,
         lent: Mapping[str, Bank] = MappingProxyType({}),
         keep: Callable[[str, Bank], None] | None = None,
+        previews: Previews | None = None,
     ) -> Iterator[PipelineEvent]:
         """Paint the targets of a request.
 
@@ -72,6 +74,8 @@ class FluxStoryboardPipeline(FluxPipeline):
             keep: called with the bank of every frame that lends, as soon as that frame is
                 painted; the bank is closed when nobody here reads it any more. Frames are painted
                 one after another then.
+            previews: how targets are shown while they are painted; None for not at all. The
+                painted frames are the same.
 
         Yields:
             Events in the order in which things happen; a `FrameDone` for every target.
@@ -101,7 +105,7 @@ class FluxStoryboardPipeline(FluxPipeline):
 
                 # 3. Paint
                 yield from self._render(
-                    request, frames, followed, max_sequence_length, budget, lent, keep
+                    request, frames, followed, max_sequence_length, budget, lent, keep, previews
                 )
         finally:
             self.maybe_free_model_hooks()
@@ -115,6 +119,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         budget: RenderBudget,
         lent: Mapping[str, Bank],
         keep: Callable[[str, Bank], None] | None,
+        previews: Previews | None,
     ) -> Iterator[PipelineEvent]:
         """Paint frames of a request, with styles and pictures in place."""
         # 1. Encode every prompt at once, so that the text encoders are done with
@@ -153,6 +158,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         )
 
         # 3. Paint
+        shown = None if previews is None else RenderPreviews(previews, request.targets)
         with (
             StoryboardAttention(self.transformer) as attention,
             closing(painter.paint(attention)) as events,
@@ -160,6 +166,11 @@ class FluxStoryboardPipeline(FluxPipeline):
             for event in events:
                 if not isinstance(event, Painted):
                     yield event
+                    if shown is not None and isinstance(event, StepDone) and shown.due(event):
+                        ours = inputs[event.frame_id]
+                        expected = painter.expected(event.frame_id)
+                        latents = self._unpacked(expected, ours.height, ours.width)
+                        yield Preview(event.frame_id, shown.previews.picture(latents))
                     continue
                 frame_id = event.frame.frame_id
                 bank = painter.bank(frame_id)
@@ -252,8 +263,13 @@ class FluxStoryboardPipeline(FluxPipeline):
             seconds=painted.seconds + time.monotonic() - begun,
         )
 
+    def _unpacked(self, latents: Tensor, height: int, width: int) -> Tensor:
+        """Packed latents as a grid, shape (1, channels, rows, columns)."""
+        found: Tensor = self._unpack_latents(latents, height, width, self.vae_scale_factor)
+        return found
+
     def _decode(self, latents: Tensor, height: int, width: int) -> Image.Image:
-        latents = self._unpack_latents(latents, height, width, self.vae_scale_factor)
+        latents = self._unpacked(latents, height, width)
         latents = (latents / self.vae.config.scaling_factor) + self.vae.config.shift_factor
         decoded = self.vae.decode(latents, return_dict=False)[0]
         image: Image.Image = self.image_processor.postprocess(decoded, output_type="pil")[0]

@@ -119,6 +119,10 @@ class Painter:
         """What a frame lends, as long as somebody is going to read it."""
         return self._banks.get(frame_id)
 
+    def expected(self, frame_id: str) -> Tensor:
+        """The clean latents that a frame's render pass leads to; see `Walk.expected`."""
+        return self._walks[frame_id, "render"].expected
+
     def _release(self, frame_id: str) -> None:
         bank = self._banks.pop(frame_id)
         if frame_id not in self._painted.lent:

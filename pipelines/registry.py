@@ -37,6 +37,9 @@ _SUBJECT_DOWNLOAD_BYTES = 2 * _INSTANT_CHARACTER_PARAMETERS + 4 * (
     _SIGLIP_PARAMETERS + _DINO_PARAMETERS
 )
 
+# TAEF1, 10 MB under the MIT licence, for the latents of all FLUX.1 models.
+_TINY_AUTOENCODER = "madebyollin/taef1"
+
 # A folder with less than this, all its models together, is of the miniature's kind.
 _SMALL_PARAMETERS = 100_000_000
 # A storyboard's frames are no smaller, whatever a model was made for.
@@ -141,6 +144,8 @@ class ModelSpec:
         subject: what it follows a reference picture with; None where it cannot.
         parts: the sizes of its networks; None where they are not known.
         transformer_file: a GGUF file that its transformer is in; empty where it is with the rest.
+        preview: what shows frames while they are painted: a file with a linear map of its latents,
+            or the Hugging Face repository of a tiny autoencoder; empty where there is neither.
         note: what else a person should know, one sentence.
     """
 
@@ -163,6 +168,7 @@ class ModelSpec:
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
     subject: SubjectSpec | None = None
     transformer_file: str = ""
+    preview: str = ""
 
     @property
     def weights_bytes(self) -> int:
@@ -212,6 +218,12 @@ def _bundled_subject(folder: Path, title: str, licence: str, note: str) -> Subje
         weights_bytes=sum(path.stat().st_size for path in bundle.rglob("*.safetensors")),
         note=note,
     )
+
+
+def _own_preview(folder: Path) -> str:
+    """The linear map that the miniature's training leaves beside an autoencoder; "" for none."""
+    file = folder / "vae" / "latent_map.safetensors"
+    return str(file) if file.is_file() else ""
 
 
 def _embedded_parts() -> ModelParts | None:
@@ -286,6 +298,7 @@ MINIATURE = ModelSpec(
         _APACHE,
         "Ships with Throughline; follows drawings of characters like its own.",
     ),
+    preview=_own_preview(_MINIATURE_FOLDER),
 )
 
 FLUX1_DEV = ModelSpec(
@@ -306,6 +319,7 @@ FLUX1_DEV = ModelSpec(
     parts=_DEV_PARTS,
     note="The model that CharaConsist was published with.",
     subject=INSTANT_CHARACTER,
+    preview=_TINY_AUTOENCODER,
 )
 
 FLUX1_SCHNELL = ModelSpec(
@@ -325,6 +339,7 @@ FLUX1_SCHNELL = ModelSpec(
     max_sequence_length=256,
     parts=_SCHNELL_PARTS,
     note="Distilled to four steps: fast, and free for commercial use.",
+    preview=_TINY_AUTOENCODER,
 )
 
 FLUX1_KREA_DEV = replace(
@@ -459,6 +474,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
             "see the folder",
             "What the model was trained to follow is not known.",
         ),
+        preview=_own_preview(folder) or ("" if small else base.preview),
     )
 
 
