@@ -30,6 +30,7 @@ from storyboard.store import Project
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
 
@@ -79,6 +80,19 @@ class FrameMask:
 
 
 @dataclass(frozen=True)
+class FramePreview:
+    """What a frame that is being painted will look like, roughly; the next one replaces it.
+
+    Attributes:
+        frame_id: the frame.
+        image: a small picture, RGB.
+    """
+
+    frame_id: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
 class TakeSaved:
     """A frame is painted, stored and chosen."""
 
@@ -112,6 +126,7 @@ JobEvent = (
     | FrameBegun
     | JobProgress
     | FrameMask
+    | FramePreview
     | TakeSaved
     | JobFailed
     | JobCancelled
@@ -196,6 +211,9 @@ class Job:
         self.targets = targets
         self._state: JobState = "queued"
         self._history: list[JobEvent] = []
+        # The newest of every frame that is being painted, with its number among all of them.
+        self._previews: dict[str, tuple[int, FramePreview]] = {}
+        self._previewed = 0
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._tell_stop: Callable[[], None] | None = None
@@ -223,18 +241,25 @@ class Job:
     def events(self, start: int = 0) -> Iterator[JobEvent]:
         """What happened from the `start`-th event on, then what happens, until the job is over.
 
-        Every reader gets every event.
+        Every reader gets every event; but of the previews, which do not count, only those that
+        are the newest of their frames when it comes to them.
         """
-        index = start
+        index, previewed = start, 0
         while True:
             with self._changed:
-                while index >= len(self._history) and not self.over:
+                while (
+                    index >= len(self._history) and previewed == self._previewed and not self.over
+                ):
                     self._changed.wait()
                 fresh = self._history[index:]
-            if not fresh:
-                return
+                shown = [event for number, event in self._previews.values() if number > previewed]
+                previewed = self._previewed
+                over = self.over
             yield from fresh
+            yield from shown
             index += len(fresh)
+            if over:
+                return
 
     def cancel(self) -> None:
         """Stop: at once while queued, within one denoising step while running."""
@@ -280,7 +305,13 @@ class Job:
     def report(self, event: JobEvent) -> None:
         """Tell all readers. For its runner."""
         with self._changed:
-            self._history.append(event)
+            if isinstance(event, FramePreview):
+                self._previewed += 1
+                self._previews[event.frame_id] = (self._previewed, event)
+            else:
+                self._history.append(event)
+            if isinstance(event, TakeSaved):
+                self._previews.pop(event.frame_id, None)
             self._changed.notify_all()
 
     def end(self, fault: BaseException | None) -> None:
@@ -301,6 +332,7 @@ class Job:
 
     def _end(self, state: JobState, event: JobEvent) -> None:
         self._history.append(event)
+        self._previews.clear()
         self._state = state
         self._changed.notify_all()
 

@@ -18,6 +18,7 @@ from pipelines.events import (
     MaskFound,
     MemoryNoted,
     PipelineEvent,
+    Preview,
     ReferenceDoubted,
     StepDone,
     StyleNoted,
@@ -29,6 +30,7 @@ from storyboard.errors import ProjectError, RenderCancelled, UserError
 from storyboard.jobs import (
     FrameBegun,
     FrameMask,
+    FramePreview,
     Job,
     JobEvent,
     JobProgress,
@@ -184,6 +186,9 @@ class JobReport:
             return self._once(FrameBegun(event.frame_id))
         if isinstance(event, MaskFound):
             return FrameMask(event.frame_id, event.mask)
+        if isinstance(event, Preview):
+            saved = event.frame_id in self._saved
+            return None if saved else FramePreview(event.frame_id, event.image)
         return self._take(event)
 
     def _once(self, event: JobEvent) -> JobEvent | None:

@@ -15,6 +15,7 @@ from pipelines.events import (
     FrameStarted,
     MaskFound,
     PipelineEvent,
+    Preview,
     ReferenceDoubted,
     StepDone,
     StyleNoted,
@@ -45,6 +46,7 @@ class FakeEngine:
         reads: words of a prompt that it reads; None for all.
         refusal: raised by `check`.
         doubt: words about every picture and style that a request names; none where empty.
+        previews: whether it shows the picture after every step but the last.
         permits: where given, one is taken before every event.
         requests: what was asked for.
         pictures: the folder of pictures that each render was given.
@@ -59,6 +61,7 @@ class FakeEngine:
     reads: int | None = None
     refusal: UserError | None = None
     doubt: str = ""
+    previews: bool = False
     permits: threading.Semaphore | None = None
     requests: list[RenderRequest] = field(default_factory=list)
     pictures: list[Path | None] = field(default_factory=list)
@@ -113,6 +116,8 @@ class FakeEngine:
             for step in range(1, self.steps + 1):
                 done = number * self.steps + step
                 yield StepDone(frame.frame_id, "render", step, self.steps, done, total)
+                if self.previews and step < self.steps and frame.frame_id in request.targets:
+                    yield Preview(frame.frame_id, picture_of(frame))
             mask = mask_of(frame)
             yield MaskFound(frame.frame_id, "render", mask, raw=mask, matches=None)
             if banks.keep is not None and lends(frame, request):

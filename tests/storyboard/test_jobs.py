@@ -8,15 +8,18 @@ import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
+from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style, Take
 from storyboard.errors import ModelError, OutOfMemoryError, ProjectError, UserError
 from storyboard.jobs import (
     FrameBegun,
     FrameMask,
+    FramePreview,
     Job,
     JobCancelled,
     JobEvent,
@@ -222,6 +225,57 @@ def test_events_are_replayed_and_shared_by_all_readers(
     assert [list(map(id, h)) for h in heard] == [list(map(id, history))] * 2
     assert list(map(id, job.events(start=5))) == list(map(id, history[5:]))
     assert list(job.events(start=len(history))) == []
+
+
+def test_only_the_newest_preview_of_a_frame_is_kept(project: Project) -> None:
+    job = Job(project, BOARD, ("a", "b"))
+    assert job.begin()
+    images = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in range(100)]
+    job.report(FrameBegun("a"))
+    following = job.events()
+    assert next(following) == FrameBegun("a")
+    for image in images:
+        job.report(FramePreview("a", image))
+        job.report(FramePreview("b", image))
+    assert [(e.frame_id, e.image) for e in shown(following, 2)] == [
+        ("a", images[-1]),
+        ("b", images[-1]),
+    ]
+    late = shown(job.events(), 3)
+    assert late[0] == FrameBegun("a")
+    assert [e.image for e in late[1:]] == [images[-1]] * 2
+
+    take = Take(frame_id="a", seconds=1, seed=1, foreground=0.2, prompt="x", model="tiny")
+    job.report(TakeSaved("a", take))
+    job.report(FramePreview("b", images[0]))
+    assert shown(following, 2) == [TakeSaved("a", take), FramePreview("b", images[0])]
+    assert shown(job.events(), 3)[2] == FramePreview("b", images[0])
+    job.end(None)
+    assert list(following) == [JobFinished()]
+    assert list(job.events()) == [FrameBegun("a"), TakeSaved("a", take), JobFinished()]
+
+
+def shown(events: Iterator[JobEvent], count: int) -> list[Any]:
+    """The next events of a job that goes on, which would wait for more."""
+    return [next(events) for _ in range(count)]
+
+
+def test_readers_that_wait_are_told_of_previews(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.previews, engine.permits = True, threading.Semaphore(4)
+    job = runner.start(project, ["a"])
+    following = job.events()
+    assert [type(next(following)) for _ in range(4)] == [
+        ModelLoading,
+        FrameBegun,
+        JobProgress,
+        FramePreview,
+    ]
+    engine.permits.release(1000)
+    rest = [type(event) for event in following]
+    assert rest == [JobProgress, FrameMask, TakeSaved, JobFinished]
+    assert FramePreview not in map(type, finish(job))
 
 
 def test_a_fault_for_people_is_passed_on_in_its_words(

@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.events import FrameDone, FrameStarted, PipelineEvent, StepDone, WordsUnread
+from pipelines.events import (
+    FrameDone,
+    FrameStarted,
+    PipelineEvent,
+    Preview,
+    StepDone,
+    WordsUnread,
+)
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.jobs import FrameBegun, Job, JobEvent, JobProgress, ModelLoading, TakeSaved
+from storyboard.jobs import (
+    FrameBegun,
+    FramePreview,
+    Job,
+    JobEvent,
+    JobProgress,
+    ModelLoading,
+    TakeSaved,
+)
 from storyboard.jobs_shared import JobReport
 from storyboard.planning import COPY_MARK, plan_render
 from storyboard.store import Store
@@ -111,3 +126,12 @@ def test_a_frame_gets_one_take(desk: Desk) -> None:
     assert desk.tell(0, desk.done("a")) == []
     assert [take.id for take in desk.job.project.takes()] == [saved.take.id]
     assert desk.report.saved == {"a"}
+
+
+def test_frames_are_shown_until_they_have_their_take(desk: Desk) -> None:
+    preview = Preview("a", desk.done("a").image)
+    (shown,) = desk.tell(0, preview)
+    assert shown == FramePreview("a", preview.image)
+    assert desk.tell(1, preview) == []  # its take comes from the other part
+    desk.tell(0, desk.done("a"))
+    assert desk.tell(0, preview) == []
