@@ -79,11 +79,12 @@ def run_storyboard(options: list[str]) -> None:
 
 
 def run_tests(options: list[str]) -> None:
-    """Run the tests; `options` are pytest's."""
+    """Run the tests, files side by side; `options` are pytest's (`-n 0`: one after another)."""
     python = prepare(TEST_REQUIREMENTS)
     ensure_chromium(python)
     os.chdir(ROOT)
-    hand_over([python, "-m", "pytest", *options])
+    side_by_side = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    hand_over([python, "-m", "pytest", *side_by_side, *options])
 
 
 def hand_over(command: list[str]) -> NoReturn:

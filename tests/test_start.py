@@ -67,7 +67,13 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], ["app.py"]),
         (["--port", "7861"], ["app.py", "--port", "7861"]),
         (["app", "--help"], ["app.py", "--help"]),
-        (["test", "-k", "golden"], ["-m", "pytest", "-k", "golden"]),
+        (
+            ["test", "-k", "golden"],
+            [
+                *("-m", "pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"),
+                *("-k", "golden"),
+            ],
+        ),
         (["storyboard", "render", "a b.yaml"], ["-m", "storyboard", "render", "a b.yaml"]),
     ],
     ids=" ".join,
