@@ -13,6 +13,8 @@ from typing import Literal
 from pipelines.request import Shortcuts
 from pipelines.scores import Interval
 
+NOT_MEASURED = "Not measured on this model."
+
 ShortcutName = Literal["exact", "coarse-probe", "half-steps", "both"]
 
 
@@ -39,17 +41,17 @@ SHORTCUTS = (
         "coarse-probe",
         "Coarse probe",
         Shortcuts(probe_every=2),
-        "Looks for the character in only half of the steps that go ahead of a frame.",
+        "Before a frame is painted, its character is looked for in every other step alone.",
     ),
     Shortcut(
         "half-steps",
         "Half of the later steps",
         Shortcuts(every=2),
-        "Once the character is found in a frame, the model is asked at every other step.",
+        "Once its character is found, a frame asks the model at every other step alone.",
     ),
     Shortcut(
         "both",
-        "Both",
+        "Both shortcuts",
         Shortcuts(every=2, probe_every=2),
         "Coarse probe, and half of the later steps.",
     ),
@@ -85,14 +87,37 @@ class ShortcutCost:
     color_distance: Interval
 
     @property
-    def words(self) -> str:
-        """All of it for a person, two sentences."""
+    def conditions(self) -> str:
+        """How it was measured, for a person."""
         return (
-            f"Measured with {self.characters} characters in {self.steps} steps: "
-            f"{100 * self.saved.value:.0f} % less time; character kept {_points(self.identity)}, "
-            f"actions followed {_points(self.action)}, places {_points(self.place)}. "
-            f"Against exact frames, masks overlap by {100 * self.mask_overlap.value:.0f} % and "
-            f"colours are {self.color_distance.value:.1f} apart (CIELAB)."
+            f"Measured with {self.characters} characters in {self.steps} steps against exact "
+            "frames, colours in CIELAB"
+        )
+
+    @property
+    def lines(self) -> tuple[tuple[str, str, str], ...]:
+        """What changes, by how much, and the ends of the interval, for a person."""
+        less = Interval(-self.saved.value, -self.saved.high, -self.saved.low)
+        return (
+            ("time", f"{_signed(100 * less.value, 0)} %", _ends(less, 100, 0)),
+            *(
+                (what, f"{_signed(100 * change.value)} points", _ends(change, 100))
+                for what, change in (
+                    ("character kept", self.identity),
+                    ("actions right", self.action),
+                    ("places right", self.place),
+                )
+            ),
+            (
+                "masks alike",
+                f"{100 * self.mask_overlap.value:.0f} %",
+                f"{100 * self.mask_overlap.low:.0f} to {100 * self.mask_overlap.high:.0f}",
+            ),
+            (
+                "colours apart",
+                f"{self.color_distance.value:.1f}",
+                f"{self.color_distance.low:.1f} to {self.color_distance.high:.1f}",
+            ),
         )
 
 
@@ -140,14 +165,20 @@ def cost_of(name: ShortcutName, model: str) -> ShortcutCost | None:
 
 def describe(name: ShortcutName, model: str) -> str:
     """What a shortcut does and what it costs on a model, for a person."""
-    note = find_shortcut(name).note
-    if find_shortcut(name).shortcuts == Shortcuts():
-        return note
-    cost = cost_of(name, model)
-    return f"{note} {cost.words if cost else 'Not measured on this model.'}"
+    shortcut, cost = find_shortcut(name), cost_of(name, model)
+    if shortcut.shortcuts == Shortcuts():
+        return shortcut.note
+    if cost is None:
+        return f"{shortcut.note} {NOT_MEASURED}"
+    changes = (f"{what} {change} ({ends})" for what, change, ends in cost.lines)
+    return f"{shortcut.note} {cost.conditions}: {', '.join(changes)}."
 
 
-def _points(change: Interval) -> str:
-    """A change of a share, in points of a hundred."""
-    value, low, high = (f"{100 * share:+.1f}" for share in (change.value, change.low, change.high))
-    return f"{value} points ({low} to {high})".replace("-", "\N{MINUS SIGN}")
+def _signed(value: float, digits: int = 1) -> str:
+    """A number with its sign; none for 0."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if rounded else "0"
+
+
+def _ends(interval: Interval, times: float, digits: int = 1) -> str:
+    return f"{_signed(times * interval.low, digits)} to {_signed(times * interval.high, digits)}"

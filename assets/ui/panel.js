@@ -61,6 +61,7 @@ function makeSettings(setup) {
         field("Steps", numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps })),
       ),
       makeGuidance(setup.limits.guidance),
+      makeShortcut(),
       toggle(
         "settings.consistent",
         "Keep the character",
@@ -107,19 +108,68 @@ function guidanceHint(model, story) {
   return model.guidance === null ? `${model.title} has learnt none.` : "How closely pictures follow the words.";
 }
 
+/** Ways to paint faster, with what each costs; below them how to do with fewer steps. */
+function makeShortcut() {
+  const control = make("select", {
+    class: "tl-input",
+    "data-field": "settings.shortcut",
+    "aria-label": "Shortcut",
+    "aria-describedby": "tl-shortcut-note",
+  });
+  return make(
+    "div",
+    { class: "tl-field tl-shortcut" },
+    field("Shortcut", control),
+    make("span", { class: "tl-hint", id: "tl-shortcut-note" }),
+    make("dl", { class: "tl-costs" }),
+    make("span", { class: "tl-hint" }),
+    make("span", { class: "tl-hint" }),
+  );
+}
+
+function paintShortcut(part, story, setup) {
+  const model = modelOf(story, setup);
+  const { shortcut, consistent } = story.settings;
+  const choices = (model ?? setup.models[0]).shortcuts;
+  const chosen = choices.find(({ name }) => name === shortcut);
+  const [, note, costs, conditions, fewer] = part.children;
+  paintOptions(part.querySelector("select"), choices.map(({ name, title }) => [name, title]), shortcut);
+  const alone = chosen.probe && !consistent ? " Without \u201cKeep the character\u201d it is not looked for." : "";
+  setText(note, (model ? chosen.note : `What it costs is not known for ${story.settings.model}.`) + alone);
+  paintCosts(costs, model ? chosen.cost : []);
+  conditions.hidden = costs.hidden;
+  setText(conditions, `${chosen.conditions}; 95 % intervals to the right.`);
+  setText(fewer, model?.fewer_steps ?? "");
+  fewer.hidden = !fewer.textContent;
+}
+
+/** Lines of what changes, by how much, and the ends of the interval. */
+function paintCosts(list, cost) {
+  const known = JSON.stringify(cost);
+  list.hidden = !cost.length;
+  if (list.dataset.cost === known) return;
+  list.dataset.cost = known;
+  list.replaceChildren(
+    ...cost.map(([what, change, ends]) =>
+      make("div", {}, make("dt", { text: what }), make("dd", { text: change }), make("dd", { class: "tl-ends", text: ends })),
+    ),
+  );
+}
+
 function paintPanel(root, { story, setup, picture, tab }) {
   for (const control of root.querySelectorAll("[data-field]")) {
     if (control.closest("[data-frame], [data-style]")) continue;
     const [part, name] = control.dataset.field.split(".");
     if (name === "model") paintOptions(control, modelOptions(story, setup), story.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(story, setup), sizeName(story.settings));
-    else if (name === "guidance" || name === "strength") continue;
+    else if (["guidance", "strength", "shortcut"].includes(name)) continue;
     else setValue(control, name ? story[part][name] : story[part]);
   }
   const model = modelOf(story, setup);
   const steps = root.querySelector('[data-field="settings.steps"]');
   steps.placeholder = model ? String(model.steps) : "";
   paintGuidance(root.querySelector(".tl-guidance"), model, story);
+  paintShortcut(root.querySelector(".tl-shortcut"), story, setup);
   root.querySelector('[data-field="settings.merge"]').disabled = !story.settings.consistent;
   paintCharacter(root.querySelector(".tl-character"), { story, setup, picture, tab });
   paintStyles(root.querySelector(".tl-styles"), { story, setup });

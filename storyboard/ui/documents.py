@@ -32,7 +32,7 @@ _FRAME_FIELDS = (
 )
 _CHARACTER_FIELDS = ("name", "description", "strength")
 _SETTINGS_FIELDS = (
-    *("model", "width", "height", "steps", "guidance", "consistent", "merge"),
+    *("model", "width", "height", "steps", "guidance", "shortcut", "consistent", "merge"),
     "styles",
 )
 _STYLE_FIELDS = ("source", "weight", "trigger")

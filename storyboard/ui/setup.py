@@ -5,9 +5,12 @@ It knows nothing of Gradio; what it tells is plain data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pipelines.registry import ModelSpec, SubjectSpec
+from pipelines.registry import FLUX1_SCHNELL, ModelSpec, SubjectSpec
+from pipelines.request import Shortcuts
+from pipelines.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, Shortcut, TurboLora, cost_of
 from storyboard.board import (
     LONG_TEXT,
     MAX_FRAMES,
@@ -50,8 +53,39 @@ def model_told(spec: ModelSpec) -> dict[str, Any]:
         "steps": spec.steps,
         "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
+        "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
+        "fewer_steps": _fewer_steps(TURBO_LORAS.get(spec.name, ())),
         "subject": None if spec.subject is None else _subject(spec.subject),
     }
+
+
+def _shortcut(shortcut: Shortcut, spec: ModelSpec) -> dict[str, Any]:
+    cost = cost_of(shortcut.name, spec.name)
+    exact = shortcut.shortcuts == Shortcuts()
+    return {
+        "name": shortcut.name,
+        "title": shortcut.title,
+        "note": shortcut.note if cost or exact else f"{shortcut.note} {NOT_MEASURED}",
+        "probe": shortcut.shortcuts.probe_every > 1,
+        "conditions": cost.conditions if cost else "",
+        "cost": [list(line) for line in cost.lines] if cost else [],
+    }
+
+
+def _fewer_steps(loras: Sequence[TurboLora]) -> str:
+    """How a model is made to need fewer steps; empty where nothing is known."""
+    if not loras:
+        return ""
+    advice = "; ".join(
+        f"{lora.source} with weight {lora.weight:g}, {lora.steps} steps and guidance "
+        f"{lora.guidance:g}"
+        for lora in loras
+    )
+    return (
+        f"Fewer steps: {FLUX1_SCHNELL.title} takes {FLUX1_SCHNELL.steps}. Or add a turbo LoRA "
+        "under Style and set what its page advises, which was not tried with Throughline: "
+        f"{advice}."
+    )
 
 
 def _subject(spec: SubjectSpec) -> dict[str, Any]:

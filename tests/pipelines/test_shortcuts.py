@@ -43,11 +43,18 @@ def test_the_cost_of_a_shortcut_is_told_for_the_model_that_it_was_measured_on(mo
     monkeypatch.setattr(shortcuts, "COSTS", {"miniature": (COST,)})
     assert cost_of("half-steps", "miniature") is COST
     told = describe("half-steps", "miniature")
-    assert told.startswith(find_shortcut("half-steps").note)
-    assert "20 characters in 30 steps: 31 % less time" in told
-    assert "kept \u22121.2 points (\u22123.0 to +0.6)" in told
-    assert "actions followed +0.5 points (\u22121.0 to +2.0)" in told
-    assert "masks overlap by 97 %" in told and "2.1 apart" in told
+    assert told.startswith(f"{find_shortcut('half-steps').note} {COST.conditions}: time")
+    assert "20 characters in 30 steps" in COST.conditions
+    assert COST.lines == (
+        ("time", "\u221231 %", "\u221233 to \u221230"),
+        ("character kept", "\u22121.2 points", "\u22123.0 to +0.6"),
+        ("actions right", "+0.5 points", "\u22121.0 to +2.0"),
+        ("places right", "0 points", "0 to 0"),
+        ("masks alike", "97 %", "95 to 99"),
+        ("colours apart", "2.1", "2.0 to 2.3"),
+    )
+    for what, change, ends in COST.lines:
+        assert f"{what} {change} ({ends})" in told
     for name, model in (("both", "miniature"), ("half-steps", "flux1-dev")):
         assert cost_of(name, model) is None
         assert describe(name, model).endswith("Not measured on this model.")

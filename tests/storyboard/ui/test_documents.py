@@ -49,7 +49,7 @@ def test_what_a_page_edits_is_read() -> None:
     sent["character"]["description"] = "a boy"
     sent["frames"][0] |= {"action": "singing", "share_background": False, "seed": 5}
     sent["settings"] |= {"width": 320, "height": 208, "steps": None, "guidance": 4.5}
-    sent["settings"]["consistent"] = False
+    sent["settings"] |= {"consistent": False, "shortcut": "both"}
     sent["character"]["strength"] = sent["frames"][1]["reference_strength"] = 1.5
     sent["settings"]["styles"] = [{"source": "a/b", "weight": -1, "trigger": "ink", "path": "x"}]
     read = read_document(sent, STORED, MODEL_NAMES)
@@ -62,6 +62,7 @@ def test_what_a_page_edits_is_read() -> None:
     }
     assert (read.settings.width, read.settings.steps) == (320, None)
     assert (read.settings.guidance, read.settings.consistent) == (4.5, False)
+    assert read.settings.shortcut == "both"
     assert (read.character.strength, read.frames[1].reference_strength) == (1.5, 1.5)
     assert read.settings.styles == (Style(source="a/b", weight=-1, trigger="ink"),)
 
@@ -91,6 +92,7 @@ def test_a_browser_cannot_choose_takes_or_add_fields() -> None:
         (("settings", "steps"), 100000, "Settings steps"),
         (("settings", "guidance"), 10.5, "Settings guidance"),
         (("settings", "guidance"), "strong", "Settings guidance"),
+        (("settings", "shortcut"), "quick", "Settings shortcut"),
         (("title",), ["x"], "Title"),
     ],
 )

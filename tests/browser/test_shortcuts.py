@@ -1,0 +1,64 @@
+"""Shortcuts in the settings of the real page: chosen, told of, and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from pipelines.request import Shortcuts
+from pipelines.shortcuts import TURBO_LORAS, cost_of, find_shortcut
+from storyboard.store import Store
+from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("projects"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: Server) -> None:
+    page = opened()
+    small_story(page, steps=2, frames=2)
+    choice = page.locator("[data-field='settings.shortcut']")
+    note, costs = page.locator("#tl-shortcut-note"), page.locator(".tl-costs > div")
+    expect(choice).to_have_value("exact")
+    expect(costs).to_have_count(0)
+    choice.select_option("both")
+    expect(note).to_contain_text(find_shortcut("both").note)
+    cost = cost_of("both", "miniature")
+    expect(costs).to_have_count(len(cost.lines) if cost else 0)
+    page.locator("[data-field='settings.consistent']").click()
+    expect(note).to_contain_text("not looked for")
+    page.locator("[data-field='settings.consistent']").click()
+
+    generate(page)
+    painted(page, 2)
+    store = Store(server.projects)
+    project = store.open(store.projects()[0].id)
+    requests = [project.request(take.id) for take in project.takes()]
+    assert {request.shortcuts for request in requests} == {Shortcuts(every=2, probe_every=2)}
+    expect(page.locator(".tl-edited:visible")).to_have_count(0)
+
+    choice.select_option("exact")
+    is_saved(page)
+    expect(page.locator(".tl-edited:visible")).to_have_count(2)
+    assert project.load().settings.shortcut == "exact"
+    page.reload()
+    expect(cards(page)).to_have_count(2)
+    expect(choice).to_have_value("exact")
+
+
+def test_a_turbo_lora_is_told_of_where_one_is_known(opened: Opened) -> None:
+    page = opened()
+    page.locator("summary").click()
+    lora = page.get_by_text(TURBO_LORAS["flux1-dev"][0].source)
+    expect(lora).to_have_count(0)
+    page.locator("[data-field='settings.model']").select_option("flux1-dev")
+    expect(lora).to_be_visible()
