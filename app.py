@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipelines.registry import UnknownModelError
@@ -67,9 +68,9 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
 def _runner(settings: Settings) -> Runner:
     """What runs jobs: this process, or the workers that the settings ask for."""
     if settings.workers is None:
-        return LocalRunner(Engine(settings))
+        return LocalRunner(Engine(settings, previews=True))
     print("Throughline: starting the workers ...", flush=True)
-    return RayRunner(settings, Engine)
+    return RayRunner(settings, partial(Engine, previews=True))
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:

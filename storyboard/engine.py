@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pipelines.instant_character.bundle import SubjectBundle
     from pipelines.loading_errors import LoadingError
     from pipelines.placement import Placement
+    from pipelines.previews import Previews
     from pipelines.reference import BiRefNetMatting, Mask
 
 # What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
@@ -61,11 +62,13 @@ JUDGE = Path(MINIATURE.source) / "judge"
 
 @dataclass
 class _Loaded:
-    """A model, how it is placed, and what it follows pictures with once that was wanted."""
+    """A model, how it is placed, what shows its frames while it paints, where that is wanted, and
+    what it follows pictures with once that was."""
 
     spec: ModelSpec
     placement: Placement
     pipeline: FluxStoryboardPipeline
+    previews: Previews | None = None
     subject: SubjectBundle | None = None
 
 
@@ -77,10 +80,13 @@ class Engine:
     Args:
         settings: on which device, in which number format and memory preset to paint, and where it
             is remembered what a person has agreed to.
+        previews: whether somebody sees frames while they are painted, with models that have
+            something which shows them cheaply.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, previews: bool = False) -> None:
         self._settings = settings
+        self._shows_frames = previews
         self._consents = Consents(settings.consents)
         self._loaded: _Loaded | None = None
         self._plan: tuple[ModelSpec, Placement] | None = None
@@ -191,6 +197,7 @@ class Engine:
                 budget=budget(loaded.placement),
                 lent=banks.unpacked(),
                 keep=banks.keep,
+                previews=loaded.previews,
             )
         except UserError as error:
             yield error
@@ -209,6 +216,7 @@ class Engine:
             return self._loaded
         placement = self._planned(spec)
         from pipelines.loading import LoadingError, open_pipeline
+        from pipelines.preview_loading import find_previews
 
         try:
             pipeline = open_pipeline(
@@ -216,7 +224,8 @@ class Engine:
             )
         except LoadingError as error:
             raise _told(error) from error
-        self._loaded = _Loaded(spec, placement, pipeline)
+        previews = find_previews(spec, pipeline) if self._shows_frames else None
+        self._loaded = _Loaded(spec, placement, pipeline, previews)
         return self._loaded
 
     def _planned(self, spec: ModelSpec) -> Placement:

@@ -275,6 +275,7 @@ watch("results", hearResults);
 watch("edited", paint);
 watch("saved", hearSaved);
 watch("progress", hearProgress);
+watch("previews", hearPreviews);
 watch("notice", hearNotice);
 watch("file", hearFile);
 watch("reference", hearReference);

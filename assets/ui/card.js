@@ -9,6 +9,7 @@ function makeShot() {
       "span",
       { class: "tl-half" },
       make("img", { class: "tl-picture", alt: "", decoding: "async", draggable: "false" }),
+      make("img", { class: "tl-preview", alt: "", draggable: "false" }),
       make("span", { class: "tl-tint" }),
       make("img", { class: "tl-early-mask", alt: "", draggable: "false" }),
     ),
@@ -16,12 +17,13 @@ function makeShot() {
   );
 }
 
-/** Show a take, or nothing yet, and the mask that is known while the frame is painted. */
-function paintShot(shot, take, words, earlyMask = null) {
+/** Show a take, or nothing yet; while the frame is painted, the mask that is known and the `preview`. */
+function paintShot(shot, take, words, earlyMask = null, preview = null) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     shot.querySelector(name),
   );
-  picture.hidden = mask.hidden = tint.hidden = !take;
+  picture.hidden = mask.hidden = !take;
+  tint.hidden = !take || Boolean(preview);
   if (take) {
     setSource(picture, take.image.url);
     setSource(mask, take.mask.url);
@@ -31,7 +33,18 @@ function paintShot(shot, take, words, earlyMask = null) {
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
-  shot.classList.toggle("tl-empty", !take && !earlyMask);
+  shot.classList.toggle("tl-empty", !take && !earlyMask && !preview);
+}
+
+/**
+ * Show what a frame is becoming: sharper from step to step. Without a `preview` the last one fades
+ * away, over the take.
+ */
+function paintPreview(image, preview, doing) {
+  image.classList.toggle("tl-shown", Boolean(preview));
+  if (!preview) return;
+  setSource(image, preview);
+  image.style.setProperty("--tl-soft", (1 - doing.step / doing.steps).toFixed(3));
 }
 
 function makeCard(frame, setup) {
@@ -111,7 +124,7 @@ function makeTools(setup) {
  * Bring a card up to date with the story, its takes and the work that goes on; `strength` is how
  * closely frames follow the reference picture, null where they follow none.
  */
-function paintCard(card, { story, index, result, work, edited, strength }) {
+function paintCard(card, { story, index, result, preview, work, edited, strength }) {
   const frame = story.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -124,7 +137,9 @@ function paintCard(card, { story, index, result, work, edited, strength }) {
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), placeHint(story, frame));
-  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask);
+  const becoming = doing?.phase === "render" ? preview : null;
+  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
+  paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
   look.disabled = !take;
   look.setAttribute("aria-label", take ? `Look at frame ${index + 1} closely` : `Frame ${index + 1} is not painted yet`);

@@ -11,6 +11,7 @@ const root = element.querySelector(".tl");
 let story = null; // the document
 let results = {}; // the takes of its frames
 let news = { state: "idle", frames: {} }; // how its jobs stand
+let previews = {}; // what frames look like that are being painted
 let saved = 0; // the revision of it that is stored
 let sent = ""; // the document as it was last sent or received
 let saveTimer = null;
@@ -139,6 +140,12 @@ function hearProgress() {
   paint();
 }
 
+function hearPreviews() {
+  if (!isOurs(props.previews)) return;
+  previews = props.previews.frames;
+  paint();
+}
+
 function tellOutcome() {
   if (news.state === "failed") showBanner(news.message);
   if (news.state === "cancelled") say(`Stopped. ${plural(news.painted, "frame")} painted; everything is kept.`);
@@ -166,6 +173,7 @@ function hearDocument() {
   sent = JSON.stringify(story);
   results = {};
   news = { state: "idle", frames: {} };
+  previews = {};
   saved = 0;
   asked.clear();
   wished.clear();
@@ -180,6 +188,7 @@ function hearDocument() {
   hearResults();
   hearReference();
   hearProgress();
+  hearPreviews();
   paint();
   if (replaced) tellReplaced();
 }
@@ -258,7 +267,8 @@ function paint() {
   const strength = strengthNow();
   [...root.querySelector(".tl-cards").children].forEach((card, index) => {
     const { id } = story.frames[index];
-    paintCard(card, { story, index, work, result: resultOf(id), edited: edited.has(id), strength });
+    const preview = previews[id];
+    paintCard(card, { story, index, work, result: resultOf(id), preview, edited: edited.has(id), strength });
   });
   paintLocations();
   if (mender.open) paintMender();

@@ -20,7 +20,7 @@ from storyboard.board import Storyboard, new_id
 from storyboard.characterfile import SUFFIX, load_character, save_character
 from storyboard.consents import Consents
 from storyboard.errors import ConsentNeeded, ProjectError, UserError
-from storyboard.jobs import Runner, TakeSaved
+from storyboard.jobs import FramePreview, Runner, TakeSaved
 from storyboard.references import FindFigure, PrepareReference
 from storyboard.settings import ROOT, Settings
 from storyboard.store import Project, Store
@@ -334,16 +334,17 @@ class Desk:
         last = idle(project_id)
         while (job := self._runner.active(project_id)) is not None:
             view = JobView(job)
-            told = 0.0
+            told = {"preview": 0.0, "other": 0.0}
             for event in job.events():
                 view.apply(event)
+                kind = "preview" if isinstance(event, FramePreview) else "other"
                 if (warning := warning_of(job.storyboard, event)) is not None:
                     yield self._told(view) | self.refuse(warning)
                 elif isinstance(event, TakeSaved):
                     yield self._shown(project, project.load()) | self._told(view)
-                elif view.over or time.monotonic() - told >= SECONDS_BETWEEN_UPDATES:
+                elif view.over or time.monotonic() - told[kind] >= SECONDS_BETWEEN_UPDATES:
                     yield self._told(view)
-                    told = time.monotonic()
+                    told[kind] = time.monotonic()
             last = view.shown()
         yield self._shown(project, project.load()) | {"progress": last}
 
@@ -448,7 +449,7 @@ class Desk:
     def _told(self, view: JobView) -> Answer:
         later = [job for job in self._runner.pending(view.job.project_id) if job is not view.job]
         waiting = [frame_id for job in later for frame_id in job.targets]
-        return {"progress": view.shown(waiting)}
+        return {"progress": view.shown(waiting)} | view.news_of_previews()
 
 
 def _check_ready(storyboard: Storyboard) -> None:

@@ -1,9 +1,9 @@
 """The storyboard editor: one custom Gradio component, drawn by the scripts in `assets/ui`.
 
 The browser owns `value`, the document that is edited. The server owns everything else: `setup`,
-`results` (takes), `progress`, `edited`, `saved`, `reference` (the character's picture), `notice`,
-`consent`, `projects` and `file` (to be downloaded); an update of those leaves the words that
-somebody is typing alone.
+`results` (takes), `progress`, `previews` (of frames that are being painted), `edited`, `saved`,
+`reference` (the character's picture), `notice`, `consent`, `projects` and `file` (to be
+downloaded); an update of those leaves the words that somebody is typing alone.
 """
 
 from __future__ import annotations

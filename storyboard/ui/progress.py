@@ -6,6 +6,7 @@ It knows nothing of Gradio; a value here is plain data for the page.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from storyboard.files import mask_picture, png_bytes
 from storyboard.jobs import (
     FrameBegun,
     FrameMask,
+    FramePreview,
     Job,
     JobCancelled,
     JobEvent,
@@ -30,6 +32,9 @@ from storyboard.jobs import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
+
+_PREVIEW_QUALITY = 80
 
 
 def idle(project_id: str) -> dict[str, Any]:
@@ -46,6 +51,7 @@ class JobView:
         state: "queued", "loading", "running", or how it ended.
         frames: for each frame that gets a take: its "state" and, while it is being painted, its
             "phase", "step", "steps" and "mask".
+        previews: for each frame that is being painted and has been shown, the picture.
     """
 
     job: Job
@@ -54,6 +60,8 @@ class JobView:
     fraction: float = 0.0
     seconds_left: float | None = None
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)
+    previews: dict[str, str] = field(default_factory=dict)
+    _told_previews: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.frames = {frame_id: {"state": "waiting"} for frame_id in self.job.targets}
@@ -77,8 +85,11 @@ class JobView:
                     }
             case FrameMask(frame_id, mask):
                 self._frame(frame_id)["mask"] = mask_address(mask)
+            case FramePreview(frame_id, image):
+                self.previews[frame_id] = preview_address(image)
             case TakeSaved(frame_id):
                 self.frames[frame_id] = {"state": "painted"}
+                self.previews.pop(frame_id, None)
             case JobFailed(message):
                 self._ended("failed", message)
             case JobCancelled():
@@ -107,6 +118,16 @@ class JobView:
             "frames": frames | self.frames,
         }
 
+    def news_of_previews(self) -> dict[str, Any]:
+        """The property `previews` for the page; empty where it was told of all of them.
+
+        They weigh more than everything else, and change seldom.
+        """
+        if self.previews == self._told_previews:
+            return {}
+        self._told_previews = dict(self.previews)
+        return {"previews": {"project": self.job.project_id, "frames": self._told_previews}}
+
     @property
     def over(self) -> bool:
         """Whether the last event has been seen."""
@@ -118,6 +139,7 @@ class JobView:
     def _ended(self, state: str, message: str = "") -> None:
         self.state, self.message = state, message
         self.frames = {i: f for i, f in self.frames.items() if f["state"] == "painted"}
+        self.previews.clear()
 
 
 def mask_address(mask: NDArray[np.bool_]) -> str:
@@ -129,6 +151,13 @@ def mask_address(mask: NDArray[np.bool_]) -> str:
     rows, columns = mask.shape
     content = png_bytes(mask_picture(mask, (columns, rows)))
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def preview_address(image: Image.Image) -> str:
+    """A preview as a picture in a data address, some kilobytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_PREVIEW_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def warning_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.events import FrameDone, PipelineEvent, StepDone
+from pipelines.events import FrameDone, PipelineEvent, Preview, StepDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.presets import Machine
 from pipelines.registry import FLUX1_DEV, MINIATURE, find_model
@@ -71,6 +71,20 @@ def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
     repainted = [e for e in again if isinstance(e, FrameDone)]
     assert [e.image.tobytes() for e in repainted] == [e.image.tobytes() for e in pictures]
     assert pickle.loads(pickle.dumps(pictures[0])).image.tobytes() == pictures[0].image.tobytes()
+
+
+def test_frames_are_shown_meanwhile_where_that_is_wanted(engine: Engine) -> None:
+    plain = list(engine.render(request_for()))
+    shown = list(Engine(SETTINGS, previews=True).render(request_for()))
+    assert not any(isinstance(e, Preview) for e in plain)
+    previews = [e for e in shown if isinstance(e, Preview)]
+    assert [e.frame_id for e in previews] == ["f0", "f1"]
+    assert {e.image.size for e in previews} == {(64, 64)}
+    assert pickle.loads(pickle.dumps(previews[0])).image.tobytes() == previews[0].image.tobytes()
+    one, other = (
+        [e.image.tobytes() for e in events if isinstance(e, FrameDone)] for events in (plain, shown)
+    )
+    assert one == other
 
 
 def test_a_redone_frame_is_the_same_picture_when_nothing_changed(engine: Engine) -> None:

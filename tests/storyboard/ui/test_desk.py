@@ -139,6 +139,22 @@ def test_a_page_that_comes_back_is_told_the_whole_job(office: Office) -> None:
     assert office.desk.open(document["project"])["progress"]["state"] == "idle"
 
 
+def test_a_page_is_shown_what_frames_become_also_one_that_comes_back(office: Office) -> None:
+    # A model is loaded and a frame begun; then a step, and a preview.
+    office.engine.previews, office.engine.permits = True, threading.Semaphore(4)
+    document = story(office)
+    one = document["frames"][0]["id"]
+    office.desk.generate(document, None)
+    following, later = (office.desk.follow(document["project"]) for _ in range(2))
+    for page in (following, later):
+        told = next(answer["previews"] for answer in page if "previews" in answer)
+        assert told["project"] == document["project"]
+        assert set(told["frames"]) == {one}
+    office.engine.permits.release(1000)
+    rest = [answer["previews"]["frames"] for answer in following if "previews" in answer]
+    assert rest[-1] == {}
+
+
 def test_following_without_a_job_tells_how_things_stand(office: Office) -> None:
     document = story(office)
     painted(office, document)

@@ -14,6 +14,7 @@ from storyboard.board import Frame, Storyboard, Take
 from storyboard.jobs import (
     FrameBegun,
     FrameMask,
+    FramePreview,
     Job,
     JobCancelled,
     JobFailed,
@@ -52,6 +53,27 @@ def test_a_job_waits_loads_paints_and_is_finished(tmp_path: Path) -> None:
     assert (view.shown()["painted"], view.shown()["wanted"]) == (1, 2)
     view.apply(JobFinished())
     assert view.over and view.shown()["state"] == "finished"
+
+
+def test_previews_are_told_once_and_gone_with_the_take(tmp_path: Path) -> None:
+    view = view_in(tmp_path)
+    assert view.news_of_previews() == {}
+    picture = Image.new("RGB", (48, 32), (200, 30, 30))
+    view.apply(FramePreview("a", picture))
+    view.apply(FramePreview("b", picture))
+    told = view.news_of_previews()["previews"]
+    assert told["project"] == view.job.project_id
+    assert set(told["frames"]) == {"a", "b"}
+    kind, _, content = told["frames"]["a"].partition(";base64,")
+    assert kind == "data:image/jpeg"
+    seen = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert seen.size == (48, 32)
+    assert np.abs(np.asarray(seen, float) - np.asarray(picture)).max() < 6
+    assert view.news_of_previews() == {}
+    view.apply(TakeSaved("a", TAKE))
+    assert set(view.news_of_previews()["previews"]["frames"]) == {"b"}
+    view.apply(JobCancelled())
+    assert view.news_of_previews()["previews"]["frames"] == {}
 
 
 def test_frames_that_only_lend_are_not_told(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""A person sees a frame become what it is, before it is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driving import (
+    PAINTING,
+    SOON,
+    Opened,
+    Server,
+    generate,
+    has_status,
+    painted,
+    small_story,
+    within,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("projects"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def is_shown(page: Page, timeout: float = PAINTING) -> None:
+    """The first frame's preview is there, a picture with something in it."""
+    preview = within(page, 1, ".tl-preview")
+    expect(preview).to_have_css("opacity", "1", timeout=timeout)
+    shades = preview.evaluate(
+        """async (image) => {
+          await image.decode();
+          const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+          const context = canvas.getContext("2d");
+          context.drawImage(image, 0, 0);
+          return new Set(context.getImageData(0, 0, canvas.width, canvas.height).data).size;
+        }"""
+    )
+    assert shades > 30
+
+
+def test_a_frame_is_seen_before_it_is_painted(opened: Opened) -> None:
+    page = opened()
+    small_story(page, steps=100, frames=1)
+    generate(page)
+    is_shown(page)
+    assert within(page, 1, ".tl-picture").is_hidden()
+    assert page.locator(".tl-card[data-state=painting]").count() == 1
+    early = within(page, 1, ".tl-preview").get_attribute("src")
+
+    page.reload()
+    is_shown(page)
+    assert page.locator(".tl-card[data-state=painting]").count() == 1
+    expect(within(page, 1, ".tl-preview")).not_to_have_attribute("src", early or "")
+
+    page.get_by_role("button", name="Cancel").click()
+    has_status(page, "cancelled", "idle", timeout=PAINTING)
+    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)
+    page.locator("summary").click()
+    page.get_by_label("Steps").fill("4")
+    generate(page)
+    painted(page, 1)
+    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)
