@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     """The first character with two frames in one place, before the place of its reference."""
     suite = read_suite(REFERENCE_SUITE)
-    case = next(case for case in suite.characters if case.shares_place)
+    case = next(c for c in suite.characters if any(f.place_of is not None for f in c.frames))
     path = tmp_path_factory.mktemp("drawn") / "hero.png"
     draw_upload(case).picture.save(path)
     return Drawn(case, path)

