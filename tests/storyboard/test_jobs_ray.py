@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import time
@@ -10,13 +11,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.request import RenderRequest
 from storyboard import jobs_ray
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.engine import Engine
 from storyboard.jobs import (
     FrameBegun,
     Job,
@@ -28,7 +30,6 @@ from storyboard.jobs import (
     ModelLoading,
     TakeSaved,
 )
-from storyboard.jobs_local import LocalRunner
 from storyboard.jobs_ray import FRAMES_A_TURN, RayRunner
 from storyboard.planning import COPY_MARK
 from storyboard.ray_workers import Cluster
@@ -38,6 +39,8 @@ from storyboard.store import Project, Store
 from tests.storyboard.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
 PATIENCE = 200.0
+# Of 255: what is left of roundings in float32 after all steps.
+ROUNDING = 2
 SMALL = RenderSettings(width=64, height=64, steps=4)
 
 
@@ -217,6 +220,11 @@ def test_a_bank_travels_to_the_workers_that_read_it(
     assert not any(isinstance(e, JobProgress) and COPY_MARK in e.frame_id for e in events)
 
 
+def in_one_part(request: RenderRequest, **_: object) -> tuple[Part, ...]:
+    """All frames in one process."""
+    return (Part(0, request.targets, 1.0),)
+
+
 def with_banks(request: RenderRequest, **_: object) -> tuple[Part, ...]:
     """Two parts; the second is lent the first frame."""
     first, second = request.targets[:2], request.targets[2:]
@@ -236,29 +244,29 @@ def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
     mark = tmp_path / "mark"
     actions = ("waving", "running", "sitting", "jumping")
     projects = [project_of(store, *actions, share=True) for _ in range(3)]
-    with (
-        closing(RayRunner(settings, partial(MortalEngine, mark=mark), random.Random(1))) as many,
-        closing(LocalRunner(Engine(settings), random.Random(1))) as alone,
-    ):
-        jobs = [many.start(projects[0], None), alone.start(projects[1], None)]
-        check_story(jobs[0], finish(jobs[0]))
+    with closing(RayRunner(settings, partial(MortalEngine, mark=mark), random.Random(1))) as many:
+        first = many.start(projects[0], None)
+        check_story(first, finish(first))
         assert mark.exists()
-        # Once more, with a bank that travels in place of the request.
-        monkeypatch.setattr(jobs_ray, "spread", with_banks)
-        jobs.append(many.start(projects[2], None))
-        for job in jobs[1:]:
+        # Again by one worker alone, and with a bank that travels in place of the request.
+        for project, way in zip(projects[1:], (in_one_part, with_banks), strict=True):
+            monkeypatch.setattr(jobs_ray, "spread", way)
+            job = many.start(project, None)
             check_story(job, finish(job))
     spread_out, one, travelled = map(pictures_of, projects)
-    assert len(set(one)) == len(actions)
-    assert spread_out == one
-    assert travelled == one
+    for first, second in itertools.combinations(one, 2):
+        assert np.abs(first - second).mean() > ROUNDING
+    # Processes may share out sums among other numbers of threads: then the last bits differ.
+    for found in (spread_out, travelled):
+        for picture, same in zip(found, one, strict=True):
+            assert np.abs(picture - same).max() <= ROUNDING
 
 
-def pictures_of(project: Project) -> list[bytes]:
-    """The pixels of all chosen takes."""
+def pictures_of(project: Project) -> list[NDArray[np.float64]]:
+    """The pixels of all chosen takes, 0 to 255."""
     pictures = []
     for frame in project.load().frames:
         assert frame.take is not None
         with Image.open(project.image_path(frame.take)) as picture:
-            pictures.append(picture.tobytes())
+            pictures.append(np.asarray(picture, np.float64))
     return pictures
