@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelines.loading_errors import LoadingError
+from pipelines.style import read_info
 
 _SUFFIX = ".safetensors"
 _USUAL_NAME = "pytorch_lora_weights.safetensors"
@@ -40,7 +41,12 @@ def find_style_file(source: str) -> Path:
         LoadingError: if there is no such file, it is of another format, or it cannot be fetched.
     """
     wanted = source.strip()
-    path = Path(wanted).expanduser()
+    try:
+        path = Path(wanted).expanduser()
+    except RuntimeError as error:  # "~" and the name of nobody on this machine
+        raise LoadingError(
+            "missing", f"The LoRA {wanted}: {error}", "Give its whole path."
+        ) from error
     if path.is_dir():
         return path / _the_one(wanted, [p.name for p in sorted(path.glob(f"*{_SUFFIX}"))])
     if path.is_file():
@@ -58,6 +64,31 @@ def find_style_file(source: str) -> Path:
         return _fetch(repository, name or _the_one(wanted, _names_in(repository)))
     except (OSError, httpx2.HTTPError, EntryNotFoundError, HFValidationError) as error:
         raise _explain(error, wanted, repository) from error
+
+
+def check_style(source: str) -> None:
+    """See that a LoRA is on this disk, fetching it if need be, and holds what its name says.
+
+    Its weights are not read, so this is cheap, and can be done before a large model is loaded.
+
+    Args:
+        source: as `find_style_file`.
+
+    Raises:
+        LoadingError: as `find_style_file`, and if the file is damaged or holds no LoRA.
+    """
+    try:
+        layers = read_info(find_style_file(source)).layers
+    except (OSError, ValueError) as error:
+        raise LoadingError(
+            "broken", str(error), "Get the LoRA again, or choose another."
+        ) from error
+    if not layers:
+        raise LoadingError(
+            "broken",
+            f"{source} holds no LoRA.",
+            "Choose a file that was trained as one for FLUX.1.",
+        )
 
 
 def _fetch(repository: str, name: str) -> Path:

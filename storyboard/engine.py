@@ -42,7 +42,7 @@ from storyboard.lent_gpu import Painting, Pictures, on_lent_gpu
 from storyboard.planning import cannot_follow
 from storyboard.references import LARGEST_SIDE, FindFigure, Reference, References
 from storyboard.settings import Settings
-from storyboard.stepping_down import Events, paint_stepping_down
+from storyboard.stepping_down import Events, is_about_memory, paint_stepping_down
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from pipelines.previews import Previews
     from pipelines.reference import BiRefNetMatting, Mask
 
-# What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
-_MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
 # Looks at evaluated pictures; knows the miniature's drawn world.
 JUDGE = Path(MINIATURE.source) / "judge"
 
@@ -143,7 +141,7 @@ class Engine:
         for style in request.styles:
             if not os.path.exists(os.path.expanduser(style.source)):
                 yield ModelLoading(style.source)
-            _find_style(style)
+            _check_style(style)
         yield from paint_stepping_down(
             request, lambda left: self._attempt(left, images, banks), self._step_down
         )
@@ -204,7 +202,7 @@ class Engine:
         except LoadingError as error:  # of a style, which is loaded for the render alone
             yield _told(error)
         except (RuntimeError, MemoryError) as error:
-            if not _is_about_memory(error):
+            if not is_about_memory(error):
                 raise
             yield OutOfMemoryError(
                 f"The memory does not suffice to paint with {spec.title} at this size.",
@@ -368,7 +366,7 @@ class NetworkMatting:
             with self._guard:
                 return Image.fromarray(self._network().mask(picture))
         except (RuntimeError, MemoryError) as error:
-            if not _is_about_memory(error):
+            if not is_about_memory(error):
                 raise
             raise OutOfMemoryError(
                 f"The memory does not suffice for {spec.title}.",
@@ -479,29 +477,14 @@ def _told(error: LoadingError) -> UserError:
     return kind(error.problem, error.remedy)
 
 
-def _find_style(style: StyleLora) -> None:
-    """See that a LoRA is on this disk, fetching it if need be, before a large model is loaded."""
+def _check_style(style: StyleLora) -> None:
     from pipelines.loading_errors import LoadingError
-    from pipelines.style import read_info
-    from pipelines.style_file import find_style_file
+    from pipelines.style_file import check_style
 
     try:
-        layers = read_info(find_style_file(style.source)).layers
+        check_style(style.source)
     except LoadingError as error:
         raise _told(error) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(str(error), "Get the LoRA again, or choose another.") from error
-    except RuntimeError as error:  # "~" and the name of nobody on this machine
-        raise ModelError(f"The LoRA {style.source}: {error}", "Give its whole path.") from error
-    if not layers:
-        raise ModelError(
-            f"{style.source} holds no LoRA.", "Choose a file that was trained as one for FLUX.1."
-        )
-
-
-def _is_about_memory(error: RuntimeError | MemoryError) -> bool:
-    words = str(error).casefold()
-    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
 
 
 def _free_memory() -> None:

@@ -13,6 +13,9 @@ from pipelines.request import RenderRequest
 from storyboard.errors import OutOfMemoryError
 from storyboard.jobs import ModelLoading
 
+# What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
+_MEMORY_SIGNS = ("out of memory", "allocate memory", "not enough memory")
+
 Events = Generator[PipelineEvent | ModelLoading, None, None]
 
 
@@ -60,3 +63,9 @@ def paint_stepping_down(
             if isinstance(event, StepDone):
                 event = replace(event, done=steps + event.done, total=steps + event.total)
             yield event
+
+
+def is_about_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether an error says that memory ran out."""
+    words = str(error).casefold()
+    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)

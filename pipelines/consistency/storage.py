@@ -90,6 +90,11 @@ class Entry:
         """All parts of all tensors."""
         return [part for coded in self.coded for part in coded.parts]
 
+    def copied(self) -> Entry:
+        """The entry in memory that nothing else shares, on the host."""
+        parts = [part.to("cpu", copy=True) for part in self.parts]
+        return Entry(self.with_parts(parts), self.device, "host", None)
+
     def with_parts(self, parts: Sequence[Tensor]) -> tuple[Coded, ...]:
         """The tensors made of the same parts elsewhere, in their order."""
         rest = iter(parts)
@@ -118,6 +123,19 @@ class EntryStore:
         self._entries: dict[EntryKey, Entry] = {}
         self._fetched: dict[EntryKey, Fetched] = {}
         self._steps: tuple[int, ...] = ()
+
+    def __getstate__(self) -> tuple[BankStorage, list[tuple[EntryKey, Entry]]]:
+        """What travels to another process: the entries, in memory of their own, and the limits."""
+        for copier in self._copiers.values():
+            copier.settle()
+        return self._storage, [(key, entry.copied()) for key, entry in self._entries.items()]
+
+    def __setstate__(self, state: tuple[BankStorage, list[tuple[EntryKey, Entry]]]) -> None:
+        """Find room for the entries here, as if they came from a device that is here."""
+        storage, entries = state
+        self.__init__(storage)  # type: ignore[misc]
+        for key, entry in entries:
+            self._place(key, entry.coded, entry.device)
 
     @property
     def nbytes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
+import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -11,10 +12,11 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from safetensors.torch import save_file
 
 from pipelines import style_file
 from pipelines.loading_errors import LoadingError
-from pipelines.style_file import find_style_file
+from pipelines.style_file import check_style, find_style_file
 
 
 def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
@@ -156,3 +158,22 @@ def test_what_the_hub_says_is_explained(monkeypatch, error, reason, words):
 def test_a_name_that_the_hub_cannot_have_is_told():
     with pytest.raises(LoadingError, match="no Hugging Face repository 'ann/ink-'"):
         find_style_file("ann/ink-/ink.safetensors")
+
+
+def test_nobody_elses_home_is_a_missing_file():
+    with pytest.raises(LoadingError, match="nobody-here") as caught:
+        find_style_file("~nobody-here/ink.safetensors")
+    assert caught.value.reason == "missing" and caught.value.remedy
+
+
+def test_a_file_that_is_no_lora_is_told_from_a_damaged_one(tmp_path):
+    whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
+    save_file({"weight": torch.ones(2, 2)}, whole)
+    damaged.write_bytes(whole.read_bytes()[:20])
+    with pytest.raises(LoadingError, match=r"whole\.safetensors holds no LoRA"):
+        check_style(str(whole))
+    with pytest.raises(LoadingError, match="no safetensors file") as caught:
+        check_style(str(damaged))
+    assert caught.value.remedy == "Get the LoRA again, or choose another."
+    save_file({"x.lora_A.weight": torch.ones(2, 2), "x.lora_B.weight": torch.ones(2, 2)}, whole)
+    check_style(str(whole))

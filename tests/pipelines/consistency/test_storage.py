@@ -1,5 +1,6 @@
 """Stores: the same tensors wherever they lie, within every budget, and back when a step begins."""
 
+import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,29 @@ def test_what_is_read_does_not_depend_on_where_it_lies(tmp_path, where, dtype):
         ):
             coded = Coded.encode(made[kept] if trimmed else made, dtype)
             assert torch.equal(found, coded.decoded()[rows % 11 if trimmed else rows])
+
+
+@pytest.mark.parametrize("dtype", ["native", "fp8"])
+@pytest.mark.parametrize("where", ["device", "host", "disk", "all"])
+def test_a_store_that_has_travelled_holds_the_same_and_weighs_what_it_holds(
+    tmp_path, where, dtype, monkeypatch
+):
+    monkeypatch.setattr(slabs, "SLAB_BYTES", 1 << 20)
+    store = full_store(storages(tmp_path, dtype)[where])
+    kept = torch.arange(0, TOKENS, 5)
+    store.trim({key(step): kept for step in range(8)})
+    store.begin_step(3)
+    packed = pickle.dumps(store)
+    assert len(packed) < store.nbytes + 20_000 < slabs.SLAB_BYTES
+    arrived = pickle.loads(packed)
+    assert arrived.bytes_by_place == store.bytes_by_place
+    for step in range(8):
+        arrived.begin_step(step)
+        for ours, theirs in zip(arrived.get(key(step)), store.get(key(step)), strict=True):
+            assert torch.equal(ours, theirs)
+    store.close()
+    arrived.put(key(8), pair(8), None)
+    assert torch.equal(arrived.get(key(8))[1], Coded.encode(pair(8)[1], dtype).decoded())
 
 
 def test_no_budget_is_ever_exceeded_and_what_is_full_says_so():
