@@ -111,7 +111,8 @@ class RayRunner:
         rng: where seeds come from.
 
     Raises:
-        UserError: if Ray is not installed, cannot be reached, or has no room for the workers.
+        UserError: if Ray is not installed, cannot be reached, or has no room for the workers, or
+            if none of them can be started. It returns as soon as one is there.
     """
 
     def __init__(
@@ -126,9 +127,14 @@ class RayRunner:
         self._turns = itertools.count(1)
         self._closing = False
         self._guard = threading.RLock()
+        self._answered = threading.Event()
         self._pool = ThreadPoolExecutor(len(self._crew), thread_name_prefix="worker")
-        for worker in self._crew:
+        for worker in list(self._crew):
             self._hire(worker, failures=0)
+        self._answered.wait()
+        if not self._crew:
+            self.close()
+            raise _nobody()
 
     def start(self, project: Project, targets: Sequence[str] | None) -> Job:
         """See `Runner.start`."""
@@ -180,18 +186,21 @@ class RayRunner:
                 return
             if fault is None:
                 self._idle.append(worker)
+                self._answered.set()
             elif isinstance(fault, WorkerLost) and failures + 1 < MOST_LOSSES:
                 self._hire(worker, failures + 1)
                 return
             else:
                 _log.error("A worker cannot be started", exc_info=fault)
                 self._crew.remove(worker)
+                if not self._crew:
+                    self._answered.set()
         self._dispatch()
 
     def _give_up(self) -> None:
         for run in list(self._runs):
             run.job.begin()
-            self._fail(run, UserError("No worker can be started.", "The server's log says why."))
+            self._fail(run, _nobody())
             self._end_where_done(run)
 
     def _dispatch(self) -> None:
@@ -387,3 +396,7 @@ class RayRunner:
         self._runs.remove(run)
         log_fault(run.job, run.fault)
         run.job.end(run.fault)
+
+
+def _nobody() -> UserError:
+    return UserError("No worker can be started.", "The server's log says why.")

@@ -278,6 +278,9 @@ class Cluster:
                     _node_ip_address="127.0.0.1",  # nobody else on the network reaches it
                     **_QUIETLY,
                 )
+            # Ray imports pydantic.v1 when it first serializes, and so does a web page that is being
+            # made; where two threads do it at once, one of them fails.
+            self._ray.put(None)
         except (OSError, RuntimeError, ValueError) as error:
             where = f"at {workers.address}" if workers.address else "on this machine"
             raise UserError(

@@ -30,14 +30,16 @@ class Server:
     Args:
         projects: its projects folder.
         options: further options of the command line.
+        variables: further environment variables.
     """
 
-    def __init__(self, projects: Path, *options: str) -> None:
+    def __init__(self, projects: Path, *options: str, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.projects = projects
         self._options = options
+        self._variables = variables
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[str] | None = None
 
@@ -47,7 +49,7 @@ class Server:
         self._process = subprocess.Popen(
             [*command, "--projects", str(self.projects), *self._options],
             cwd=ROOT,
-            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"},
+            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"} | self._variables,
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -19,6 +19,7 @@ from PIL import Image
 from pipelines.request import RenderRequest
 from storyboard import jobs_ray
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.errors import UserError
 from storyboard.jobs import (
     FrameBegun,
     Job,
@@ -32,7 +33,7 @@ from storyboard.jobs import (
 )
 from storyboard.jobs_ray import FRAMES_A_TURN, RayRunner
 from storyboard.planning import COPY_MARK
-from storyboard.ray_workers import Cluster
+from storyboard.ray_workers import Cluster, WorkerLost
 from storyboard.settings import Settings, Workers
 from storyboard.spreading import Part
 from storyboard.store import Project, Store
@@ -105,6 +106,34 @@ def check_story(job: Job, events: list[JobEvent]) -> None:
             assert event.frame_id not in saved
     loading = [i for i, e in enumerate(events) if isinstance(e, ModelLoading)]
     assert loading == [] or loading == [0]
+
+
+class Nobody:
+    """Two workers who die before they answer."""
+
+    def __init__(self, *_: object) -> None:
+        self.left = False
+
+    def workers(self, _make_engine: object) -> list[Nobody]:
+        return [self, Nobody()]
+
+    def start(self) -> None:
+        raise WorkerLost("out of memory")
+
+    def close(self) -> None:
+        self.left = True
+
+
+def test_no_runner_is_had_where_no_worker_can_be_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Nobody()
+    monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
+    with pytest.raises(UserError, match=r"No worker.*log"):
+        RayRunner(settings, ObedientEngine)
+    assert cluster.left
+    told = [record for record in caplog.records if "cannot be started" in record.message]
+    assert len(told) == 2  # of each worker, after its last attempt
 
 
 def test_frames_are_spread_over_the_workers(

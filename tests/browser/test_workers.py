@@ -1,0 +1,35 @@
+"""The real page, whose frames workers paint in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.driving import Opened, Server, generate, painted, small_story
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Server]:
+    """With `capfd`, which hears what it says from its start on."""
+    server = Server(
+        tmp_path,
+        THROUGHLINE_WORKERS="2",
+        RAY_AUTH_MODE="disabled",  # would write a token into the home folder
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_two_workers_start_and_paint_a_storyboard(
+    opened: Opened, server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = opened()
+    small_story(page, steps=2, frames=4)
+    generate(page)
+    painted(page, 4)
+    assert "cannot be started" not in capfd.readouterr().err
