@@ -5,128 +5,211 @@
     OUT/references/<sha256>.png          the pictures that the manifest's requests name
     OUT/manifest.json                    what was made and how
 
-It knows nothing of terminals: progress goes to a callback and a stop comes from one.
+Every group is a job of a runner, so that groups and their frames spread over workers where there
+are some. It knows nothing of terminals: progress goes to a callback and a stop comes from one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.events import FrameDone, PipelineEvent
 from pipelines.registry import find_model
 from pipelines.request import RenderRequest
 from storyboard import __version__
-from storyboard.board import Storyboard
+from storyboard.board import Storyboard, Take
+from storyboard.errors import ProjectError, UserError
 from storyboard.files import DocumentKind, file_stem, mask_picture, png_bytes, write_result
-from storyboard.jobs import ModelLoading, RenderEngine
-from storyboard.jobs_shared import new_take
+from storyboard.jobs import Job, JobEvent, JobFailed, Runner
+from storyboard.references import Reference, References
 from storyboard.store import REQUEST_KEY
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
 MANIFEST_FILE = DocumentKind("throughline manifest")
+_PICTURES = "references"
+# Seconds after which it is asked whether to stop although nothing happens.
+_PATIENCE = 0.2
 
 
 @dataclass(frozen=True)
-class Group:
-    """One storyboard to render and its request.
-
-    Attributes:
-        storyboard: what it shows.
-        request: what paints it.
-    """
-
-    storyboard: Storyboard
-    request: RenderRequest
-
-
-@dataclass
 class Batch:
     """One render of a story into a folder.
 
     Attributes:
-        groups: the storyboards, painted one after the other.
+        groups: the storyboards; their frames have no takes.
         out: the folder; made where it is not there.
         save_masks: whether foreground masks are written too.
         on_event: told of everything that happens, with the number of the group from 0.
-        stopped: asked after every event; True ends the render, keeping what is done.
-        pictures: the folder of the reference pictures that requests name; None where none does.
+        stopped: asked again and again; True ends the render, keeping what is done.
+        share_all: let every frame keep the place of its group's first, whatever the frames say.
+        pictures: what frames follow.
     """
 
-    groups: Sequence[Group]
+    groups: Sequence[Storyboard]
     out: Path
     save_masks: bool
-    on_event: Callable[[int, PipelineEvent | ModelLoading], None]
+    on_event: Callable[[int, JobEvent], None]
     stopped: Callable[[], bool]
-    pictures: Path | None = None
-    _records: list[dict[str, Any]] = field(default_factory=list, init=False)
-    _started: datetime = field(default_factory=lambda: datetime.now(UTC), init=False)
+    share_all: bool = False
+    pictures: Sequence[Reference] = ()
 
-    def run(self, engine: RenderEngine) -> bool:
+    def run(self, runner: Runner) -> bool:
         """Render, and write the manifest after every frame.
 
         Args:
-            engine: what paints.
+            runner: where.
 
         Returns:
             Whether it ran to its end; False after a stop.
 
         Raises:
-            UserError: if the model cannot be loaded, memory does not suffice, or the folder
-                cannot be written. What is done is kept then, too.
+            UserError: if a group cannot be painted, the model cannot be loaded, memory does not
+                suffice, or the folder cannot be written. What is done is kept then, too.
         """
-        for index, group in enumerate(self.groups):
-            folder = self.out / f"group-{index + 1}" if len(self.groups) > 1 else self.out
-            record: dict[str, Any] = {
-                "title": group.storyboard.title,
-                "request": group.request.to_dict(),
+        manifest = _Manifest(self.out, self.groups, runner)
+        several = len(self.groups) > 1
+        folders = [
+            _GroupFolder(
+                number,
+                board,
+                self.out / f"group-{number + 1}" if several else self.out,
+                self.save_masks,
+                manifest,
+            )
+            for number, board in enumerate(self.groups)
+        ]
+        for folder in folders:
+            runner.check(folder, None, self.share_all)
+        for picture in self.pictures:
+            References(self.out / _PICTURES).add(picture)
+        with _jobs() as jobs:
+            for folder in folders:
+                jobs.append(runner.start(folder, None, self.share_all))
+            stopped = self._follow(jobs)
+        if stopped:
+            manifest.write()
+        return not stopped
+
+    def _follow(self, jobs: Sequence[Job]) -> bool:
+        """Pass on what happens until all jobs are over; True where they are to be stopped."""
+        for number, event in _events(jobs):
+            if event is not None:
+                self.on_event(number, event)
+            if isinstance(event, JobFailed):
+                raise UserError(event.message)
+            if self.stopped():
+                return True
+        return False
+
+
+class _Manifest:
+    """The file that says what was made and how; for any thread.
+
+    Args:
+        out: the folder of all groups.
+        groups: the storyboards.
+        runner: what paints them.
+    """
+
+    def __init__(self, out: Path, groups: Sequence[Storyboard], runner: Runner) -> None:
+        self.out = out
+        self._groups = groups
+        self._runner = runner
+        self._records: dict[int, dict[str, Any]] = {}
+        self._started = datetime.now(UTC)
+        self._guard = threading.Lock()
+
+    def add(self, group: int, request: RenderRequest, line: Mapping[str, Any]) -> None:
+        """Put down a frame of a group, and write the file."""
+        with self._guard:
+            new = {
+                "title": self._groups[group].title,
+                "request": request.to_dict(),
                 "frames": [],
             }
-            self._records.append(record)
-            events = engine.render(group.request, self.pictures)
-            try:
-                for event in events:
-                    if isinstance(event, FrameDone):
-                        record["frames"].append(self._save(group, event, folder))
-                        self._write_manifest(engine)
-                    self.on_event(index, event)
-                    if self.stopped():
-                        self._write_manifest(engine)
-                        return False
-            finally:
-                events.close()
-        return True
+            frames = self._records.setdefault(group, new)["frames"]
+            frames.append(line)
+            frames.sort(key=lambda frame: frame["number"])
+        self.write()
 
-    def _write_manifest(self, engine: RenderEngine) -> None:
-        spec = find_model(self.groups[0].request.model)
-        painted = sum(len(record["frames"]) for record in self._records)
-        body = {
-            "complete": painted == sum(len(group.request.targets) for group in self.groups),
-            "throughline": __version__,
-            "model": {
-                "name": spec.name,
-                "title": spec.title,
-                "licence": spec.licence,
-                "ran": engine.describe(),
-            },
-            "started": self._started.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 2),
-            "groups": self._records,
-        }
-        self._write(self.out / "manifest.json", MANIFEST_FILE.dump(body))
+    def write(self) -> None:
+        """Write the file as things stand."""
+        spec = find_model(self._groups[0].settings.model)
+        with self._guard:
+            painted = sum(len(record["frames"]) for record in self._records.values())
+            body = {
+                "complete": painted == sum(len(board.frames) for board in self._groups),
+                "throughline": __version__,
+                "model": {
+                    "name": spec.name,
+                    "title": spec.title,
+                    "licence": spec.licence,
+                    "ran": self._runner.describe(),
+                },
+                "started": self._started.isoformat(timespec="seconds"),
+                "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 2),
+                "groups": [self._records[group] for group in sorted(self._records)],
+            }
+            write_result(self.out / "manifest.json", MANIFEST_FILE.dump(body))
 
-    def _save(self, group: Group, done: FrameDone, folder: Path) -> dict[str, Any]:
-        """Write a painted frame and return its line of the manifest."""
-        frame = group.storyboard.frame(done.frame_id)
-        number = group.storyboard.position(frame.id) + 1
+
+@dataclass(frozen=True)
+class _GroupFolder:
+    """A `JobProject` whose takes become pictures in a folder.
+
+    Attributes:
+        number: of the group, from 0.
+        storyboard: the group.
+        folder: where its pictures go.
+        save_masks: whether masks go there, too.
+        manifest: what lists them.
+    """
+
+    number: int
+    storyboard: Storyboard
+    folder: Path
+    save_masks: bool
+    manifest: _Manifest
+
+    @property
+    def id(self) -> str:
+        """Its number: a runner has one batch."""
+        return str(self.number)
+
+    @property
+    def references(self) -> References:
+        """The pictures of all groups."""
+        return References(self.manifest.out / _PICTURES)
+
+    def load(self) -> Storyboard:
+        """The storyboard, which never changes."""
+        return self.storyboard
+
+    def request(self, take_id: str) -> RenderRequest:
+        """Nothing: no take is ever chosen."""
+        raise ProjectError(f"{self.folder} keeps no takes.")
+
+    def add_take(
+        self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
+    ) -> None:
+        """Write a painted frame, and its line of the manifest."""
+        frame = self.storyboard.frame(take.frame_id)
+        number = self.storyboard.position(frame.id) + 1
         stem = file_stem(number, f"{frame.action} {frame.location}")
-        recipe = json.dumps(group.request.to_dict(), ensure_ascii=False)
-        take = new_take(group.request, done)
-        record: dict[str, Any] = {
+        recipe = json.dumps(request.to_dict(), ensure_ascii=False)
+        line: dict[str, Any] = {
             "number": number,
             "frame_id": frame.id,
             "prompt": take.prompt,
@@ -134,19 +217,56 @@ class Batch:
             "seconds": round(take.seconds, 2),
             "matches": take.matches,
             "foreground": round(take.foreground, 4),
-            "image": self._write(
-                folder / f"{stem}.png", png_bytes(done.image, **{REQUEST_KEY: recipe})
-            ),
+            "image": self._write(f"{stem}.png", png_bytes(image, **{REQUEST_KEY: recipe})),
         }
         if self.save_masks:
-            mask = png_bytes(mask_picture(done.mask, done.image.size))
-            record["mask"] = self._write(folder / "masks" / f"{stem}.png", mask)
-        return record
+            line["mask"] = self._write(
+                f"masks/{stem}.png", png_bytes(mask_picture(mask, image.size))
+            )
+        self.manifest.add(self.number, request, line)
 
-    def _write(self, path: Path, content: bytes) -> Mapping[str, str | int]:
+    def _write(self, name: str, content: bytes) -> Mapping[str, str | int]:
+        path = self.folder / name
         write_result(path, content)
         return {
-            "path": path.relative_to(self.out).as_posix(),
+            "path": path.relative_to(self.manifest.out).as_posix(),
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
+
+
+@contextmanager
+def _jobs() -> Iterator[list[Job]]:
+    """Jobs that are over when this is left, in whichever way."""
+    jobs: list[Job] = []
+    try:
+        yield jobs
+    finally:
+        for job in reversed(jobs):  # so that none begins because another ends
+            job.cancel()
+        for job in jobs:
+            job.wait()
+
+
+def _events(jobs: Sequence[Job]) -> Iterator[tuple[int, JobEvent | None]]:
+    """What happens in any job, with its number, until all are over; None where nothing does."""
+    happened: queue.SimpleQueue[tuple[int, JobEvent | None]] = queue.SimpleQueue()
+
+    def follow(number: int, job: Job) -> None:
+        for event in job.events():
+            happened.put((number, event))
+        happened.put((number, None))
+
+    for number, job in enumerate(jobs):
+        threading.Thread(target=follow, args=(number, job), daemon=True).start()
+    following = len(jobs)
+    while following:
+        try:
+            number, event = happened.get(timeout=_PATIENCE)
+        except queue.Empty:
+            yield 0, None
+            continue
+        if event is None:
+            following -= 1
+        else:
+            yield number, event

@@ -25,7 +25,7 @@ from pipelines.events import (
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled, UserError
-from storyboard.store import Project
+from storyboard.references import References
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,20 +195,68 @@ class RenderEngine(Protocol):
         ...
 
 
+class JobProject(Protocol):
+    """What a job needs of what it paints for: a `store.Project`, or a folder of a `batch.Batch`."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier, unlike all others of one runner."""
+        ...
+
+    @property
+    def references(self) -> References:
+        """The pictures that its frames follow."""
+        ...
+
+    def load(self) -> Storyboard:
+        """The storyboard as it stands now, with the takes that are chosen.
+
+        Raises:
+            ProjectError: if it can no longer be read.
+        """
+        ...
+
+    def request(self, take_id: str) -> RenderRequest:
+        """What a take was painted from.
+
+        Raises:
+            ProjectError: if there is no such take or it is damaged.
+        """
+        ...
+
+    def add_take(
+        self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
+    ) -> None:
+        """Store a take; see `store.Project.add_take`. From any thread, one at a time.
+
+        Raises:
+            UserError: if it cannot be stored.
+        """
+        ...
+
+
 class Job:
     """One render of some frames of a project; safe to use from any thread.
 
     Args:
-        project: the project that gets the takes.
+        project: what gets the takes.
         storyboard: what to paint, as it was when the job was asked for.
         targets: ids of the frames that get a new take, in their order.
+        share_all: whether every frame keeps the first frame's place.
     """
 
-    def __init__(self, project: Project, storyboard: Storyboard, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        project: JobProject,
+        storyboard: Storyboard,
+        targets: tuple[str, ...],
+        share_all: bool = False,
+    ) -> None:
         self.id = new_id()
         self.project = project
         self.storyboard = storyboard
         self.targets = targets
+        self.share_all = share_all
         self._state: JobState = "queued"
         self._history: list[JobEvent] = []
         # The newest of every frame that is being painted, with its number among all of them.
@@ -340,8 +388,25 @@ class Job:
 class Runner(Protocol):
     """Runs jobs, here or elsewhere."""
 
-    def start(self, project: Project, targets: Sequence[str] | None) -> Job:
+    def check(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> None:
+        """Refuse what `start` would refuse, but for pictures that are missing; start nothing.
+
+        Raises:
+            UserError: as `start`.
+        """
+        ...
+
+    def start(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> Job:
         """Ask for new takes of these frames (None for all), as the project stands now.
+
+        Args:
+            project: what to paint, and what gets the takes.
+            targets: ids of the frames.
+            share_all: let every frame keep the first frame's place, whatever the frames say.
 
         Raises:
             UserError: if there is nothing to paint, it cannot be painted, or the project cannot be
@@ -359,6 +424,10 @@ class Runner(Protocol):
 
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """The project's jobs that are not over, in the order they were asked for."""
+        ...
+
+    def describe(self) -> str:
+        """Where jobs run, and with what, as far as that is known; perhaps empty."""
         ...
 
     def close(self) -> None:

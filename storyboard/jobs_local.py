@@ -8,9 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from storyboard.errors import RenderCancelled
-from storyboard.jobs import Job, RenderEngine
+from storyboard.jobs import Job, JobProject, RenderEngine
 from storyboard.jobs_shared import JobBook, JobReport, log_fault
-from storyboard.store import Project
 
 
 class LocalRunner:
@@ -26,9 +25,17 @@ class LocalRunner:
         self._book = JobBook(engine, rng)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
-    def start(self, project: Project, targets: Sequence[str] | None) -> Job:
+    def check(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> None:
+        """See `Runner.check`."""
+        self._book.check(project, targets, share_all)
+
+    def start(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> Job:
         """See `Runner.start`."""
-        job = self._book.take_in(project, targets)
+        job = self._book.take_in(project, targets, share_all)
         # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
         # is taken from. Whatever the render raises ends up in the future, and then in the job.
         future = self._worker.submit(copy_context().run, self._run, job)
@@ -46,6 +53,10 @@ class LocalRunner:
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """See `Runner.pending`."""
         return self._book.pending(project_id)
+
+    def describe(self) -> str:
+        """See `Runner.describe`."""
+        return self._engine.describe()
 
     def close(self) -> None:
         """See `Runner.close`."""

@@ -22,13 +22,12 @@ from pipelines.events import FrameDone, StepDone
 from pipelines.registry import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled, UserError
-from storyboard.jobs import Job
+from storyboard.jobs import Job, JobProject
 from storyboard.jobs_shared import JobBook, JobReport, log_fault
 from storyboard.painter import BanksFetched, BankWeighed, MakeEngine, Order, Painted
 from storyboard.ray_workers import BankLost, BankSent, Cluster, Worker, WorkerLost
 from storyboard.settings import Settings, Workers
 from storyboard.spreading import Measures, Part, spread
-from storyboard.store import Project
 
 # A part whose workers die so often is to blame itself.
 MOST_LOSSES = 3
@@ -136,9 +135,17 @@ class RayRunner:
             self.close()
             raise _nobody()
 
-    def start(self, project: Project, targets: Sequence[str] | None) -> Job:
+    def check(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> None:
+        """See `Runner.check`."""
+        self._book.check(project, targets, share_all)
+
+    def start(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> Job:
         """See `Runner.start`."""
-        job = self._book.take_in(project, targets)
+        job = self._book.take_in(project, targets, share_all)
         run = _Run(job)
         with self._guard:
             self._runs.append(run)
@@ -157,6 +164,11 @@ class RayRunner:
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """See `Runner.pending`."""
         return self._book.pending(project_id)
+
+    def describe(self) -> str:
+        """See `Runner.describe`."""
+        with self._guard:
+            return f"{len(self._crew)} Ray workers"
 
     def close(self) -> None:
         """See `Runner.close`; the workers' processes end, too."""

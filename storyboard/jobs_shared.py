@@ -34,12 +34,12 @@ from storyboard.jobs import (
     Job,
     JobEvent,
     JobProgress,
+    JobProject,
     ModelLoading,
     RenderEngine,
     TakeSaved,
 )
 from storyboard.planning import COPY_MARK, frame_of, plan_render
-from storyboard.store import Project
 
 KEPT_JOBS = 100
 
@@ -60,14 +60,22 @@ class JobBook:
         self._jobs: dict[str, Job] = {}
         self._guard = threading.Lock()
 
-    def take_in(self, project: Project, targets: Sequence[str] | None) -> Job:
-        """A new job, as `Runner.start` describes it, for its runner to begin."""
+    def check(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool
+    ) -> tuple[Storyboard, RenderRequest]:
+        """See `Runner.check`; what would be painted, and the plan for it."""
         storyboard = project.load()
-        plan = plan_render(storyboard, targets, _chosen(project, storyboard), self._rng)
+        chosen = _chosen(project, storyboard)
+        plan = plan_render(storyboard, targets, chosen, self._rng, share_all)
+        self._engine.check(plan)
+        return storyboard, plan
+
+    def take_in(self, project: JobProject, targets: Sequence[str] | None, share_all: bool) -> Job:
+        """A new job, as `Runner.start` describes it, for its runner to begin."""
+        storyboard, plan = self.check(project, targets, share_all)
         for name in plan.references:
             project.references.path(name)
-        self._engine.check(plan)
-        job = Job(project, storyboard, plan.targets)
+        job = Job(project, storyboard, plan.targets, share_all)
         with self._guard:
             over = [i for i, old in self._jobs.items() if old.over]
             for job_id in over[: max(0, len(over) - KEPT_JOBS)]:
@@ -84,7 +92,7 @@ class JobBook:
             UserError: if the project can no longer be read, or a picture is gone.
         """
         chosen = _chosen(job.project, job.project.load())
-        return plan_render(job.storyboard, job.targets, chosen, self._rng)
+        return plan_render(job.storyboard, job.targets, chosen, self._rng, job.share_all)
 
     def job(self, job_id: str) -> Job | None:
         """See `Runner.job`."""
@@ -262,7 +270,7 @@ class _Pace:
         return (now - since) / (fraction - at) * (1 - fraction)
 
 
-def _chosen(project: Project, storyboard: Storyboard) -> dict[str, RenderRequest]:
+def _chosen(project: JobProject, storyboard: Storyboard) -> dict[str, RenderRequest]:
     """The requests of the chosen takes that can be painted again."""
     found = {}
     for frame in storyboard.frames:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -32,8 +31,8 @@ from storyboard.board import (
 from storyboard.characterfile import load_character
 from storyboard.consents import Consents
 from storyboard.errors import UsageError
-from storyboard.planning import plan_render
-from storyboard.references import Reference, References
+from storyboard.jobs import Runner
+from storyboard.references import Reference
 from storyboard.settings import Settings, parse_memory
 from storyboard.storyfile import Story, parse_size, read_story
 
@@ -180,34 +179,43 @@ def render(arguments: argparse.Namespace) -> bool:
     boards = [_adapted(board, story, cast, arguments) for board in story.storyboards]
     if cast.reference is not None:
         _check_followed(boards)
-    rng = random.Random()
-    share_all: bool = arguments.share_background
-
-    from storyboard.batch import Batch, Group
-    from storyboard.engine import Engine
-    from storyboard.terminal import ProgressBar
-
-    groups = [Group(b, plan_render(b, None, {}, rng, share_all)) for b in boards]
     if arguments.accept_research_only:
         _agree(settings, boards)
-    engine = Engine(settings)
-    for group in groups:
-        engine.check(group.request)
-    for words in _shortcuts_told(boards):
+    for words in (*_shortcuts_told(boards), *_doubts_of(cast.reference)):
         print(words, file=sys.stderr)
-    pictures = References(out / "references")
-    if cast.reference is not None:
-        pictures.add(cast.reference)
-        if cast.reference.doubt:
-            print(cast.reference.doubt, file=sys.stderr)
-    with _stop_on_interrupt() as stop, ProgressBar(groups) as bar:
-        batch = Batch(groups, out, arguments.save_masks, bar.show, stop.is_set, pictures.folder)
-        finished = batch.run(engine)
+
+    from storyboard.batch import Batch
+    from storyboard.terminal import ProgressBar
+
+    pictures = () if cast.reference is None else (cast.reference,)
+    with (
+        closing(_runner(settings)) as runner,
+        _stop_on_interrupt() as stop,
+        ProgressBar(boards) as bar,
+    ):
+        share_all: bool = arguments.share_background
+        masks: bool = arguments.save_masks
+        batch = Batch(boards, out, masks, bar.show, stop.is_set, share_all, pictures)
+        finished = batch.run(runner)
     if finished:
         print(out / "manifest.json")
     else:
         print(f"throughline: stopped; what is done is in {out}", file=sys.stderr)
     return finished
+
+
+def _runner(settings: Settings) -> Runner:
+    """What runs the jobs: this process, or the workers that the settings ask for."""
+    from storyboard.engine import Engine
+
+    if settings.workers is None:
+        from storyboard.jobs_local import LocalRunner
+
+        return LocalRunner(Engine(settings))
+    from storyboard.jobs_ray import RayRunner
+
+    print("starting the workers", file=sys.stderr)
+    return RayRunner(settings, Engine)
 
 
 @dataclass(frozen=True)
@@ -292,6 +300,12 @@ def _shortcuts_told(boards: Sequence[Storyboard]) -> Iterator[str]:
         shortcut = find_shortcut(name)
         if shortcut.shortcuts != Shortcuts():
             yield f"{shortcut.title}: {describe(name, model)}"
+
+
+def _doubts_of(reference: Reference | None) -> Iterator[str]:
+    """What a person should know of how a picture was cut out, if anything."""
+    if reference is not None and reference.doubt:
+        yield reference.doubt
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:

@@ -9,34 +9,27 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.events import (
-    FrameDone,
-    FrameStarted,
-    MemoryNoted,
-    PipelineEvent,
-    ReferenceDoubted,
-    StepDone,
-    StyleNoted,
-    WordsUnread,
-)
-from storyboard.batch import Group
-from storyboard.jobs import ModelLoading
+from pipelines.events import MemoryNoted, ReferenceDoubted, StyleNoted, WordsUnread
+from storyboard.board import Storyboard
+from storyboard.jobs import FrameBegun, JobEvent, JobProgress, ModelLoading, TakeSaved
+
+_LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class ProgressBar:
-    """Shows the steps of all groups in one bar; without a terminal, a line for each frame.
+    """Shows how far all groups are in one bar; without a terminal, a line for each frame.
 
     Args:
-        groups: what will be painted.
+        groups: what is painted.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[Storyboard]) -> None:
         self._groups = groups
         self._bar: tqdm[None] | None = None
-        self._frames = sum(len(group.request.targets) for group in groups)
-        self._begun: set[tuple[int, str]] = set()
-        self._steps_before = 0
-        self._group = 0
+        self._frames = sum(len(group.frames) for group in groups)
+        self._fractions = [0.0] * len(groups)
+        self._begun = self._done = 0
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -50,36 +43,40 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, group: int, event: PipelineEvent | ModelLoading) -> None:
+    def show(self, group: int, event: JobEvent) -> None:
         """Draw an event of the group with this number."""
         if isinstance(event, ModelLoading):
-            self._line(f"loading {event.model}")
+            self._note(f"loading {event.model}")
         elif isinstance(event, WordsUnread):
-            number = self._groups[group].storyboard.position(event.frame_id) + 1
+            number = self._groups[group].position(event.frame_id) + 1
             self._line(f'frame {number} is too long for the model, which skips "{event.words}"')
         elif isinstance(event, ReferenceDoubted | StyleNoted | MemoryNoted):
-            self._line(event.words)
-        elif isinstance(event, FrameStarted):
-            # A frame may begin again, after memory ran out or as one that only lends.
-            self._begun.add((group, event.frame_id))
-        elif isinstance(event, StepDone):
-            self._step(group, event)
-        elif isinstance(event, FrameDone):
-            self._line(f"frame {len(self._begun)} of {self._frames} done in {event.seconds:.1f} s")
+            self._note(event.words)
+        elif isinstance(event, FrameBegun):
+            self._begun += 1
+        elif isinstance(event, JobProgress):
+            self._progress(group, event)
+        elif isinstance(event, TakeSaved):
+            self._done += 1
+            self._line(f"frame {self._done} of {self._frames} done in {event.take.seconds:.1f} s")
 
-    def _step(self, group: int, event: StepDone) -> None:
+    def _progress(self, group: int, event: JobProgress) -> None:
         # Made at the first step, so that loading the model does not count in the time left.
         if self._bar is None:
-            self._bar = tqdm(
-                total=event.total * len(self._groups), unit="step", file=sys.stderr, disable=None
-            )
-        if group != self._group:
-            self._group = group
-            self._steps_before = self._bar.n
-        # Groups differ in their steps: the rest is taken to be like this one.
-        self._bar.total = self._steps_before + event.total * (len(self._groups) - group)
-        self._bar.set_description(f"frame {len(self._begun)}/{self._frames} {event.phase}", False)
-        self._bar.update(self._steps_before + event.done - self._bar.n)
+            self._bar = tqdm(total=self._frames, bar_format=_LAYOUT, file=sys.stderr, disable=None)
+        self._fractions[group] = event.fraction
+        done = sum(
+            fraction * len(board.frames)
+            for fraction, board in zip(self._fractions, self._groups, strict=True)
+        )
+        self._bar.set_description(f"frame {self._begun}/{self._frames} {event.phase}", False)
+        self._bar.update(done - self._bar.n)
+
+    def _note(self, text: str) -> None:
+        """Say what concerns all groups, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._line(text)
 
     def _line(self, text: str) -> None:
         if self._bar is None:

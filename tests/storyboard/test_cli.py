@@ -17,7 +17,8 @@ from PIL import Image
 from pipelines.shortcuts import ShortcutName, describe, find_shortcut
 from storyboard import __version__
 from storyboard.cli import main
-from storyboard.settings import ROOT
+from storyboard.jobs_local import LocalRunner
+from storyboard.settings import ROOT, Settings, Workers
 from storyboard.storyfile import EXAMPLE_STORY
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.typed import (
@@ -134,6 +135,22 @@ def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
     assert girl.frames[1].background_from == girl.frames[1].identity_from == girl.targets[0]
     assert {(f.width, f.height) for f in (*girl.frames, *man.frames)} == {(64, 80)}
     assert girl.model == str(ROOT / "assets" / "miniature")
+
+
+def test_the_workers_of_the_settings_paint(
+    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Workers | None] = []
+
+    def runner(settings: Settings, make_engine: object) -> LocalRunner:
+        asked.append(settings.workers)
+        return LocalRunner(FakeEngine())
+
+    monkeypatch.setattr("storyboard.jobs_ray.RayRunner", runner)
+    monkeypatch.setenv("THROUGHLINE_WORKERS", "3@auto")
+    assert main(["render", str(story), "--out", str(tmp_path / "out")]) == 0
+    assert asked == [Workers(3, "auto")]
+    assert manifest_of(tmp_path / "out")["complete"]
 
 
 def test_control_c_stops_and_keeps_what_is_done(tmp_path: Path) -> None:
