@@ -9,10 +9,10 @@ from contextvars import copy_context
 
 from storyboard.errors import RenderCancelled
 from storyboard.jobs import Job, JobProject, RenderEngine
-from storyboard.jobs_shared import JobBook, JobReport, log_fault
+from storyboard.jobs_shared import BookedRunner, JobBook, JobReport, log_fault
 
 
-class LocalRunner:
+class LocalRunner(BookedRunner):
     """A `Runner` whose one worker thread is the lock around the device.
 
     Args:
@@ -22,14 +22,8 @@ class LocalRunner:
 
     def __init__(self, engine: RenderEngine, rng: random.Random | None = None) -> None:
         self._engine = engine
-        self._book = JobBook(engine, rng)
+        super().__init__(JobBook(engine, rng))
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-
-    def check(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> None:
-        """See `Runner.check`."""
-        self._book.check(project, targets, share_all)
 
     def start(
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
@@ -41,18 +35,6 @@ class LocalRunner:
         future = self._worker.submit(copy_context().run, self._run, job)
         future.add_done_callback(lambda done: _settle(job, done))
         return job
-
-    def job(self, job_id: str) -> Job | None:
-        """See `Runner.job`."""
-        return self._book.job(job_id)
-
-    def active(self, project_id: str) -> Job | None:
-        """See `Runner.active`."""
-        return self._book.active(project_id)
-
-    def pending(self, project_id: str) -> tuple[Job, ...]:
-        """See `Runner.pending`."""
-        return self._book.pending(project_id)
 
     def describe(self) -> str:
         """See `Runner.describe`."""

@@ -23,7 +23,7 @@ from pipelines.registry import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled, UserError
 from storyboard.jobs import Job, JobProject
-from storyboard.jobs_shared import JobBook, JobReport, log_fault
+from storyboard.jobs_shared import BookedRunner, JobBook, JobReport, log_fault
 from storyboard.painter import BanksFetched, BankWeighed, MakeEngine, Order, Painted
 from storyboard.ray_workers import BankLost, BankSent, Cluster, Worker, WorkerLost
 from storyboard.settings import Settings, Workers
@@ -99,7 +99,7 @@ class _Run:
         self.parts = [replace(part, lent=part.lent - set(names)) for part in self.parts]
 
 
-class RayRunner:
+class RayRunner(BookedRunner):
     """A `Runner` whose jobs are painted by workers.
 
     Jobs of one project run one after the other, since the later may match takes of the earlier.
@@ -117,7 +117,7 @@ class RayRunner:
     def __init__(
         self, settings: Settings, make_engine: MakeEngine, rng: random.Random | None = None
     ) -> None:
-        self._book = JobBook(make_engine(settings), rng)
+        super().__init__(JobBook(make_engine(settings), rng))
         self._cluster = Cluster(settings.workers or Workers(), settings)
         self._crew = self._cluster.workers(make_engine)
         self._idle: list[Worker] = []
@@ -135,12 +135,6 @@ class RayRunner:
             self.close()
             raise _nobody()
 
-    def check(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> None:
-        """See `Runner.check`."""
-        self._book.check(project, targets, share_all)
-
     def start(
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
     ) -> Job:
@@ -152,18 +146,6 @@ class RayRunner:
         job.when_cancelled(lambda: self._stop(run))
         self._dispatch()
         return job
-
-    def job(self, job_id: str) -> Job | None:
-        """See `Runner.job`."""
-        return self._book.job(job_id)
-
-    def active(self, project_id: str) -> Job | None:
-        """See `Runner.active`."""
-        return self._book.active(project_id)
-
-    def pending(self, project_id: str) -> tuple[Job, ...]:
-        """See `Runner.pending`."""
-        return self._book.pending(project_id)
 
     def describe(self) -> str:
         """See `Runner.describe`."""

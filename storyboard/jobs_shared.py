@@ -95,9 +95,35 @@ class JobBook:
         return plan_render(job.storyboard, job.targets, chosen, self._rng, job.share_all)
 
     def job(self, job_id: str) -> Job | None:
-        """See `Runner.job`."""
+        """The job of this identifier, also for a while after its end."""
         with self._guard:
             return self._jobs.get(job_id)
+
+    def unfinished(self) -> tuple[Job, ...]:
+        """The jobs of all projects that are not over, in the order they were asked for."""
+        with self._guard:
+            return tuple(job for job in self._jobs.values() if not job.over)
+
+
+class BookedRunner:
+    """What runners have in common: how their jobs are checked and found.
+
+    Args:
+        book: their jobs.
+    """
+
+    def __init__(self, book: JobBook) -> None:
+        self._book = book
+
+    def check(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> None:
+        """See `Runner.check`."""
+        self._book.check(project, targets, share_all)
+
+    def job(self, job_id: str) -> Job | None:
+        """See `Runner.job`."""
+        return self._book.job(job_id)
 
     def active(self, project_id: str) -> Job | None:
         """See `Runner.active`."""
@@ -106,12 +132,7 @@ class JobBook:
 
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """See `Runner.pending`."""
-        return tuple(job for job in self.unfinished() if job.project_id == project_id)
-
-    def unfinished(self) -> tuple[Job, ...]:
-        """The jobs of all projects that are not over, in the order they were asked for."""
-        with self._guard:
-            return tuple(job for job in self._jobs.values() if not job.over)
+        return tuple(job for job in self._book.unfinished() if job.project_id == project_id)
 
 
 class JobReport:

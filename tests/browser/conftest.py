@@ -27,6 +27,15 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app of a test module, with the miniature; some modules have one of their own."""
+    server = Server(tmp_path_factory.mktemp("projects"))
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def opened(server: Server, browser: Browser) -> Iterator[Opened]:
     """Opens the app in a profile of its own; at the end no page has complained."""

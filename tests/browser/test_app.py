@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 import zipfile
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
@@ -31,14 +30,6 @@ from tests.browser.driving import (
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Server) -> None:

@@ -6,7 +6,6 @@ The app runs with the miniature, as it ships; what its frames show is read by th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +35,6 @@ class Drawn:
 
     case: SuiteCharacter
     file: Path
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -11,7 +9,6 @@ from tests.browser.driving import (
     PAINTING,
     SOON,
     Opened,
-    Server,
     generate,
     has_status,
     painted,
@@ -20,14 +17,6 @@ from tests.browser.driving import (
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
 
 
 def is_shown(page: Page, timeout: float = PAINTING) -> None:

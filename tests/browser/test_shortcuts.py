@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import expect
 
@@ -13,14 +11,6 @@ from storyboard.store import Store
 from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: Server) -> None:
