@@ -83,8 +83,9 @@ def run_tests(options: list[str]) -> None:
     python = prepare(TEST_REQUIREMENTS)
     ensure_chromium(python)
     os.chdir(ROOT)
+    # A file's tests stay together; files of long tests begin first (tests/conftest.py).
     side_by_side = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
-    hand_over([python, "-m", "pytest", *side_by_side, *options])
+    hand_over([python, "-m", "pytest", *side_by_side, "--no-loadscope-reorder", *options])
 
 
 def hand_over(command: list[str]) -> NoReturn:

@@ -50,11 +50,13 @@ def _cuda_is_there() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run.
+    """Put long tests first, and skip, with the reason, what this machine cannot run.
 
     THROUGHLINE_REQUIRE_BROWSER=1 leaves the browser tests in, so that they fail without Chromium.
     """
     browser = [item for item in items if item.get_closest_marker("browser")]
+    for item in browser:
+        item.add_marker("slow")
     if browser and os.environ.get("THROUGHLINE_REQUIRE_BROWSER") != "1" and not find_chromium():
         for item in browser:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
@@ -62,6 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gpu and not _cuda_is_there():
         for item in gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> None:
             ["test", "-k", "golden"],
             [
                 *("-m", "pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"),
+                "--no-loadscope-reorder",
                 *("-k", "golden"),
             ],
         ),

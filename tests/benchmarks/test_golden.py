@@ -10,6 +10,8 @@ import torch
 from benchmarks import golden, golden_characonsist, golden_rows
 from pipelines.consistency import FramePass
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "characonsist"
 
 

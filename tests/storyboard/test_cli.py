@@ -31,6 +31,8 @@ from tests.storyboard.typed import (
     run,
 )
 
+pytestmark = pytest.mark.slow
+
 LINES = """\
 on a beach#a girl#waving
 in a forest#a girl#running

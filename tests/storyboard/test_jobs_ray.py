@@ -39,6 +39,8 @@ from storyboard.spreading import Part
 from storyboard.store import Project, Store
 from tests.storyboard.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 200.0
 # Of 255: what is left of roundings in float32 after all steps.
 ROUNDING = 2

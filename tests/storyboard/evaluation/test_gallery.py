@@ -33,6 +33,8 @@ CASES = (
     SuiteCharacter("c02", {}, (), False, FRAMES),
     SuiteCharacter("p001", {}, (), False, FRAMES[:1]),
 )
+
+pytestmark = pytest.mark.slow
 SUITE = Suite(SUITE_VERSION, 64, 64, {}, CASES[:2], CASES[2:])
 RUN = Run(SUITE, CASES, ROWS, MINIATURE, steps=2)
 PICTURES = 9 + 7 + 1
