@@ -24,6 +24,8 @@ from tests.pipelines.tiny import tiny_pipeline
 from tests.pipelines.tiny_subject import save_tiny_model
 from tests.storyboard.fakes import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 FRAMES = tuple(
     SuiteFrame(Prompt("the forest,", "a girl in red hat,", action), seed, {}, ())
     for seed, action in enumerate(("waves", "runs", "sits"))
@@ -33,8 +35,6 @@ CASES = (
     SuiteCharacter("c02", {}, (), False, FRAMES),
     SuiteCharacter("p001", {}, (), False, FRAMES[:1]),
 )
-
-pytestmark = pytest.mark.slow
 SUITE = Suite(SUITE_VERSION, 64, 64, {}, CASES[:2], CASES[2:])
 RUN = Run(SUITE, CASES, ROWS, MINIATURE, steps=2)
 PICTURES = 9 + 7 + 1
