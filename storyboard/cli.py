@@ -20,11 +20,11 @@ from storyboard.evaluation.ablation import parse_ablation
 from storyboard.evaluation.command import evaluate, parse_rows
 from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS
 from storyboard.models_command import add_models, list_models
-from storyboard.render_command import add_render, render
+from storyboard.render_command import INTERRUPTED, add_render, render
 from storyboard.settings import parse_memory
 from storyboard.storyfile import EXAMPLE_STORY
 
-DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAULT, BAD_USAGE = 0, 1, 2
 
 _DESCRIPTION = "Make storyboards whose character stays the same from frame to frame."
 _EVALUATE_DESCRIPTION = """\

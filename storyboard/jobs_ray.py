@@ -130,10 +130,13 @@ class RayRunner(BookedRunner):
         self._pool = ThreadPoolExecutor(len(self._crew), thread_name_prefix="worker")
         for worker in list(self._crew):
             self._hire(worker, failures=0)
-        self._answered.wait()
-        if not self._crew:
+        try:
+            self._answered.wait()
+            if not self._crew:
+                raise _nobody()
+        except BaseException:  # Ctrl-C, too: Ray would be left behind
             self.close()
-            raise _nobody()
+            raise
 
     def start(
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
@@ -150,7 +153,7 @@ class RayRunner(BookedRunner):
     def describe(self) -> str:
         """See `Runner.describe`."""
         with self._guard:
-            return f"{len(self._crew)} Ray workers"
+            return f"Ray workers: {len(self._crew)}"
 
     def close(self) -> None:
         """See `Runner.close`; the workers' processes end, too."""

@@ -36,6 +36,8 @@ from storyboard.references import Reference
 from storyboard.settings import Settings, parse_memory
 from storyboard.storyfile import Story, parse_size, read_story
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+
 _DESCRIPTION = """\
 Paint the frames of a story file into a folder.
 
@@ -359,12 +361,15 @@ def _adapted(
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a wish that is looked at after every step; a second one breaks."""
+    """Turn the first Ctrl-C into a wish that is looked at after every step; a second one ends all.
+
+    Not by an exception: threads that paint would be waited for. Files are whole at any time.
+    """
     stop = threading.Event()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            os._exit(INTERRUPTED)
         stop.set()
         # Not print: the signal may have arrived in the middle of one, which cannot be re-entered.
         os.write(2, b"\nstopping after this step; Ctrl-C again to stop at once\n")

@@ -189,6 +189,36 @@ def test_control_c_stops_and_keeps_what_is_done(tmp_path: Path) -> None:
             image.load()
 
 
+def test_a_second_control_c_ends_a_step_that_never_ends(story: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, threading; import storyboard.engine\n"
+        "from storyboard.cli import main; from tests.storyboard.fakes import FakeEngine\n"
+        "stuck = FakeEngine(permits=threading.Semaphore(1))\n"
+        "storyboard.engine.Engine = lambda settings: stuck\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "render", str(story), "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        assert process.stderr.readline().startswith("loading")
+        process.send_signal(signal.SIGINT)
+        while "Ctrl-C again" not in process.stderr.readline():
+            assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 130
+        assert time.monotonic() - began < 10  # the step takes 20 s
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_bad_file_is_one_line_with_its_place(tmp_path: Path) -> None:
     story = tmp_path / "story.yaml"
     story.write_text("frames:\n  - acton: waving\n", encoding="utf-8")
