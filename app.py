@@ -68,9 +68,9 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
 def _runner(settings: Settings) -> Runner:
     """What runs jobs: this process, or the workers that the settings ask for."""
     if settings.workers is None:
-        return LocalRunner(Engine(settings, previews=True))
+        return LocalRunner(Engine(settings, previews=settings.previews))
     print("Throughline: starting the workers ...", flush=True)
-    return RayRunner(settings, partial(Engine, previews=True))
+    return RayRunner(settings, partial(Engine, previews=settings.previews))
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:

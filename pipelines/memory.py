@@ -7,7 +7,7 @@ Knows sizes and free memory; loads and paints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -15,6 +15,7 @@ from diffusers import FluxTransformer2DModel
 from .consistency import Bank, BankStorage, StepPlan
 from .loading import free_memory
 from .lockstep import PaintedFrames
+from .registry import ModelSpec
 from .rendering import RenderBudget
 from .request import FrameRequest
 from .schedule import Schedule, one_after_another, side_by_side
@@ -23,6 +24,9 @@ from .sizes import STEP_VALUES
 # Of the memory that is free, what a render takes for banks, or for activations.
 _SHARE = 0.5
 _MOST_TOGETHER = 8
+# On a CPU, frames that go through the transformer together gain time as long as the caches hold
+# what comes out of a layer, and lose some beyond: `python -m benchmarks.speed --only forward`.
+_CACHED_BYTES = 3 << 20
 
 
 class RenderMemory:
@@ -47,6 +51,7 @@ class RenderMemory:
         self._blocks: int = config.num_single_layers
         self._itemsize = transformer.dtype.itemsize
         self._plan, self._budget = plan, budget
+        self._cached = device.type == "cpu"
         self._free = free_memory(device)
         self._device_room = self._room(budget.device_bytes, self._free)
         self._host_room: int | None = 0
@@ -115,8 +120,11 @@ class RenderMemory:
             inputs.latents.shape[1] + inputs.prompt.prompt_embeds.shape[1]
             for inputs in painted.inputs.values()
         )
-        one = tokens * self._width * self._itemsize * STEP_VALUES
-        return max(1, min(_MOST_TOGETHER, int(self._free * _SHARE) // one))
+        layer = tokens * self._width * self._itemsize
+        fitting = int(self._free * _SHARE) // (layer * STEP_VALUES)
+        if self._cached:
+            fitting = min(fitting, _CACHED_BYTES // layer)
+        return max(1, min(_MOST_TOGETHER, fitting))
 
     def _fits(self, painted: PaintedFrames, plan: StepPlan) -> bool:
         """Whether the banks of all frames that lend have room, each with an equal share."""
@@ -137,6 +145,37 @@ class RenderMemory:
             itemsize=1 if self._budget.bank_dtype == "fp8" else self._itemsize,
             lends_background=background,
         )
+
+
+def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
+    """What a bank keeps of a frame of a model's own size and steps.
+
+    Args:
+        spec: the model.
+        itemsize: bytes of a number; 1 is fp8.
+        foreground: share of the frame's tokens that are its character's.
+
+    Returns:
+        Bytes where the frame lends its character, and where it lends its place besides; None for a
+        model whose size is not known.
+    """
+    parts = spec.parts
+    if parts is None:
+        return None
+    character, both = (
+        Bank.expected_bytes(
+            StepPlan.from_fractions(spec.steps, **asdict(spec.consistency)),
+            tokens=(spec.width // 16) * (spec.height // 16),
+            channels=parts.width,
+            blocks=parts.single_blocks,
+            itemsize=itemsize,
+            foreground=foreground,
+            lends_identity=True,
+            lends_background=place,
+        ).kept
+        for place in (False, True)
+    )
+    return character, both
 
 
 def _lends(frame: FrameRequest, frames: Sequence[FrameRequest]) -> tuple[bool, bool]:

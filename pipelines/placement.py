@@ -7,7 +7,7 @@ quantisation libraries' own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,18 +49,23 @@ class Placement:
     together: int | None = None
 
 
-def budget(placement: Placement) -> RenderBudget:
+def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBudget:
     """What a render may take besides a model that is placed like this.
 
     Where weights wait elsewhere, the free memory that a render would find tells too much: half of
     the room that the preset leaves is for banks, half for frames that are painted together.
+
+    Args:
+        placement: how the model is placed.
+        wanted: what a person has decided; None for nothing.
     """
     streamed = placement.preset.offload in ("group", "leaf")
+    own = replace(wanted or RenderBudget(), streamed=streamed)
+    if placement.device.type != "cuda":  # it computes in host memory
+        own = replace(own, device_bytes=own.host_bytes)
     if placement.room is None or placement.preset.offload == "none":
-        return RenderBudget(streamed=streamed)
-    return RenderBudget(
-        device_bytes=placement.room // 2, batch=placement.together, streamed=streamed
-    )
+        return own
+    return replace(own, device_bytes=placement.room // 2, batch=placement.together)
 
 
 def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizationConfig | None:

@@ -18,6 +18,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 # A repeated block is named by everything up to its number: "transformer_blocks.7".
 _BLOCK = re.compile(r"(.+?\.\d+)\.")
+_SINGLE_BLOCK = re.compile(r"single_transformer_blocks\.(\d+)\.")
 # Matrices that are looked up in, not multiplied with.
 _EMBEDDINGS = re.compile(r"\b(shared|embed_tokens|relative_attention_bias|\w*embedding)\.")
 _LAST_RESNET = re.compile(r"decoder\.up_blocks\.(\d+)\.resnets\.0\.norm1\.weight")
@@ -95,6 +96,7 @@ class ModelParts:
         vae: of the autoencoder.
         width: channels of a token in the transformer.
         channels: channels of a pixel in the last block of the decoder.
+        single_blocks: single-stream blocks of the transformer.
     """
 
     transformer: PartSizes
@@ -103,6 +105,7 @@ class ModelParts:
     vae: PartSizes
     width: int
     channels: int
+    single_blocks: int
 
     @property
     def parameters(self) -> int:
@@ -196,6 +199,7 @@ def flux_parts(*, guidance: bool) -> ModelParts:
         vae=PartSizes(83_819_683),
         width=3072,
         channels=256,
+        single_blocks=38,
     )
 
 
@@ -228,7 +232,9 @@ def parts_of_folder(folder: Path) -> ModelParts | None:
         for name, shape in shapes["vae"].items()
         if (match := _LAST_RESNET.fullmatch(name))
     }
-    return ModelParts(transformer, t5, clip, vae, width, ends[max(ends)] if ends else 0)
+    channels = ends[max(ends)] if ends else 0
+    singles = {match[1] for name in shapes["transformer"] if (match := _SINGLE_BLOCK.match(name))}
+    return ModelParts(transformer, t5, clip, vae, width, channels, len(singles))
 
 
 def with_packed_transformer(parts: ModelParts, file: Path) -> ModelParts:

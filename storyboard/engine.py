@@ -30,19 +30,13 @@ from pipelines.scores import PaintedRow, Scores
 from pipelines.style import StyleLora
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.consents import Consents
-from storyboard.errors import (
-    ModelError,
-    NoFigureFound,
-    OutOfMemoryError,
-    PictureError,
-    UserError,
-)
+from storyboard.errors import ModelError, NoFigureFound, OutOfMemoryError, PictureError, UserError
 from storyboard.jobs import NO_BANKS, BankExchange, ModelLoading
 from storyboard.lent_gpu import Painting, Pictures, on_lent_gpu
 from storyboard.planning import cannot_follow
 from storyboard.references import LARGEST_SIDE, FindFigure, Reference, References
 from storyboard.settings import Settings
-from storyboard.stepping_down import Events, is_about_memory, paint_stepping_down
+from storyboard.stepping_down import Events, bank_fault, memory_fault, paint_stepping_down
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -181,8 +175,10 @@ class Engine:
         """Paint; a fault for a person is yielded, since a raised one loses its words on the way
         back from a ZeroGPU's process."""
         _calm_threads()
+        from pipelines.consistency import BankFull
         from pipelines.loading_errors import LoadingError
         from pipelines.placement import budget
+        from pipelines.rendering import RenderBudget
 
         spec = _spec(request.model)
         try:
@@ -192,7 +188,7 @@ class Engine:
                 max_sequence_length=spec.max_sequence_length,
                 subject=self._subject(loaded) if pictures else None,
                 pictures=pictures,
-                budget=budget(loaded.placement),
+                budget=budget(loaded.placement, RenderBudget(**vars(self._settings.lending))),
                 lent=banks.unpacked(),
                 keep=banks.keep,
                 previews=loaded.previews,
@@ -201,11 +197,12 @@ class Engine:
             yield error
         except LoadingError as error:  # of a style, which is loaded for the render alone
             yield _told(error)
+        except BankFull as error:
+            yield bank_fault(error)
         except (RuntimeError, MemoryError) as error:
-            if not is_about_memory(error):
-                raise
-            yield OutOfMemoryError(
-                f"The memory does not suffice to paint with {spec.title} at this size.",
+            yield memory_fault(
+                error,
+                f"to paint with {spec.title} at this size",
                 "Choose a smaller size or model, or close what else uses the memory.",
             )
 
@@ -284,6 +281,13 @@ class Engine:
             except LoadingError as error:
                 raise _told(error) from error
         return loaded.subject
+
+
+def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
+    """What is kept of a frame that lends; see `pipelines.memory.lent_bytes`."""
+    from pipelines import memory
+
+    return memory.lent_bytes(spec, itemsize, foreground)
 
 
 def prepare_reference(
@@ -366,12 +370,8 @@ class NetworkMatting:
             with self._guard:
                 return Image.fromarray(self._network().mask(picture))
         except (RuntimeError, MemoryError) as error:
-            if not is_about_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"The memory does not suffice for {spec.title}.",
-                "Close what else uses the memory, or use the built-in way.",
-            ) from error
+            remedy = "Close what else uses the memory, or use the built-in way."
+            raise memory_fault(error, f"for {spec.title}", remedy) from error
 
     def _network(self) -> BiRefNetMatting:
         from pipelines.reference import BiRefNetMatting, MattingUnavailable

@@ -1,6 +1,6 @@
 """`python -m storyboard models`: which models can paint, and in which memory presets they fit.
 
-Nothing is loaded; torch is, to look at this machine's memory, unless another machine's is given.
+Nothing is loaded but torch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ List the models, their licences, and in which memory presets they fit on this ma
 
 With --gpu, on a machine with such GPUs instead: to see what a card would do before it is bought.
 Needs are counted for a picture of the model's own size; what a storyboard keeps of one frame for
-the others takes what is left.
+the others takes what is left, or is not kept at all where all frames are painted side by side.
 """
+_FOREGROUND = 0.3
 _UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -105,6 +106,8 @@ def list_models(arguments: argparse.Namespace) -> None:
 
             print(f"    usable here: {usability(spec, settings)}")
         for line in _memory(spec, machine, 4 if settings.dtype == "float32" else 2):
+            print(f"    {line}")
+        for line in _kept(spec, 4 if settings.dtype == "float32" else 2):
             print(f"    {line}")
         print()
     for line in _legend(machine):
@@ -181,6 +184,21 @@ def _memory(spec: ModelSpec, machine: Machine, itemsize: int) -> list[str]:
         f"{name:<{widths[0]}}  {gpu:>{widths[1]}}  {host:>{widths[2]}}  {moved:<{widths[3]}}  "
         f"{verdict}".rstrip()
         for name, gpu, host, moved, verdict in rows
+    ]
+
+
+def _kept(spec: ModelSpec, itemsize: int) -> list[str]:
+    """What a storyboard keeps of a frame that lends, once it is painted."""
+    from storyboard.engine import lent_bytes
+
+    whole, packed = (lent_bytes(spec, size, _FOREGROUND) for size in (itemsize, 1))
+    if whole is None or packed is None:
+        return []
+    return [
+        f"kept of a frame that lends, {_FOREGROUND:.0%} of it the character: {_size(whole[0])}, "
+        f"with its place {_size(whole[1])}",
+        f"with THROUGHLINE_BANK=fp8 {_size(packed[0])} and {_size(packed[1])}; "
+        "side by side nothing",
     ]
 
 

@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SPACE_DISK = Path("/data")
 
 DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
-COMPILE = re.compile(r"[01]")
+SWITCH = re.compile(r"[01]")
 DTYPE = re.compile(r"bfloat16|float16|float32")
+ORDER = re.compile(r"auto|bank|lockstep")
+BANK_DTYPE = re.compile(r"native|fp8")
+BANK_GIGABYTES = re.compile(r"\d+(\.\d+)?")
 WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
 
 
@@ -37,6 +40,24 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class Lending:
+    """How frames keep what they lend each other; `pipelines.rendering.RenderBudget` has the same.
+
+    Attributes:
+        order: "bank", one frame after another, "lockstep", all side by side, or "auto" for the
+            first of these that fits.
+        bank_dtype: "native", as the model computes, or "fp8", half as large and not exact.
+        host_bytes: the most that banks take in host memory; None for half of what is free.
+        folder: where banks go that fit into no memory; None for nowhere.
+    """
+
+    order: str = "auto"
+    bank_dtype: str = "native"
+    host_bytes: int | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """What is decided before the application starts.
 
@@ -50,9 +71,12 @@ class Settings:
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that paint; None for this one alone.
         memory: the memory preset that models are placed in, or "auto" for the first that fits.
+        lending: how frames keep what they lend each other.
         attention: diffusers' name of the backend that computes attention; None for torch's own.
         compiled: whether transformers are compiled, which makes the first frame slower and all
             others faster.
+        previews: whether the page shows frames while they are painted, where the model has
+            something that costs little beside a step.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
@@ -64,8 +88,10 @@ class Settings:
     dtype: str | None = None
     workers: Workers | None = None
     memory: str = AUTO
+    lending: Lending = Lending()
     attention: str | None = None
     compiled: bool = False
+    previews: bool = True
     space: bool = False
 
     @property
@@ -76,7 +102,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`,
-        `_MEMORY`, `_ATTENTION` and `_COMPILE`.
+        `_MEMORY`, `_ORDER`, `_BANK`, `_BANK_MEMORY`, `_BANK_FOLDER`, `_ATTENTION`, `_COMPILE` and
+        `_PREVIEWS`.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -99,8 +126,10 @@ class Settings:
             dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
             workers=_workers(environment),
             memory=_memory(environment),
+            lending=_lending(environment),
             attention=environment.get("THROUGHLINE_ATTENTION") or None,
-            compiled=_choice(environment, "THROUGHLINE_COMPILE", COMPILE, "0 or 1") == "1",
+            compiled=_choice(environment, "THROUGHLINE_COMPILE", SWITCH, "0 or 1") == "1",
+            previews=_choice(environment, "THROUGHLINE_PREVIEWS", SWITCH, "0 or 1") != "0",
             space=space,
         )
 
@@ -115,6 +144,21 @@ def _port(environment: Mapping[str, str]) -> int | None:
             "Give a number from 1 to 65535, or leave it out.",
         )
     return int(text)
+
+
+def _lending(environment: Mapping[str, str]) -> Lending:
+    orders = "auto, bank (one frame after another) or lockstep (all side by side)"
+    formats = "native (as the model computes) or fp8 (half as large, not exact)"
+    size = _choice(
+        environment, "THROUGHLINE_BANK_MEMORY", BANK_GIGABYTES, "a number of gigabytes, as 16"
+    )
+    folder = environment.get("THROUGHLINE_BANK_FOLDER")
+    return Lending(
+        _choice(environment, "THROUGHLINE_ORDER", ORDER, orders) or Lending.order,
+        _choice(environment, "THROUGHLINE_BANK", BANK_DTYPE, formats) or Lending.bank_dtype,
+        None if size is None else round(float(size) * 10**9),
+        Path(folder).expanduser().resolve() if folder else None,
+    )
 
 
 def _memory(environment: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pipelines.events import FrameDone, MemoryNoted, PipelineEvent, StepDone
 from pipelines.request import RenderRequest
-from storyboard.errors import OutOfMemoryError
+from storyboard.errors import OutOfMemoryError, UserError
 from storyboard.jobs import ModelLoading
 
 # What torch's allocators for the GPU, for Metal and for the CPU say when there is no more.
@@ -65,7 +65,30 @@ def paint_stepping_down(
             yield event
 
 
-def is_about_memory(error: RuntimeError | MemoryError) -> bool:
-    """Whether an error says that memory ran out."""
+def bank_fault(error: RuntimeError) -> UserError:
+    """What a person is told where there is no room for what frames lend each other.
+
+    No smaller preset helps: how much room there is has been decided.
+    """
+    return UserError(
+        f"What frames lend each other does not fit: {error}.",
+        "Allow it more with THROUGHLINE_BANK_MEMORY, name a folder in THROUGHLINE_BANK_FOLDER, or "
+        "leave THROUGHLINE_ORDER out, so that frames are painted side by side where they must be.",
+    )
+
+
+def memory_fault(error: RuntimeError | MemoryError, purpose: str, remedy: str) -> OutOfMemoryError:
+    """What a person is told of an error that says that memory ran out.
+
+    Args:
+        error: the error.
+        purpose: what the memory does not suffice for, as "to paint ...".
+        remedy: what the person can do.
+
+    Raises:
+        RuntimeError: the error itself, if it says something else.
+    """
     words = str(error).casefold()
-    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
+    if not isinstance(error, MemoryError) and not any(sign in words for sign in _MEMORY_SIGNS):
+        raise error
+    return OutOfMemoryError(f"The memory does not suffice {purpose}.", remedy)

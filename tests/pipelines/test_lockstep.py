@@ -3,14 +3,17 @@
 import hashlib
 import pickle
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
+from pipelines import memory
 from pipelines.consistency import Bank, StepPlan
 from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
+from pipelines.lockstep import PaintedFrames
 from pipelines.memory import RenderMemory
 from pipelines.rendering import RenderBudget
 from pipelines.request import (
@@ -254,6 +257,35 @@ def test_order_by_what_fits(pipeline, monkeypatch):
     list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=streamed))
     kept = (True, plan.probe_steps)
     assert chosen == [(False, None), kept, kept, (True, 0), kept]
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "tokens", "together"),
+    [
+        ("cuda", 64 << 30, 64 << 10, 8),
+        ("cuda", 600 << 20, 64 << 10, 2),  # of 144 MiB each, in half of what is free
+        ("cuda", 1 << 20, 64 << 10, 1),
+        ("cuda", None, 64, 1),
+        ("cpu", 64 << 30, 64, 8),  # 8 KiB a layer
+        ("cpu", 64 << 30, 8 << 10, 3),  # 1 MiB
+        ("cpu", 64 << 30, 16 << 10, 1),  # 2 MiB
+        ("cpu", 64 << 30, 64 << 10, 1),
+        ("cpu", 1 << 20, 64, 3),
+    ],
+)
+def test_as_many_frames_together_as_memory_and_a_cpus_caches_allow(
+    pipeline, monkeypatch, device, free, tokens, together
+):
+    """A layer takes 128 bytes a token: 32 channels in float32; a whole step 18 times as much."""
+    monkeypatch.setattr(memory, "free_memory", lambda _: free)
+    plan = StepPlan.from_fractions(STEPS, **asdict(ConsistencySettings()))
+    chosen = RenderMemory(pipeline.transformer, torch.device(device), plan, RenderBudget())
+    text = 4
+    prompt = SimpleNamespace(prompt_embeds=torch.empty(1, text, 1))
+    latents = torch.empty(1, tokens - text, 1)
+    inputs = {"a": SimpleNamespace(latents=latents, prompt=prompt)}
+    painted = PaintedFrames((), inputs, {}, {}, {})
+    assert chosen.batch(painted) == together
 
 
 def asked(pipeline, wanted: RenderRequest) -> int:

@@ -5,6 +5,7 @@ Offloading and spreading run here from the CPU to the CPU, with the libraries' r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,7 @@ def test_a_render_looks_itself_what_is_free_beside_a_model_that_stays_where_it_i
     full = Placement(CPU, torch.bfloat16, find_preset("full"), room=10**10, together=9)
     unknown = Placement(CPU, torch.bfloat16, find_preset("group-offload"))
     assert budget(full) == RenderBudget()
+    assert budget(replace(full, device=torch.device("cuda"))) == RenderBudget()
     assert budget(unknown) == RenderBudget(streamed=True)
 
 
@@ -222,3 +224,13 @@ def test_a_gguf_transformer_paints_nearly_the_same(spec, whole, tmp_path, name):
 
     ours, theirs = (paint(p, request_for(spec)) for p in (pipeline, whole))
     assert 0 < distance(ours, theirs) < 8
+
+
+def test_what_a_person_decides_about_banks_counts_where_the_banks_are(tmp_path):
+    wanted = RenderBudget(order="bank", bank_dtype="fp8", host_bytes=7, folder=tmp_path)
+    here = Placement(CPU, torch.bfloat16, find_preset("full"))
+    assert budget(here, wanted) == replace(wanted, device_bytes=7)
+    beside = replace(here, device=torch.device("cuda"))
+    assert budget(beside, wanted) == wanted
+    streamed = replace(beside, preset=find_preset("group-offload"), room=10, together=2)
+    assert budget(streamed, wanted) == replace(wanted, device_bytes=5, batch=2, streamed=True)

@@ -99,6 +99,7 @@ def test_the_sizes_of_a_folder_are_those_of_its_networks(tmp_path):
     linears = [m for m in pipeline.text_encoder_2.modules() if isinstance(m, nn.Linear)]
     assert parts.t5.linear == sum(m.weight.numel() for m in linears)
     assert (parts.width, parts.channels) == (32, 4)
+    assert parts.single_blocks == pipeline.transformer.config.num_single_layers
 
 
 def test_a_folder_that_lacks_a_network_has_no_known_size(tmp_path):

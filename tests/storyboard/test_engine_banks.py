@@ -5,13 +5,20 @@ from __future__ import annotations
 import pickle
 import random
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from pipelines.events import FrameDone, PipelineEvent, StepDone
+from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
+from storyboard.errors import UserError
 from storyboard.jobs import Bank, BankExchange, ModelLoading
 from storyboard.planning import plan_render
-from storyboard.settings import Settings
+from storyboard.settings import Lending, Settings
 
 SETTINGS = Settings(device="cpu", dtype="float32")
 
@@ -20,7 +27,8 @@ def pictures_of(events: list[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
     return {e.frame_id: e.image.tobytes() for e in events if isinstance(e, FrameDone)}
 
 
-def test_what_a_frame_lends_is_the_same_after_a_journey() -> None:
+@pytest.fixture(scope="module")
+def whole() -> RenderRequest:
     board = Storyboard(
         character=Character(description="a girl in a red hoodie"),
         frames=tuple(
@@ -29,10 +37,20 @@ def test_what_a_frame_lends_is_the_same_after_a_journey() -> None:
         ),
         settings=RenderSettings(width=64, height=64, steps=4),
     )
-    whole = plan_render(board, None, {}, random.Random(0))
-    first, second = Engine(SETTINGS), Engine(SETTINGS)
-    expected = pictures_of(list(first.render(whole)))
+    return plan_render(board, None, {}, random.Random(0))
 
+
+@pytest.fixture(scope="module")
+def expected(whole: RenderRequest) -> dict[str, bytes]:
+    found = pictures_of(list(Engine(SETTINGS).render(whole)))
+    assert len(set(found.values())) == 3
+    return found
+
+
+def test_what_a_frame_lends_is_the_same_after_a_journey(
+    whole: RenderRequest, expected: dict[str, bytes]
+) -> None:
+    first, second = Engine(SETTINGS), Engine(SETTINGS)
     packed: dict[str, bytes] = {}
     held: dict[str, int] = {}
 
@@ -48,4 +66,41 @@ def test_what_a_frame_lends_is_the_same_after_a_journey() -> None:
     assert {e.frame_id for e in events if isinstance(e, StepDone)} == {"f2"}
     painted |= pictures_of(events)
     assert painted == expected
-    assert len(set(expected.values())) == 3
+
+
+def painted_with(lending: Lending, whole: RenderRequest) -> list[PipelineEvent | ModelLoading]:
+    return list(Engine(replace(SETTINGS, lending=lending)).render(whole))
+
+
+def test_frames_are_painted_in_the_order_that_the_settings_name(whole: RenderRequest) -> None:
+    turns = {}
+    for order in ("bank", "lockstep"):
+        events = painted_with(Lending(order), whole)
+        names = [event.frame_id for event in events if isinstance(event, StepDone)]
+        turns[order] = sum(one != two for one, two in pairwise(names))
+    assert turns["bank"] == 2
+    assert turns["lockstep"] > 6
+
+
+def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
+    whole: RenderRequest, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="does not fit: no room for") as caught:
+        painted_with(Lending("bank", host_bytes=0), whole)
+    assert "THROUGHLINE_BANK_FOLDER" in caught.value.remedy
+    folder = tmp_path / "banks"
+    events = painted_with(Lending("bank", host_bytes=0, folder=folder), whole)
+    assert pictures_of(events) == expected
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
+
+
+def test_banks_in_8_bits_give_nearly_the_same_pictures(
+    whole: RenderRequest, expected: dict[str, bytes]
+) -> None:
+    found = pictures_of(painted_with(Lending("bank", "fp8"), whole))
+    assert found != expected
+    assert found["f0"] == expected["f0"]  # which borrows nothing
+    for name, picture in found.items():
+        one, two = (np.frombuffer(data, np.uint8).astype(int) for data in (picture, expected[name]))
+        assert np.abs(one - two).mean() < 2

@@ -51,6 +51,14 @@ def test_a_card_is_tried_before_it_is_bought(capsys: pytest.CaptureFixture[str])
         assert f"  {preset.name}: {preset.title}\n    {preset.note}\n" in text
 
 
+def test_what_frames_lend_is_told_beforehand(capsys: pytest.CaptureFixture[str]) -> None:
+    text = listed(capsys, "flux1-dev", "--gpu", "24", "--host", "64")
+    # As `python -m benchmarks.memory` counts it.
+    assert "30% of it the character: 16.7 GB, with its place 70.3 GB\n" in text
+    assert "THROUGHLINE_BANK=fp8 8.4 GB and 35.2 GB; side by side nothing\n" in text
+    assert "kept of a frame" in listed(capsys, "miniature", "--gpu", "24")
+
+
 def test_two_cards_share(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "flux1-schnell", "--gpu", "20,20", "--host", "16")
     assert "a GPU with 20.0 GB, a GPU with 20.0 GB and 16.0 GB of host memory" in text

@@ -8,7 +8,7 @@ import pytest
 
 from storyboard import settings as module
 from storyboard.errors import UserError
-from storyboard.settings import ROOT, Settings, Workers
+from storyboard.settings import ROOT, Lending, Settings, Workers
 
 
 def test_nothing_set_gives_the_defaults_beside_the_app() -> None:
@@ -28,8 +28,13 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "THROUGHLINE_DTYPE": "bfloat16",
         "THROUGHLINE_WORKERS": "4",
         "THROUGHLINE_MEMORY": "Group-Offload",
+        "THROUGHLINE_ORDER": "bank",
+        "THROUGHLINE_BANK": "fp8",
+        "THROUGHLINE_BANK_MEMORY": "12.5",
+        "THROUGHLINE_BANK_FOLDER": str(tmp_path / "banks"),
         "THROUGHLINE_ATTENTION": "flash",
         "THROUGHLINE_COMPILE": "1",
+        "THROUGHLINE_PREVIEWS": "0",
     }
     assert Settings.from_environment(environment) == Settings(
         projects=tmp_path,
@@ -40,8 +45,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         dtype="bfloat16",
         workers=Workers(4),
         memory="group-offload",
+        lending=Lending("bank", "fp8", 12_500_000_000, tmp_path / "banks"),
         attention="flash",
         compiled=True,
+        previews=False,
     )
 
 
@@ -60,7 +67,7 @@ def test_workers_are_a_number_or_auto_here_or_at_an_address(text: str, workers: 
 
 def test_an_empty_variable_counts_as_absent() -> None:
     names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS", "MEMORY")
-    names += ("ATTENTION", "COMPILE")
+    names += ("ATTENTION", "COMPILE", "PREVIEWS", "ORDER", "BANK", "BANK_MEMORY", "BANK_FOLDER")
     assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
 
 
@@ -73,6 +80,10 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("DEVICE", "cuda:"),
         ("DTYPE", "int8"),
         ("COMPILE", "yes"),
+        ("PREVIEWS", "off"),
+        ("ORDER", "first"),
+        ("BANK", "fp16"),
+        ("BANK_MEMORY", "16 GB"),
         ("WORKERS", "0"),
         ("WORKERS", "two"),
         ("WORKERS", "2@"),
