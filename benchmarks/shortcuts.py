@@ -1,13 +1,14 @@
 """What the shortcuts save, and what they lose.
 
     python -m benchmarks.shortcuts [--characters 20] [--prompts 5] [--steps N ...]
-        [--model miniature] [--sheet FILE]
+        [--model miniature] [--sheet FILE] [--out DIR]
 
 Paints characters exactly and with every shortcut, from the same prompts and seeds, in one process
 and in turns, each turn the other way round, and lets the judge look. The characters are made like
 those of the evaluation suite, but are none of them; --prompts takes fewer than all of the prompts
-of each. --steps adds a way with fewer steps and no shortcut. Prints a table, and what
-`pipelines.shortcuts.COSTS` holds of it. --sheet draws the first character, a way a row.
+of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer steps. The table goes to
+benchmarks/RESULTS.md or, with --out, into a folder; what `pipelines.shortcuts.COSTS` holds of it is
+printed. --sheet draws the first character, a way a row.
 
 Identity, actions and places count without the identity frame, as in `python -m storyboard
 evaluate`; masks and colours with it.
@@ -19,7 +20,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -30,17 +31,19 @@ from PIL import Image
 
 from benchmarks import contact_sheet
 from benchmarks.agreement import BoolGrid, intersection_over_union
+from benchmarks.results import Results, Section, describe_machine
 from benchmarks.settings import OWN, fresh_suite
 from pipelines.events import FrameDone
 from pipelines.flux_storyboard import FluxStoryboardPipeline
 from pipelines.loading import load_pipeline
-from pipelines.metrics.color import lab
+from pipelines.metrics.color import pixel_distance
 from pipelines.metrics.eyes import Eyes
 from pipelines.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from pipelines.metrics.statistics import Tally, difference, mean
 from pipelines.miniature.judge import load_judge
 from pipelines.miniature.suite import FRAMES
 from pipelines.registry import ModelSpec, find_model
+from pipelines.rendering import RenderBudget
 from pipelines.request import RenderRequest, Shortcuts
 from pipelines.scores import Interval
 from pipelines.shortcuts import SHORTCUTS, ShortcutCost, ShortcutName
@@ -67,13 +70,15 @@ class Way:
         title: for the table.
         shortcuts: what is done less often.
         steps: denoising steps.
-        name: the shortcut that it is; None for fewer steps.
+        name: the shortcut that it is; None for another way.
+        budget: how frames keep what they lend.
     """
 
     title: str
     shortcuts: Shortcuts
     steps: int
     name: ShortcutName | None = None
+    budget: RenderBudget = RenderBudget()
 
 
 @dataclass(frozen=True)
@@ -119,9 +124,11 @@ class Result:
 
 
 def ways(spec: ModelSpec, fewer: Sequence[int] = ()) -> list[Way]:
-    """The exact way, the shortcuts, and some with fewer steps."""
+    """The exact way, the shortcuts, banks in 8 bits, and some with fewer steps."""
     own = [Way(s.title, s.shortcuts, spec.steps, s.name) for s in SHORTCUTS]
-    return [*own, *(Way(f"{steps} steps", Shortcuts(), steps) for steps in fewer)]
+    small = RenderBudget(order="bank", bank_dtype="fp8")
+    packed = Way("Banks in 8 bits", Shortcuts(), spec.steps, budget=small)
+    return [*own, packed, *(Way(f"{steps} steps", Shortcuts(), steps) for steps in fewer)]
 
 
 def shortened(suite: Suite, prompts: int) -> Suite:
@@ -137,16 +144,22 @@ def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
     return request
 
 
-def paint(pipeline: FluxStoryboardPipeline, request: RenderRequest, words: int) -> Painting:
+def paint(
+    pipeline: FluxStoryboardPipeline,
+    request: RenderRequest,
+    words: int,
+    budget: RenderBudget | None = None,
+) -> Painting:
     """Paint a request and take the time.
 
     Args:
         pipeline: the model.
         request: what to paint.
         words: T5 tokens that the model was trained for.
+        budget: how frames keep what they lend; None for what fits.
     """
     begun = time.perf_counter()
-    events = list(pipeline.stream(request, max_sequence_length=words))
+    events = list(pipeline.stream(request, max_sequence_length=words, budget=budget))
     seconds = time.perf_counter() - begun
     done = {event.frame_id: event for event in events if isinstance(event, FrameDone)}
     frames = [done[name] for name in request.targets]
@@ -171,7 +184,7 @@ def paint_all(
     for number, request in enumerate(stories):
         for way in chosen if number % 2 == 0 else reversed(chosen):
             asked = replace(request, shortcuts=way.shortcuts, steps=way.steps)
-            found[way.title].append(paint(pipeline, asked, words))
+            found[way.title].append(paint(pipeline, asked, words, way.budget))
         seconds = sum(paintings[-1].seconds for paintings in found.values())
         report(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
     return found
@@ -232,20 +245,21 @@ def mask_overlaps(painting: Painting, exact: Painting) -> list[float]:
 
 def color_distances(painting: Painting, exact: Painting) -> list[float]:
     """Mean distance in CIELAB (CIE76) of each picture to the exact one, pixel by pixel."""
-    distances = []
-    for picture, truth in zip(painting.pictures, exact.pictures, strict=True):
-        one, other = lab(torch.from_numpy(np.stack([picture, truth])))
-        distances.append(float((one - other).square().sum(-1).sqrt().mean()))
-    return distances
+    pictures = zip(painting.pictures, exact.pictures, strict=True)
+    return [pixel_distance(torch.tensor(one), torch.tensor(two)) for one, two in pictures]
 
 
-def table(results: Sequence[Result]) -> str:
-    """The numbers as Markdown."""
-    heads = ["way", "s a frame", "less time, %"]
-    for head in ("identity kept", "action followed", "place followed"):
-        heads += [f"{head}, %", "minus exact, points"]
-    heads += ["mask IoU to exact", "CIELAB distance to exact"]
-    lines = [heads, ["---", *("---:" for _ in heads[1:])]]
+HEAD = (
+    "way", "s a frame", "less time, %",
+    "identity kept, %", "minus exact, points",
+    "action followed, %", "minus exact, points",
+    "place followed, %", "minus exact, points",
+    "mask IoU to exact", "CIELAB distance to exact",
+)  # fmt: skip
+
+
+def rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    """The table's cells."""
     for number, result in enumerate(results):
         cells = [result.way.title, f"{result.seconds:.2f}"]
         cells.append(_shown(result.saved if number else None, 100, "+.1f"))
@@ -254,8 +268,7 @@ def table(results: Sequence[Result]) -> str:
             cells.append(_shown(result.changes[name] if number else None, 100, "+.1f"))
         cells.append(_shown(result.mask_overlap, 1, ".3f"))
         cells.append(_shown(result.color_distance, 1, ".2f"))
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        yield tuple(cells)
 
 
 def costs(results: Sequence[Result], characters: int) -> list[ShortcutCost]:
@@ -322,6 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--model", default="miniature")
     parser.add_argument("--sheet", type=Path, help="a picture of the first character, PNG")
+    parser.add_argument("--out", type=Path, help="a folder for the table, instead of RESULTS.md")
     options = parser.parse_args(arguments)
 
     spec = find_model(options.model)
@@ -339,10 +353,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _draw(paintings, cases[0], options.sheet)
     results = compare(cases, chosen, paintings, Eyes(load_judge(JUDGE)))
     frames = sum(len(case.frames) for case in cases)
-    print(f"{spec.title}, {spec.steps} steps, {len(cases)} characters, {frames} frames a way\n")
-    print(table(results))
+    notes = (
+        f"{spec.steps} steps, {len(cases)} characters, {frames} frames a way; 95 % intervals, over "
+        "characters; identity, actions and places without the identity frame",
+        "banks in 8 bits halve what frames lend; they save memory, not time",
+        describe_machine(torch.device("cpu")),
+    )
+    name, title = f"shortcuts-{spec.name}", f"{spec.title}: what shortcuts save and lose"
+    Results(options.out).put(Section(name, title, notes, HEAD, tuple(rows(results))))
     print(
-        f"\nFor COSTS in pipelines/shortcuts.py:\n\n{source(spec.name, costs(results, len(cases)))}"
+        f"For COSTS in pipelines/shortcuts.py:\n\n{source(spec.name, costs(results, len(cases)))}"
     )
 
 

@@ -35,6 +35,17 @@ def lab(images: Tensor) -> Tensor:
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=-1)
 
 
+def pixel_distance(first: Tensor, second: Tensor) -> float:
+    """Mean CIE76 distance of two pictures, pixel by pixel.
+
+    Args:
+        first: sRGB, uint8, shape (height, width, 3).
+        second: the same.
+    """
+    one, other = lab(torch.stack((first, second)))
+    return float((one - other).square().sum(-1).sqrt().mean())
+
+
 def color_distance(
     first: Tensor, second: Tensor, outside: Tensor, blur: float = 3.0
 ) -> float | None:

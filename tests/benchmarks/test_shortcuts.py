@@ -14,6 +14,7 @@ from pipelines.metrics.eyes import Eyes
 from pipelines.miniature.judge import load_judge
 from pipelines.miniature.suite_scenes import draw_frame
 from pipelines.registry import MINIATURE
+from pipelines.rendering import RenderBudget
 from pipelines.request import Shortcuts
 from pipelines.scores import Interval
 from pipelines.shortcuts import SHORTCUTS, ShortcutCost
@@ -34,8 +35,12 @@ def painting(*colors: int, seconds: float = 1.0, mask: np.ndarray = MASK) -> Pai
 
 
 def test_the_exact_way_comes_first_and_fewer_steps_last():
-    found = shortcuts.ways(SPEC, [2])
+    *found, packed, fewer = shortcuts.ways(SPEC, [2])
+    assert (packed.budget.order, packed.budget.bank_dtype) == ("bank", "fp8")
+    assert (packed.shortcuts, packed.steps) == (Shortcuts(), 4)
+    found.append(fewer)
     assert [way.name for way in found] == [*(shortcut.name for shortcut in SHORTCUTS), None]
+    assert all(way.budget == RenderBudget() for way in found)
     assert found[0].shortcuts == found[-1].shortcuts == Shortcuts()
     assert [way.steps for way in found] == [4, 4, 4, 4, 2]
 
@@ -107,11 +112,12 @@ def test_the_command_paints_every_way_and_prints_a_table(tmp_path: Path, capsys,
     monkeypatch.setattr(shortcuts, "load_pipeline", lambda spec: tiny_pipeline())
     sheet = tmp_path / "sheet.png"
     options = ["--characters", "1", "--prompts", "2", "--steps", "3", "--sheet", str(sheet)]
-    shortcuts.main(options)
+    shortcuts.main([*options, "--out", str(tmp_path)])
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
         *(shortcut.title for shortcut in SHORTCUTS),
+        "Banks in 8 bits",
         "3 steps",
     ]
     assert len({line.count("|") for line in lines}) == 1
@@ -119,4 +125,5 @@ def test_the_command_paints_every_way_and_prints_a_table(tmp_path: Path, capsys,
     assert "0.00 (0.00 to 0.00) |" not in lines[4]  # half of the steps: not the same pictures
     assert "1 of 1 characters" in printed.err
     with Image.open(sheet) as drawn:
-        assert drawn.width > 2 * 256 and drawn.height > 5 * 256
+        assert drawn.width > 2 * 256 and drawn.height > 6 * 256
+    assert (tmp_path / "shortcuts-miniature.md").read_text() in printed.out
