@@ -1,4 +1,4 @@
-"""A browser, and pages of the app that a test module's `server` serves."""
+"""A browser, and pages of the app that `server` serves."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app of a test module, with the miniature; some modules have one of their own."""
+    """One app for all modules, with the miniature; some modules have one of their own."""
     server = Server(tmp_path_factory.mktemp("projects"))
     server.start()
     yield server

@@ -1,6 +1,6 @@
 """The real app with the real miniature, as a person meets it in a browser.
 
-One server for the whole file; every test opens its own browser profile, and with it its own
+One server for all files; every test opens its own browser profile, and with it its own
 storyboard. The frames are small and take few steps: what they show does not matter here.
 """
 

@@ -5,7 +5,6 @@ The app runs with the miniature, as it ships; what its frames show is read by th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pipelines.miniature.suite_scenes import draw_upload
 from pipelines.suite import SuiteCharacter, read_suite
 from storyboard.engine import JUDGE
 from storyboard.evaluation.command import REFERENCE_SUITE
+from storyboard.store import Store
 from tests.browser.driving import Opened, Server, generate, painted, within
 from tests.browser.test_character import is_mended, open_brush, stroke, upload, use
 
@@ -67,13 +67,11 @@ def write_frames(page: Page, case: SuiteCharacter, frames: list[int]) -> None:
 
 
 def pictures(server: Server) -> list[Image.Image]:
-    """The painted frames, in their order."""
-    (board,) = server.projects.glob("*/storyboard.json")
-    frames = json.loads(board.read_text())["storyboard"]["frames"]
-    return [
-        Image.open(board.parent / "takes" / frame["take"] / "image.png").convert("RGB")
-        for frame in frames
-    ]
+    """The frames that were painted last, in their order."""
+    store = Store(server.projects)
+    project = store.open(store.projects()[0].id)
+    takes = [frame.take for frame in project.load().frames]
+    return [Image.open(project.image_path(take)).convert("RGB") for take in takes if take]
 
 
 def test_the_character_of_an_upload_is_found_in_the_frames(

@@ -123,11 +123,9 @@ def test_a_shortcut_is_taken_and_its_cost_told(
 def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
     prompts.write_text(LINES, encoding="utf-8")
-    done = run(
-        *("render", prompts, "--out", out, "--size", "64x80", "--steps", 2),
-        *("--share-background", "--model", ROOT / "assets" / "miniature"),
-    )
-    assert done.returncode == 0, done.stderr
+    options = ["--size", "64x80", "--steps", "2", "--share-background"]
+    options += ["--model", str(ROOT / "assets" / "miniature")]
+    assert main(["render", str(prompts), "--out", str(out), *options]) == 0
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
         "group-1/01-waving-on-a-beach.png",
         "group-1/02-running-in-a-forest.png",
