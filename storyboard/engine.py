@@ -463,12 +463,15 @@ def _spec(model: str) -> ModelSpec:
 
 
 def _calm_threads() -> None:
-    """Before torch is first imported: let its threads sleep while they wait for one another.
+    """Before torch is first imported: let its threads wait for one another but shortly, then sleep.
 
-    They would spin, which makes painting ten times slower where anything else, such as the
-    browser, wants the same cores. OpenMP reads this once.
+    Spinning on makes painting ten times slower where anything else, such as the browser, wants the
+    same cores; sleeping at once, nearly twice as slow where nothing does (`benchmarks.frame_time`
+    with these variables). OpenMP reads them once.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # on Linux, where it has precedence
 
 
 def _told(error: LoadingError) -> UserError:
