@@ -7,7 +7,7 @@ Knows sizes and free memory; loads and paints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -15,7 +15,6 @@ from diffusers import FluxTransformer2DModel
 from .consistency import Bank, BankStorage, StepPlan
 from .loading import free_memory
 from .lockstep import PaintedFrames
-from .registry import ModelSpec
 from .rendering import RenderBudget
 from .request import FrameRequest
 from .schedule import Schedule, one_after_another, side_by_side
@@ -145,37 +144,6 @@ class RenderMemory:
             itemsize=1 if self._budget.bank_dtype == "fp8" else self._itemsize,
             lends_background=background,
         )
-
-
-def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
-    """What a bank keeps of a frame of a model's own size and steps.
-
-    Args:
-        spec: the model.
-        itemsize: bytes of a number; 1 is fp8.
-        foreground: share of the frame's tokens that are its character's.
-
-    Returns:
-        Bytes where the frame lends its character, and where it lends its place besides; None for a
-        model whose size is not known.
-    """
-    parts = spec.parts
-    if parts is None:
-        return None
-    character, both = (
-        Bank.expected_bytes(
-            StepPlan.from_fractions(spec.steps, **asdict(spec.consistency)),
-            tokens=(spec.width // 16) * (spec.height // 16),
-            channels=parts.width,
-            blocks=parts.single_blocks,
-            itemsize=itemsize,
-            foreground=foreground,
-            lends_identity=True,
-            lends_background=place,
-        ).kept
-        for place in (False, True)
-    )
-    return character, both
 
 
 def _lends(frame: FrameRequest, frames: Sequence[FrameRequest]) -> tuple[bool, bool]:

@@ -6,15 +6,16 @@ Knows nothing of the pipeline that paints.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .consistency import FramePass, StepPlan
+from .consistency import Bank, FramePass, StepPlan
 from .events import MaskFound, Phase, StepDone, TokenMatches
+from .registry import ModelSpec
 from .request import FrameRequest, RenderRequest
 from .style import with_trigger
 
@@ -108,3 +109,34 @@ def mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:
     mask = frame_pass.mask
     assert mask is not None
     return mask.view(frame_pass.grid).cpu().numpy()
+
+
+def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
+    """What a bank keeps of a frame of a model's own size and steps.
+
+    Args:
+        spec: the model.
+        itemsize: bytes of a number; 1 is fp8.
+        foreground: share of the frame's tokens that are its character's.
+
+    Returns:
+        Bytes where the frame lends its character, and where it lends its place besides; None for a
+        model whose size is not known.
+    """
+    parts = spec.parts
+    if parts is None:
+        return None
+    character, both = (
+        Bank.expected_bytes(
+            StepPlan.from_fractions(spec.steps, **asdict(spec.consistency)),
+            tokens=(spec.width // 16) * (spec.height // 16),
+            channels=parts.width,
+            blocks=parts.single_blocks,
+            itemsize=itemsize,
+            foreground=foreground,
+            lends_identity=True,
+            lends_background=place,
+        ).kept
+        for place in (False, True)
+    )
+    return character, both

@@ -284,10 +284,10 @@ class Engine:
 
 
 def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
-    """What is kept of a frame that lends; see `pipelines.memory.lent_bytes`."""
-    from pipelines import memory
+    """What is kept of a frame that lends; see `pipelines.rendering.lent_bytes`."""
+    from pipelines import rendering
 
-    return memory.lent_bytes(spec, itemsize, foreground)
+    return rendering.lent_bytes(spec, itemsize, foreground)
 
 
 def prepare_reference(
