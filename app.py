@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.registry import UnknownModelError
+from pipelines.models.catalog import UnknownModelError
 from storyboard.engine import Engine, NetworkMatting, prepare_reference
 from storyboard.errors import UserError
 from storyboard.jobs import Runner

@@ -15,10 +15,13 @@ from torch import Tensor
 from benchmarks.dense_oracle import DenseBank, DensePass, dense_attention
 from benchmarks.random_models import STEPS, Shape
 from benchmarks.steering import Steering
-from pipelines.attention import StoryboardAttnProcessor
-from pipelines.consistency import Bank, FramePass, StepPlan, TextLengths
+from pipelines.consistency.bank import Bank
+from pipelines.consistency.frame_pass import FramePass
+from pipelines.consistency.masks import TextLengths
+from pipelines.consistency.plan import StepPlan
+from pipelines.flux1.attention import StoryboardAttnProcessor
+from pipelines.flux1.rotary import Scene
 from pipelines.request import ConsistencySettings
-from pipelines.scene import Scene
 
 
 class SharingBlock:

@@ -26,11 +26,11 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchmarks.frame_time import requests
 from pipelines.events import FrameDone
-from pipelines.flux_storyboard import FluxStoryboardPipeline
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
-from pipelines.loading import load_pipeline
-from pipelines.registry import ModelSpec, find_model
-from pipelines.subject_loading import load_subject
+from pipelines.loading.character import load_subject
+from pipelines.loading.model import load_pipeline
+from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.suite import Suite, SuiteCharacter, read_suite
 from storyboard.board import Storyboard
 from storyboard.engine import draw_references

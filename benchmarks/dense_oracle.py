@@ -27,11 +27,13 @@ from diffusers.models.transformers.transformer_flux import FluxAttention, FluxAt
 from torch import Tensor
 
 from benchmarks.steering import Steering
-from pipelines.consistency import Matches, StepPlan, TextLengths, clean_mask
-from pipelines.denoising import FrameInputs, set_timesteps
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.prompt import EncodedPrompt
+from pipelines.consistency.masks import TextLengths, clean_mask
+from pipelines.consistency.matching import Matches
+from pipelines.consistency.plan import StepPlan
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.sampling.denoiser import FrameInputs, set_timesteps
+from pipelines.sampling.prompt import EncodedPrompt
 
 _HOST = torch.device("cpu")
 Rotary = tuple[Tensor, Tensor]

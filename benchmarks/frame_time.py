@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 
 from pipelines.events import FrameDone, FrameStarted, StepDone
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.loading import load_pipeline
-from pipelines.registry import find_model
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.loading.model import load_pipeline
+from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard
 from storyboard.planning import plan_render

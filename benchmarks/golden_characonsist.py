@@ -21,10 +21,14 @@ from torch import Tensor
 
 from benchmarks.golden_frequencies import TimeWaves
 from benchmarks.golden_rows import Row, differing, largest, relative
-from pipelines.consistency import Bank, FramePass, Matches, StepPlan, TextLengths
-from pipelines.denoising import FrameInputs, Guidance, set_timesteps
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.prompt import EncodedPrompt
+from pipelines.consistency.bank import Bank
+from pipelines.consistency.frame_pass import FramePass
+from pipelines.consistency.masks import TextLengths
+from pipelines.consistency.matching import Matches
+from pipelines.consistency.plan import StepPlan
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
+from pipelines.sampling.prompt import EncodedPrompt
 
 FORMAT = "characonsist-golden-1"
 LATENTS, SIMILARITY, ATTENTION, SCHEDULE = 1e-5, 1e-5, 1e-3, 1e-6

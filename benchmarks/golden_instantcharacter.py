@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from benchmarks.golden_instantcharacter_folder import FEATURES, TOKENS, UNITS, WAVES, Vectors
 from benchmarks.golden_instantcharacter_runs import lora_rows, pipeline_rows
 from benchmarks.golden_rows import Row, differing
-from pipelines.attention import StoryboardAttnProcessor
-from pipelines.instant_character import Subject, SubjectFeatures
-from pipelines.instant_character.encoders import picture_views
-from pipelines.scene import Scene
+from pipelines.flux1.attention import StoryboardAttnProcessor
+from pipelines.flux1.rotary import Scene
+from pipelines.instant_character.adapters import Subject
+from pipelines.instant_character.encoders import SubjectFeatures, picture_views
 
 # The picture that the encoders' hidden states were recorded for.
 ENCODED = "square"

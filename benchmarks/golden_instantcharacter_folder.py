@@ -18,15 +18,10 @@ from torch import Tensor
 
 from benchmarks.golden_recipe import fill, fingerprint
 from benchmarks.golden_rows import Row, largest
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.instant_character import (
-    EncoderConfig,
-    InstantCharacter,
-    ProjectorConfig,
-    SubjectEncoders,
-    SubjectFeatures,
-    load_instant_character,
-)
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.instant_character.checkpoint import InstantCharacter, load_instant_character
+from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 
 # Largest absolute differences that are allowed.
 FEATURES, TOKENS, UNITS, LATENTS = 1e-4, 2e-5, 1e-5, 2e-5

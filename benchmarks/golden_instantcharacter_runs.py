@@ -23,14 +23,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from benchmarks.golden_frequencies import TimeWaves
 from benchmarks.golden_instantcharacter_folder import LATENTS, TOKENS, Vectors
 from benchmarks.golden_rows import Row, largest
-from pipelines.consistency import FramePass, StepPlan, TextLengths
-from pipelines.denoising import FrameInputs, Guidance, set_timesteps
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.instant_character import Subject, SubjectAdapters
-from pipelines.prompt import EncodedPrompt
+from pipelines.consistency.frame_pass import FramePass
+from pipelines.consistency.masks import TextLengths
+from pipelines.consistency.plan import StepPlan
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.instant_character.adapters import Subject, SubjectAdapters
 from pipelines.request import ConsistencySettings
-from pipelines.style import StyleLora
-from pipelines.style_lora import style_loras
+from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
+from pipelines.sampling.prompt import EncodedPrompt
+from pipelines.styles.info import StyleLora
+from pipelines.styles.lora import style_loras
 
 BASELINE = "pipeline/baseline_no_adapter."
 SCHEDULE, DELTAS = 1e-6, 1e-6

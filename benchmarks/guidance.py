@@ -24,7 +24,7 @@ from diffusers import FluxPipeline
 from pipelines.miniature.judge import Judge, load_judge
 from pipelines.miniature.sample import GUIDANCE, TRUE_GUIDANCE, paint
 from pipelines.miniature.suite import PROMPTS, make_suite
-from pipelines.registry import MINIATURE
+from pipelines.models.catalog import MINIATURE
 from pipelines.suite import SuiteCharacter
 from storyboard.engine import JUDGE
 

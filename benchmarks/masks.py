@@ -28,13 +28,13 @@ from benchmarks.agreement import (
 )
 from benchmarks.match_sheet import match_sheet
 from benchmarks.stories import WORLD, Picture, Story, paint_story, story_request
-from pipelines.consistency import clean_mask
+from pipelines.consistency.masks import clean_mask
 from pipelines.events import Phase, TokenMatches
-from pipelines.loading import load_pipeline
+from pipelines.loading.model import load_pipeline
 from pipelines.metrics.statistics import Tally, mean
 from pipelines.miniature.judge import Judge, load_judge
 from pipelines.miniature.world import draw_scene
-from pipelines.registry import ModelSpec, find_model
+from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.scores import Interval
 
 PHASES: tuple[Phase, ...] = ("probe", "render")

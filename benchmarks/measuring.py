@@ -23,9 +23,9 @@ from benchmarks.random_models import MODELS, Model, open_model
 from benchmarks.results import Results, attention_backend, describe_machine
 from benchmarks.steering import Steering, steered
 from pipelines.events import StepDone
-from pipelines.loading import choose_device
-from pipelines.rendering import RenderBudget
+from pipelines.loading.model import choose_device
 from pipelines.request import Prompt, RenderRequest
+from pipelines.sampling.rendering import RenderBudget
 
 WARM_STEPS = 3
 

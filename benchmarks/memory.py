@@ -5,8 +5,8 @@
 counted: the bank of a FLUX.1 [dev] picture of 1024x1024 in 50 steps, from shapes alone.
 measured: the banks of a render with the model: counted from shapes, and what was allocated.
 presets: the peak on the device in every preset that this machine and a random model allow, beside
-    what `pipelines.presets` says that it needs. Banks are in host memory there. Only a GPU tells
-    its peak: without one this section has to be asked for.
+    what `pipelines.models.presets` says that it needs. Banks are in host memory there. Only a
+    GPU tells its peak: without one this section has to be asked for.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from benchmarks.measuring import Workbench, arguments_for, cost, our_way
 from benchmarks.random_models import SHAPES, Model, open_model
 from benchmarks.results import NOTHING, Section, describe_machine, gigabytes
 from benchmarks.speed import numbers
-from pipelines.consistency import Bank, StepPlan
-from pipelines.consistency.bank import BankBytes
-from pipelines.placement import Placement, budget, place
-from pipelines.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
-from pipelines.rendering import RenderBudget
+from pipelines.consistency.bank import Bank, BankBytes
+from pipelines.consistency.plan import StepPlan
+from pipelines.loading.placement import Placement, budget, place
+from pipelines.models.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
+from pipelines.models.sizes import ModelParts, PartSizes
 from pipelines.request import ConsistencySettings
-from pipelines.sizes import ModelParts, PartSizes
+from pipelines.sampling.rendering import RenderBudget
 
 SECTIONS = ("counted", "measured", "presets")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -242,8 +242,8 @@ def presets(bench: Workbench) -> None:
             "banks in host memory",
             "text encoders are small stand-ins here, and are counted as such: T5 itself takes 9.5 "
             "GB more in bf16 where a preset leaves it on the GPU",
-            "needed: what `pipelines.presets` counts, its reserve for kernels included; peak: "
-            "torch's own count, which that is no part of",
+            "needed: what `pipelines.models.presets` counts, its reserve for kernels included; "
+            "peak: torch's own count, which that is no part of",
             describe_machine(bench.device),
         )
         finished = preset is chosen[-1]

@@ -24,10 +24,10 @@ from torch import Tensor
 from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
 from benchmarks.results import Section, Spread, alternate
 from pipelines.events import FrameDone, Preview, StepDone
+from pipelines.flux1.previews import Previews
+from pipelines.loading.previews import find_previews
 from pipelines.metrics.color import pixel_distance
-from pipelines.preview_loading import find_previews
-from pipelines.previews import Previews
-from pipelines.registry import FLUX1_DEV, MINIATURE
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE
 from pipelines.request import RenderRequest
 
 SECTIONS = ("storyboard", "distance")

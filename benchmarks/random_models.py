@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from benchmarks.steering import Steering
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.loading import load_pipeline
-from pipelines.registry import FLUX1_DEV, MINIATURE, ModelSpec
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.loading.model import load_pipeline
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, ModelSpec
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 
 # Exactly half of the published 50: all step numbers are half of the published ones (the mask step,

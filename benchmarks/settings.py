@@ -28,7 +28,7 @@ from pipelines.miniature.suite import (
     make_reference_suite,
     make_suite,
 )
-from pipelines.registry import find_model
+from pipelines.models.catalog import find_model
 from pipelines.request import STRONGEST_REFERENCE, ConsistencySettings
 from pipelines.suite import Suite
 from storyboard import engine

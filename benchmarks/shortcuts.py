@@ -7,8 +7,8 @@ Paints characters exactly and with every shortcut, from the same prompts and see
 and in turns, each turn the other way round, and lets the judge look. The characters are made like
 those of the evaluation suite, but are none of them; --prompts takes fewer than all of the prompts
 of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer steps. The table goes to
-benchmarks/RESULTS.md or, with --out, into a folder; what `pipelines.shortcuts.COSTS` holds of it is
-printed. --sheet draws the first character, a way a row.
+benchmarks/RESULTS.md or, with --out, into a folder; what `pipelines.models.shortcuts.COSTS` holds
+of it is printed. --sheet draws the first character, a way a row.
 
 Identity, actions and places count without the identity frame, as in `python -m storyboard
 evaluate`; masks and colours with it.
@@ -34,19 +34,19 @@ from benchmarks.agreement import BoolGrid, intersection_over_union
 from benchmarks.results import Results, Section, describe_machine
 from benchmarks.settings import OWN, fresh_suite
 from pipelines.events import FrameDone
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.loading import load_pipeline
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.loading.model import load_pipeline
 from pipelines.metrics.color import pixel_distance
 from pipelines.metrics.eyes import Eyes
 from pipelines.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from pipelines.metrics.statistics import Tally, difference, mean
 from pipelines.miniature.judge import load_judge
 from pipelines.miniature.suite import FRAMES
-from pipelines.registry import ModelSpec, find_model
-from pipelines.rendering import RenderBudget
+from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.shortcuts import SHORTCUTS, ShortcutCost, ShortcutName
 from pipelines.request import RenderRequest, Shortcuts
+from pipelines.sampling.rendering import RenderBudget
 from pipelines.scores import Interval
-from pipelines.shortcuts import SHORTCUTS, ShortcutCost, ShortcutName
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.arguments import whole
 from storyboard.board import MAX_STEPS
@@ -289,7 +289,7 @@ def costs(results: Sequence[Result], characters: int) -> list[ShortcutCost]:
 
 
 def source(model: str, known: Sequence[ShortcutCost]) -> str:
-    """The lines of `pipelines.shortcuts.COSTS` that say this."""
+    """The lines of `pipelines.models.shortcuts.COSTS` that say this."""
     lines = [f'    "{model}": (']
     for cost in known:
         lines.append("        ShortcutCost(")
@@ -362,7 +362,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, title = f"shortcuts-{spec.name}", f"{spec.title}: what shortcuts save and lose"
     Results(options.out).put(Section(name, title, notes, HEAD, tuple(rows(results))))
     print(
-        f"For COSTS in pipelines/shortcuts.py:\n\n{source(spec.name, costs(results, len(cases)))}"
+        "For COSTS in pipelines/models/shortcuts.py:\n\n"
+        f"{source(spec.name, costs(results, len(cases)))}"
     )
 
 

@@ -47,8 +47,8 @@ from benchmarks.results import (
     describe_machine,
     gigabytes,
 )
-from pipelines.rendering import RenderBudget
 from pipelines.request import RenderRequest
+from pipelines.sampling.rendering import RenderBudget
 
 SECTIONS = ("storyboard", "attention", "forward", "compiled")
 PLAIN, PUBLISHED = "plain pictures", "the published way"

@@ -19,8 +19,9 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from pipelines import lockstep
-from pipelines.consistency import FramePass, Layout, Matches
+from pipelines.consistency.frame_pass import FramePass, Layout
+from pipelines.consistency.matching import Matches
+from pipelines.sampling import sampler as lockstep
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.agreement import BoolGrid, TokenTruth, token_truth
 from pipelines.events import FrameDone, MaskFound, Phase, TokenMatches
-from pipelines.flux_storyboard import FluxStoryboardPipeline
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.miniature.judge import Judge
 from pipelines.miniature.recipe import Recipe
 from pipelines.miniature.world.prompts import write_prompt
 from pipelines.miniature.world.spec import sample_spec
-from pipelines.registry import ModelSpec
+from pipelines.models.catalog import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 
 # What there is, and how often, as in training; always one figure.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 
 SCHEMA_VERSION = 4
 # 1 knew no sizes of the cleanup: the published ones. 1 and 2 knew neither references nor styles.

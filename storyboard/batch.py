@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.registry import find_model
+from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Storyboard, Take

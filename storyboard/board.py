@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from pipelines.shortcuts import ShortcutName
+from pipelines.models.shortcuts import ShortcutName
 
 MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1

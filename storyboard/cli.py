@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipelines.registry import BIREFNET
+from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
 from storyboard.arguments import argument, whole
 from storyboard.board import MAX_STEPS

@@ -1,6 +1,6 @@
 """What a person has agreed to, so that they are asked once: a small JSON file beside the projects.
 
-What needs consent is named in `pipelines.registry`, and asked for in `storyboard.engine`.
+What needs consent is named in `pipelines.models.catalog`, and asked for in `storyboard.engine`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.registry import MattingSpec, SubjectSpec
+from pipelines.models.catalog import MattingSpec, SubjectSpec
 from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.files import DocumentKind, unwritable, write_atomically
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.events import MemoryNoted
-from pipelines.presets import AUTO, Machine
-from pipelines.registry import (
+from pipelines.models.catalog import (
     BIREFNET,
     MINIATURE,
     MattingSpec,
@@ -25,9 +24,10 @@ from pipelines.registry import (
     UnknownModelError,
     find_model,
 )
+from pipelines.models.presets import AUTO, Machine
 from pipelines.request import RenderRequest
 from pipelines.scores import PaintedRow, Scores
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 from pipelines.suite import Suite, SuiteCharacter
 from storyboard.consents import Consents
 from storyboard.errors import ModelError, NoFigureFound, OutOfMemoryError, PictureError, UserError
@@ -41,12 +41,13 @@ from storyboard.stepping_down import Events, bank_fault, memory_fault, paint_ste
 if TYPE_CHECKING:
     from PIL import Image
 
-    from pipelines.flux_storyboard import FluxStoryboardPipeline
+    from pipelines.flux1.pipeline import FluxStoryboardPipeline
+    from pipelines.flux1.previews import Previews
     from pipelines.instant_character.bundle import SubjectBundle
-    from pipelines.loading_errors import LoadingError
-    from pipelines.placement import Placement
-    from pipelines.previews import Previews
-    from pipelines.reference import BiRefNetMatting, Mask
+    from pipelines.loading.faults import LoadingError
+    from pipelines.loading.placement import Placement
+    from pipelines.reference.birefnet import BiRefNetMatting
+    from pipelines.reference.matting import Mask
 
 # Looks at evaluated pictures; knows the miniature's drawn world.
 JUDGE = Path(MINIATURE.source) / "judge"
@@ -175,10 +176,10 @@ class Engine:
         """Paint; a fault for a person is yielded, since a raised one loses its words on the way
         back from a ZeroGPU's process."""
         _calm_threads()
-        from pipelines.consistency import BankFull
-        from pipelines.loading_errors import LoadingError
-        from pipelines.placement import budget
-        from pipelines.rendering import RenderBudget
+        from pipelines.consistency.store.storage import BankFull
+        from pipelines.loading.faults import LoadingError
+        from pipelines.loading.placement import budget
+        from pipelines.sampling.rendering import RenderBudget
 
         spec = _spec(request.model)
         try:
@@ -210,8 +211,8 @@ class Engine:
         if self._loaded is not None and self._loaded.spec == spec:
             return self._loaded
         placement = self._planned(spec)
-        from pipelines.loading import LoadingError, open_pipeline
-        from pipelines.preview_loading import find_previews
+        from pipelines.loading.model import LoadingError, open_pipeline
+        from pipelines.loading.previews import find_previews
 
         try:
             pipeline = open_pipeline(
@@ -229,7 +230,12 @@ class Engine:
             return self._plan[1]
         self._unload()
         _calm_threads()
-        from pipelines.loading import LoadingError, check_folder, choose_device, plan_placement
+        from pipelines.loading.model import (
+            LoadingError,
+            check_folder,
+            choose_device,
+            plan_placement,
+        )
 
         settings = self._settings
         try:
@@ -250,7 +256,7 @@ class Engine:
         """
         if self._plan is None:
             return ""
-        from pipelines.loading import plan_step_down
+        from pipelines.loading.model import plan_step_down
 
         spec, before = self._plan
         self._unload()
@@ -272,8 +278,8 @@ class Engine:
 
     def _subject(self, loaded: _Loaded) -> SubjectBundle:
         """What a loaded model follows pictures with; goes with the model."""
-        from pipelines.loading import LoadingError
-        from pipelines.subject_loading import load_subject
+        from pipelines.loading.character import load_subject
+        from pipelines.loading.model import LoadingError
 
         if loaded.subject is None:
             try:
@@ -284,8 +290,8 @@ class Engine:
 
 
 def lent_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
-    """What is kept of a frame that lends; see `pipelines.rendering.lent_bytes`."""
-    from pipelines import rendering
+    """What is kept of a frame that lends; see `pipelines.sampling.rendering.lent_bytes`."""
+    from pipelines.sampling import rendering
 
     return rendering.lent_bytes(spec, itemsize, foreground)
 
@@ -301,14 +307,14 @@ def prepare_reference(
     import numpy as np
     from PIL import Image
 
-    from pipelines import reference
+    from pipelines.reference import matting, opening, preparing
 
     if isinstance(picture, Image.Image):
         source = picture
     else:
         try:
-            source = reference.open_picture(picture)
-        except reference.UnusablePicture as error:
+            source = opening.open_picture(picture)
+        except opening.UnusablePicture as error:
             raise PictureError(str(error)) from error
 
     def opacity(strokes: Image.Image | None) -> Mask:
@@ -319,14 +325,14 @@ def prepare_reference(
     if mask is None and find is not None:
         mask = find(source)
     if mask is None:
-        found = reference.built_in_matting(source).mask(source)
+        found = matting.built_in_matting(source).mask(source)
     else:
         found = np.asarray(mask, np.uint8)
-    found = reference.mend(found, opacity(added), opacity(removed))
+    found = preparing.mend(found, opacity(added), opacity(removed))
     whole = Image.fromarray(found)
     try:
-        prepared = reference.prepare_reference(source, found)
-    except reference.UnusablePicture as error:
+        prepared = preparing.prepare_reference(source, found)
+    except opening.UnusablePicture as error:
         raise NoFigureFound(str(error), source, whole) from error
     prepared.image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     return Reference(prepared.image, source, whole, prepared.doubt)
@@ -374,7 +380,7 @@ class NetworkMatting:
             raise memory_fault(error, f"for {spec.title}", remedy) from error
 
     def _network(self) -> BiRefNetMatting:
-        from pipelines.reference import BiRefNetMatting, MattingUnavailable
+        from pipelines.reference.birefnet import BiRefNetMatting, MattingUnavailable
 
         if self._loaded is None:
             try:
@@ -391,7 +397,7 @@ def machine_here(settings: Settings) -> Machine:
         ModelError: if the machine has no such device as the settings name.
     """
     _calm_threads()
-    from pipelines.loading import LoadingError, choose_device, find_machine
+    from pipelines.loading.model import LoadingError, choose_device, find_machine
 
     try:
         return find_machine(choose_device(settings.device))
@@ -404,7 +410,7 @@ def usability(spec: ModelSpec, settings: Settings) -> str:
     from huggingface_hub import try_to_load_from_cache
 
     _calm_threads()
-    from pipelines.loading import LoadingError, choose_device, plan_placement
+    from pipelines.loading.model import LoadingError, choose_device, plan_placement
 
     try:
         device = choose_device(settings.device)
@@ -481,8 +487,8 @@ def _told(error: LoadingError) -> UserError:
 
 
 def _check_style(style: StyleLora) -> None:
-    from pipelines.loading_errors import LoadingError
-    from pipelines.style_file import check_style
+    from pipelines.loading.faults import LoadingError
+    from pipelines.styles.check import check_style
 
     try:
         check_style(style.source)

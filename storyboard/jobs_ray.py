@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pipelines.events import FrameDone, StepDone
-from pipelines.registry import find_model
+from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled, UserError
 from storyboard.jobs import Job, JobProject

@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipelines.presets import (
+from pipelines.models.catalog import MODELS, ModelSpec, UnknownModelError, find_model
+from pipelines.models.presets import (
     GIGABYTE,
     MEMORY_PRESETS,
     Fit,
@@ -20,7 +21,6 @@ from pipelines.presets import (
     choose,
     survey,
 )
-from pipelines.registry import MODELS, ModelSpec, UnknownModelError, find_model
 from storyboard.arguments import argument
 from storyboard.errors import UsageError
 from storyboard.settings import Settings

@@ -11,10 +11,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipelines.registry import MODELS, ModelSpec, UnknownModelError, find_model
+from pipelines.models.catalog import MODELS, ModelSpec, UnknownModelError, find_model
+from pipelines.models.shortcuts import find_shortcut
 from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts
-from pipelines.shortcuts import find_shortcut
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
 from storyboard.errors import ModelError, UserError
 

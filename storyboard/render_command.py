@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pipelines.registry import BIREFNET, UnknownModelError, find_model
+from pipelines.models.catalog import BIREFNET, UnknownModelError, find_model
+from pipelines.models.shortcuts import SHORTCUTS, describe, find_shortcut
 from pipelines.request import Shortcuts
-from pipelines.shortcuts import SHORTCUTS, describe, find_shortcut
 from storyboard.arguments import argument, number, parse_style, whole
 from storyboard.board import (
     MAX_GUIDANCE,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.presets import AUTO, find_preset
+from pipelines.models.presets import AUTO, find_preset
 from storyboard.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,8 @@ class Workers:
 
 @dataclass(frozen=True)
 class Lending:
-    """How frames keep what they lend each other; `pipelines.rendering.RenderBudget` has the same.
+    """How frames keep what they lend each other; `pipelines.sampling.rendering.RenderBudget` has
+    the same.
 
     Attributes:
         order: "bank", one frame after another, "lockstep", all side by side, or "auto" for the

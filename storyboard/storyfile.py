@@ -20,8 +20,8 @@ from typing import Any, NoReturn, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from pipelines.registry import UnknownModelError, find_model
-from pipelines.shortcuts import SHORTCUTS
+from pipelines.models.catalog import UnknownModelError, find_model
+from pipelines.models.shortcuts import SHORTCUTS
 from storyboard.board import (
     MAX_FRAMES,
     MAX_GUIDANCE,

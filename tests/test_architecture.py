@@ -21,8 +21,8 @@ LIGHT_PIPELINES = {
     *(
         f"pipelines.{name}"
         for name in (
-            "request", "events", "registry", "sizes", "presets", "shortcuts", "style", "suite",
-            "scores",
+            "request", "events", "models", "models.catalog", "models.sizes", "models.presets",
+            "models.shortcuts", "styles", "styles.info", "suite", "scores",
         )
     ),
 }  # fmt: skip
@@ -199,7 +199,7 @@ def test_nobody_breaks_a_rule():
     assert not broken, "\n" + "\n".join(broken)
 
 
-KNOWN = {*UI_MAY_IMPORT, "pipelines.loading", "storyboard.engine", "storyboard.ui.export_tab"}
+KNOWN = {*UI_MAY_IMPORT, "pipelines.loading.model", "storyboard.engine", "storyboard.ui.export_tab"}
 
 
 def rules_broken_by(name: str, source: str, package: bool = False) -> set[int]:
@@ -210,20 +210,20 @@ def rules_broken_by(name: str, source: str, package: bool = False) -> set[int]:
 @pytest.mark.parametrize(
     ("rule", "name", "source"),
     [
-        (1, "pipelines.prompt", "from storyboard import board"),
-        (1, "pipelines.prompt", "def f():\n    import gradio as gr"),
+        (1, "pipelines.sampling.prompt", "from storyboard import board"),
+        (1, "pipelines.sampling.prompt", "def f():\n    import gradio as gr"),
         (1, "pipelines.request", "from storyboard.board import Frame"),
         (2, "storyboard.board", "import torch"),
         (2, "storyboard.errors", "def f():\n    import numpy"),
-        (2, "pipelines.registry", "from .loading import load_pipeline"),
+        (2, "pipelines.models.catalog", "from pipelines.loading.model import load_pipeline"),
         (2, "pipelines.request", "try:\n    import yaml\nfinally:\n    pass"),
-        (2, "pipelines", "from . import loading"),
-        (3, "storyboard.store", "def f():\n    from pipelines.loading import load_pipeline"),
-        (3, "storyboard.store", "def f():\n    from pipelines import loading"),
-        (3, "storyboard.engine", "from pipelines.loading import load_pipeline"),
+        (2, "pipelines", "from .loading import model"),
+        (3, "storyboard.store", "def f():\n    from pipelines.loading.model import load_pipeline"),
+        (3, "storyboard.store", "def f():\n    from pipelines.loading import model"),
+        (3, "storyboard.engine", "from pipelines.loading.model import load_pipeline"),
         (3, "storyboard.engine", "class A:\n    import torch"),
         (3, "storyboard.jobs", "def f():\n    import torch.nn"),
-        (3, "app", "import pipelines.loading"),
+        (3, "app", "import pipelines.loading.model"),
         (4, "storyboard.ui.frames_tab", "from storyboard.ui import export_tab"),
         (4, "storyboard.ui.frames_tab", "from .export_tab import build"),
         (4, "storyboard.ui.page", "from storyboard.engine import Engine"),
@@ -231,8 +231,8 @@ def rules_broken_by(name: str, source: str, package: bool = False) -> set[int]:
         (5, "pipelines.consistency.bank", "import numpy as np"),
         (5, "pipelines.consistency.bank", "from ..request import FrameRequest"),
         (5, "pipelines.consistency", "def f():\n    from diffusers import FluxPipeline"),
-        (6, "pipelines.loading", "from pipelines.miniature.train import main"),
-        (6, "pipelines.loading", "def f():\n    from .metrics import identity"),
+        (6, "pipelines.loading.model", "from pipelines.miniature.train import main"),
+        (6, "pipelines.loading.model", "def f():\n    from ..metrics import identity"),
     ],
 )
 def test_the_checker_sees_a_planted_violation(rule, name, source):
@@ -243,14 +243,14 @@ def test_the_checker_sees_a_planted_violation(rule, name, source):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("pipelines.prompt", "import torch\nfrom .request import Prompt"),
+        ("pipelines.sampling.prompt", "import torch\nfrom .request import Prompt"),
         (
             "pipelines.events",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy",
         ),
         ("storyboard.board", "import pydantic, uuid"),
-        ("storyboard.engine", "def f():\n    from pipelines.loading import load_pipeline"),
-        ("storyboard.jobs", "from pipelines import request, registry"),
+        ("storyboard.engine", "def f():\n    from pipelines.loading.model import load_pipeline"),
+        ("storyboard.jobs", "from pipelines import request\nfrom pipelines.models import catalog"),
         ("storyboard.ui.page", "from storyboard.ui import export_tab\nimport gradio"),
         ("storyboard.ui.frames_tab", "from storyboard.jobs import Runner"),
         ("pipelines.consistency.bank", "import torch.nn.functional\nfrom .plan import StepPlan"),

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .coding import row_bytes
-from .matching import unit_rows
-from .plan import StepPlan
-from .storage import BankStorage, EntryKey, EntryStore, Place
+from pipelines.consistency.matching import unit_rows
+from pipelines.consistency.plan import StepPlan
+from pipelines.consistency.store.coding import row_bytes
+from pipelines.consistency.store.storage import BankStorage, EntryKey, EntryStore, Place
 
 KEYS, OUTPUT, UNIT = KINDS = ("keys", "output", "unit output")
 

@@ -11,10 +11,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .bank import Bank, KeysValues
-from .masks import AttentionMaps, TextLengths, clean_mask, mean_maps, raw_mask, token_attention
-from .matching import Matches, SimilarityMap, add_cosines, best_matches, find_matches
-from .plan import StepPlan
+from pipelines.consistency.bank import Bank, KeysValues
+from pipelines.consistency.masks import (
+    AttentionMaps,
+    TextLengths,
+    clean_mask,
+    mean_maps,
+    raw_mask,
+    token_attention,
+)
+from pipelines.consistency.matching import (
+    Matches,
+    SimilarityMap,
+    add_cosines,
+    best_matches,
+    find_matches,
+)
+from pipelines.consistency.plan import StepPlan
 
 
 @dataclass(frozen=True)

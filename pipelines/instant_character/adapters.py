@@ -14,8 +14,8 @@ from diffusers import FluxTransformer2DModel
 from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from torch import Tensor, nn
 
-from .encoders import SubjectFeatures
-from .projector import SubjectProjector
+from pipelines.instant_character.encoders import SubjectFeatures
+from pipelines.instant_character.projector import SubjectProjector
 
 TokenSource = Callable[[Tensor], Tensor]
 

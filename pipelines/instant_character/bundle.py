@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 import torch
 from diffusers import FluxTransformer2DModel
 
-from .checkpoint import (
+from pipelines.instant_character.checkpoint import (
     CheckpointError,
     InstantCharacter,
     load_instant_character,
     save_instant_character,
 )
-from .config import EncoderConfig, ProjectorConfig
-from .encoders import SubjectEncoders, SubjectFeatures
-from .familiarity import Familiarity, load_familiarity
+from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
+from pipelines.instant_character.familiarity import Familiarity, load_familiarity
 
 Config = TypeVar("Config", EncoderConfig, ProjectorConfig)
 

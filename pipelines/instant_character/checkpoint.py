@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .adapters import Subject, SubjectAdapters, SubjectTokens
-from .config import ProjectorConfig
-from .encoders import SubjectFeatures
-from .projector import SubjectProjector
+from pipelines.instant_character.adapters import Subject, SubjectAdapters, SubjectTokens
+from pipelines.instant_character.config import ProjectorConfig
+from pipelines.instant_character.encoders import SubjectFeatures
+from pipelines.instant_character.projector import SubjectProjector
 
 GROUPS = ("ip_adapter", "image_proj")
 _NAMED_AT_MOST = 3

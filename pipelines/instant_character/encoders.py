@@ -21,7 +21,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from .config import EncoderConfig
+from pipelines.instant_character.config import EncoderConfig
 
 Model = TypeVar("Model", SiglipVisionModel, Dinov2Model)
 

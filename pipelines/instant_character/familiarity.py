@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .encoders import SubjectFeatures
+from pipelines.instant_character.encoders import SubjectFeatures
 
 _RIDGE = 0.05  # of the mean variance, added to all: directions that nobody varies in say little
 

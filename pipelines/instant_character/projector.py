@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
-from .config import ProjectorConfig
-from .encoders import SubjectFeatures
-from .resampler import TimeResampler
+from pipelines.instant_character.config import ProjectorConfig
+from pipelines.instant_character.encoders import SubjectFeatures
+from pipelines.instant_character.resampler import TimeResampler
 
 
 class FeatureMlp(nn.Module):

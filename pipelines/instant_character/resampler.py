@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
-from .config import ProjectorConfig
+from pipelines.instant_character.config import ProjectorConfig
 
 Modulation = tuple[Tensor, Tensor]
 

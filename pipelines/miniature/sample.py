@@ -19,7 +19,7 @@ from pipelines.miniature.dataset import IMAGE_SIZE
 from pipelines.miniature.latent_map import BLOCK, LatentMap
 from pipelines.miniature.recipe import RECIPES
 from pipelines.miniature.tokens import sample_prompts
-from pipelines.registry import MINIATURE
+from pipelines.models.catalog import MINIATURE
 
 STEPS = MINIATURE.steps
 GUIDANCE, TRUE_GUIDANCE = MINIATURE.guidance_scale, MINIATURE.true_cfg_scale

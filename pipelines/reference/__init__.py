@@ -7,29 +7,3 @@
 Knows nothing of the networks that look at the reference. Only `BiRefNetMatting` needs torch, and
 imports it when it is used.
 """
-
-from pipelines.reference.birefnet import BiRefNetMatting, MattingUnavailable
-from pipelines.reference.matting import (
-    AlphaMatting,
-    GrabCutMatting,
-    Mask,
-    Matting,
-    built_in_matting,
-)
-from pipelines.reference.opening import UnusablePicture, open_picture
-from pipelines.reference.preparing import PreparedReference, mend, prepare_reference
-
-__all__ = [
-    "AlphaMatting",
-    "BiRefNetMatting",
-    "GrabCutMatting",
-    "Mask",
-    "Matting",
-    "MattingUnavailable",
-    "PreparedReference",
-    "UnusablePicture",
-    "built_in_matting",
-    "mend",
-    "open_picture",
-    "prepare_reference",
-]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from pipelines.models.catalog import BIREFNET
 from pipelines.reference.matting import Mask
-from pipelines.registry import BIREFNET
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.registry import ModelSpec
+from pipelines.models.catalog import ModelSpec
 from storyboard.errors import UserError
 from storyboard.evaluation.rows import Following, Row
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from pipelines.registry import UnknownModelError, find_model
+from pipelines.models.catalog import UnknownModelError, find_model
 from pipelines.scores import Scores
 from pipelines.suite import SuiteCharacter, SuiteError, read_suite
 from storyboard.errors import UsageError, UserError

@@ -24,7 +24,7 @@ from queue import Empty
 from typing import Any
 
 from pipelines.events import FrameDone, ReferenceDoubted
-from pipelines.registry import ModelSpec
+from pipelines.models.catalog import ModelSpec
 from pipelines.request import RenderRequest
 from pipelines.scores import PaintedPicture, PaintedRow
 from pipelines.suite import Suite, SuiteCharacter

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import ModelSpec
+from pipelines.models.catalog import ModelSpec
 from pipelines.request import ConsistencySettings, FrameRequest, RenderRequest
 from pipelines.suite import Suite, SuiteCharacter
 

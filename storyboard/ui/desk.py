@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import BIREFNET, MODELS, ModelSpec, find_model
+from pipelines.models.catalog import BIREFNET, MODELS, ModelSpec, find_model
 from storyboard.board import Storyboard, new_id
 from storyboard.characterfile import SUFFIX, load_character, save_character
 from storyboard.consents import Consents

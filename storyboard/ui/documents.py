@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.registry import ModelSpec
+from pipelines.models.catalog import ModelSpec
 from storyboard.board import (
     MAX_FRAMES,
     SIZE_STEP,

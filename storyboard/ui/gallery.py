@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry import UnknownModelError, find_model
+from pipelines.models.catalog import UnknownModelError, find_model
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.planning import (

@@ -56,7 +56,7 @@ def build_ui(
         find: a network that looks for figures (`storyboard.engine.NetworkMatting`); None for none.
 
     Raises:
-        pipelines.registry.UnknownModelError: if the settings name a model that there is not.
+        pipelines.models.catalog.UnknownModelError: if the settings name a model that there is not.
     """
     demo = gr.Blocks(
         title="Throughline",

@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.registry import FLUX1_SCHNELL, ModelSpec, SubjectSpec
+from pipelines.models.catalog import FLUX1_SCHNELL, ModelSpec, SubjectSpec
+from pipelines.models.shortcuts import (
+    NOT_MEASURED,
+    SHORTCUTS,
+    TURBO_LORAS,
+    Shortcut,
+    TurboLora,
+    cost_of,
+)
 from pipelines.request import Shortcuts
-from pipelines.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, Shortcut, TurboLora, cost_of
 from storyboard.board import (
     LONG_TEXT,
     MAX_FRAMES,

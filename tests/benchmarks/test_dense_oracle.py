@@ -8,10 +8,11 @@ import torch
 from benchmarks.dense_oracle import DenseOracle
 from benchmarks.random_models import open_model
 from benchmarks.steering import Steering, steered
-from pipelines.consistency import Bank, StepPlan
-from pipelines.rendering import RenderBudget
-from tests.pipelines.test_lockstep import latents as our_latents
-from tests.pipelines.test_lockstep import story
+from pipelines.consistency.bank import Bank
+from pipelines.consistency.plan import StepPlan
+from pipelines.sampling.rendering import RenderBudget
+from tests.pipelines.sampling.test_sampler import latents as our_latents
+from tests.pipelines.sampling.test_sampler import story
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 BANK = RenderBudget(order="bank")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import golden, golden_characonsist, golden_rows
-from pipelines.consistency import FramePass
+from pipelines.consistency.frame_pass import FramePass
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from benchmarks import golden
 from benchmarks.golden_instantcharacter import SECTIONS
 from benchmarks.golden_instantcharacter_folder import projector_config
 from benchmarks.golden_recipe import weight
-from pipelines.instant_character import SubjectAdapters, SubjectProjector
-from pipelines.instant_character.adapters import HeadNorm
+from pipelines.instant_character.adapters import HeadNorm, SubjectAdapters
+from pipelines.instant_character.projector import SubjectProjector
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "instantcharacter"
 INPUTS = ("inputs.", "in.", "synthetic.in.", "rmsnorm.in", "time_proj.in")

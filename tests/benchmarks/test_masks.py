@@ -17,7 +17,7 @@ from pipelines.miniature.judge import FIGURE_VALUES, SCENE_VALUES, Judge
 from pipelines.miniature.judge.network import JudgeNetwork, JudgeSizes
 from pipelines.miniature.judge.reading import save_judge
 from pipelines.miniature.world.vocabulary import Part
-from pipelines.registry import MINIATURE
+from pipelines.models.catalog import MINIATURE
 from pipelines.request import Prompt
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 

@@ -11,7 +11,7 @@ from benchmarks import memory, results
 from benchmarks.measuring import cost, our_way
 from benchmarks.memory import MEASURED_HEAD, banks_watched, counted_rows
 from benchmarks.random_models import open_model
-from pipelines.rendering import RenderBudget
+from pipelines.sampling.rendering import RenderBudget
 from tests.benchmarks.test_speed import TINY, cells
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.settings import fresh_suite, parse_variant
-from pipelines.registry import FLUX1_DEV
+from pipelines.models.catalog import FLUX1_DEV
 from pipelines.suite import read_suite
 from storyboard.evaluation.command import REFERENCE_SUITE, SUITE
 

@@ -18,13 +18,13 @@ from benchmarks.contact_sheet import (
     stacked,
 )
 from benchmarks.frame_time import PARTS, requests, timed_frames
-from pipelines.registry import INSTANT_CHARACTER, MINIATURE
+from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE
 from pipelines.request import Prompt
 from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.references import Reference
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
-from tests.pipelines.tiny_subject import tiny_bundle
+from tests.pipelines.tiny_character import tiny_bundle
 
 BOARD = Storyboard(
     character=Character(description="a girl in a red hat"),

@@ -13,11 +13,11 @@ from benchmarks.shortcuts import Painting, Result, Way
 from pipelines.metrics.eyes import Eyes
 from pipelines.miniature.judge import load_judge
 from pipelines.miniature.suite_scenes import draw_frame
-from pipelines.registry import MINIATURE
-from pipelines.rendering import RenderBudget
+from pipelines.models.catalog import MINIATURE
+from pipelines.models.shortcuts import SHORTCUTS, ShortcutCost
 from pipelines.request import Shortcuts
+from pipelines.sampling.rendering import RenderBudget
 from pipelines.scores import Interval
-from pipelines.shortcuts import SHORTCUTS, ShortcutCost
 from storyboard.engine import JUDGE
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 

@@ -12,7 +12,7 @@ from benchmarks.measuring import Cost
 from benchmarks.random_models import SHAPES, open_model
 from benchmarks.results import Section, Spread, alternate, collect, put_on_page
 from benchmarks.speed import PLAIN, PUBLISHED, STORYBOARD_HEAD, Rounds
-from pipelines.rendering import RenderBudget
+from pipelines.sampling.rendering import RenderBudget
 
 CPU = torch.device("cpu")
 TINY = ["--model", "tiny", "--device", "cpu", "--frames", "2", "--steps", "4", "--repeats", "2"]
@@ -178,7 +178,7 @@ def test_other_sections_leave_tables_in_a_folder(tmp_path, page):
 
 
 def test_compiled_blocks_have_tables_of_their_own(tmp_path, monkeypatch):
-    """That they compile is `tests/pipelines/test_compiled.py`'s affair."""
+    """That they compile is `tests/pipelines/flux1/test_compiled.py`'s affair."""
     backends = []
     monkeypatch.setattr(
         FluxTransformer2DModel,

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     from pipelines.instant_character.bundle import save_bundle
     from pipelines.instant_character.familiarity import fit_familiarity, summary
     from tests.pipelines.tiny import tiny_pipeline
-    from tests.pipelines.tiny_subject import tiny_bundle, tiny_features
+    from tests.pipelines.tiny_character import tiny_bundle, tiny_features
 
     folder = tmp_path_factory.mktemp("tiny")
     pipeline = tiny_pipeline()

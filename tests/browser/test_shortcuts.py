@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from pipelines.models.shortcuts import TURBO_LORAS, cost_of, find_shortcut
 from pipelines.request import Shortcuts
-from pipelines.shortcuts import TURBO_LORAS, cost_of, find_shortcut
 from storyboard.store import Store
 from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
 

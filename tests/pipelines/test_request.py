@@ -12,7 +12,7 @@ from pipelines.request import (
     RenderRequest,
     Shortcuts,
 )
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 
 PROMPT = Prompt("on a beach,", "a girl,", "running")
 FIRST = FrameRequest("a", PROMPT, seed=1, width=256, height=192)

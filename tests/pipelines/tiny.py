@@ -13,7 +13,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from pipelines.flux_storyboard import FluxStoryboardPipeline
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
 
 WORDS = "a girl in red hat the forest beach city runs waves sits on with blue coat , .".split()
 SEQUENCE = 24

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.shortcuts import ShortcutName, describe, find_shortcut
+from pipelines.models.shortcuts import ShortcutName, describe, find_shortcut
 from storyboard import __version__
 from storyboard.cli import main
 from storyboard.jobs_local import LocalRunner

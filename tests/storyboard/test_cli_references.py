@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.registry import BIREFNET, INSTANT_CHARACTER
+from pipelines.models.catalog import BIREFNET, INSTANT_CHARACTER
 from pipelines.request import RenderRequest
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 from storyboard.board import Character, Storyboard
 from storyboard.characterfile import save_character
 from storyboard.cli import main
@@ -20,7 +20,7 @@ from storyboard.engine import Engine
 from storyboard.references import References
 from storyboard.settings import Settings
 from storyboard.store import REQUEST_KEY, Store
-from tests.pipelines.tiny_subject import save_tiny_model
+from tests.pipelines.tiny_character import save_tiny_model
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.pictures import drawing, reference
 from tests.storyboard.typed import STORY, requests_of

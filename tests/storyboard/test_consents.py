@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry import BIREFNET
+from pipelines.models.catalog import BIREFNET
 from storyboard.consents import Consents
 from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.settings import Settings

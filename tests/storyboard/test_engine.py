@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from pipelines.events import FrameDone, PipelineEvent, Preview, StepDone
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.presets import Machine
-from pipelines.registry import FLUX1_DEV, MINIATURE, find_model
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, find_model
+from pipelines.models.presets import Machine
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine, machine_here, usability
@@ -238,9 +238,9 @@ def test_more_work_is_lent_more_time() -> None:
 
 def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usability(MINIATURE, SETTINGS) == "yes, on cpu, with memory preset full"
-    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**9)
+    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: 10**9)
     assert usability(FLUX1_DEV, SETTINGS).startswith("no: ")
-    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**12)
+    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: 10**12)
     assert "accepting its terms and downloading 34 GB" in usability(FLUX1_DEV, SETTINGS)
     assert usability(find_model("someone/finetune"), SETTINGS).endswith(", after downloading it")
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"

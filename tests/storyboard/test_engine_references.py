@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from pipelines.events import FrameDone, PipelineEvent, ReferenceDoubted, StepDone, StyleNoted
 from pipelines.instant_character.bundle import SubjectBundle, save_bundle
 from pipelines.instant_character.familiarity import fit_familiarity, summary
-from pipelines.registry import (
+from pipelines.models.catalog import (
     BIREFNET,
     FLUX1_DEV,
     FLUX1_SCHNELL,
@@ -38,7 +38,7 @@ from storyboard.planning import plan_render
 from storyboard.references import References
 from storyboard.settings import Settings
 from tests.pipelines.reference.test_birefnet import folder as matting_folder
-from tests.pipelines.tiny_subject import tiny_character, tiny_encoders
+from tests.pipelines.tiny_character import tiny_character, tiny_encoders
 from tests.storyboard.pictures import BOX, drawing, mask_of_drawing, reference
 
 RED = (200, 30, 30)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pipelines.presets import MEMORY_PRESETS
-from pipelines.registry import INSTANT_CHARACTER, MODELS
+from pipelines.models.catalog import INSTANT_CHARACTER, MODELS
+from pipelines.models.presets import MEMORY_PRESETS
 from storyboard.cli import main
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
+from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
 from pipelines.request import Prompt, RenderRequest, Shortcuts
-from pipelines.style import StyleLora
+from pipelines.styles.info import StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.errors import ModelError, UserError
 from storyboard.planning import (

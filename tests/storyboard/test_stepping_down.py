@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import presets
 from pipelines.events import FrameDone, MemoryNoted, PipelineEvent, StepDone
-from pipelines.flux_storyboard import FluxStoryboardPipeline
-from pipelines.registry import MINIATURE
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.models import presets
+from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
@@ -172,7 +172,7 @@ def test_quantised_weights_are_never_chosen_in_silence(
     work = presets.Workload.of(MINIATURE, 4)
     machine = presets.Machine("cpu")
     full, fp8 = (presets.find_preset(n).need(work, machine).host for n in ("full", "fp8"))
-    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: (full + fp8) // 2)
+    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: (full + fp8) // 2)
     events = list(Engine(SETTINGS).render(request_for(1)))
     notes = [event.words for event in events if isinstance(event, MemoryNoted)]
     assert len(notes) == 1 and "fits here only with memory preset fp8" in notes[0]
@@ -182,6 +182,6 @@ def test_quantised_weights_are_never_chosen_in_silence(
 def test_a_preset_that_does_not_fit_is_told_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.loading.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: 10**6)
     with pytest.raises(OutOfMemoryError, match=r"preset full, needs \d+\.\d GB of host memory"):
         list(Engine(Settings(device="cpu", memory="full")).render(request_for(1)))

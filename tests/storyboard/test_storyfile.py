@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry import find_model
+from pipelines.models.catalog import find_model
 from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, Style
 from storyboard.errors import StoryFileError
 from storyboard.storyfile import EXAMPLE_STORY, Story, parse_size, read_story

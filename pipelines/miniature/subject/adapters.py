@@ -19,16 +19,11 @@ import torch.nn.functional as F
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
-from pipelines.attention import subject_attention
-from pipelines.instant_character import (
-    InstantCharacter,
-    PreparedSubject,
-    Subject,
-    SubjectEncoders,
-    SubjectFeatures,
-    SubjectProjector,
-)
-from pipelines.instant_character.adapters import SubjectAdapter, SubjectAdapters
+from pipelines.flux1.attention import subject_attention
+from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
+from pipelines.instant_character.checkpoint import InstantCharacter
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
+from pipelines.instant_character.projector import PreparedSubject, SubjectProjector
 from pipelines.miniature.batches import Batch
 from pipelines.miniature.budget import Budget
 from pipelines.miniature.files import load_state, save_state

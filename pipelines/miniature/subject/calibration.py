@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.instant_character import SubjectEncoders, SubjectFeatures
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 from pipelines.instant_character.familiarity import Familiarity, fit_familiarity, summary
 from pipelines.miniature.subject.cast import Cast
 from pipelines.miniature.subject.outsiders import KINDS, draw_outsider

@@ -21,7 +21,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from pipelines.instant_character import SubjectEncoders
+from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.miniature.budget import Budget
 from pipelines.miniature.files import load_state, save_state
 from pipelines.miniature.judge.trainer import identity_loss

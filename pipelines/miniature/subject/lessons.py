@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.instant_character import EncoderConfig
+from pipelines.instant_character.config import EncoderConfig
 from pipelines.miniature.dataset import part_shares
 from pipelines.miniature.judge import FIGURE_VALUES, true_attributes, visible_attributes
 from pipelines.miniature.match_statistic import token_labels

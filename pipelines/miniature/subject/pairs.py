@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.instant_character import EncoderConfig
+from pipelines.instant_character.config import EncoderConfig
 from pipelines.miniature.batches import Batch, BatchSource, Samples, draw_times
 from pipelines.miniature.latents import LatentData
 from pipelines.miniature.parallel import mapped

@@ -9,7 +9,7 @@ the samples that learn guidance takes 6 more.
 
 from dataclasses import dataclass, replace
 
-from pipelines.instant_character import EncoderConfig, ProjectorConfig
+from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
 from pipelines.miniature.recipe import GPU, SMALL_WORLD, TOY, Recipe
 from pipelines.miniature.world import WHOLE, WorldRange
 from pipelines.miniature.world import vocabulary as v

@@ -13,7 +13,7 @@ from diffusers import FluxPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.instant_character import EncoderConfig
+from pipelines.instant_character.config import EncoderConfig
 from pipelines.miniature import sample
 from pipelines.miniature.dataset import IMAGE_SIZE, TOKEN_SIZE
 from pipelines.miniature.judge import Judge, true_attributes, visible_attributes

@@ -17,12 +17,6 @@ import numpy as np
 import torch
 from diffusers import FluxTransformer2DModel
 
-from pipelines.instant_character import (
-    InstantCharacter,
-    SubjectEncoders,
-    load_instant_character,
-    save_instant_character,
-)
 from pipelines.instant_character.bundle import (
     ADAPTER,
     DINO,
@@ -32,6 +26,12 @@ from pipelines.instant_character.bundle import (
     load_bundle,
     save_bundle,
 )
+from pipelines.instant_character.checkpoint import (
+    InstantCharacter,
+    load_instant_character,
+    save_instant_character,
+)
+from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
 from pipelines.miniature.dataset import DrawnData, available_processes, part_shares
 from pipelines.miniature.files import save_json, write_whole

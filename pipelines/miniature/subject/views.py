@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import BitImageProcessorPil, SiglipImageProcessorPil
 
-from pipelines.instant_character import EncoderConfig, SubjectEncoders, SubjectFeatures
-from pipelines.instant_character.encoders import picture_views
+from pipelines.instant_character.config import EncoderConfig
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures, picture_views
 from pipelines.miniature.parallel import mapped
 
 _LEVELS = 255

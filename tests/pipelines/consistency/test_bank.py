@@ -5,7 +5,9 @@ import itertools
 import pytest
 import torch
 
-from pipelines.consistency import Bank, BankStorage, StepPlan
+from pipelines.consistency.bank import Bank
+from pipelines.consistency.plan import StepPlan
+from pipelines.consistency.store.storage import BankStorage
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)
 TOKENS, HEADS, DIM, BLOCKS = 24, 2, 4, 4

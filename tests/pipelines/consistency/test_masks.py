@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.consistency import TextLengths, clean_mask, token_attention
-from pipelines.consistency.masks import AttentionMaps, mean_maps, raw_mask
+from pipelines.consistency.masks import (
+    AttentionMaps,
+    TextLengths,
+    clean_mask,
+    mean_maps,
+    raw_mask,
+    token_attention,
+)
 
 
 @pytest.mark.parametrize(("erode", "dilate"), [(3, 5), (1, 3), (3, 3), (5, 7)])

@@ -2,8 +2,13 @@
 
 import torch
 
-from pipelines.consistency import SimilarityMap, find_matches
-from pipelines.consistency.matching import add_cosines, best_matches, unit_rows
+from pipelines.consistency.matching import (
+    SimilarityMap,
+    add_cosines,
+    best_matches,
+    find_matches,
+    unit_rows,
+)
 
 
 def test_a_permutation_is_found_again():

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from pipelines.consistency import StepPlan
+from pipelines.consistency.plan import StepPlan
 from pipelines.request import ConsistencySettings
 
 

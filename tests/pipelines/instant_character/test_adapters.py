@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipelines.instant_character import Subject, SubjectProjector, SubjectTokens
-from pipelines.instant_character.adapters import HeadNorm
+from pipelines.instant_character.adapters import HeadNorm, Subject, SubjectTokens
+from pipelines.instant_character.projector import SubjectProjector
 from tests.pipelines.tiny import tiny_transformer
-from tests.pipelines.tiny_subject import PROJECTOR, tiny_character, tiny_features
+from tests.pipelines.tiny_character import PROJECTOR, tiny_character, tiny_features
 
 HEADS, DIM, BLOCKS = 2, 16, 6
 

@@ -17,14 +17,6 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from pipelines.instant_character import (
-    CheckpointError,
-    EncoderConfig,
-    InstantCharacter,
-    ProjectorConfig,
-    SubjectEncoders,
-    SubjectProjector,
-)
 from pipelines.instant_character.adapters import SubjectAdapters
 from pipelines.instant_character.bundle import (
     CONFIGURATION,
@@ -33,7 +25,11 @@ from pipelines.instant_character.bundle import (
     load_bundle,
     save_bundle,
 )
+from pipelines.instant_character.checkpoint import CheckpointError, InstantCharacter
+from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import fit_familiarity, summary
+from pipelines.instant_character.projector import SubjectProjector
 from tests.pipelines.tiny import tiny_transformer
 
 PROJECTOR = ProjectorConfig(

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipelines.instant_character import (
+from pipelines.instant_character.checkpoint import (
     CheckpointError,
     load_instant_character,
     save_instant_character,
 )
 from tests.pipelines.tiny import tiny_transformer
-from tests.pipelines.tiny_subject import PROJECTOR, tiny_character
+from tests.pipelines.tiny_character import PROJECTOR, tiny_character
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.instant_character import EncoderConfig, SubjectEncoders
-from pipelines.instant_character.encoders import picture_views
-from tests.pipelines.tiny_subject import ENCODERS, tiny_encoders
+from pipelines.instant_character.config import EncoderConfig
+from pipelines.instant_character.encoders import SubjectEncoders, picture_views
+from tests.pipelines.tiny_character import ENCODERS, tiny_encoders
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pipelines.instant_character import SubjectFeatures
+from pipelines.instant_character.encoders import SubjectFeatures
 from pipelines.instant_character.familiarity import (
     fit_familiarity,
     load_familiarity,

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.instant_character import SubjectAdapters, SubjectProjector
-from tests.pipelines.tiny_subject import PROJECTOR, tiny_features
+from pipelines.instant_character.adapters import SubjectAdapters
+from pipelines.instant_character.projector import SubjectProjector
+from tests.pipelines.tiny_character import PROJECTOR, tiny_features
 
 KEYS = Path(__file__).resolve().parents[2] / "data" / "instantcharacter" / "published_keys.json"
 

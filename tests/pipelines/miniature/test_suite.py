@@ -22,7 +22,7 @@ from pipelines.miniature.suite_scenes import draw_frame, draw_upload
 from pipelines.miniature.tokens import load_tokenizers, train_tokenizers
 from pipelines.miniature.world import vocabulary as v
 from pipelines.miniature.world.spec import WHOLE, views_of
-from pipelines.reference import prepare_reference
+from pipelines.reference.preparing import prepare_reference
 from pipelines.suite import Suite, SuiteCharacter, read_suite
 
 ROOT = Path(__file__).resolve().parents[3]

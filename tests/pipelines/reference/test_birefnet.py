@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from pipelines.reference import BiRefNetMatting, MattingUnavailable
+from pipelines.reference.birefnet import BiRefNetMatting, MattingUnavailable
 
 CODE = """
 import torch

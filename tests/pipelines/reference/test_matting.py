@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.reference import AlphaMatting, GrabCutMatting, built_in_matting
-from pipelines.reference.matting import large_parts, plain_ground, without_holes
+from pipelines.reference.matting import (
+    AlphaMatting,
+    GrabCutMatting,
+    built_in_matting,
+    large_parts,
+    plain_ground,
+    without_holes,
+)
 from tests.pipelines.reference.drawn import overlap, single_figures
 
 UNSEEN = 600_000

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines.reference import UnusablePicture, open_picture
-from pipelines.reference.opening import LEAST_SIDE, LONG_SIDE, MOST_PIXELS
+from pipelines.reference.opening import (
+    LEAST_SIDE,
+    LONG_SIDE,
+    MOST_PIXELS,
+    UnusablePicture,
+    open_picture,
+)
 
 RED, BLUE = (200, 30, 40), (20, 60, 210)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.reference import UnusablePicture, mend, prepare_reference
+from pipelines.reference.opening import UnusablePicture
+from pipelines.reference.preparing import mend, prepare_reference
 
 COLOR = (30, 90, 160)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry import FLUX1_DEV, find_model
+from pipelines.models.catalog import FLUX1_DEV, find_model
 from storyboard.errors import UserError
 from storyboard.evaluation.ablation import Ablation, make_model, parse_ablation
 from tests.pipelines.tiny import tiny_pipeline

@@ -18,7 +18,7 @@ from storyboard import cli
 from storyboard.evaluation.command import parse_rows
 from storyboard.evaluation.page import BEGIN, END
 from tests.pipelines.tiny import tiny_pipeline
-from tests.pipelines.tiny_subject import save_tiny_model
+from tests.pipelines.tiny_character import save_tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.registry import MINIATURE, find_model
+from pipelines.models.catalog import MINIATURE, find_model
 from pipelines.request import Prompt
 from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.errors import ProjectError, UserError
@@ -21,7 +21,7 @@ from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS, Row, frame_ids
 from storyboard.references import Reference
 from storyboard.settings import Settings
 from tests.pipelines.tiny import tiny_pipeline
-from tests.pipelines.tiny_subject import save_tiny_model
+from tests.pipelines.tiny_character import save_tiny_model
 from tests.storyboard.fakes import FakeEngine
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry import INSTANT_CHARACTER, MINIATURE
+from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.evaluation.rows import (

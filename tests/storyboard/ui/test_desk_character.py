@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.registry import BIREFNET, FLUX1_DEV, INSTANT_CHARACTER
+from pipelines.models.catalog import BIREFNET, FLUX1_DEV, INSTANT_CHARACTER
 from storyboard.consents import Consents
 from storyboard.engine import prepare_reference
 from storyboard.errors import ConsentNeeded, UserError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry import FLUX1_DEV, MINIATURE, MODELS
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS
 from storyboard.board import MAX_FRAMES, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.errors import UserError
 from storyboard.ui.documents import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import shortcuts
-from pipelines.registry import FLUX1_DEV, MINIATURE, MODELS
+from pipelines.models import shortcuts
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS
+from pipelines.models.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, ShortcutCost
 from pipelines.scores import Interval
-from pipelines.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, ShortcutCost
 from storyboard.ui.setup import model_told
 
 

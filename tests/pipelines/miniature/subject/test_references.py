@@ -11,7 +11,7 @@ from pipelines.miniature.subject.outsiders import KINDS, draw_outsider
 from pipelines.miniature.subject.recipe import CAST_WORLD
 from pipelines.miniature.subject.references import STRONG, USUAL, Handling, cut_out
 from pipelines.miniature.world import Part, SceneSpec, draw_scene
-from pipelines.reference import prepare_reference
+from pipelines.reference.preparing import prepare_reference
 
 CAREFUL = Handling(*[0.0] * 9)
 

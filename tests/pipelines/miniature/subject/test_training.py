@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.attention import subject_attention
+from pipelines.flux1.attention import subject_attention
 from pipelines.instant_character.bundle import load_bundle
 from pipelines.miniature.assembly import assemble
 from pipelines.miniature.autoencoder import build_autoencoder

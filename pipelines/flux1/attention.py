@@ -1,0 +1,490 @@
+"""The attention processor: plain FLUX attention, plus what frame passes and subjects ask of it.
+
+One processor per block, with up to two kinds of collaborators for every frame of the batch. A frame
+pass shares keys, values and outputs among frames in single-stream blocks (CharaConsist); a subject
+adds its attention to the image tokens of every block (InstantCharacter). In forward passes where
+nobody asks anything, diffusers' own processors are in place. `StoryboardAttention` and its
+short forms install ours, and put back what they found.
+
+Where both meet in a block, the frame pass records, compares and merges the attention's own output,
+and the subject's term is added after that. So each method stays what it is alone: matches compare
+what they were made to compare, a bank serves frames with and without a subject, and a merge moves
+no frame's subject term, and with it its strength, into another frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import torch
+from diffusers import FluxTransformer2DModel
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers.transformer_flux import FluxAttention, FluxAttnProcessor
+from torch import Tensor, nn
+
+from pipelines.consistency.frame_pass import FramePass, Shared
+from pipelines.flux1.rotary import RotaryTables, Scene
+from pipelines.instant_character.adapters import Subject
+
+
+class StoryboardAttnProcessor(FluxAttnProcessor):
+    """Attention of one block with CharaConsist's sharing and InstantCharacter's subject.
+
+    Sharing: text queries see the block's own keys. Background queries also see the shared place's
+    keys, foreground queries the matched keys of the identity frame. Image tokens come in the
+    pass's layout, background first, and the keys lie in one buffer [shared place | text,
+    background, foreground | identity], so that every group of queries is a slice, what it sees
+    is one too, and no attention mask is needed.
+
+    What differs from block to block and from frame to frame happens outside of compiled code.
+
+    Args:
+        scene: the frames.
+        place: the block's place in `transformer.attn_processors`, double-stream blocks first.
+        block: what frame passes call this single-stream block; None for a double-stream one.
+    """
+
+    def __init__(self, scene: Scene, place: int, block: int | None) -> None:
+        super().__init__()
+        self._scene = scene
+        self._place = place
+        self._block = block
+
+    def __call__(
+        self,
+        attn: FluxAttention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: RotaryTables | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Attend.
+
+        Args:
+            attn: the block's attention module.
+            hidden_states: image tokens in a double-stream block, text and image tokens in a
+                single-stream one, shape (batch, tokens, channels).
+            encoder_hidden_states: text tokens in a double-stream block, None in a single-stream
+                one.
+            attention_mask: must be None where a frame pass takes part.
+            image_rotary_emb: cosines and sines, each (text + image, head_dim).
+
+        Returns:
+            The attention output, of the shape of `hidden_states`; in a double-stream block that
+            of the image tokens and that of the text tokens.
+        """
+        raw, key, value = project(attn, hidden_states)
+        query = attn.norm_q(raw)
+        if encoder_hidden_states is None:
+            return self._single(raw, query, key, value, attention_mask, image_rotary_emb)
+        text_query, text_key, text_value = project_text(attn, encoder_hidden_states)
+        image, text = self._double(
+            raw,
+            torch.cat([text_query, query], dim=1),
+            torch.cat([text_key, key], dim=1),
+            torch.cat([text_value, value], dim=1),
+            attention_mask,
+            image_rotary_emb,
+        )
+        for layer in attn.to_out:
+            image = layer(image)
+        return image, attn.to_add_out(text.contiguous())
+
+    @torch.compiler.disable
+    def _double(
+        self,
+        raw: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attention of a double-stream block's image tokens, with the subject, and of its text."""
+        output = self._plain_attention(query, key, value, mask, rotary)
+        text, image = output.split([query.shape[1] - raw.shape[1], raw.shape[1]], dim=1)
+        return self._with_subjects(image, raw), text
+
+    @torch.compiler.disable
+    def _single(
+        self,
+        raw: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
+    ) -> Tensor:
+        """Text and image output of a single-stream block, shape (batch, tokens, channels)."""
+        if self._scene.shares:
+            output = self._frames_attention(query, key, value, mask, rotary)
+        else:
+            output = self._plain_attention(query, key, value, mask, rotary)
+        if not self._scene.looks:
+            return output
+        text = output.shape[1] - self._scene.image_tokens
+        image = self._with_subjects(output[:, text:], raw[:, text:])
+        # Joined anew instead of written to in place: training differentiates through `output`.
+        return torch.cat([output[:, :text], image], dim=1)
+
+    def _with_subjects(self, image: Tensor, raw: Tensor) -> Tensor:
+        """Image tokens' attention outputs, and what the frames' subjects add to them."""
+        for subject, rows in self._scene.looking():
+            if not rows:
+                image = image + subject.attend(self._place, raw, self._attention_backend)
+                continue
+            term = subject.attend(self._place, raw[rows], self._attention_backend)
+            image = image.index_add(0, torch.tensor(rows, device=image.device), term)
+        return image
+
+    def _frames_attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
+    ) -> Tensor:
+        """Every frame's attention, one after another: lenders come before those who borrow."""
+        scene, block = self._scene, self._block
+        assert block is not None
+        if query.shape[0] != len(scene.passes) or mask is not None or rotary is None:
+            raise ValueError(
+                f"{len(scene.passes)} frame passes take as many frames without attention mask, "
+                f"not {query.shape[0]}"
+            )
+        outputs = []
+        for row, frame_pass in enumerate(scene.passes):
+            one = slice(row, row + 1)
+            tables = scene.tables(frame_pass, rotary, query.shape[1] - scene.image_tokens)
+            if frame_pass.observes(block):
+                outputs.append(
+                    self._shared_attention(
+                        frame_pass, block, query[one], key[one], value[one], rotary, tables
+                    )
+                )
+            else:
+                outputs.append(
+                    self._plain_attention(query[one], key[one], value[one], None, tables)
+                )
+        if scene.complete:
+            for frame_pass in scene.passes:
+                if frame_pass.record is not None:
+                    frame_pass.record.forget(block)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def _plain_attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        rotary: RotaryTables | None,
+    ) -> Tensor:
+        """The stock attention of all tokens, shape (batch, tokens, channels)."""
+        if rotary is not None:
+            query = apply_rotary_emb(query, rotary, sequence_dim=1)
+            key = apply_rotary_emb(key, rotary, sequence_dim=1)
+        return self._attend(query, key, value, mask).flatten(2, 3).to(query.dtype)
+
+    def _shared_attention(
+        self,
+        frame_pass: FramePass,
+        block: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        rotary: RotaryTables,
+        tables: RotaryTables,
+    ) -> Tensor:
+        """One frame's attention as its pass has it, (1, tokens, channels).
+
+        Args:
+            frame_pass: the frame's pass.
+            block: the single-stream block.
+            query: normed, not rotated, like `key`: (1, tokens, heads, head_dim).
+            key: of the frame's own tokens.
+            value: likewise.
+            rotary: tables in the order of the grid.
+            tables: tables in the order in which the tokens come.
+        """
+        text = query.shape[1] - frame_pass.grid[0] * frame_pass.grid[1]
+        frame_pass.read_keys(block, key[0, text:], value[0, text:])
+        query = apply_rotary_emb(query, tables, sequence_dim=1)
+        rotated = apply_rotary_emb(key, tables, sequence_dim=1)
+        frame_pass.read_attention(query[0, text:], rotated[0, :text])
+
+        output = self._grouped_attention(frame_pass, block, query, rotated, value, rotary)
+        output = output.flatten(2, 3).to(query.dtype)
+        frame_pass.read_output(block, output[0, text:])
+        frame_pass.merge(block, output[0, text:])
+        return output
+
+    def _grouped_attention(
+        self,
+        frame_pass: FramePass,
+        block: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        rotary: RotaryTables,
+    ) -> Tensor:
+        """Attention of every group of queries over its slice of the key buffer.
+
+        All tensors are (1, tokens, heads, head_dim).
+        """
+        place = frame_pass.shared_background(block)
+        identity = frame_pass.shared_foreground(block)
+        layout = frame_pass.layout
+        if layout is None or (place is None and identity is None):
+            return self._attend(query, key, value)
+
+        tokens = query.shape[1]
+        text = tokens - layout.order.shape[0]
+        ground = text + layout.background
+        before = 0
+        keys, values = [key], [value]
+        if place is not None:
+            before = place.positions.shape[0]
+            keys.insert(0, rotate_shared(place, rotary, text))
+            values.insert(0, place.keys_values.value[None])
+        if identity is not None:
+            keys.append(rotate_shared(identity, rotary, text))
+            values.append(identity.keys_values.value[None])
+        key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
+
+        own = slice(before, before + tokens)
+        with_place, with_identity = slice(0, own.stop), slice(before, key.shape[1])
+        groups = [(slice(0, text), own), (slice(text, ground), with_place)]
+        if place is None:  # the text and the background see the same
+            groups = [(slice(0, ground), own)]
+        groups.append((slice(ground, tokens), with_identity))
+        return torch.cat(
+            [
+                self._attend(query[:, rows], key[:, seen], value[:, seen])
+                for rows, seen in groups
+                if rows.start < rows.stop
+            ],
+            dim=1,
+        )
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        attended: Tensor = dispatch_attention_fn(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            backend=self._attention_backend,
+            parallel_config=self._parallel_config,
+        )
+        return attended
+
+
+def project(attn: FluxAttention, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Raw queries, normed keys and values of a block's own stream, before RoPE.
+
+    Args:
+        attn: the block's attention module, its projections fused or not.
+        hidden_states: shape (batch, tokens, channels).
+
+    Returns:
+        Query, key and value, each (batch, tokens, heads, head_dim). The query is not normed:
+        a subject norms it in its own way.
+    """
+    if attn.fused_projections:
+        parts = attn.to_qkv(hidden_states).chunk(3, dim=-1)
+    else:
+        parts = (attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states))
+    query, key, value = (part.unflatten(-1, (-1, attn.head_dim)) for part in parts)
+    return query, attn.norm_k(key), value
+
+
+def project_text(
+    attn: FluxAttention, encoder_hidden_states: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normed queries and keys, and values, of a double-stream block's text, before RoPE.
+
+    Args:
+        attn: the block's attention module, its projections fused or not.
+        encoder_hidden_states: shape (batch, tokens, channels).
+
+    Returns:
+        Query, key and value, each (batch, tokens, heads, head_dim).
+    """
+    if attn.fused_projections:
+        parts = attn.to_added_qkv(encoder_hidden_states).chunk(3, dim=-1)
+    else:
+        layers = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+        parts = tuple(layer(encoder_hidden_states) for layer in layers)
+    query, key, value = (part.unflatten(-1, (-1, attn.head_dim)) for part in parts)
+    return attn.norm_added_q(query), attn.norm_added_k(key), value
+
+
+def rotate_shared(shared: Shared, rotary: RotaryTables, text: int) -> Tensor:
+    """Shared keys turned to the positions that they stand for, (1, keys, heads, head_dim).
+
+    A matched key of the identity frame takes the position of the token that it matches
+    (CharaConsist's point tracking); a key of the shared place keeps its own.
+    """
+    rows = shared.positions + text
+    tables = (rotary[0][rows], rotary[1][rows])
+    rotated: Tensor = apply_rotary_emb(shared.keys_values.key[None], tables, sequence_dim=1)
+    return rotated
+
+
+class StoryboardAttention:
+    """Our processors in a transformer's attentions, wherever frames ask something of them.
+
+    As a context manager: on leaving, also by an exception or a closed generator, the processors
+    that were there before are there again.
+
+    Args:
+        transformer: the transformer.
+    """
+
+    def __init__(self, transformer: FluxTransformer2DModel) -> None:
+        self._doubles = [block.attn for block in transformer.transformer_blocks]
+        self._singles = [block.attn for block in transformer.single_transformer_blocks]
+        self._ends = (
+            transformer.single_transformer_blocks[0],
+            transformer.single_transformer_blocks[-1],
+        )
+        self._scene = Scene()
+        attentions, doubles = [*self._doubles, *self._singles], len(self._doubles)
+        self._stock = {attn: attn.processor for attn in attentions}
+        self._ours = {
+            attn: StoryboardAttnProcessor(
+                self._scene, place, place - doubles if place >= doubles else None
+            )
+            for place, attn in enumerate(attentions)
+        }
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> StoryboardAttention:
+        """Take note of the attentions' backends; processors come with the first frames."""
+        for attn, processor in self._ours.items():
+            stock = self._stock[attn]
+            processor._attention_backend = getattr(stock, "_attention_backend", None)
+            processor._parallel_config = getattr(stock, "_parallel_config", None)
+        first, last = self._ends
+        self._hooks = [
+            first.register_forward_pre_hook(self._lay_out, with_kwargs=True),
+            last.register_forward_hook(self._put_back),
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put back what was found."""
+        self.end()
+        for hook in self._hooks:
+            hook.remove()
+
+    def begin(
+        self,
+        passes: Sequence[FramePass],
+        subjects: Sequence[Subject | None],
+        image_tokens: int,
+        *,
+        complete: bool = False,
+    ) -> None:
+        """Show the frames of the next forward passes.
+
+        Args:
+            passes: the pass of each frame, those who lend before those who borrow; all have
+                begun a step. None at all where frames share nothing.
+            subjects: what each frame looks at, told of its step; one alone serves any batch.
+            image_tokens: tokens of one picture.
+            complete: whether these are all frames that take part in the step, so that what a frame
+                lends for this step alone can be let go block by block.
+
+        Raises:
+            ValueError: if a subject's adapters are another model's.
+        """
+        blocks = len(self._ours)
+        for subject in subjects:
+            if subject is not None and len(subject.adapters) != blocks:
+                raise ValueError(
+                    f"{len(subject.adapters)} subject adapters for a transformer of {blocks} blocks"
+                )
+        scene = self._scene
+        scene.show(passes, subjects, image_tokens, complete=complete)
+        self._use(doubles=scene.looks, singles=scene.looks or scene.shares)
+
+    def end(self) -> None:
+        """From here on the stock processors attend."""
+        self._scene.show((), (), 0, complete=False)
+        self._use(doubles=False, singles=False)
+
+    def _use(self, *, doubles: bool, singles: bool) -> None:
+        for attentions, ours in ((self._doubles, doubles), (self._singles, singles)):
+            for attn in attentions:
+                wanted = self._ours[attn] if ours else self._stock[attn]
+                if attn.processor is not wanted:
+                    attn.set_processor(wanted)
+
+    @torch.compiler.disable
+    def _lay_out(
+        self, block: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Bring image tokens into their frames' layouts before the first single-stream block."""
+        order = self._scene.orders(keywords["hidden_states"].device)
+        if order is None:
+            return None
+        return arguments, {**keywords, "hidden_states": _ordered(keywords["hidden_states"], order)}
+
+    @torch.compiler.disable
+    def _put_back(
+        self, block: nn.Module, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Bring image tokens back into the order of the grid after the last one."""
+        order = self._scene.orders(output[1].device)
+        return None if order is None else (output[0], _ordered(output[1], order.argsort(dim=1)))
+
+
+def _ordered(tokens: Tensor, order: Tensor) -> Tensor:
+    """Tokens (frames, tokens, channels) in another order, (frames, tokens)."""
+    rows = torch.arange(tokens.shape[0], device=tokens.device)[:, None]
+    return tokens[rows, order]
+
+
+@contextmanager
+def frame_attention(
+    transformer: FluxTransformer2DModel, frame_pass: FramePass, subject: Subject | None = None
+) -> Iterator[StoryboardAttention]:
+    """Let one frame's pass and its subject take part in the forward passes of one step.
+
+    Args:
+        transformer: the transformer.
+        frame_pass: the pass; it has begun the step.
+        subject: what all blocks look at besides, told of the step; None for no subject.
+    """
+    with StoryboardAttention(transformer) as attention:
+        attention.begin([frame_pass], [subject], frame_pass.grid[0] * frame_pass.grid[1])
+        yield attention
+
+
+@contextmanager
+def subject_attention(
+    transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
+) -> Iterator[StoryboardAttention]:
+    """Let all blocks of a transformer look at a subject, in batches of any size.
+
+    Args:
+        transformer: the transformer.
+        subject: the subject; tell it of each step with `begin_step`.
+        image_tokens: tokens of one picture, rows times columns.
+    """
+    with StoryboardAttention(transformer) as attention:
+        attention.begin([], [subject], image_tokens)
+        yield attention

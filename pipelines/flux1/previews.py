@@ -1,0 +1,149 @@
+"""Pictures of frames that are still being painted, from what the model expects them to become.
+
+After every step the model's velocity tells where a frame is heading; a decoder that costs next to
+nothing beside a step shows that. `pipelines.loading.previews` finds a decoder for a model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from diffusers import AutoencoderTiny
+from PIL import Image
+from torch import Tensor
+
+from pipelines.events import StepDone
+
+# A card of the page is hardly wider.
+LARGEST_SIDE = 384
+# A schedule of a few steps is shown this often, at least.
+_PREVIEWS = 4
+
+
+class LatentDecoder(Protocol):
+    """Shows latents as a picture, roughly and at once."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The picture of latents.
+
+        Args:
+            latents: as the transformer has them, shape (1, channels, rows, columns).
+
+        Returns:
+            Values around [-1, 1], shape (1, 3, height, width).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Previews:
+    """How frames are shown while they are painted.
+
+    Attributes:
+        decoder: makes the pictures.
+        every: steps of a frame's render pass from one picture to the next; fewer where the whole
+            schedule is short.
+        seconds: time that passes at least between two pictures of a frame.
+    """
+
+    decoder: LatentDecoder
+    every: int = 4
+    seconds: float = 1.0
+
+    def picture(self, latents: Tensor) -> Image.Image:
+        """Show latents.
+
+        Args:
+            latents: as the transformer has them, shape (1, channels, rows, columns).
+
+        Returns:
+            The picture, RGB, at most `LARGEST_SIDE` pixels wide and high.
+        """
+        values = self.decoder.decode(latents)[0].float()
+        # Rounded as FluxPipeline rounds its pictures.
+        values = ((values / 2 + 0.5).clamp(0, 1) * 255).round()
+        image = Image.fromarray(values.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)
+        return image
+
+
+class RenderPreviews:
+    """Says after which steps of one render its frames are shown.
+
+    Args:
+        previews: how they are, and how often.
+        frames: ids of those that are.
+    """
+
+    def __init__(self, previews: Previews, frames: Collection[str]) -> None:
+        self.previews = previews
+        self._frames = set(frames)
+        self._shown: dict[str, tuple[int, float]] = {}
+
+    def due(self, step: StepDone) -> bool:
+        """Whether a frame is shown after this step; counts it as shown then.
+
+        Never in a probe pass, nor at a step that is run once more so that others can read it, nor
+        after the last one, when the painted frame itself is next.
+        """
+        frame_id = step.frame_id
+        if frame_id not in self._frames or step.phase == "probe":
+            return False
+        if step.step == step.steps:
+            self._frames.remove(frame_id)  # a later pass of it only lends
+            return False
+        every = max(1, min(self.previews.every, step.steps // _PREVIEWS))
+        now = time.monotonic()
+        last, then = self._shown.get(frame_id, (0, -math.inf))
+        if step.step <= last or step.step % every or now - then < self.previews.seconds:
+            return False
+        self._shown[frame_id] = (step.step, now)
+        return True
+
+
+class TinyDecoder:
+    """A distilled decoder of the model's latents, such as TAEF1 of FLUX.1's.
+
+    Args:
+        autoencoder: the autoencoder that it is of.
+    """
+
+    def __init__(self, autoencoder: AutoencoderTiny) -> None:
+        self._autoencoder = autoencoder
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `LatentDecoder`."""
+        config = self._autoencoder.config
+        latents = latents.to(self._autoencoder.device, self._autoencoder.dtype)
+        latents = latents / config.scaling_factor + config.shift_factor
+        decoded: Tensor = self._autoencoder.decode(latents, return_dict=False)[0]
+        return decoded
+
+
+class LinearDecoder:
+    """A linear map from each latent to its block of pixels; on the CPU, where it takes no time.
+
+    Args:
+        inverse: the block's values by the latent's, shape (3 * side * side, channels).
+        mean: the block of the latent 0, shape (3 * side * side,).
+        scaling_factor: of the model's autoencoder.
+        shift_factor: likewise.
+    """
+
+    def __init__(
+        self, inverse: Tensor, mean: Tensor, scaling_factor: float, shift_factor: float
+    ) -> None:
+        self._inverse, self._mean = inverse, mean
+        self._scaling_factor, self._shift_factor = scaling_factor, shift_factor
+        self._side = int((len(mean) // 3) ** 0.5)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `LatentDecoder`."""
+        latents = latents.float().cpu() / self._scaling_factor + self._shift_factor
+        blocks = torch.einsum("vc,bcij->bvij", self._inverse, latents) + self._mean[:, None, None]
+        return torch.nn.functional.pixel_shuffle(blocks, self._side)

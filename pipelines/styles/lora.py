@@ -1,0 +1,265 @@
+"""Put style LoRAs into a pipeline for as long as a render lasts, and take them out without a trace.
+
+    with style_loras(pipeline, loras) as styles:
+        for event in pipeline.stream(request): ...
+
+diffusers' loaders put them in once, as PEFT adapters beside the weights; no weight is edited. It
+knows nothing of prompts: `pipelines.styles.info.with_trigger` writes the trigger words.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+from diffusers import FluxPipeline
+from diffusers.utils import logging as diffusers_logging
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
+
+from pipelines.loading.faults import LoadingError
+from pipelines.styles.check import find_style_file
+from pipelines.styles.info import StyleLora
+from pipelines.styles.weights import ANOTHER_FILE, PARTS, LayerChange, Part, read_weights
+
+__all__ = ["LoadedStyle", "style_loras"]
+
+_ADAPTER = "throughline_style_{}"
+# What the loaders note on a model itself.
+_LOADERS_NOTES = ("peft_config", "_hf_peft_config_loaded", "_weight_conversions")
+_LONGEST_FAULT = 300  # characters; some of the libraries' messages list every tensor
+# What diffusers, PEFT and safetensors raise at files that they were not made for.
+_FOREIGN_FILE_ERRORS = (
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OSError,
+    MemoryError,
+    SafetensorError,
+)
+
+
+@dataclass(frozen=True)
+class LoadedStyle:
+    """A style that the pipeline now paints in.
+
+    Attributes:
+        lora: the style.
+        adapter: name of its PEFT adapter.
+        transformer_layers: how many layers of the transformer it changes.
+        text_encoder_layers: how many layers of the CLIP text encoder it changes.
+        notes: what of the file is not used, each a sentence for a person.
+    """
+
+    lora: StyleLora
+    adapter: str
+    transformer_layers: int
+    text_encoder_layers: int
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def style_loras(
+    pipeline: FluxPipeline, loras: Sequence[StyleLora]
+) -> Iterator[tuple[LoadedStyle, ...]]:
+    """Paint in these styles until the block ends.
+
+    On leaving, also by an exception or a closed generator, the pipeline is what it was: the very
+    same modules with the very same weights. Adapters that were there before take part in the block
+    as they did, and do so afterwards. A pipeline with model offloading keeps its hooks.
+
+    Args:
+        pipeline: a pipeline with a transformer; its text encoders may be None. LoRAs change the
+            transformer and the CLIP text encoder; what a file holds for T5 is not used, as in
+            diffusers, and the notes say so.
+        loras: the styles, added to each other.
+
+    Yields:
+        What was loaded, in the order of `loras`.
+
+    Raises:
+        LoadingError: if a file is not there, is no LoRA or is one for another model; nothing
+            remains loaded then.
+        ValueError: if the pipeline has fused projections or merged adapters, which hide the layers
+            that LoRAs change.
+    """
+    models = [getattr(pipeline, part) for part in PARTS] if loras else []
+    before = [_ModelState(model) for model in models if model is not None]
+    taken = {adapter for state in before for adapter in state.adapters}
+    free = (name for name in map(_ADAPTER.format, count()) if name not in taken)
+    names = list(islice(free, len(loras)))
+    try:
+        styles = tuple(_load(pipeline, lora, name) for lora, name in zip(loras, names, strict=True))
+        for state in before:
+            state.activate(styles)
+        yield styles
+    finally:
+        for state in before:
+            state.restore(names)
+
+
+class _ModelState:
+    """A model as it is without the styles: its modules, flags and adapters, to be put back.
+
+    Args:
+        model: the model as it is now.
+
+    Attributes:
+        adapters: the adapters that it has now, by name.
+
+    Raises:
+        ValueError: if its projections are fused or an adapter is merged into its weights.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        modules = list(model.modules())
+        layers = _adapter_layers(model)
+        if any(layer.merged for layer in layers):
+            raise ValueError("adapters are merged into the weights: call unfuse_lora() first")
+        if any(getattr(module, "fused_projections", False) for module in modules):
+            raise ValueError("projections are fused: call unfuse_qkv_projections() first")
+        self._children = [(m, name, child) for m in modules for name, child in m.named_children()]
+        self._training = [(m, m.training) for m in modules]
+        self._trainable = [(p, p.requires_grad) for p in model.parameters()]
+        self._notes = {name: vars(model)[name] for name in _LOADERS_NOTES if name in vars(model)}
+        self.adapters = dict(self._notes.get("peft_config") or {})
+        self._layers = [
+            (layer, list(layer.active_adapters), layer.disable_adapters, dict(layer.scaling))
+            for layer in layers
+        ]
+
+    def activate(self, styles: Sequence[LoadedStyle]) -> None:
+        """Let the styles take part at their weights, beside what took part before."""
+        names = [style.adapter for style in styles]
+        active = {id(layer): [] if off else on for layer, on, off, _ in self._layers}
+        for layer in _adapter_layers(self._model):
+            layer.enable_adapters(True)
+            layer.set_adapter([*active.get(id(layer), []), *names], inference_mode=True)
+            for style in styles:
+                layer.set_scale(style.adapter, style.lora.weight)
+
+    def restore(self, names: Sequence[str]) -> None:
+        """Put everything back; PEFT's own removal would leave empty adapter layers behind.
+
+        Args:
+            names: names of the adapters that may have been added, in whole or in part.
+        """
+        for parent, name, child in self._children:
+            if getattr(parent, name) is not child:
+                setattr(parent, name, child)
+        for layer, active, off, scaling in self._layers:
+            layer.set_adapter(active)
+            for name in names:
+                layer.delete_adapter(name)
+            layer.enable_adapters(not off)
+            layer.scaling.update(scaling)
+        for name in _LOADERS_NOTES:
+            vars(self._model).pop(name, None)
+        vars(self._model).update(self._notes)
+        if self.adapters:
+            self._notes["peft_config"].clear()
+            self._notes["peft_config"].update(self.adapters)
+        for module, training in self._training:
+            module.training = training
+        for parameter, trainable in self._trainable:
+            parameter.requires_grad_(trainable)
+
+
+def _adapter_layers(model: nn.Module) -> list[Any]:
+    """The layers that adapters are on, of any kind that PEFT knows."""
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+
+
+def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
+    """Load one LoRA as an adapter of this name; all its errors become a LoadingError."""
+    path = find_style_file(lora.source)
+    try:
+        weights = read_weights(path, lora.source, pipeline)
+        _attach(pipeline, weights.layers, adapter)
+    except LoadingError:
+        raise
+    except _FOREIGN_FILE_ERRORS as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error).casefold():
+            raise LoadingError(
+                "memory",
+                f"Memory ran out while the LoRA {lora.source} was loaded.",
+                "Close what else uses the memory, or leave a style out.",
+            ) from error
+        fault = textwrap.shorten(str(error), _LONGEST_FAULT) or type(error).__name__
+        raise LoadingError(
+            "broken", f"The LoRA {lora.source} cannot be used: {fault}", ANOTHER_FILE
+        ) from error
+    changed = {part: len(layers) for part, layers in weights.layers.items()}
+    return LoadedStyle(
+        lora, adapter, changed["transformer"], changed["text_encoder"], weights.notes
+    )
+
+
+def _attach(
+    pipeline: FluxPipeline, layers: Mapping[Part, Mapping[str, LayerChange]], adapter: str
+) -> None:
+    """Hand the matrices to diffusers' loaders, in the namings that they read."""
+    with _quiet_loaders():
+        if layers["transformer"]:
+            pipeline.load_lora_into_transformer(
+                _named(layers, "transformer", "lora_A", "lora_B"),
+                network_alphas=None,
+                transformer=pipeline.transformer,
+                adapter_name=adapter,
+                low_cpu_mem_usage=True,
+            )
+        if layers["text_encoder"]:
+            pipeline.load_lora_into_text_encoder(
+                _named(layers, "text_encoder", "lora_linear_layer.down", "lora_linear_layer.up"),
+                network_alphas=None,
+                text_encoder=pipeline.text_encoder,
+                prefix="text_encoder",
+                adapter_name=adapter,
+            )
+
+
+def _named(
+    layers: Mapping[Part, Mapping[str, LayerChange]], part: Part, down: str, up: str
+) -> dict[str, Tensor]:
+    return {
+        f"{part}.{name}.{side}.weight": matrix
+        for name, change in layers[part].items()
+        for side, matrix in ((down, change.down), (up, change.up))
+    }
+
+
+@contextmanager
+def _quiet_loaders() -> Iterator[None]:
+    """Keep the loaders from warning of what is meant, and from drawing a bar over a front end's.
+
+    Meant are several adapters in a model (transformers reports those of others as missing from the
+    file, and leaves them as they are), and layers whose name is the end of another's (`proj_out`:
+    PEFT takes the very names that the file gives). Errors are raised, so none is lost.
+    """
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    shown = transformers_logging.is_progress_bar_enabled()
+    for library in libraries:
+        library.set_verbosity(library.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+            warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
+            yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
+        if shown:
+            transformers_logging.enable_progress_bar()

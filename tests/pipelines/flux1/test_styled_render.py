@@ -1,0 +1,165 @@
+"""Styles of a request: applied around its whole render, and taken out without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines.events import FrameDone, FrameStarted, StepDone, StyleNoted, WordsUnread
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.instant_character.bundle import SubjectBundle
+from pipelines.loading.faults import LoadingError
+from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.styles.info import StyleLora
+from pipelines.styles.lora import style_loras
+from tests.pipelines.snapshots import assert_same, snapshot
+from tests.pipelines.styles.lora_files import RANK, T5, diffusers_file, kohya_file, matrix
+from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
+from tests.pipelines.tiny_character import tiny_bundle
+
+RED = "f" * 64 + ".png"
+PICTURES = {RED: Image.new("RGB", (40, 40), "red")}
+GIRL = "a girl in red hat"
+FRAMES = (
+    FrameRequest("a", Prompt("the forest", GIRL, "runs"), 1, 64, 64),
+    FrameRequest("b", Prompt("the beach", GIRL, "sits"), 2, 64, 64, "a", reference=RED),
+)
+PLAIN = RenderRequest(
+    "tiny", FRAMES, ("a", "b"), steps=5, true_cfg_scale=2.0, negative_prompt="blue coat"
+)
+
+
+@pytest.fixture(scope="module")
+def shared_pipeline() -> FluxStoryboardPipeline:
+    """A pipeline that has painted: diffusers hangs hooks on a transformer at its first use."""
+    pipeline = tiny_pipeline()
+    warm_up = replace(PLAIN, frames=(FRAMES[0],), targets=("a",), steps=1)
+    list(pipeline.stream(warm_up, max_sequence_length=SEQUENCE))
+    return pipeline
+
+
+@pytest.fixture
+def pipeline(shared_pipeline: FluxStoryboardPipeline) -> Iterator[FluxStoryboardPipeline]:
+    """The tiny pipeline; every test must leave it as it found it."""
+    before = snapshot(shared_pipeline)
+    yield shared_pipeline
+    assert_same(shared_pipeline, before)
+
+
+@pytest.fixture(scope="module")
+def bundle(shared_pipeline: FluxStoryboardPipeline) -> SubjectBundle:
+    return tiny_bundle(shared_pipeline.transformer)
+
+
+def stream(pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: RenderRequest):
+    return pipeline.stream(wanted, max_sequence_length=SEQUENCE, subject=bundle, pictures=PICTURES)
+
+
+def painted(
+    pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: RenderRequest
+) -> dict[str, bytes]:
+    """The pictures, by frame."""
+    events = stream(pipeline, bundle, wanted)
+    return {e.frame_id: np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone)}
+
+
+def test_all_frames_are_painted_in_the_styles_also_those_with_a_reference(
+    pipeline, bundle, tmp_path
+):
+    loras = (StyleLora(kohya_file(tmp_path), 0.8), StyleLora(diffusers_file(tmp_path), 0.5))
+    plain = painted(pipeline, bundle, PLAIN)
+    styled = painted(pipeline, bundle, replace(PLAIN, styles=loras))
+    with style_loras(pipeline, loras):
+        assert painted(pipeline, bundle, PLAIN) == styled
+    assert all(styled[name] != plain[name] for name in ("a", "b"))
+    assert painted(pipeline, bundle, PLAIN) == plain
+
+
+def test_triggers_are_written_before_every_prompt_but_not_the_negative_one(
+    pipeline, bundle, tmp_path, monkeypatch
+):
+    read: list[str] = []
+    encode = FluxStoryboardPipeline.encode_prompt
+
+    def noted(self, prompt, **options):
+        read.append(prompt)
+        return encode(self, prompt, **options)
+
+    monkeypatch.setattr(FluxStoryboardPipeline, "encode_prompt", noted)
+    style = StyleLora(kohya_file(tmp_path), trigger="waves")
+    painted(pipeline, bundle, replace(PLAIN, styles=(style,)))
+    assert read == [
+        "waves, the forest a girl in red hat runs",
+        "waves, the beach a girl in red hat sits",
+        "blue coat",
+    ]
+
+
+def test_what_is_not_read_is_told_of_the_prompt_with_its_triggers(pipeline, bundle, tmp_path):
+    """A prompt that just fits is too long with a trigger."""
+
+    def unread(*styles: StyleLora) -> list[str]:
+        events = pipeline.stream(
+            replace(PLAIN, frames=FRAMES[:1], targets=("a",), styles=styles), max_sequence_length=9
+        )
+        return [event.words for event in events if isinstance(event, WordsUnread)]
+
+    lora = kohya_file(tmp_path)
+    assert unread(StyleLora(lora)) == []
+    assert unread(StyleLora(lora, trigger="waves")) == ["hat runs"]
+
+
+def test_what_of_a_style_is_not_used_is_told_before_painting(pipeline, bundle, tmp_path):
+    for_t5 = {
+        f"{T5}.lora_down.weight": matrix(RANK, 16, 1),
+        f"{T5}.lora_up.weight": matrix(16, RANK, 2),
+        f"{T5}.alpha": torch.tensor(1.0),
+    }
+    source = kohya_file(tmp_path, **for_t5)
+    events = list(stream(pipeline, bundle, replace(PLAIN, styles=(StyleLora(source),))))
+    told = [event for event in events if isinstance(event, StyleNoted)]
+    assert [event.style for event in told] == [source]
+    assert "T5" in told[0].words
+    started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
+    assert events.index(told[0]) < started
+
+
+# Whatever happens, the pipeline's fixture sees to it that nothing stays behind.
+
+
+def test_an_error_in_a_render_takes_the_styles_away(pipeline, bundle, tmp_path, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(FluxStoryboardPipeline, "_decode", fail)
+    wanted = replace(PLAIN, styles=(StyleLora(kohya_file(tmp_path)),))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(stream(pipeline, bundle, wanted))
+
+
+@pytest.mark.parametrize("phase", ["probe", "render"])
+def test_a_closed_stream_takes_the_styles_away(pipeline, bundle, tmp_path, phase):
+    wanted = replace(PLAIN, styles=(StyleLora(kohya_file(tmp_path)),))
+    before = snapshot(pipeline)
+    events = stream(pipeline, bundle, wanted)
+    for event in events:
+        if isinstance(event, StepDone) and (event.frame_id, event.phase) == ("b", phase):
+            break
+    with pytest.raises(AssertionError):
+        assert_same(pipeline, before)
+    events.close()
+
+
+def test_a_style_that_cannot_be_loaded_stops_the_render_before_it_begins(
+    pipeline, bundle, tmp_path
+):
+    loras = (StyleLora(kohya_file(tmp_path)), StyleLora(str(tmp_path / "none.safetensors")))
+    seen = []
+    with pytest.raises(LoadingError, match=r"no LoRA file .*none\.safetensors"):
+        seen += stream(pipeline, bundle, replace(PLAIN, styles=loras))
+    assert seen == []

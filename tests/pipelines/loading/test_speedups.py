@@ -1,0 +1,38 @@
+"""Attention backends and compilation, as a person chooses them."""
+
+import pytest
+import torch
+
+from pipelines.flux1.attention import frame_attention
+from pipelines.loading.faults import LoadingError
+from pipelines.loading.speedups import compile_blocks, use_attention
+from tests.pipelines.flux1.test_attention import sharing_pass
+from tests.pipelines.tiny import tiny_transformer
+
+
+def test_a_backend_is_the_frames_too():
+    transformer = tiny_transformer()
+    use_attention(transformer, "_native_math")
+    with frame_attention(transformer, sharing_pass(identity=True, background=True)):
+        chosen = {str(p._attention_backend.value) for p in transformer.attn_processors.values()}
+    assert chosen == {"_native_math"}
+
+
+def test_an_unknown_backend_is_named_with_the_known_ones():
+    with pytest.raises(LoadingError, match=r"no attention backend 'flush'.*sage"):
+        use_attention(tiny_transformer(), "flush")
+
+
+def test_a_backend_that_is_not_installed_says_what_it_needs():
+    with pytest.raises(LoadingError, match="'xformers' cannot be used here.*leave THROUGHLINE_"):
+        use_attention(tiny_transformer(), "xformers")
+
+
+# What the compiler imports when it is first asked for.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_every_block_is_compiled():
+    transformer = tiny_transformer()
+    compile_blocks(transformer)
+    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+    assert all(block._compiled_call_impl is not None for block in blocks)
+    torch.compiler.reset()

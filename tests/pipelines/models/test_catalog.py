@@ -1,0 +1,327 @@
+"""The registry: every model is found by each of its names, and near misses are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    SiglipConfig,
+    SiglipModel,
+    SiglipVisionModel,
+)
+
+from pipelines.instant_character.adapters import SubjectAdapters
+from pipelines.instant_character.projector import SubjectProjector
+from pipelines.models.catalog import (
+    BIREFNET,
+    FLUX1_DEV,
+    FLUX1_KREA_DEV,
+    FLUX1_SCHNELL,
+    INSTANT_CHARACTER,
+    MINIATURE,
+    MODELS,
+    ModelSpec,
+    UnknownModelError,
+    find_model,
+)
+from pipelines.request import ConsistencySettings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# The sum of the files of FLUX.1 [dev]'s components on the hub, all bfloat16.
+FLUX1_DEV_BYTES_ON_THE_HUB = 33.74e9
+
+SIGLIP_SO400M = dict(
+    hidden_size=1152, intermediate_size=4304, num_hidden_layers=27, num_attention_heads=16
+)
+DINOV2_GIANT = dict(
+    hidden_size=1536,
+    num_hidden_layers=40,
+    num_attention_heads=24,
+    use_swiglu_ffn=True,
+    image_size=518,
+    patch_size=14,
+)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, miniature_folder: Path) -> Path:
+    """A copy of the miniature's folder that a test may change."""
+    return Path(shutil.copytree(miniature_folder, tmp_path / "model"))
+
+
+def change(path: Path, **values: object) -> None:
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | values))
+
+
+def enlarge(folder: Path, parameters: int) -> None:
+    """Give a folder so many parameters in all, by a weights file that is a header alone."""
+    missing = parameters - find_model(str(folder)).weights_bytes // 2
+    tensor = {"dtype": "F16", "shape": [missing], "data_offsets": [0, 2 * missing]}
+    header = json.dumps({"more": tensor}).encode()
+    path = folder / "transformer" / "more.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def painted_like(spec: ModelSpec) -> tuple[object, ...]:
+    return (spec.steps, spec.guidance_scale, spec.true_cfg_scale, spec.consistency)
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_model_is_found_by_name_and_by_source_in_any_case(spec):
+    for name in (spec.name, spec.name.upper(), spec.source, f" {spec.source.lower()} "):
+        assert find_model(name) is spec
+
+
+@pytest.mark.parametrize("spec", [m for m in MODELS if m.kind == "hub"], ids=lambda s: s.name)
+def test_models_of_the_hub_keep_the_published_consistency(spec):
+    assert spec.consistency == ConsistencySettings()
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_every_model_has_what_the_pages_show(spec):
+    assert spec.title and spec.licence and spec.licence_url.startswith("https://") and spec.note
+    assert spec.width % 16 == 0 and spec.height % 16 == 0
+    assert spec.steps >= 1 and spec.true_cfg_scale >= 1
+    assert 16 <= spec.max_sequence_length <= 512
+    assert spec.non_commercial == ("Non-Commercial" in spec.licence)
+    assert (spec.url == "") == (spec.kind == "embedded")
+
+
+def test_the_miniature_ships_with_the_project():
+    assert (Path(MINIATURE.source) / "model_index.json").is_file()
+    assert not MINIATURE.gated and not MINIATURE.non_commercial
+
+
+def test_the_size_of_flux_is_the_size_of_its_files():
+    assert FLUX1_DEV.weights_bytes == pytest.approx(FLUX1_DEV_BYTES_ON_THE_HUB, rel=0.001)
+    # Schnell lacks the guidance embedder: two linear layers, 256 to 3072 and 3072 to 3072.
+    embedder = 256 * 3072 + 3072 + 3072 * 3072 + 3072
+    assert FLUX1_DEV.weights_bytes - FLUX1_SCHNELL.weights_bytes == 2 * embedder
+
+
+def test_flux_dev_and_krea_follow_pictures_with_instant_character_and_schnell_does_not():
+    assert FLUX1_DEV.subject is INSTANT_CHARACTER
+    assert FLUX1_KREA_DEV.subject is INSTANT_CHARACTER
+    assert FLUX1_SCHNELL.subject is None
+    assert INSTANT_CHARACTER.research_only
+    assert INSTANT_CHARACTER.consent == "tencent/InstantCharacter"
+
+
+def test_the_sizes_of_instant_character_are_those_of_its_parts():
+    """Built on the meta device, with the encoders' published configurations."""
+    with torch.device("meta"):
+        siglip = SiglipConfig(
+            text_config=dict(
+                **SIGLIP_SO400M, vocab_size=32000, max_position_embeddings=64,
+                bos_token_id=0, eos_token_id=1,
+            ),
+            vision_config=dict(**SIGLIP_SO400M, image_size=384, patch_size=14),
+        )  # fmt: skip
+        projector = SubjectProjector()
+        adapters = SubjectAdapters.of_size(57, 24, 128, projector.config.token_width)
+        whole, seen = SiglipModel(siglip), SiglipVisionModel(siglip.vision_config)
+        dino = Dinov2Model(Dinov2Config(**DINOV2_GIANT))
+    ours = parameters(projector) + parameters(adapters)
+    loaded = ours + parameters(seen) + parameters(dino)
+    downloaded = 2 * ours + 4 * (parameters(whole) + parameters(dino))
+    assert INSTANT_CHARACTER.weights_bytes == 2 * loaded
+    assert INSTANT_CHARACTER.download_bytes == downloaded
+
+
+def test_the_miniature_follows_pictures_if_its_bundle_is_there():
+    bundle = Path(MINIATURE.source) / "subject" / "config.json"
+    assert (MINIATURE.subject is not None) == bundle.is_file()
+
+
+def test_a_folder_follows_pictures_if_it_holds_a_bundle(folder):
+    shutil.rmtree(folder / "subject", ignore_errors=True)
+    assert find_model(str(folder)).subject is None
+    (folder / "subject" / "siglip").mkdir(parents=True)
+    for name in ("adapter.safetensors", "siglip/model.safetensors"):
+        (folder / "subject" / name).write_bytes(bytes(500))
+    assert find_model(str(folder)).subject is None
+    (folder / "subject" / "config.json").write_text("{}")
+    subject = find_model(str(folder)).subject
+    assert Path(subject.adapter) == folder / "subject"
+    assert Path(subject.siglip) == folder / "subject" / "siglip"
+    assert (subject.weights_bytes, subject.download_bytes) == (1000, 0)
+    assert not subject.research_only and subject.consent == ""
+
+
+def test_what_a_picture_is_cut_out_with_says_that_it_runs_foreign_code():
+    assert BIREFNET.runs_code and BIREFNET.licence == "MIT" and BIREFNET.download_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("flux-dev", "flux1-dev"),
+        ("flux1-schnel", "flux1-schnell"),
+        ("minature", "miniature"),
+        ("FLUX.1 Krea dev", "flux1-krea-dev"),
+    ],
+)
+def test_a_near_miss_gets_a_suggestion(typed, meant):
+    with pytest.raises(UnknownModelError, match=f"Did you mean '{meant}'"):
+        find_model(typed)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "stable diffusion", "../nowhere", "a/b/c"])
+def test_what_is_no_model_lists_the_known_ones(name):
+    with pytest.raises(UnknownModelError, match="flux1-schnell") as caught:
+        find_model(name)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_another_repository_is_taken_at_its_word():
+    spec = find_model("someone/flux-finetune")
+    assert (spec.source, spec.kind) == ("someone/flux-finetune", "hub")
+    assert spec.url == "https://huggingface.co/someone/flux-finetune"
+    assert spec.weights_bytes == 0
+    assert spec.subject is FLUX1_DEV.subject
+
+
+def test_a_gguf_file_gives_any_model_its_transformer(folder, tmp_path, monkeypatch):
+    (tmp_path / "flux1-Q4_K.GGUF").write_bytes(bytes(1000))
+    monkeypatch.chdir(tmp_path)
+    for model in ("flux1-dev", "black-forest-labs/FLUX.1-schnell", str(folder), "some/finetune"):
+        plain, packed = find_model(model), find_model(f"{model}:flux1-Q4_K.GGUF")
+        assert packed.transformer_file == str((tmp_path / "flux1-Q4_K.GGUF").resolve())
+        assert packed.packed and not plain.packed
+        assert packed.name == f"{plain.name}:{packed.transformer_file}"
+        assert find_model(packed.name) == packed
+        assert (packed.source, packed.licence, packed.steps) == (
+            plain.source, plain.licence, plain.steps,
+        )  # fmt: skip
+        assert "flux1-Q4_K.GGUF" in packed.title
+        if plain.parts is not None:
+            assert packed.parts.transformer.packed_bytes == 1000
+            assert packed.parts.t5 == plain.parts.t5
+
+
+def test_a_gguf_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UnknownModelError, match=r"no file .*other\.gguf"):
+        find_model(f"flux1-dev:{tmp_path / 'other.gguf'}")
+    with pytest.raises(UnknownModelError, match="Did you mean 'flux1-dev'"):
+        find_model("flux-dev:other.gguf")
+
+
+def test_a_folder_describes_itself(folder):
+    spec = find_model(str(folder))
+    assert (spec.kind, spec.source, spec.name) == ("folder", str(folder), str(folder))
+    assert (spec.width, spec.height) == (256, 256)
+    assert (spec.steps, spec.true_cfg_scale) == (MINIATURE.steps, MINIATURE.true_cfg_scale)
+    config = json.loads((folder / "tokenizer_2" / "tokenizer_config.json").read_text())
+    assert spec.max_sequence_length == config["model_max_length"]
+    # fp16 files: the weights are the files but for their headers.
+    components = ("transformer", "text_encoder", "text_encoder_2", "vae")
+    files = [file for part in components for file in (folder / part).glob("*.safetensors")]
+    on_disk = sum(file.stat().st_size for file in files)
+    assert 0.98 * on_disk < spec.weights_bytes < on_disk
+
+
+def test_a_folder_made_for_tiny_pictures_paints_the_smallest_that_a_storyboard_has(folder):
+    change(folder / "vae" / "config.json", sample_size=32)
+    spec = find_model(str(folder))
+    assert (spec.width, spec.height) == (64, 64)
+
+
+def test_a_variant_beside_the_weights_is_not_counted(folder):
+    before = find_model(str(folder)).weights_bytes
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert find_model(str(folder)).weights_bytes == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "base"), [(99_999_999, MINIATURE), (100_000_000, FLUX1_DEV)]
+)
+def test_the_size_of_a_folder_with_a_guidance_embedding_says_how_it_is_painted(
+    folder, parameters, base
+):
+    change(folder / "transformer" / "config.json", guidance_embeds=True)
+    enlarge(folder, parameters)
+    spec = find_model(str(folder))
+    assert spec.weights_bytes == 2 * parameters
+    assert painted_like(spec) == painted_like(base)
+
+
+def test_a_folder_of_unknown_size_with_a_guidance_embedding_is_painted_like_dev(folder):
+    change(folder / "transformer" / "config.json", guidance_embeds=True)
+    for weights in folder.glob("*/*.safetensors"):
+        weights.unlink()
+    assert painted_like(find_model(str(folder))) == painted_like(FLUX1_DEV)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "base"), [(99_999_999, MINIATURE), (100_000_000, FLUX1_DEV)]
+)
+def test_a_folder_that_was_never_distilled_takes_classifier_free_guidance(folder, parameters, base):
+    change(folder / "transformer" / "config.json", guidance_embeds=False)
+    enlarge(folder, parameters)
+    spec = find_model(str(folder))
+    assert not spec.learnt_guidance and spec.true_cfg_scale > 1
+    assert (spec.steps, spec.consistency) == (base.steps, base.consistency)
+
+
+def test_a_folder_without_dynamic_shifting_is_painted_like_schnell(folder):
+    change(folder / "transformer" / "config.json", guidance_embeds=False)
+    change(folder / "scheduler" / "scheduler_config.json", use_dynamic_shifting=False)
+    spec = find_model(str(folder))
+    assert (spec.steps, spec.guidance_scale, spec.true_cfg_scale) == (4, 0, 1)
+
+
+def test_a_folder_goes_before_a_repository_of_the_same_name(folder, monkeypatch):
+    (folder.parent / "owner").mkdir()
+    folder.rename(folder.parent / "owner" / "name")
+    monkeypatch.chdir(folder.parent)
+    assert find_model("owner/name").kind == "folder"
+
+
+def test_a_folder_without_an_index_is_told(tmp_path):
+    with pytest.raises(UnknownModelError, match=r"model_index\.json is missing"):
+        find_model(str(tmp_path))
+
+
+def test_a_folder_of_another_kind_is_told(folder):
+    change(
+        folder / "model_index.json",
+        _class_name="StableDiffusionPipeline",
+        transformer=[None, None],
+    )
+    with pytest.raises(UnknownModelError, match="'StableDiffusionPipeline', not a FLUX"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_configuration_is_told(folder, text):
+    (folder / "transformer" / "config.json").write_text(text)
+    with pytest.raises(UnknownModelError, match=r"transformer.config\.json is damaged"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize("size", [0, 4, 100])
+def test_half_a_weights_file_is_told(folder, size):
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(UnknownModelError, match="is damaged or not completely downloaded"):
+        find_model(str(folder))
+
+
+def test_the_registry_does_not_wait_for_torch():
+    code = "import sys, pipelines.models.catalog; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,123 @@
+"""Styles in a request: their limits, their trigger words, and what a file's header says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipelines.request import Prompt
+from pipelines.styles.info import StyleLora, read_info, with_trigger
+
+PROMPT = Prompt("a beach at dusk", "a girl in a red hat", "runs")
+
+
+def style(trigger: str) -> StyleLora:
+    return StyleLora("ink.safetensors", trigger=trigger)
+
+
+@pytest.mark.parametrize("weight", [2.5, -2.01, float("nan"), float("inf")])
+def test_a_weight_out_of_range_is_refused(weight):
+    with pytest.raises(ValueError, match=r"is not in \[-2, 2\]"):
+        StyleLora("ink.safetensors", weight)
+
+
+def test_a_style_needs_a_source():
+    with pytest.raises(ValueError, match="needs a LoRA"):
+        StyleLora("  ")
+
+
+def test_the_trigger_begins_the_background_alone():
+    styled = with_trigger(PROMPT, [style("ink wash")])
+    assert styled == Prompt("ink wash, a beach at dusk", PROMPT.character, PROMPT.action)
+
+
+def test_without_a_background_there_is_still_none():
+    styled = with_trigger(Prompt(" ", "a girl", "runs"), [style("ink wash")])
+    assert styled == Prompt(" ", "ink wash, a girl", "runs")
+    assert with_trigger(Prompt("", "", ""), [style("ink wash")]).text == "ink wash"
+
+
+def test_several_triggers_keep_their_order_and_are_said_once():
+    loras = [style("ink wash"), style("  "), style("Beach"), style("glow"), style("INK WASH")]
+    assert with_trigger(PROMPT, loras).background == "ink wash, glow, a beach at dusk"
+
+
+@pytest.mark.parametrize("loras", [[], [style("")], [style("red HAT")], [style("girl")]])
+def test_what_needs_no_words_leaves_the_prompt_alone(loras):
+    assert with_trigger(PROMPT, loras) is PROMPT
+
+
+def test_part_of_a_word_is_not_the_word():
+    assert with_trigger(PROMPT, [style("each")]).background == "each, a beach at dusk"
+
+
+# What stands in a file's header.
+
+
+def test_a_kohya_files_header_is_read(tmp_path):
+    tags = {"10_ink": {"inkst": 12, "a tree": 3}, "5_more": {"a tree": 4}}
+    save_file(
+        {
+            "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.zeros(4, 8),
+            "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.zeros(24, 4),
+            "lora_unet_single_blocks_0_linear2.lora_down.weight": torch.zeros(4, 8),
+            "lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.zeros(2, 8),
+        },
+        tmp_path / "ink.safetensors",
+        metadata={"ss_tag_frequency": json.dumps(tags), "ss_output_name": "Ink"},
+    )
+    info = read_info(tmp_path / "ink.safetensors")
+    assert (info.format, info.rank, info.layers, info.title) == ("kohya", 4, 3, "Ink")
+    assert info.triggers == ("inkst", "a tree")
+
+
+def test_the_makers_trigger_goes_before_tags(tmp_path):
+    save_file(
+        {"transformer.proj_out.lora_A.weight": torch.zeros(2, 8)},
+        tmp_path / "ink.safetensors",
+        metadata={
+            "ss_tag_frequency": json.dumps({"a": {"b": 1}}),
+            "modelspec.trigger_phrase": "in ink",
+        },
+    )
+    info = read_info(tmp_path / "ink.safetensors")
+    assert (info.format, info.rank, info.triggers) == ("diffusers", 2, ("in ink",))
+
+
+@pytest.mark.parametrize("tags", ["not json", "[]", '{"a": 3}', '{"a": {"b": "many"}}'])
+def test_strange_tags_are_no_triggers(tmp_path, tags):
+    save_file(
+        {"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"ss_tag_frequency": tags}
+    )
+    info = read_info(tmp_path / "x.safetensors")
+    assert (info.format, info.rank, info.triggers) == ("other", 0, ())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04" + bytes(60),
+        (200).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (4).to_bytes(8, "little") + b"nope",
+        (10).to_bytes(8, "little") + b'{"a": {}} ',
+        (20).to_bytes(8, "little") + b'{"__metadata__": 12}',
+    ],
+)
+def test_what_is_no_safetensors_file_is_told(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is no safetensors file"):
+        read_info(path)
+
+
+def test_a_file_that_was_cut_off_is_told(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="not completely downloaded"):
+        read_info(path)
