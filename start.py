@@ -5,6 +5,7 @@
     python3 start.py app --port 7861               the same, with the app's own options
     python3 start.py test [-k golden]              run the tests, with pytest's own options
     python3 start.py storyboard render STORY ...   run the command line
+    python3 start.py evaluate --out DIR            measure how well a model does
     python3 start.py publish USER/NAME [--private] [--dry-run]
                                                    upload to a Hugging Face Space
 
@@ -37,7 +38,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a Space runs and shows; everything else (tests, projects, environments) stays here.
 SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt")
-SPACE_FOLDERS = ("assets", "docs", "pipelines", "storyboard")
+SPACE_FOLDERS = ("assets", "pipelines", "storyboard")
 
 
 class Fault(Exception):
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
         "app": run_app,
         "test": run_tests,
         "storyboard": run_storyboard,
+        "evaluate": run_evaluation,
         "publish": publish,
     }
     if command not in commands:
@@ -76,6 +78,11 @@ def run_app(options: list[str]) -> None:
 def run_storyboard(options: list[str]) -> None:
     """Run the command line where the caller is, so that its paths are the caller's."""
     hand_over([prepare(REQUIREMENTS), "-m", "storyboard", *options])
+
+
+def run_evaluation(options: list[str]) -> None:
+    """Run the evaluation where the caller is; `options` are those of `python -m evaluation`."""
+    hand_over([prepare(REQUIREMENTS), "-m", "evaluation", *options])
 
 
 def run_tests(options: list[str]) -> None:

@@ -12,9 +12,9 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from benchmarks.dense_oracle import DenseBank, DensePass, dense_attention
 from benchmarks.random_models import STEPS, Shape
-from benchmarks.steering import Steering
+from evaluation.fidelity.dense import DenseBank, DensePass, dense_attention
+from evaluation.fidelity.steering import Steering
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
@@ -94,7 +94,8 @@ class SharingBlock:
         return self._processor._attend(self._query, self._key, self._value)
 
     def _by_slices(self) -> Tensor:
-        return self._processor._grouped_attention(self._ours, 0, *self._laid_out, self._rotary)
+        query, key, value = self._laid_out
+        return self._processor._grouped_attention(self._ours, 0, query, key, value, self._rotary)
 
     def _densely(self, kept_on: torch.device) -> Callable[[], Tensor]:
         bank = DenseBank()

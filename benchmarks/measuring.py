@@ -18,10 +18,10 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
-from benchmarks.dense_oracle import DenseOracle
 from benchmarks.random_models import MODELS, Model, open_model
-from benchmarks.results import Results, attention_backend, describe_machine
-from benchmarks.steering import Steering, steered
+from evaluation.fidelity.dense import DenseOracle
+from evaluation.fidelity.steering import Steering, steered
+from evaluation.results import Results, attention_backend, describe_machine
 from pipelines.events import StepDone
 from pipelines.loading.model import choose_device
 from pipelines.request import Prompt, RenderRequest

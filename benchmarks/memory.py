@@ -25,8 +25,8 @@ from torch import nn
 
 from benchmarks.measuring import Workbench, arguments_for, cost, our_way
 from benchmarks.random_models import SHAPES, Model, open_model
-from benchmarks.results import NOTHING, Section, describe_machine, gigabytes
 from benchmarks.speed import numbers
+from evaluation.results import NOTHING, Section, describe_machine, gigabytes
 from pipelines.consistency.bank import Bank, BankBytes
 from pipelines.consistency.plan import StepPlan
 from pipelines.loading.placement import Placement, budget, place
@@ -305,8 +305,8 @@ def needed(model: Model, preset: MemoryPreset, side: int, bench: Workbench) -> i
         parts.decoder_bytes(side, side, size),
         size,
     )
-    kind = "cuda" if bench.device.type == "cuda" else "cpu"
-    return preset.need(work, Machine(kind)).computing
+    machine = Machine("cuda" if bench.device.type == "cuda" else "cpu")
+    return preset.need(work, machine).computing
 
 
 def _sizes(network: nn.Module) -> PartSizes:

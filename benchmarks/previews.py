@@ -22,11 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
-from benchmarks.results import Section, Spread, alternate
+from evaluation.metrics.color import pixel_distance
+from evaluation.results import Section, Spread, alternate
 from pipelines.events import FrameDone, Preview, StepDone
 from pipelines.flux1.previews import Previews
 from pipelines.loading.previews import find_previews
-from pipelines.metrics.color import pixel_distance
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
 from pipelines.request import RenderRequest
 

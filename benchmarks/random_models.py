@@ -24,7 +24,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from benchmarks.steering import Steering
+from evaluation.fidelity.steering import Steering
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, ModelSpec

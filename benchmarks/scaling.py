@@ -22,8 +22,8 @@ from pathlib import Path
 
 from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
 from benchmarks.random_models import ACTIONS, CHARACTER, PLACES
-from benchmarks.results import Section, Spread, alternate, describe_machine
 from benchmarks.speed import numbers, orders, ways_to_paint
+from evaluation.results import Section, Spread, alternate, describe_machine
 from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard

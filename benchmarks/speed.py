@@ -4,14 +4,14 @@
         [--orders bank,lockstep] [--batches 5] [--no-dense] [--repeats 3] [--out DIR] ...
 
 storyboard: all frames, from the prompts to the pictures, by FluxPipeline one by one, by us in each
-    order, and by the published way (`benchmarks.dense_oracle`), in alternating rounds.
+    order, and by the published way (`evaluation.fidelity.dense`), in alternating rounds.
 attention: the attention of one block that shares, by slices and under a dense mask.
 forward: one forward pass of the plain transformer, for batches of several sizes.
 compiled: `storyboard` and `forward` once more with compiled blocks, without the published way.
 
 A table goes to benchmarks/RESULTS.md, or with --out into a file of its own in that folder; then a
 command that is stopped leaves the rounds that are done there (collect them with `python -m
-benchmarks.results DIR`), and the same command goes on with the next section.
+evaluation.results DIR`), and the same command goes on with the next section.
 """
 
 from __future__ import annotations
@@ -39,14 +39,7 @@ from benchmarks.measuring import (
     warm_up,
 )
 from benchmarks.random_models import SHAPES
-from benchmarks.results import (
-    NOTHING,
-    Section,
-    Spread,
-    alternate,
-    describe_machine,
-    gigabytes,
-)
+from evaluation.results import NOTHING, Section, Spread, alternate, describe_machine, gigabytes
 from pipelines.request import RenderRequest
 from pipelines.sampling.rendering import RenderBudget
 
@@ -250,7 +243,6 @@ def forward_pass(bench: Workbench, request: RenderRequest, batch: int) -> Callab
     frame = request.frames[0]
     inputs = pipeline._inputs(frame, bench.model.words)
     latents, prompt = inputs.latents, inputs.prompt
-    where = {"device": latents.device, "dtype": latents.dtype}
     grid = pipeline._grid(frame.height, frame.width)
     guide = None
     if transformer.config.guidance_embeds:
@@ -258,12 +250,12 @@ def forward_pass(bench: Workbench, request: RenderRequest, batch: int) -> Callab
     return partial(
         transformer,
         hidden_states=latents.repeat(batch, 1, 1),
-        timestep=torch.full([batch], 0.5, **where),
+        timestep=latents.new_full([batch], 0.5),
         guidance=guide,
         pooled_projections=prompt.pooled_prompt_embeds.repeat(batch, 1),
         encoder_hidden_states=prompt.prompt_embeds.repeat(batch, 1, 1),
-        txt_ids=torch.zeros(prompt.prompt_embeds.shape[1], 3, **where),
-        img_ids=pipeline._prepare_latent_image_ids(1, *grid, *where.values()),
+        txt_ids=latents.new_zeros(prompt.prompt_embeds.shape[1], 3),
+        img_ids=pipeline._prepare_latent_image_ids(1, *grid, latents.device, latents.dtype),
         return_dict=False,
     )
 

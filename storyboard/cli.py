@@ -13,29 +13,14 @@ from pathlib import Path
 
 from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
-from storyboard.arguments import argument, whole
-from storyboard.board import MAX_STEPS
 from storyboard.errors import ConsentNeeded, StoryFileError, UsageError, UserError
-from storyboard.evaluation.ablation import parse_ablation
-from storyboard.evaluation.command import evaluate, parse_rows
-from storyboard.evaluation.rows import REFERENCE_ROWS, ROWS
 from storyboard.models_command import add_models, list_models
 from storyboard.render_command import INTERRUPTED, add_render, render
-from storyboard.settings import parse_memory
 from storyboard.storyfile import EXAMPLE_STORY
 
 DONE, FAULT, BAD_USAGE = 0, 1, 2
 
 _DESCRIPTION = "Make storyboards whose character stays the same from frame to frame."
-_EVALUATE_DESCRIPTION = """\
-Paint an evaluation suite in several ways and score the pictures.
-
-What was painted stays in DIR, and the same command goes on where it was stopped. The tables go to
-stdout and, with --page, into a page between the lines
-
-    <!-- evaluation: begin -->
-    <!-- evaluation: end -->
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,70 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("file", metavar="FILE", type=Path, help="where; must not exist yet")
 
     add_models(commands.add_parser).set_defaults(command=_models)
-    _add_evaluate(commands.add_parser)
     return parser
-
-
-def _add_evaluate(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    command = add_parser(
-        "evaluate",
-        help="measure how well a model keeps characters and follows prompts",
-        description=_EVALUATE_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(command=_evaluate)
-    command.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for pictures and results"
-    )
-    command.add_argument(
-        "--page", metavar="FILE", type=Path, help="also put the tables into this page"
-    )
-    command.add_argument(
-        "--characters",
-        metavar="N",
-        type=whole(0, 1000),
-        help="paint the first N characters; all if left out",
-    )
-    command.add_argument(
-        "--prompts",
-        metavar="N",
-        type=whole(0, 1000),
-        help="paint the first N single prompts; all if left out",
-    )
-    command.add_argument(
-        "--rows",
-        metavar="NAMES",
-        type=argument(parse_rows, "rows"),
-        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all); "
-        f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
-    )
-    command.add_argument(
-        "--references",
-        action="store_true",
-        help="measure how characters are kept who are known from a reference picture",
-    )
-    command.add_argument(
-        "--ablation",
-        metavar="NAME=FOLDER",
-        type=argument(parse_ablation, "ablation"),
-        action="append",
-        default=[],
-        help="with --references, also follow them with the subject folder FOLDER; may be repeated",
-    )
-    command.add_argument("--model", metavar="NAME", help="as for `render`")
-    command.add_argument(
-        "--memory", metavar="NAME", type=argument(parse_memory, "memory"), help="as for `render`"
-    )
-    command.add_argument(
-        "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
-    )
-    command.add_argument(
-        "--workers",
-        metavar="N",
-        type=whole(1, 64),
-        default=1,
-        help="processes that paint side by side",
-    )
 
 
 def _render(arguments: argparse.Namespace) -> int:
@@ -166,9 +88,4 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def _models(arguments: argparse.Namespace) -> int:
     list_models(arguments)
-    return DONE
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    evaluate(arguments)
     return DONE

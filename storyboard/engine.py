@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING
 from pipelines.events import MemoryNoted
 from pipelines.models.catalog import (
     BIREFNET,
-    MINIATURE,
     MattingSpec,
     ModelSpec,
     UnknownModelError,
@@ -26,9 +24,7 @@ from pipelines.models.catalog import (
 )
 from pipelines.models.presets import AUTO, Machine
 from pipelines.request import RenderRequest
-from pipelines.scores import PaintedRow, Scores
 from pipelines.styles.info import StyleLora
-from pipelines.suite import Suite, SuiteCharacter
 from storyboard.consents import Consents
 from storyboard.errors import ModelError, NoFigureFound, OutOfMemoryError, PictureError, UserError
 from storyboard.jobs import NO_BANKS, BankExchange, ModelLoading
@@ -48,9 +44,6 @@ if TYPE_CHECKING:
     from pipelines.loading.placement import Placement
     from pipelines.reference.birefnet import BiRefNetMatting
     from pipelines.reference.matting import Mask
-
-# Looks at evaluated pictures; knows the miniature's drawn world.
-JUDGE = Path(MINIATURE.source) / "judge"
 
 
 @dataclass
@@ -423,42 +416,6 @@ def usability(spec: ModelSpec, settings: Settings) -> str:
         size = f" {spec.download_bytes / 1e9:.0f} GB" if spec.download_bytes else ""
         answer += f", after {terms}downloading{size or ' it'}"
     return answer
-
-
-def evaluate(
-    suite: Suite,
-    rows: Sequence[PaintedRow],
-    prompts: PaintedRow | None,
-    report: Callable[[str], None],
-) -> Scores:
-    """Score painted pictures of an evaluation suite.
-
-    Args:
-        suite: what the pictures should show.
-        rows: the ways in which its characters were painted; gains are over the first.
-        prompts: the pictures of its single prompts, if there are any.
-        report: told what is being done, in a few words.
-
-    Raises:
-        ModelError: if the judge that looks at the pictures cannot be loaded.
-    """
-    from pipelines.metrics.eyes import judge_accuracy
-    from pipelines.metrics.scoring import score
-    from pipelines.miniature.judge import load_judge
-
-    try:
-        judge, accuracy = load_judge(JUDGE), judge_accuracy(JUDGE)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The judge in {JUDGE} cannot be loaded: {error}.") from error
-    return score(suite, rows, prompts, judge, accuracy, report)
-
-
-def draw_references(cases: Sequence[SuiteCharacter]) -> dict[str, Reference]:
-    """The references of an evaluation's characters, by name: drawn, and prepared as uploads are."""
-    from pipelines.miniature.suite_scenes import draw_upload
-
-    drawn = {case.name: draw_upload(case) for case in cases if case.reference is not None}
-    return {name: prepare_reference(upload.picture, upload.mask) for name, upload in drawn.items()}
 
 
 def _spec(model: str) -> ModelSpec:

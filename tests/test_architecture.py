@@ -22,7 +22,7 @@ LIGHT_PIPELINES = {
         f"pipelines.{name}"
         for name in (
             "request", "events", "models", "models.catalog", "models.sizes", "models.presets",
-            "models.shortcuts", "styles", "styles.info", "suite", "scores",
+            "models.shortcuts", "styles", "styles.info",
         )
     ),
 }  # fmt: skip
@@ -160,8 +160,8 @@ def consistency_needs_torch_alone(module: Module, imported: Import) -> bool:
 
 
 def painting_needs_no_training(module: Module, imported: Import) -> bool:
-    private = ("pipelines.miniature", "pipelines.metrics")
-    return module.is_in("pipelines") and not module.is_in(*private) and imported.is_in(*private)
+    private = ("miniature", "training", "evaluation")
+    return module.is_in("pipelines", "storyboard", "app") and imported.is_in(*private)
 
 
 RULES = {
@@ -231,8 +231,8 @@ def rules_broken_by(name: str, source: str, package: bool = False) -> set[int]:
         (5, "pipelines.consistency.bank", "import numpy as np"),
         (5, "pipelines.consistency.bank", "from ..request import FrameRequest"),
         (5, "pipelines.consistency", "def f():\n    from diffusers import FluxPipeline"),
-        (6, "pipelines.loading.model", "from pipelines.miniature.train import main"),
-        (6, "pipelines.loading.model", "def f():\n    from ..metrics import identity"),
+        (6, "pipelines.loading.model", "from miniature.model.train import main"),
+        (6, "pipelines.loading.model", "def f():\n    from evaluation.metrics import identity"),
     ],
 )
 def test_the_checker_sees_a_planted_violation(rule, name, source):
@@ -254,7 +254,7 @@ def test_the_checker_sees_a_planted_violation(rule, name, source):
         ("storyboard.ui.page", "from storyboard.ui import export_tab\nimport gradio"),
         ("storyboard.ui.frames_tab", "from storyboard.jobs import Runner"),
         ("pipelines.consistency.bank", "import torch.nn.functional\nfrom .plan import StepPlan"),
-        ("pipelines.miniature.train", "from pipelines.miniature import world"),
+        ("miniature.model.train", "from pipelines.miniature import world"),
     ],
 )
 def test_the_checker_lets_good_imports_pass(name, source):

@@ -76,6 +76,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> None:
             ],
         ),
         (["storyboard", "render", "a b.yaml"], ["-m", "storyboard", "render", "a b.yaml"]),
+        (["evaluate", "--out", "a b"], ["-m", "evaluation", "--out", "a b"]),
     ],
     ids=" ".join,
 )

@@ -56,7 +56,7 @@ def find_previews(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> Previews
 
 
 def _linear(file: str, pipeline: FluxStoryboardPipeline) -> LatentDecoder:
-    """What `pipelines.miniature.latent_map` wrote beside the autoencoder."""
+    """What `miniature.model.latent_map` wrote beside the autoencoder."""
     tensors, config = load_file(file), pipeline.vae.config
     return LinearDecoder(
         tensors["inverse"], tensors["mean"], config.scaling_factor, config.shift_factor

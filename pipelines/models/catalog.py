@@ -278,9 +278,9 @@ MINIATURE = ModelSpec(
     max_sequence_length=64,
     parts=_embedded_parts(),
     note="Ships with Throughline, downloads nothing and runs on a CPU; paints small cartoons.",
-    # Chosen with `python -m benchmarks.settings` on characters that the evaluation does not have:
-    # a merge from 0.1 on loses more actions, a weaker one keeps less. The published cleanup of
-    # masks is for 64 x 64 tokens; on 16 x 16 even true masks have an IoU of 0.6 after it.
+    # Chosen with `python -m evaluation.studies.settings` on characters that the evaluation does not
+    # have: a merge from 0.1 on loses more actions, a weaker one keeps less. The published cleanup
+    # of masks is for 64 x 64 tokens; on 16 x 16 even true masks have an IoU of 0.6 after it.
     consistency=ConsistencySettings(
         share_start=0.1,
         share_end=0.6,

@@ -1,7 +1,8 @@
 """Ways to paint faster that change the pictures, and what each costs; no torch.
 
 Knows their names, for people and stories, and what was measured of them; `pipelines.request` knows
-what they ask of a render. `python -m benchmarks.shortcuts` measures, and prints what `COSTS` holds.
+what they ask of a render. `python -m evaluation.studies.shortcuts` measures, and prints what
+`COSTS` holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.request import Shortcuts
-from pipelines.scores import Interval
 
 NOT_MEASURED = "Not measured on this model."
 
@@ -56,6 +56,21 @@ SHORTCUTS = (
         "Coarse probe, and half of the later steps.",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % confidence interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -121,8 +136,8 @@ class ShortcutCost:
         )
 
 
-# By the model's name in the registry: what `python -m benchmarks.shortcuts --steps 10` printed, on
-# one thread of two AMD EPYC cores.
+# By the model's name in the registry: what `python -m evaluation.studies.shortcuts --steps 10`
+# printed, on one thread of two AMD EPYC cores.
 COSTS: Mapping[str, tuple[ShortcutCost, ...]] = {
     "miniature": (
         ShortcutCost(

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from benchmarks import scaling
-from benchmarks.results import Spread
 from benchmarks.scaling import growth_cells, job_seconds, story_board
+from evaluation.results import Spread
 from storyboard.jobs_local import LocalRunner
 from storyboard.store import Store
 from tests.benchmarks.test_speed import TINY, cells

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from benchmarks.contact_sheet import (
+from benchmarks.frame_time import PARTS, requests, timed_frames
+from evaluation.studies.contact_sheet import (
     GAP,
     TITLE,
     Follower,
@@ -17,10 +18,9 @@ from benchmarks.contact_sheet import (
     shown_frames,
     stacked,
 )
-from benchmarks.frame_time import PARTS, requests, timed_frames
+from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE
 from pipelines.request import Prompt
-from pipelines.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.references import Reference
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline

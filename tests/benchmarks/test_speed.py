@@ -6,12 +6,13 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from benchmarks import measuring, results, speed
+from benchmarks import measuring, speed
 from benchmarks.block_attention import SharingBlock
 from benchmarks.measuring import Cost
 from benchmarks.random_models import SHAPES, open_model
-from benchmarks.results import Section, Spread, alternate, collect, put_on_page
 from benchmarks.speed import PLAIN, PUBLISHED, STORYBOARD_HEAD, Rounds
+from evaluation import results
+from evaluation.results import Section, Spread, alternate, collect, put_on_page
 from pipelines.sampling.rendering import RenderBudget
 
 CPU = torch.device("cpu")

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from pipelines.miniature.world import WHOLE, draw_scene
+from miniature.world.scene import draw_scene
+from miniature.world.spec import WHOLE
 from tests.browser.driving import (
     SOON,
     Opened,

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from pipelines.miniature.judge import load_judge
-from pipelines.miniature.suite_scenes import draw_upload
-from pipelines.suite import SuiteCharacter, read_suite
-from storyboard.engine import JUDGE
-from storyboard.evaluation.command import REFERENCE_SUITE
+from evaluation.__main__ import REFERENCE_SUITE
+from evaluation.drawn.judge import JUDGE
+from evaluation.drawn.scenes import draw_upload
+from evaluation.suite import SuiteCharacter, read_suite
+from miniature.judge.reading import load_judge
 from storyboard.store import Store
 from tests.browser.driving import Opened, Server, generate, painted, within
 from tests.browser.test_character import is_mended, open_brush, stroke, upload, use

@@ -13,6 +13,9 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
+from evaluation.drawn.scenes import draw_frame
+from evaluation.suite import read_suite
+from miniature.model.latent_map import as_values, load_latent_map
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameDone, MaskFound, PipelineEvent, Preview, StepDone
@@ -25,13 +28,10 @@ from pipelines.flux1.previews import (
     TinyDecoder,
 )
 from pipelines.loading.previews import find_previews
-from pipelines.miniature.latent_map import as_values, load_latent_map
-from pipelines.miniature.suite_scenes import draw_frame
 from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MINIATURE, find_model
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.denoiser import Guidance
 from pipelines.sampling.rendering import RenderBudget
-from pipelines.suite import read_suite
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 SUITE = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "suite-v1.json"

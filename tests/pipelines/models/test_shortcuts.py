@@ -8,6 +8,7 @@ from pipelines.models.shortcuts import (
     COSTS,
     SHORTCUTS,
     TURBO_LORAS,
+    Interval,
     ShortcutCost,
     ShortcutName,
     cost_of,
@@ -15,7 +16,6 @@ from pipelines.models.shortcuts import (
     find_shortcut,
 )
 from pipelines.request import Shortcuts
-from pipelines.scores import Interval
 
 COST = ShortcutCost(
     name="half-steps",

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.miniature.world import WHOLE, Scene, draw_scene
-from pipelines.miniature.world.vocabulary import SHAPES
+from miniature.world.scene import Scene, draw_scene
+from miniature.world.spec import WHOLE
+from miniature.world.vocabulary import SHAPES
 
 
 def single_figures(count: int, first_seed: int, shots: tuple[str, ...] = ("full",)) -> list[Scene]:

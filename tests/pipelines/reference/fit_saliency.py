@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.miniature.world import Scene
+from miniature.world.scene import Scene
 from pipelines.reference.matting import GrabCutMatting
 from pipelines.reference.saliency import (
     Features,

@@ -6,8 +6,7 @@ import pytest
 
 from pipelines.models import shortcuts
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS
-from pipelines.models.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, ShortcutCost
-from pipelines.scores import Interval
+from pipelines.models.shortcuts import NOT_MEASURED, SHORTCUTS, TURBO_LORAS, Interval, ShortcutCost
 from storyboard.ui.setup import model_told
 
 

@@ -1,0 +1,309 @@
+"""`python -m evaluation`: paint a suite, score it, write the tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from evaluation.ablation import parse_ablation
+from evaluation.drawn.scenes import draw_references
+from evaluation.metrics.scoring import score_with_judge
+from evaluation.painting import Gallery, Run, paint_missing, say
+from evaluation.report import tables, update_page
+from evaluation.rows import REFERENCE_ROWS, ROWS, Row
+from evaluation.scores import Scores
+from evaluation.suite import SuiteCharacter, SuiteError, read_suite
+from pipelines.models.catalog import UnknownModelError, find_model
+from storyboard.arguments import argument, whole
+from storyboard.board import MAX_STEPS
+from storyboard.errors import UsageError, UserError
+from storyboard.files import DocumentKind
+from storyboard.references import Reference
+from storyboard.settings import ROOT, Settings, parse_memory
+
+DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
+REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
+RESULTS_FILE = DocumentKind("throughline evaluation results")
+_DESCRIPTION = """\
+Paint an evaluation suite in several ways and score the pictures.
+
+What was painted stays in DIR, and the same command goes on where it was stopped. The tables go to
+stdout and, with --page, into a page between the lines
+
+    <!-- evaluation: begin -->
+    <!-- evaluation: end -->
+"""
+
+_SINGLE = Row("plain", "plain", consistent=False)
+
+
+def parse_rows(text: str) -> frozenset[str]:
+    """The names in "plain,merge".
+
+    Raises:
+        ValueError: if there is no row of one of the names.
+    """
+    names = text.split(",")
+    usual, referring = ([row.name for row in rows] for rows in (ROWS, REFERENCE_ROWS))
+    for name in names:
+        if name not in (*usual, *referring):
+            raise ValueError(
+                f"there is no row {name!r}; there are {', '.join(usual)}, and with --references "
+                f"{', '.join(referring)}"
+            )
+    return frozenset(names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: what was typed after the program's name; None for `sys.argv`.
+
+    Returns:
+        The exit code: 0 done, 1 a fault that a person can mend, 2 bad usage, 130 stopped by Ctrl-C.
+    """
+    try:
+        evaluate(_parser().parse_args(arguments))
+    except UsageError as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except UserError as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return FAULT
+    except KeyboardInterrupt:
+        print("throughline: stopped", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    command = argparse.ArgumentParser(
+        prog="python -m evaluation",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for pictures and results"
+    )
+    command.add_argument(
+        "--page", metavar="FILE", type=Path, help="also put the tables into this page"
+    )
+    command.add_argument(
+        "--characters",
+        metavar="N",
+        type=whole(0, 1000),
+        help="paint the first N characters; all if left out",
+    )
+    command.add_argument(
+        "--prompts",
+        metavar="N",
+        type=whole(0, 1000),
+        help="paint the first N single prompts; all if left out",
+    )
+    command.add_argument(
+        "--rows",
+        metavar="NAMES",
+        type=argument(parse_rows, "rows"),
+        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all); "
+        f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
+    )
+    command.add_argument(
+        "--references",
+        action="store_true",
+        help="measure how characters are kept who are known from a reference picture",
+    )
+    command.add_argument(
+        "--ablation",
+        metavar="NAME=FOLDER",
+        type=argument(parse_ablation, "ablation"),
+        action="append",
+        default=[],
+        help="with --references, also follow them with the subject folder FOLDER; may be repeated",
+    )
+    command.add_argument("--model", metavar="NAME", help="as for `render`")
+    command.add_argument(
+        "--memory", metavar="NAME", type=argument(parse_memory, "memory"), help="as for `render`"
+    )
+    command.add_argument(
+        "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
+    )
+    command.add_argument(
+        "--workers",
+        metavar="N",
+        type=whole(1, 64),
+        default=1,
+        help="processes that paint side by side",
+    )
+    return command
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Run the command.
+
+    Args:
+        arguments: out, page, characters, prompts, rows, model, memory, steps, workers, references,
+            ablation.
+
+    Raises:
+        UsageError: if the options do not go together.
+        UserError: if something cannot be loaded, painted or written. What is painted is kept.
+    """
+    settings = Settings.from_environment(os.environ)
+    settings = replace(settings, memory=arguments.memory or settings.memory)
+    run = _run(arguments, settings)
+    gallery = Gallery(run, arguments.out)
+    gallery.open()
+    paint_missing(gallery, settings, arguments.workers)
+    characters, prompts = run.characters, run.prompts
+    rows = [gallery.row(row, characters) for row in run.rows] if characters else []
+    singles = gallery.row(_SINGLE, prompts) if prompts else None
+    scores = score_with_judge(run.suite, rows, singles, say)
+    heading = _heading(gallery, arguments, len(characters), len(prompts))
+    text = tables(scores, run.rows, heading)
+    gallery.write("results.json", RESULTS_FILE.dump(_results(gallery, scores)))
+    gallery.write("tables.md", text.encode())
+    print(text, end="")
+    if arguments.page is not None:
+        update_page(arguments.page, text)
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> Run:
+    try:
+        suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
+        spec = find_model(arguments.model or settings.model)
+    except (SuiteError, UnknownModelError) as error:
+        raise UserError(str(error)) from error
+    rows = _rows(arguments)
+    characters = suite.characters[: arguments.characters]
+    prompts = suite.prompts[: arguments.prompts]
+    if not characters and not prompts:
+        raise UserError("There is nothing to evaluate.", "Ask for --characters or --prompts.")
+    steps = arguments.steps or spec.steps
+    run = Run(suite, (*characters, *prompts), rows, spec, steps)
+    return replace(run, references=_references(run)) if run.followings else run
+
+
+def _rows(arguments: argparse.Namespace) -> tuple[Row, ...]:
+    """The rows that the options ask for, ablations last.
+
+    Raises:
+        UsageError: if a row is of the other suite, or two rows have one name.
+    """
+    rows = REFERENCE_ROWS if arguments.references else ROWS
+    names = {row.name for row in rows} if arguments.rows is None else arguments.rows
+    for name in sorted(names - {row.name for row in rows}):
+        without = "without" if arguments.references else "with"
+        raise UsageError(f"--rows: there is a row {name!r} {without} --references alone.")
+    chosen = [row for row in rows if row.name in names]
+    models = arguments.out.resolve() / "models"
+    for ablation in arguments.ablation:
+        row = ablation.row(models)
+        if not arguments.references:
+            raise UsageError("--ablation is for --references alone.")
+        if row.name in (known.name for known in (*rows, *chosen)):
+            raise UsageError(f"--ablation: there are two rows {row.name!r}.", "Name one otherwise.")
+        chosen.append(row)
+    return tuple(chosen)
+
+
+def _references(run: Run) -> dict[str, Reference]:
+    """The references that a run's cases are known from.
+
+    Raises:
+        UserError: if the model cannot follow any.
+    """
+
+    if run.spec.subject is None and any(following.bundle is None for following in run.followings):
+        raise UserError(
+            f"{run.spec.title} cannot follow references.",
+            "Choose another model, or only rows that need none: --rows none,consistency.",
+        )
+    return draw_references(run.cases)
+
+
+def _split(run: Run) -> tuple[Sequence[SuiteCharacter], Sequence[SuiteCharacter]]:
+    """The characters and the single prompts of a run."""
+    singles = {case.name for case in run.suite.prompts}
+    return (
+        [case for case in run.cases if case.name not in singles],
+        [case for case in run.cases if case.name in singles],
+    )
+
+
+def _heading(gallery: Gallery, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
+    """What was painted, with what and by which command, in Markdown."""
+    run = gallery.run
+    spec, suite = run.spec, run.suite
+    workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
+    doubts = ""
+    painted = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
+    if run.followings and spec.subject is not None:
+        painted += f", strength of references {spec.subject.strength:g}"
+        doubts = f" The model doubts {len(gallery.doubted())} of the {characters} references."
+    kind = "Suite of references," if suite.has_references else "Suite"
+    return (
+        f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {painted}, true "
+        f"guidance {spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} "
+        f"processors, {workers}.{doubts} Intervals are 95 %, over characters. Written by\n\n"
+        f"    {_command_line(run, arguments, characters, prompts)}"
+    )
+
+
+def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
+    """The command that was typed, without the paths of this machine."""
+    command = ["python -m evaluation"]
+    if arguments.references:
+        command.append("--references")
+    command += [f"--ablation {shlex.quote(given.name)}=DIR" for given in arguments.ablation]
+    command.append("--out DIR")
+    if arguments.page is not None:
+        page: Path = arguments.page
+        command.append(f"--page {page.name if page.is_absolute() else page.as_posix()}")
+    if arguments.model is not None:
+        command.append(f"--model {'DIR' if run.spec.kind == 'folder' else run.spec.name}")
+    if arguments.memory is not None:
+        command.append(f"--memory {arguments.memory}")
+    if arguments.steps is not None:
+        command.append(f"--steps {arguments.steps}")
+    if arguments.rows is not None:
+        chosen = [row.name for row in run.rows if row.name in arguments.rows]
+        command.append(f"--rows {','.join(chosen)}")
+    if characters < len(run.suite.characters):
+        command.append(f"--characters {characters}")
+    if prompts < len(run.suite.prompts):
+        command.append(f"--prompts {prompts}")
+    if arguments.workers > 1:
+        command.append(f"--workers {arguments.workers}")
+    return " ".join(command)
+
+
+def _results(gallery: Gallery, scores: Scores) -> dict[str, object]:
+    run = gallery.run
+    following = {"subjects": run.subjects(), "doubted": gallery.doubted()}
+    readings = {
+        path.relative_to(gallery.out / "pictures").with_suffix("").as_posix(): dict(attributes)
+        for path, attributes in scores.readings.items()
+    }
+    return {
+        **run.record(),
+        **(following if run.followings else {}),
+        **asdict(replace(scores, readings={})),
+        "readings": readings,
+    }
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

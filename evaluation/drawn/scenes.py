@@ -1,0 +1,184 @@
+"""The scenes of an evaluation suite: from the drawn world to a suite's data, and back to drawings.
+
+What the judge reads in these drawings is the best that painted pictures could reach.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from evaluation.suite import SuiteCharacter, SuiteFrame
+from miniature.judge.attributes import visible_attributes
+from miniature.world import vocabulary as v
+from miniature.world import wordings as w
+from miniature.world.prompts import Prompt
+from miniature.world.scene import draw_scene
+from miniature.world.spec import Character, Figure, SceneSpec, WorldRange, choose, views_of
+from pipelines import request
+from storyboard.engine import prepare_reference
+from storyboard.references import Reference
+
+_SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture as somebody uploads it.
+
+    Attributes:
+        picture: a character in a scene, RGB.
+        mask: which of its pixels are the character, 255, mode "L".
+    """
+
+    picture: Image.Image
+    mask: Image.Image
+
+
+def draw_frame(case: SuiteCharacter, index: int) -> NDArray[np.uint8]:
+    """Draw what a frame should show; a shared place looks the same in all frames that share it.
+
+    Returns:
+        RGB, uint8 of shape (height, width, 3).
+    """
+    spec = spec_of(case.attributes, case.frames[index].scene)
+    source = case.place_source(index)
+    return draw_scene(case.frames[index if source is None else source].seed, spec).image
+
+
+def draw_upload(case: SuiteCharacter) -> Upload:
+    """Draw the picture that a character is known from.
+
+    Raises:
+        ValueError: if the character has no reference.
+    """
+    if case.reference is None:
+        raise ValueError(f"character {case.name!r} has no reference")
+    drawn = draw_scene(case.reference.seed, spec_of(case.attributes, case.reference.scene))
+    mask = np.where(drawn.parts > v.Part.BACKGROUND, np.uint8(255), np.uint8(0))
+    return Upload(Image.fromarray(drawn.image), Image.fromarray(mask))
+
+
+def draw_references(cases: Sequence[SuiteCharacter]) -> dict[str, Reference]:
+    """Draw the references of characters, by name, and prepare them as uploads are."""
+    drawn = {case.name: draw_upload(case) for case in cases if case.reference is not None}
+    return {name: prepare_reference(upload.picture, upload.mask) for name, upload in drawn.items()}
+
+
+def frame_spec(
+    rng: np.random.Generator, character: Character, action: str, place: str
+) -> SceneSpec:
+    """A scene by clear daylight in which the whole character can be seen from before."""
+    view = "three-quarter" if rng.random() < 0.25 else "front"
+    position = choose(rng, ("center", "center", "left", "right"))
+    figure = Figure(character, action, position, view, choose(rng, v.FACINGS))
+    return SceneSpec(place, (figure,))
+
+
+def suite_frame(
+    spec: SceneSpec,
+    prompt: Prompt,
+    seed: int,
+    referred: frozenset[str] = frozenset(),
+    place_of: int | None = None,
+) -> SuiteFrame:
+    """A frame of a suite that shows a scene.
+
+    Args:
+        spec: the scene.
+        prompt: what is said of it.
+        seed: of the picture, and of the drawing that says what can be seen.
+        referred: names of the attributes that only a reference tells.
+        place_of: index of the earlier frame that it shares its place with.
+    """
+    visible = visible_names(spec, seed)
+    return SuiteFrame(
+        prompt=request.Prompt(prompt.background, prompt.character, prompt.action),
+        seed=seed,
+        scene=scene_of(spec),
+        stated=tuple(name for name in visible if _says(prompt, spec, name)),
+        referred=tuple(name for name in visible if name in referred),
+        place_of=place_of,
+    )
+
+
+def left_out(spec: SceneSpec, prompt: Prompt, seed: int = 0) -> tuple[str, ...]:
+    """The character's attributes that can be seen and are not said; a plain pattern is custom."""
+    character = spec.figures[0].character
+    names = {field.name for field in fields(Character)} & prompt.hidden
+    if character.pattern == "plain":
+        names -= {"pattern"}
+    return tuple(name for name in visible_names(spec, seed) if name in names)
+
+
+def visible_names(spec: SceneSpec, seed: int) -> list[str]:
+    """Attributes that can be seen where a scene is drawn, in the order of its data."""
+    truth = {**asdict(spec.figures[0].character), **scene_of(spec)}
+    visible = visible_attributes(truth, draw_scene(seed, spec).parts)
+    return [name for name in truth if name in visible and truth[name] != "none"]
+
+
+def scene_of(spec: SceneSpec) -> dict[str, str]:
+    """A scene without its character, as a suite's data."""
+    figure = spec.figures[0]
+    return {
+        "place": spec.place,
+        "time": spec.time,
+        "weather": spec.weather,
+        "shot": spec.shot,
+        "action": figure.action,
+        "position": figure.position,
+        "view": figure.view,
+        "facing": figure.facing,
+    }
+
+
+def spec_of(attributes: Mapping[str, str], scene: Mapping[str, str]) -> SceneSpec:
+    """The scene that `scene_of` gave these data for, with a character."""
+    figure = Figure(
+        Character(**attributes),
+        **{name: scene[name] for name in ("action", "position", "view", "facing")},
+    )
+    return SceneSpec(
+        figures=(figure,), **{name: scene[name] for name in ("place", "time", "weather", "shot")}
+    )
+
+
+def open_actions(world: WorldRange) -> tuple[str, ...]:
+    """Actions in which the character can be seen from before."""
+    return tuple(action for action in world.actions if "front" in views_of(action))
+
+
+def picture_seed(rng: np.random.Generator) -> int:
+    """A seed that no training picture has."""
+    return int(rng.integers(*_SEEDS))
+
+
+def _says(prompt: Prompt, spec: SceneSpec, name: str) -> bool:
+    """Whether a prompt says a visible attribute of its scene, instead of leaving it to custom."""
+    figure = spec.figures[0]
+    if name in ("time", "weather"):
+        phrases = _words_of_time(spec) if name == "time" else _words_of_weather(spec)
+    elif name == "view":
+        phrases = w.VIEW_WORDS[figure.view]
+    elif name == "shot":
+        phrases = w.SHOT_WORDS[spec.shot]
+    else:
+        customary = name == "pattern" and figure.character.pattern == "plain"
+        return name not in (*prompt.hidden, "position", "facing") and not customary
+    return any(phrase in prompt.text for phrase in phrases)
+
+
+def _words_of_time(spec: SceneSpec) -> tuple[str, ...]:
+    """Phrases that tell a scene's time of day, alone or with its weather ("on a rainy night")."""
+    return (*w.TIME_WORDS[spec.time], *_both_words(spec))
+
+
+def _words_of_weather(spec: SceneSpec) -> tuple[str, ...]:
+    return (*w.WEATHER_WORDS[spec.weather], *_both_words(spec))
+
+
+def _both_words(spec: SceneSpec) -> tuple[str, ...]:
+    return tuple(f"{adjective} {spec.time}" for adjective in w.WEATHER_ADJECTIVES[spec.weather])

@@ -1,0 +1,300 @@
+"""Golden vectors of CharaConsist, format "characonsist-golden-1".
+
+A tiny random FLUX, inputs, and for each setting every run's latents, masks and matches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from evaluation.fidelity.frequencies import TimeWaves
+from evaluation.fidelity.vectors import Row, differing, largest, relative
+from pipelines.consistency.bank import Bank
+from pipelines.consistency.frame_pass import FramePass
+from pipelines.consistency.masks import TextLengths
+from pipelines.consistency.matching import Matches
+from pipelines.consistency.plan import StepPlan
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
+from pipelines.sampling.prompt import EncodedPrompt
+
+FORMAT = "characonsist-golden-1"
+LATENTS, SIMILARITY, ATTENTION, SCHEDULE = 1e-5, 1e-5, 1e-3, 1e-6
+# Less than half of what the mildest wrong implementation is off by (4.5e-5).
+HIGHEST_FLOOR = 2e-5
+
+
+class Golden:
+    """Reads a folder of vectors; equal tensors are stored once, so all go through its map."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.manifest["tensors"]
+
+    def __getitem__(self, name: str) -> Tensor:
+        entry = self.manifest["tensors"][name]
+        with safe_open(self.folder / entry["file"], "pt") as file:
+            tensor: Tensor = file.get_tensor(entry["key"])
+        return tensor
+
+    def names(self, start: str) -> list[str]:
+        """All tensor names with this start."""
+        return [name for name in self.manifest["tensors"] if name.startswith(start)]
+
+    def pipeline(self) -> FluxStoryboardPipeline:
+        """Our pipeline around the recorded model, in float32."""
+        transformer = FluxTransformer2DModel(**self.manifest["model_config"])
+        state = load_file(self.folder / "model.safetensors")
+        transformer.load_state_dict({name: t.to(torch.float32) for name, t in state.items()})
+        return FluxStoryboardPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(**self.manifest["scheduler_config"]),
+            vae=None,
+            text_encoder=None,
+            tokenizer=None,
+            text_encoder_2=None,
+            tokenizer_2=None,
+            transformer=transformer.eval(),
+        )
+
+    def inputs(self, kind: str) -> list[FrameInputs]:
+        """Inputs of the identity frame and of every frame after it."""
+        found = []
+        for index, meta in enumerate(self.manifest["inputs"][kind]):
+            base = f"inputs/{kind}/{index}"
+            prompt = EncodedPrompt(
+                self[f"{base}/prompt_embeds"],
+                self[f"{base}/pooled_prompt_embeds"],
+                TextLengths(meta["bg_len"], meta["real_len"]),
+            )
+            found.append(
+                FrameInputs(prompt, self[f"{base}/latents"], meta["height"], meta["width"])
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished pass: its latents and what its blocks found."""
+
+    latents: Tensor
+    frame_pass: FramePass
+    background_mask: Tensor
+
+
+def plan_of(setting: dict[str, Any]) -> StepPlan:
+    """A recorded setting's step numbers as a plan."""
+    steps = setting["steps"]
+    end = steps["interpolate_end_step"] if setting["use_interpolate"] else 0
+    return StepPlan(
+        steps=steps["num_inference_steps"],
+        share_start=steps["attn_start_step"],
+        share_end=steps["attn_end_step"],
+        merge_start=steps["interpolate_start_step"],
+        merge_decay=steps["interpolate_decay_step"],
+        merge_end=max(end, steps["interpolate_start_step"]),
+        merge_weight=steps["interpolate_weight"],
+        similarity_threshold=steps["sim_thr"],
+        mask_step=steps["save_mask_point_step"],
+    )
+
+
+class SettingRun:
+    """Runs one setting: the identity frame, then every frame's probe and render pass."""
+
+    def __init__(self, golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> None:
+        self.setting: dict[str, Any] = golden.manifest["settings"][name]
+        self.plan = plan_of(self.setting)
+        self.inputs = golden.inputs(self.setting["inputs"])
+        self.guidance = Guidance(self.setting["steps"]["guidance_scale"])
+        self.pipeline = pipeline
+
+    def results(self) -> Iterator[tuple[str, Result]]:
+        """Every pass by its recorded name, in order."""
+        shares, updates = self.setting["share_bg"], self.setting["update_bg"]
+        identity = Bank(self.plan, lends_identity=True, lends_background=shares)
+        yield "id", self._pass(0, self.plan.steps, record=identity)
+        place = identity
+        for frame, starts_place in enumerate(updates):
+            sharing = place if shares and not starts_place else None
+            probe = self._pass(
+                frame + 1, self.plan.probe_steps, identity=identity, background=sharing
+            )
+            held = ~self._mask(probe) if starts_place else ~place.foreground
+            yield f"f{frame}.pre", Result(probe.latents, probe.frame_pass, held)
+
+            record = None
+            if starts_place:
+                record = Bank(self.plan, lends_identity=False, lends_background=True)
+            render = self._pass(
+                frame + 1,
+                self.plan.steps,
+                record=record,
+                identity=identity,
+                background=sharing,
+                matches=probe.frame_pass.matches,
+            )
+            place = record or place
+            yield f"f{frame}.run", Result(render.latents, render.frame_pass, ~place.foreground)
+
+    def _pass(
+        self,
+        index: int,
+        steps: int,
+        *,
+        record: Bank | None = None,
+        identity: Bank | None = None,
+        background: Bank | None = None,
+        matches: Matches | None = None,
+    ) -> Result:
+        inputs = self.inputs[index]
+        frame_pass = FramePass(
+            self.plan,
+            inputs.prompt.text,
+            grid=(inputs.height // 16, inputs.width // 16),
+            blocks=len(self.pipeline.transformer.single_transformer_blocks),
+            device=inputs.latents.device,
+            record=record,
+            identity=identity,
+            background=background,
+            matches=matches,
+        )
+        with closing(self.pipeline.denoise(inputs, frame_pass, self.guidance, steps)) as passing:
+            latents = deque(passing, maxlen=1).pop()
+        mask = frame_pass.mask
+        assert mask is not None
+        return Result(latents, frame_pass, ~mask)
+
+    @staticmethod
+    def _mask(result: Result) -> Tensor:
+        mask = result.frame_pass.mask
+        assert mask is not None
+        return mask
+
+
+def compare(tensor: str, result: Result, theirs: Tensor) -> tuple[float, float]:
+    """Error and tolerance of one recorded tensor of a pass.
+
+    Raises:
+        ValueError: if the vectors hold a tensor that is not known here.
+    """
+    state = result.frame_pass
+    rows, columns = state.grid
+
+    def grids(masks: list[Tensor]) -> Tensor:
+        return torch.stack(masks).view(-1, rows, columns).to(theirs.dtype)
+
+    assert state.attention_maps is not None
+    known: dict[str, Callable[[], tuple[float, float]]] = {
+        "latents": lambda: (relative(result.latents, theirs), LATENTS),
+        "masks": lambda: (differing(grids(state.masks), theirs), 0),
+        "raw_masks": lambda: (differing(grids(state.raw_masks), theirs), 0),
+        "fg_mask": lambda: (differing(grids(state.masks[-1:])[0], theirs), 0),
+        "id_bg_mask": lambda: (differing(grids([result.background_mask])[0], theirs), 0),
+        "bg_attn": lambda: (_map_error(state, "background", theirs), ATTENTION),
+        "fg_attn": lambda: (_map_error(state, "foreground", theirs), ATTENTION),
+    }
+    if state.similarity is not None and state.matches is not None:
+        similarity, matches = state.similarity, state.matches
+        known |= {
+            "max_sim": lambda: (largest(similarity.similarity, theirs), SIMILARITY),
+            "argmax_indices": lambda: (differing(similarity.identity_index, theirs), 0),
+            "curr_fg_inds": lambda: (differing(matches.frame_index, theirs.flatten()), 0),
+            "id_fg_inds": lambda: (differing(matches.identity_index, theirs.flatten()), 0),
+        }
+    if tensor not in known:
+        raise ValueError(f"the vectors hold {tensor!r}, which is not known here")
+    return known[tensor]()
+
+
+def _map_error(state: FramePass, part: str, theirs: Tensor) -> float:
+    return largest(getattr(state.attention_maps, part).view(state.grid), theirs)
+
+
+def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row]:
+    """Rows of the recorded schedules."""
+    for name in golden.names("schedule/"):
+        _, tokens, steps, tensor = name.split("/")
+        cpu = torch.device("cpu")
+        timesteps = set_timesteps(pipeline.scheduler, int(tokens), int(steps), cpu)
+        ours = pipeline.scheduler.sigmas if tensor == "sigmas" else timesteps
+        yield Row(name, largest(ours / ours.max(), golden[name] / golden[name].max()), SCHEDULE)
+
+
+def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> Tensor:
+    """One of the recorded plain pictures, by FluxPipeline's own call, without any of our code."""
+    _, kind, steps, index, _ = name.split("/")
+    inputs = golden.inputs(kind)[int(index)]
+    pipeline.set_progress_bar_config(disable=True)
+    latents: Tensor = pipeline(
+        prompt_embeds=inputs.prompt.prompt_embeds,
+        pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
+        latents=inputs.latents,
+        height=inputs.height,
+        width=inputs.width,
+        num_inference_steps=int(steps),
+        guidance_scale=3.5,
+        output_type="latent",
+        return_dict=False,
+    )[0]
+    return latents
+
+
+def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row]:
+    """Rows of the recorded plain pictures, with the stock frequencies rounded as recorded."""
+    names = golden.names("plain/")
+    shortest = min(names, key=lambda name: int(name.split("/")[2]))
+    waves = TimeWaves(pipeline.transformer)
+    waves.fit(lambda: plain_latents(golden, pipeline, shortest), golden[shortest])
+    note = f"stock frequencies rounded as recorded: {waves.changed}"
+    for name in names:
+        error = relative(plain_latents(golden, pipeline, name), golden[name])
+        yield Row(name, error, LATENTS, HIGHEST_FLOOR - LATENTS, note)
+
+
+def setting_rows(
+    golden: Golden, pipeline: FluxStoryboardPipeline, name: str, floor: float
+) -> Iterator[Row]:
+    """Rows of every recorded tensor of one setting; `floor` is that of the latents."""
+    compared: set[str] = set()
+    for run, result in SettingRun(golden, pipeline, name).results():
+        for full in golden.names(f"{name}/{run}/"):
+            tensor = full.rsplit("/", 1)[1]
+            error, tolerance = compare(tensor, result, golden[full])
+            compared.add(full)
+            yield Row(full, error, tolerance, floor if tensor == "latents" else 0.0)
+    forgotten = set(golden.names(f"{name}/")) - compared
+    if forgotten:
+        raise ValueError(f"vectors that no run gives: {', '.join(sorted(forgotten))}")
+
+
+def characonsist_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Row]:
+    """Compare everything that a folder of vectors holds.
+
+    Args:
+        folder: the folder.
+        settings: names of the settings to run; None for all of them.
+    """
+    golden = Golden(folder)
+    pipeline = golden.pipeline()
+    yield from schedule_rows(golden, pipeline)
+    floor = 0.0
+    for row in plain_rows(golden, pipeline):
+        floor = max(floor, row.error)
+        yield row
+    for name in settings or golden.manifest["settings"]:
+        yield from setting_rows(golden, pipeline, name, min(floor, HIGHEST_FLOOR))

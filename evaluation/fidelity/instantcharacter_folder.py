@@ -1,0 +1,166 @@
+"""A folder of golden vectors of InstantCharacter: its tensors, pictures and models.
+
+Tiny random encoders, projector, adapters and FLUX. Every size comes from the folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+
+from evaluation.fidelity.recipe import fill, fingerprint
+from evaluation.fidelity.vectors import Row, largest
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.instant_character.checkpoint import InstantCharacter, load_instant_character
+from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
+
+# Largest absolute differences that are allowed.
+FEATURES, TOKENS, UNITS, LATENTS = 1e-4, 2e-5, 1e-5, 2e-5
+# For the sines and cosines of timesteps, of which no tolerance is stated: float32 `exp` gives
+# frequencies whose last bit differs between processors, which is 6e-5 at timestep 1000.
+WAVES = 1e-4
+
+
+class Vectors:
+    """A folder of vectors, its models, and a record of which of its tensors have been read.
+
+    Args:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        self._unread: dict[str, set[str]] = {}
+
+    def names(self, file: str) -> list[str]:
+        """Names of all tensors of a file."""
+        with safe_open(self.folder / f"{file}.safetensors", "pt") as tensors:
+            names = list(tensors.keys())
+        self._unread.setdefault(file, set(names))
+        return names
+
+    def read(self, file: str, name: str) -> Tensor:
+        """A tensor of a file."""
+        self.names(file)
+        self._unread[file].discard(name)
+        with safe_open(self.folder / f"{file}.safetensors", "pt") as tensors:
+            tensor: Tensor = tensors.get_tensor(name)
+        return tensor
+
+    def error(self, file: str, name: str, ours: Tensor) -> float:
+        """How far one of ours is from a recorded tensor."""
+        return largest(ours, self.read(file, name))
+
+    def row(self, file: str, name: str, ours: Tensor, tolerance: float) -> Row:
+        """Compare one of ours with a recorded tensor."""
+        return Row(f"{file}/{name}", self.error(file, name, ours), tolerance)
+
+    def unread(self, file: str) -> Iterator[Row]:
+        """A row that fails for every tensor of a file that nothing was compared with."""
+        for name in sorted(self._unread[file]):
+            yield Row(f"{file}/{name}", float("inf"), 0.0, note="not known here")
+
+    @cached_property
+    def pictures(self) -> dict[str, Image.Image]:
+        """The pictures by name."""
+        names = self.manifest["images"]
+        return {name: Image.open(self.folder / "images" / f"{name}.png") for name in names}
+
+    @cached_property
+    def encoders(self) -> SubjectEncoders:
+        """The tiny encoders; the layers that are taken are the published ones."""
+        siglip = json.loads((self.folder / "siglip" / "config.json").read_text("utf-8"))
+        return SubjectEncoders.from_pretrained(
+            self.folder / "siglip",
+            self.folder / "dinov2",
+            config=EncoderConfig(side=siglip["image_size"]),
+        )
+
+    @cached_property
+    def features(self) -> dict[str, SubjectFeatures]:
+        """Features of every picture; all are encoded in one call."""
+        together = self.encoders(list(self.pictures.values()))
+        return {
+            name: SubjectFeatures(
+                together.low_shallow[i : i + 1],
+                together.low_deep[i : i + 1],
+                together.high_deep[i : i + 1],
+            )
+            for i, name in enumerate(self.pictures)
+        }
+
+    @cached_property
+    def transformer(self) -> FluxTransformer2DModel:
+        """The tiny FLUX, whose weights follow from the seed."""
+        config = FluxTransformer2DModel.load_config(self.folder / "transformer")
+        transformer = FluxTransformer2DModel.from_config(config)
+        fill(transformer, self.manifest["seed"], "transformer.")
+        if fingerprint(transformer) != self.manifest["transformer"]["state_dict_sha256"]:
+            raise ValueError("the transformer's weights do not follow from the seed")
+        return transformer.eval()
+
+    @cached_property
+    def pipeline(self) -> FluxStoryboardPipeline:
+        """Our pipeline around the tiny FLUX."""
+        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(self.folder / "scheduler")
+        pipeline = FluxStoryboardPipeline(
+            scheduler=scheduler,
+            vae=None,
+            text_encoder=None,
+            tokenizer=None,
+            text_encoder_2=None,
+            tokenizer_2=None,
+            transformer=self.transformer,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    @cached_property
+    def weights(self) -> InstantCharacter:
+        """Projector and adapters, from the checkpoint in the published form."""
+        return self.load_weights("bin")
+
+    def load_weights(self, suffix: str) -> InstantCharacter:
+        """Projector and adapters, from the checkpoint with this suffix."""
+        config = json.loads((self.folder / "adapter/projector_config.json").read_text("utf-8"))
+        return load_instant_character(
+            self.folder / "adapter" / f"instantcharacter_ip-adapter.{suffix}",
+            self.transformer,
+            config=projector_config(config),
+        )
+
+
+def projector_config(published: dict[str, Any]) -> ProjectorConfig:
+    """Our names for the arguments of the published projector.
+
+    Raises:
+        ValueError: if they describe a projector that ours cannot be.
+    """
+    widths = {published[key] for key in ("inner_dim", "cross_attention_dim", "embedding_dim")}
+    waves = published["timestep_flip_sin_to_cos"], published["timestep_freq_shift"]
+    if len(widths) > 1 or waves != (True, 0):
+        raise ValueError(f"a projector of widths {widths} and time waves {waves}")
+    return ProjectorConfig(
+        width=published["inner_dim"],
+        blocks=published["num_layers"],
+        heads=published["num_attention_heads"],
+        head_dim=published["attention_head_dim"],
+        resampler_width=published["dim"],
+        resampler_layers=published["depth"],
+        resampler_heads=published["heads"],
+        resampler_head_dim=published["dim_head"],
+        resampler_expansion=published["ff_mult"],
+        time_channels=published["timestep_in_dim"],
+        queries=published["num_queries"],
+        token_width=published["output_dim"],
+    )

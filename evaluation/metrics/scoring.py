@@ -1,0 +1,201 @@
+"""Scores of an evaluation: the judge looks at every picture, and what it sees is counted.
+
+The judge is a classifier and segmenter trained on drawn pictures (`pipelines.miniature.judge`).
+Drawn pictures of the same scenes are scored beside the painted ones, so that every number stands
+next to the best that this judge could give.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evaluation.drawn.judge import JUDGE, Eyes, judge_accuracy
+from evaluation.drawn.scenes import draw_frame
+from evaluation.drawn.suite import draw_others
+from evaluation.metrics.measures import (
+    Sightings,
+    followed,
+    identity_distance,
+    identity_kept,
+    place_distance,
+    tally,
+)
+from evaluation.metrics.references import reference_table
+from evaluation.metrics.statistics import Gaussian, Tally, difference, frechet, mean
+from evaluation.scores import Agreement, PaintedRow, RowScores, Scores
+from evaluation.sighting import Sighting
+from evaluation.suite import Suite, SuiteCharacter
+from miniature.judge.reading import Judge, load_judge
+from pipelines.models.shortcuts import Interval
+from storyboard.errors import ModelError
+
+DRAWN = "drawn"
+DRAWN_PICTURES = 1000  # that the Fréchet distance is to
+_DRAWN_AT_ONCE = 25
+
+
+def score(
+    suite: Suite,
+    rows: Sequence[PaintedRow],
+    prompts: PaintedRow | None,
+    judge: Judge,
+    accuracy: Mapping[str, float],
+    report: Callable[[str], None],
+) -> Scores:
+    """Score painted pictures of a suite.
+
+    Args:
+        suite: what the pictures should show.
+        rows: the ways in which its characters were painted; gains are over the first.
+        prompts: the pictures of its single prompts, or None.
+        judge: looks at the pictures.
+        accuracy: of the judge on drawn pictures, by attribute.
+        report: told what is being done, in a few words.
+    """
+    eyes = Eyes(judge)
+    report("judging the pictures")
+    seen: dict[str, Sightings] = {row.name: eyes.look_at_row(row) for row in rows}
+    agreements = _agreements(suite.prompts, prompts, eyes, accuracy) if prompts else ()
+    if not rows:
+        return Scores((), (), agreements, _readings(eyes))
+
+    cases = [case for case in suite.characters if case.name in seen[rows[0].name]]
+    report(f"judging {DRAWN_PICTURES} drawn pictures")
+    others = _others(suite, eyes, DRAWN_PICTURES)
+    drawn = {
+        case.name: eyes.look([draw_frame(case, index) for index in range(len(case.frames))])
+        for case in cases
+    }
+    seconds = {row.name: _median_seconds(row) for row in rows}
+    whole = {name: row for name, row in seen.items() if all(case.name in row for case in cases)}
+    if suite.has_references:
+        table = reference_table(cases, {**whole, DRAWN: drawn}, seconds, others)
+        return Scores((), (), agreements, _readings(eyes), table)
+    sharing = [case for case in cases if case.shares_place]
+    return Scores(
+        rows=_table(cases, {**whole, DRAWN: drawn}, seconds, others),
+        shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, others) if sharing else (),
+        prompts=agreements,
+        readings=_readings(eyes),
+    )
+
+
+def _table(
+    cases: Sequence[SuiteCharacter],
+    rows: Mapping[str, Sightings],
+    seconds: Mapping[str, float],
+    others: Gaussian,
+) -> tuple[RowScores, ...]:
+    """Scores of rows on the same characters; gains are over the first row."""
+    names = _stated_names(cases)
+    action = followed("action")
+    base_name, base = next(iter(rows.items()))
+    kept_by_base = tally(identity_kept, cases, base)
+    acted_by_base = tally(action, cases, base)
+    found = []
+    for name, row in rows.items():
+        kept, acted = tally(identity_kept, cases, row), tally(action, cases, row)
+        stated = {n: mean(tally(followed(n), cases, row)) for n in names}
+        features = [torch.stack([s.features for s in row[case.name][1:]]) for case in cases]
+        found.append(
+            RowScores(
+                name=name,
+                characters=len(cases),
+                frames=sum(len(case.frames) - 1 for case in cases),
+                identity_kept=mean(kept),
+                identity_distance=mean(tally(identity_distance, cases, row)),
+                action_followed=mean(acted),
+                place_followed=mean(tally(followed("place"), cases, row)),
+                place_distance=mean(tally(place_distance, cases, row)),
+                frechet=frechet(features, others),
+                seconds=seconds.get(name),
+                identity_gain=None if name == base_name else difference(kept, kept_by_base),
+                action_gain=None if name == base_name else difference(acted, acted_by_base),
+                stated={n: value for n, value in stated.items() if value is not None},
+            )
+        )
+    return tuple(found)
+
+
+def _agreements(
+    cases: Sequence[SuiteCharacter],
+    row: PaintedRow,
+    eyes: Eyes,
+    accuracy: Mapping[str, float],
+) -> tuple[Agreement, ...]:
+    """How single prompts are followed, by attribute, beside drawn pictures of the same scenes."""
+    cases = [case for case in cases if case.name in row.pictures]
+    painted = [sightings[0] for sightings in eyes.look_at_row(row).values()]
+    drawn = eyes.look([draw_frame(case, 0) for case in cases])
+
+    def share(sightings: Sequence[Sighting], name: str) -> Interval | None:
+        observe, pairs = followed(name), zip(cases, sightings, strict=True)
+        return mean(Tally.of([observe(case, 0, [seen]) for case, seen in pairs]))
+
+    found = []
+    for name in _stated_names(cases):
+        of_painted, of_drawn = share(painted, name), share(drawn, name)
+        assert of_painted is not None and of_drawn is not None  # some prompt states it
+        stating = sum(name in case.frames[0].stated for case in cases)
+        found.append(Agreement(name, stating, of_painted, of_drawn, accuracy.get(name)))
+    return tuple(found)
+
+
+def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
+    """Attributes that some prompt states: those of the scene first, in the order of its data."""
+    stated = {name for case in cases for frame in case.frames for name in frame.stated}
+    known = dict.fromkeys(
+        name for case in cases for name in (*case.frames[0].scene, *case.attributes)
+    )
+    return [name for name in known if name in stated]
+
+
+def _others(suite: Suite, eyes: Eyes, count: int) -> Gaussian:
+    features: list[Tensor] = []
+    for first in range(0, count, _DRAWN_AT_ONCE):
+        pictures = draw_others(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
+        features += [sighting.features for sighting in eyes.look(pictures)]
+    return Gaussian.of(torch.stack(features))
+
+
+def _median_seconds(row: PaintedRow) -> float:
+    """Of the frames after the identity frame."""
+    return statistics.median(
+        picture.seconds for case in row.pictures.values() for picture in case[1:]
+    )
+
+
+def _readings(eyes: Eyes) -> dict[Path, Mapping[str, str]]:
+    return {path: sighting.attributes for path, sighting in eyes.seen.items()}
+
+
+def score_with_judge(
+    suite: Suite,
+    rows: Sequence[PaintedRow],
+    prompts: PaintedRow | None,
+    report: Callable[[str], None],
+    folder: Path | None = None,
+) -> Scores:
+    """Score the pictures of a suite with a judge from a folder.
+
+    Args:
+        suite: what the pictures should show.
+        rows: the ways in which its characters were painted; gains are over the first.
+        prompts: the pictures of its single prompts, if there are any.
+        report: told what is being done, in a few words.
+        folder: the judge's weights and its measured accuracy; None for the judge that ships.
+
+    Raises:
+        ModelError: if the judge cannot be loaded.
+    """
+    folder = folder or JUDGE
+    try:
+        judge, accuracy = load_judge(folder), judge_accuracy(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The judge in {folder} cannot be loaded: {error}.") from error
+    return score(suite, rows, prompts, judge, accuracy, report)

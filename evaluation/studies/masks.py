@@ -1,0 +1,299 @@
+"""Masks and matches of a model of the drawn world against what its pictures show.
+
+    python -m evaluation.studies.masks [--pictures 200] [--model miniature] [--out FILE] [--sheet
+    FILE]
+
+Paints stories of two frames. The pipeline finds masks and matches on the way, at a fifth of the
+steps; what the finished pictures show is read by the judge, a segmenter trained on the drawn
+world. A token is foreground where somebody covers more than half of it, and shows the part that
+covers most of what it shows of somebody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from evaluation.drawn.judge import JUDGE
+from evaluation.metrics.statistics import Tally, mean
+from evaluation.studies.agreement import (
+    LABELS,
+    BoolGrid,
+    count_matches,
+    intersection_over_union,
+    token_truth,
+)
+from evaluation.studies.match_sheet import match_sheet
+from evaluation.studies.stories import WORLD, Picture, Story, paint_story, story_request
+from miniature.judge.reading import Judge, load_judge
+from miniature.world.scene import draw_scene
+from pipelines.consistency.masks import clean_mask
+from pipelines.events import Phase, TokenMatches
+from pipelines.loading.model import load_pipeline
+from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.shortcuts import Interval
+
+PHASES: tuple[Phase, ...] = ("probe", "render")
+CLEANUPS = ((1, 1), (1, 3), (3, 3), (3, 5))
+CLEANUP_NAMES = {(1, 1): "no cleanup", (3, 5): "erosion 3, dilation 5 (published)"}
+SHEET_STORIES = 8
+_DRAWN_SEED = 31_000_000  # of the pictures that the judge is judged by, as it was not trained on
+
+
+def cleaned(mask: BoolGrid, sizes: tuple[int, int]) -> BoolGrid:
+    """A mask after the erosion and the dilation by these sizes."""
+    result: BoolGrid = clean_mask(torch.from_numpy(mask), *sizes).numpy()
+    return result
+
+
+def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval | None:
+    """What is counted in every story: the sum of the parts over that of the wholes.
+
+    Returns:
+        The share with its 95 % interval over stories; None where there is nothing to count.
+    """
+    return mean(Tally(torch.tensor(parts).double(), torch.tensor(wholes).double()))
+
+
+def mean_overlap(stories: Sequence[Story], mask: Callable[[Picture], BoolGrid]) -> Interval | None:
+    """Mean IoU, over all pictures, of a mask and the truth."""
+
+    def overlaps(story: Story) -> float:
+        pairs = ((mask(picture), picture.truth.foreground) for picture in story.pictures)
+        return sum(intersection_over_union(found, true) for found, true in pairs)
+
+    return share([overlaps(story) for story in stories], [2] * len(stories))
+
+
+def mask_rows(stories: Sequence[Story]) -> Iterator[tuple[str, Interval | None]]:
+    """How well the masks agree with the truth, by what is compared."""
+    yield "IoU of the masks as the pipeline uses them", mean_overlap(stories, _used)
+    for sizes in CLEANUPS:
+        name = CLEANUP_NAMES.get(sizes, _sizes(sizes))
+        yield f"IoU of the raw masks, {name}", mean_overlap(stories, partial(_raw, sizes=sizes))
+    for sizes in CLEANUPS[1:]:
+        name = CLEANUP_NAMES.get(sizes, _sizes(sizes))
+        yield f"IoU of the true masks, {name}", mean_overlap(stories, partial(_true, sizes=sizes))
+
+    hits, used, true = (
+        [sum(int(mask(picture).sum()) for picture in story.pictures) for story in stories]
+        for mask in (_hits, _used, _true)
+    )
+    yield "precision of the masks in use, over tokens", share(hits, used)
+    yield "recall of the masks in use, over tokens", share(hits, true)
+
+
+def _raw(picture: Picture, sizes: tuple[int, int]) -> BoolGrid:
+    return cleaned(picture.raw, sizes)
+
+
+def _true(picture: Picture, sizes: tuple[int, int] = (1, 1)) -> BoolGrid:
+    return cleaned(picture.truth.foreground, sizes)
+
+
+def _used(picture: Picture) -> BoolGrid:
+    return picture.mask
+
+
+def _hits(picture: Picture) -> BoolGrid:
+    return picture.mask & picture.truth.foreground
+
+
+def _sizes(sizes: tuple[int, int]) -> str:
+    return f"erosion {sizes[0]}, dilation {sizes[1]}"
+
+
+@dataclass(frozen=True)
+class MatchRow:
+    """Agreement of some matches.
+
+    Attributes:
+        phase: the pass that found them.
+        tokens: which tokens were looked at.
+        labels: what counts as the same part.
+        agreement: share of tokens whose match shows the same part.
+        chance: the same for any foreground token of the identity frame.
+        count: tokens that were looked at.
+    """
+
+    phase: Phase
+    tokens: str
+    labels: str
+    agreement: Interval | None
+    chance: Interval | None
+    count: int
+
+
+def looked_at(story: Story, matches: TokenMatches, threshold: float) -> dict[str, BoolGrid]:
+    """Which tokens of the second frame count, by name."""
+    foreground = story.second.mask & story.second.truth.foreground
+    similar = foreground & (matches.similarity > threshold)
+    ends = story.identity.mask.ravel()[matches.identity_index]
+    return {
+        "all foreground": foreground,
+        f"similarity above {threshold:g}": similar,
+        "shared: above it, match in the identity frame's mask": similar & ends,
+    }
+
+
+def match_rows(stories: Sequence[Story], threshold: float) -> Iterator[MatchRow]:
+    """How well the matches agree with the truth.
+
+    Args:
+        stories: what was painted.
+        threshold: the similarity that a match must exceed to be used.
+    """
+    for phase in PHASES:
+        sets = [looked_at(s, s.second.matches[phase], threshold) for s in stories]
+        for tokens in sets[0]:
+            for name, labels in LABELS.items():
+                counts = [
+                    count_matches(
+                        story.second.matches[phase],
+                        chosen[tokens],
+                        story.second.truth,
+                        story.identity.truth,
+                        labels,
+                    )
+                    for story, chosen in zip(stories, sets, strict=True)
+                ]
+                wholes = [c.tokens for c in counts]
+                yield MatchRow(
+                    phase,
+                    tokens,
+                    name,
+                    share([c.same for c in counts], wholes),
+                    share([c.chance for c in counts], wholes),
+                    sum(wholes),
+                )
+
+
+@dataclass(frozen=True)
+class JudgeRow:
+    """How well the judge reads drawn pictures, of which the truth is known.
+
+    Attributes:
+        pixels: mean IoU of the foreground in pixels.
+        tokens: mean IoU of the foreground in tokens.
+        parts: share of foreground tokens that it names right, by what counts as the same part.
+    """
+
+    pixels: Interval | None
+    tokens: Interval | None
+    parts: dict[str, Interval | None]
+
+
+def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
+    """Let the judge read drawn pictures.
+
+    Args:
+        judge: the judge.
+        count: how many pictures.
+        grid: rows and columns of tokens.
+    """
+    pixels, tokens = [], []
+    right: dict[str, list[int]] = {name: [] for name in LABELS}
+    there = []
+    for number in range(count):
+        scene = draw_scene(_DRAWN_SEED + number, world=WORLD)
+        reading = judge.read(scene.image[None])
+        foreground, parts = reading.foreground[0].numpy(), reading.parts[0].numpy()
+        pixels.append(intersection_over_union(foreground, scene.foreground))
+        ours = token_truth(foreground, parts, grid)
+        true = token_truth(scene.foreground, scene.parts, grid)
+        tokens.append(intersection_over_union(ours.foreground, true.foreground))
+        both = ours.foreground & true.foreground
+        there.append(int(both.sum()))
+        for name, labels in LABELS.items():
+            right[name].append(int((labels[ours.parts] == labels[true.parts])[both].sum()))
+    ones = [1] * count
+    return JudgeRow(
+        share(pixels, ones),
+        share(tokens, ones),
+        {name: share(hits, there) for name, hits in right.items()},
+    )
+
+
+def _shown(interval: Interval | None) -> str:
+    if interval is None:
+        return "none counted"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def report(spec: ModelSpec, stories: Sequence[Story], judged: JudgeRow) -> str:
+    """All numbers as Markdown."""
+    settings = spec.consistency
+    nobody = sum(not p.truth.foreground.any() for story in stories for p in story.pictures)
+    lines = [
+        f"{2 * len(stories)} pictures of {len(stories)} stories, painted by {spec.name}: "
+        f"{spec.width}x{spec.height}, {spec.steps} steps, guidance "
+        f"{spec.guidance_scale:g}, true guidance {spec.true_cfg_scale:g}; "
+        f"masks and matches at {settings.mask_step:g} of the steps, cleanup by "
+        f"{_sizes((settings.mask_erode, settings.mask_dilate))}. The judge sees nobody in "
+        f"{nobody} of the pictures. In brackets: 95 % intervals, bootstrapped over stories.",
+        "",
+        "| masks | in tokens |",
+        "|---|---|",
+        *(f"| {name} | {_shown(value)} |" for name, value in mask_rows(stories)),
+        f"| the judge's IoU on drawn pictures | {_shown(judged.tokens)} |",
+        f"| the same in pixels | {_shown(judged.pixels)} |",
+        "",
+        "| matches of | tokens | same | agreement | chance | count |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row.phase} pass | {row.tokens} | {row.labels} | {_shown(row.agreement)} "
+            f"| {_shown(row.chance)} | {row.count} |"
+            for row in match_rows(stories, settings.similarity_threshold)
+        ),
+        *(
+            f"| the judge on drawn pictures | all foreground | {name} | {_shown(value)} | | |"
+            for name, value in judged.parts.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Paint, count and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.studies.masks",
+        description="Compare masks and matches with the truth.",
+    )
+    parser.add_argument("--pictures", type=int, default=200, help="how many, two a story")
+    parser.add_argument("--model", default="miniature", help="a model of the drawn world")
+    parser.add_argument("--judge", type=Path, default=JUDGE, help="the judge's weights")
+    parser.add_argument("--out", type=Path, help="also write the tables there, as Markdown")
+    parser.add_argument(
+        "--sheet", type=Path, help=f"draw the first {SHEET_STORIES} stories there, as PNG"
+    )
+    options = parser.parse_args(arguments)
+    if options.pictures < 2:
+        parser.error(f"--pictures {options.pictures}: a story has two")
+    spec, judge = find_model(options.model), load_judge(options.judge)
+    pipeline = load_pipeline(spec)
+    stories = []
+    for number in range(options.pictures // 2):
+        request = story_request(spec, number)
+        stories.append(paint_story(pipeline, request, judge, spec.max_sequence_length))
+        print(f"\r{number + 1} of {options.pictures // 2} stories", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    grid = stories[0].identity.mask.shape
+    text = report(spec, stories, judge_row(judge, len(stories) * 2, (grid[0], grid[1])))
+    print(text)
+    if options.out:
+        options.out.write_text(f"{text}\n", encoding="utf-8")
+    if options.sheet:
+        match_sheet(stories[:SHEET_STORIES], spec.consistency.similarity_threshold).save(
+            options.sheet, optimize=True
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

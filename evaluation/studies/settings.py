@@ -1,0 +1,152 @@
+"""Which settings of the consistency keep a model's characters best.
+
+    python -m evaluation.studies.settings --out DIR [--characters 16] [--model miniature] [--workers
+        1] [--variant share_end=1,merge_weight=1] [--variant similarity_threshold=0.3] ...
+    python -m evaluation.studies.settings --out DIR --references [--variant strength=0.8] ...
+
+Paints characters plain, with the model's own settings and with every variant of them, and prints
+the tables of `python -m evaluation`. The characters are made like those of the evaluation
+suite, but are none of them: settings that were chosen here can be measured there. A variant
+names fields of `ConsistencySettings`, and `place=1` for the identity frame's place. With
+--references the characters are known from a reference, which all but the plain row follow; then a
+variant may also name `strength`, how closely, and `alone=1` for no consistency, and frames that
+are in one place always share it. The same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from evaluation.drawn.scenes import draw_references
+from evaluation.drawn.suite import CHARACTERS, REFERENCES, make_reference_suite, make_suite
+from evaluation.metrics.scoring import score_with_judge
+from evaluation.painting import Gallery, Run, paint_missing, say
+from evaluation.report import tables
+from evaluation.rows import OWN as OWN_FOLLOWING
+from evaluation.rows import REFERENCE_ROWS, Following, Row
+from evaluation.suite import Suite
+from pipelines.models.catalog import find_model
+from pipelines.request import STRONGEST_REFERENCE, ConsistencySettings
+from storyboard.errors import UserError
+from storyboard.settings import Settings
+
+PLAIN = Row("plain", "plain", consistent=False)
+OWN = Row("own", "the model's own settings")
+_PLACE, _STRENGTH, _ALONE = "place", "strength", "alone"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Settings to try.
+
+    Attributes:
+        text: as they were typed.
+        changes: settings of `ConsistencySettings` that differ from the model's own.
+        place: whether frames take the place from the identity frame.
+        strength: how closely references are followed; None for the model's own.
+        alone: whether references are followed without consistency.
+    """
+
+    text: str
+    changes: dict[str, float]
+    place: bool
+    strength: float | None
+    alone: bool
+
+    @property
+    def row(self) -> Row:
+        """How characters without a reference are painted."""
+        return Row(
+            self.text,
+            self.text,
+            shares_place=self.place,
+            sharers_only=self.place,
+            changes=self.changes,
+        )
+
+    @property
+    def reference_row(self) -> Row:
+        """How characters with a reference are painted."""
+        follows = OWN_FOLLOWING
+        if self.strength is not None:
+            follows = Following(f"strength-{self.strength:g}", strength=self.strength)
+        return Row(
+            self.text,
+            self.text,
+            consistent=not self.alone,
+            shares_place=not self.alone,
+            changes=self.changes,
+            follows=follows,
+        )
+
+
+def parse_variant(text: str) -> Variant:
+    """Read the settings that a variant changes, "share_end=1,merge=0".
+
+    Raises:
+        ValueError: if a setting is not known or its value cannot be read.
+    """
+    kinds = {name: type(value) for name, value in asdict(ConsistencySettings()).items()}
+    others = (_PLACE, _STRENGTH, _ALONE)
+    changes: dict[str, float] = {}
+    more: dict[str, float] = {}
+    for change in text.split(","):
+        name, _, value = change.partition("=")
+        if name not in (*kinds, *others):
+            raise ValueError(f"{name!r} is none of {', '.join((*kinds, *others))}")
+        number = float(value)
+        if name in others:
+            more[name] = number
+        else:
+            changes[name] = kinds[name](number)
+    ConsistencySettings(**changes)  # type: ignore[arg-type]  # says what is out of range
+    strength = more.get(_STRENGTH)
+    if strength is not None and not 0 <= strength <= STRONGEST_REFERENCE:
+        raise ValueError(f"strength={strength:g} is not in [0, {STRONGEST_REFERENCE:g}]")
+    return Variant(text, changes, bool(more.get(_PLACE)), strength, bool(more.get(_ALONE)))
+
+
+def fresh_suite(characters: int, *, references: bool = False) -> Suite:
+    """A suite of characters that the evaluation's suite does not have."""
+    if references:
+        return make_reference_suite(characters=characters, first=REFERENCES)
+    return make_suite(characters=characters, prompts=0, first=CHARACTERS)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.studies.settings")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--characters", type=int, default=16)
+    parser.add_argument("--model", default="miniature")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--variant", type=parse_variant, action="append", default=[])
+    parser.add_argument("--references", action="store_true")
+    options = parser.parse_args(arguments)
+
+    suite = fresh_suite(options.characters, references=options.references)
+    spec = find_model(options.model)
+    rows = (PLAIN, OWN, *(variant.row for variant in options.variant))
+    if options.references:
+        rows = (*REFERENCE_ROWS, *(variant.reference_row for variant in options.variant))
+    run = Run(suite, suite.characters, rows, spec, spec.steps)
+    if options.references:
+        run = replace(run, references=draw_references(suite.characters))
+    gallery = Gallery(run, options.out)
+    gallery.open()
+    paint_missing(gallery, Settings.from_environment(os.environ), options.workers)
+    painted = [gallery.row(row, suite.characters) for row in rows]
+    scores = score_with_judge(suite, painted, None, say)
+    print(tables(scores, rows, f"{spec.title}, {len(suite.characters)} characters"))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,369 @@
+"""What the shortcuts save, and what they lose.
+
+    python -m evaluation.studies.shortcuts [--characters 20] [--prompts 5] [--steps N ...]
+        [--model miniature] [--sheet FILE] [--out DIR]
+
+Paints characters exactly and with every shortcut, from the same prompts and seeds, in one process
+and in turns, each turn the other way round, and lets the judge look. The characters are made like
+those of the evaluation suite, but are none of them; --prompts takes fewer than all of the prompts
+of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer steps. The table goes to
+benchmarks/RESULTS.md or, with --out, into a folder; what `pipelines.models.shortcuts.COSTS` holds
+of it is printed. --sheet draws the first character, a way a row.
+
+Identity, actions and places count without the identity frame, as in `python -m
+evaluation`; masks and colours with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from evaluation.drawn.judge import JUDGE, Eyes
+from evaluation.drawn.suite import FRAMES
+from evaluation.metrics.color import pixel_distance
+from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
+from evaluation.metrics.statistics import Tally, difference, mean
+from evaluation.results import Results, Section, describe_machine
+from evaluation.rows import frame_ids, requests
+from evaluation.studies import contact_sheet
+from evaluation.studies.agreement import BoolGrid, intersection_over_union
+from evaluation.studies.settings import OWN, fresh_suite
+from evaluation.suite import Suite, SuiteCharacter
+from miniature.judge.reading import load_judge
+from pipelines.events import FrameDone
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.loading.model import load_pipeline
+from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost, ShortcutName
+from pipelines.request import RenderRequest, Shortcuts
+from pipelines.sampling.rendering import RenderBudget
+from storyboard.arguments import whole
+from storyboard.board import MAX_STEPS
+
+WARM_STEPS = 2
+_MEASURES: dict[str, Observe] = {
+    "identity": identity_kept,
+    "action": followed("action"),
+    "place": followed("place"),
+}
+_COST_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to paint.
+
+    Attributes:
+        title: for the table.
+        shortcuts: what is done less often.
+        steps: denoising steps.
+        name: the shortcut that it is; None for another way.
+        budget: how frames keep what they lend.
+    """
+
+    title: str
+    shortcuts: Shortcuts
+    steps: int
+    name: ShortcutName | None = None
+    budget: RenderBudget = RenderBudget()
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A character as it was painted in one way.
+
+    Attributes:
+        seconds: time of all frames, words and pictures included.
+        pictures: RGB, uint8, shape (height, width, 3) each, in the order of the frames.
+        masks: their foreground masks, shape (rows, columns) each.
+    """
+
+    seconds: float
+    pictures: tuple[NDArray[np.uint8], ...]
+    masks: tuple[BoolGrid, ...]
+
+
+Paintings = Mapping[str, Sequence[Painting]]
+"""For each way, by its title, the paintings of all characters in their order."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a way gave; changes are over the exact one. None where nothing was observed.
+
+    Attributes:
+        way: the way.
+        seconds: median seconds of a frame.
+        saved: share of the time of a storyboard.
+        shares: identity kept, action and place followed, by their names.
+        changes: the same minus those of the exact way.
+        mask_overlap: intersection over union with the exact masks.
+        color_distance: mean CIELAB distance to the exact pictures.
+    """
+
+    way: Way
+    seconds: float
+    saved: Interval | None
+    shares: Mapping[str, Interval | None]
+    changes: Mapping[str, Interval | None]
+    mask_overlap: Interval | None
+    color_distance: Interval | None
+
+
+def ways(spec: ModelSpec, fewer: Sequence[int] = ()) -> list[Way]:
+    """The exact way, the shortcuts, banks in 8 bits, and some with fewer steps."""
+    own = [Way(s.title, s.shortcuts, spec.steps, s.name) for s in SHORTCUTS]
+    small = RenderBudget(order="bank", bank_dtype="fp8")
+    packed = Way("Banks in 8 bits", Shortcuts(), spec.steps, budget=small)
+    return [*own, packed, *(Way(f"{steps} steps", Shortcuts(), steps) for steps in fewer)]
+
+
+def shortened(suite: Suite, prompts: int) -> Suite:
+    """A suite whose characters have so many prompts at most."""
+    cases = tuple(replace(case, frames=case.frames[:prompts]) for case in suite.characters)
+    return replace(suite, characters=cases)
+
+
+def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
+    """The request for a character's frames with the model's own settings."""
+    wanted = frame_ids(case, [OWN])
+    (request,) = requests(suite, case, [OWN], spec, spec.steps, wanted)
+    return request
+
+
+def paint(
+    pipeline: FluxStoryboardPipeline,
+    request: RenderRequest,
+    words: int,
+    budget: RenderBudget | None = None,
+) -> Painting:
+    """Paint a request and take the time.
+
+    Args:
+        pipeline: the model.
+        request: what to paint.
+        words: T5 tokens that the model was trained for.
+        budget: how frames keep what they lend; None for what fits.
+    """
+    begun = time.perf_counter()
+    events = list(pipeline.stream(request, max_sequence_length=words, budget=budget))
+    seconds = time.perf_counter() - begun
+    done = {event.frame_id: event for event in events if isinstance(event, FrameDone)}
+    frames = [done[name] for name in request.targets]
+    return Painting(
+        seconds,
+        tuple(np.asarray(frame.image) for frame in frames),
+        tuple(frame.mask for frame in frames),
+    )
+
+
+def paint_all(
+    pipeline: FluxStoryboardPipeline,
+    stories: Sequence[RenderRequest],
+    chosen: Sequence[Way],
+    words: int,
+    report: Callable[[str], None],
+) -> Paintings:
+    """Paint every story in every way, in turns; what else the machine does meets all ways."""
+    first = stories[0].targets[:1]
+    paint(pipeline, replace(stories[0], steps=WARM_STEPS, targets=first), words)
+    found: dict[str, list[Painting]] = {way.title: [] for way in chosen}
+    for number, request in enumerate(stories):
+        for way in chosen if number % 2 == 0 else reversed(chosen):
+            asked = replace(request, shortcuts=way.shortcuts, steps=way.steps)
+            found[way.title].append(paint(pipeline, asked, words, way.budget))
+        seconds = sum(paintings[-1].seconds for paintings in found.values())
+        report(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
+    return found
+
+
+def compare(
+    cases: Sequence[SuiteCharacter], chosen: Sequence[Way], paintings: Paintings, eyes: Eyes
+) -> list[Result]:
+    """Compare all ways with the first.
+
+    Args:
+        cases: whom they show.
+        chosen: the ways, the exact one first.
+        paintings: of all of them.
+        eyes: what looks at the pictures.
+    """
+    seen: dict[str, Sightings] = {
+        title: {
+            case.name: eyes.look(painting.pictures)
+            for case, painting in zip(cases, painted, strict=True)
+        }
+        for title, painted in paintings.items()
+    }
+    exact = chosen[0].title
+    base = {name: tally(observe, cases, seen[exact]) for name, observe in _MEASURES.items()}
+    results = []
+    for way in chosen:
+        pairs = list(zip(paintings[way.title], paintings[exact], strict=True))
+        own = {n: tally(observe, cases, seen[way.title]) for n, observe in _MEASURES.items()}
+        results.append(
+            Result(
+                way,
+                statistics.median(p.seconds / len(p.pictures) for p, _ in pairs),
+                saved_time(pairs),
+                {name: mean(found) for name, found in own.items()},
+                {name: difference(found, base[name]) for name, found in own.items()},
+                mean(Tally.of([mask_overlaps(*pair) for pair in pairs])),
+                mean(Tally.of([color_distances(*pair) for pair in pairs])),
+            )
+        )
+    return results
+
+
+def saved_time(pairs: Sequence[tuple[Painting, Painting]]) -> Interval | None:
+    """Share of the time that paintings, each beside its exact one, do without."""
+    mine, exact = (
+        torch.tensor([pair[side].seconds for pair in pairs], dtype=torch.float64) for side in (0, 1)
+    )
+    ratio = mean(Tally(mine, exact))
+    return ratio and Interval(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
+
+
+def mask_overlaps(painting: Painting, exact: Painting) -> list[float]:
+    """Intersection over union of each frame's mask with the exact one."""
+    masks = zip(painting.masks, exact.masks, strict=True)
+    return [intersection_over_union(mask, truth) for mask, truth in masks]
+
+
+def color_distances(painting: Painting, exact: Painting) -> list[float]:
+    """Mean distance in CIELAB (CIE76) of each picture to the exact one, pixel by pixel."""
+    pictures = zip(painting.pictures, exact.pictures, strict=True)
+    return [pixel_distance(torch.tensor(one), torch.tensor(two)) for one, two in pictures]
+
+
+HEAD = (
+    "way", "s a frame", "less time, %",
+    "identity kept, %", "minus exact, points",
+    "action followed, %", "minus exact, points",
+    "place followed, %", "minus exact, points",
+    "mask IoU to exact", "CIELAB distance to exact",
+)  # fmt: skip
+
+
+def rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    """The table's cells."""
+    for number, result in enumerate(results):
+        cells = [result.way.title, f"{result.seconds:.2f}"]
+        cells.append(_shown(result.saved if number else None, 100, "+.1f"))
+        for name in _MEASURES:
+            cells.append(_shown(result.shares[name], 100, ".1f"))
+            cells.append(_shown(result.changes[name] if number else None, 100, "+.1f"))
+        cells.append(_shown(result.mask_overlap, 1, ".3f"))
+        cells.append(_shown(result.color_distance, 1, ".2f"))
+        yield tuple(cells)
+
+
+def costs(results: Sequence[Result], characters: int) -> list[ShortcutCost]:
+    """The shortcuts' costs; only those of which everything was observed."""
+    found = []
+    for result in results[1:]:
+        measured = (
+            result.saved,
+            *(result.changes[name] for name in _MEASURES),
+            result.mask_overlap,
+            result.color_distance,
+        )
+        observed = [interval for interval in measured if interval is not None]
+        way = result.way
+        if way.name is not None and len(observed) == len(measured):
+            found.append(ShortcutCost(way.name, characters, way.steps, *observed))
+    return found
+
+
+def source(model: str, known: Sequence[ShortcutCost]) -> str:
+    """The lines of `pipelines.models.shortcuts.COSTS` that say this."""
+    lines = [f'    "{model}": (']
+    for cost in known:
+        lines.append("        ShortcutCost(")
+        for field in fields(cost):
+            value = getattr(cost, field.name)
+            if isinstance(value, Interval):
+                ends = (round(x, _COST_DIGITS) + 0.0 for x in (value.value, value.low, value.high))
+                written = f"Interval({', '.join(map(repr, ends))})"
+            else:
+                written = f'"{value}"' if isinstance(value, str) else repr(value)
+            lines.append(f"            {field.name}={written},")
+        lines.append("        ),")
+    return "\n".join([*lines, "    ),"])
+
+
+def _shown(interval: Interval | None, times: float, digits: str) -> str:
+    if interval is None:
+        return "–"
+    value, low, high = (
+        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
+def _draw(paintings: Paintings, case: SuiteCharacter, file: Path) -> None:
+    """A sheet of the first character, a way a row."""
+    rows = [
+        contact_sheet.Row(title, [Image.fromarray(picture) for picture in painted[0].pictures])
+        for title, painted in paintings.items()
+    ]
+    contact_sheet.compose(rows, [frame.prompt.text for frame in case.frames]).save(file)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.studies.shortcuts")
+    parser.add_argument("--characters", type=whole(1, 1000), default=20, help="how many")
+    parser.add_argument(
+        "--prompts", type=whole(2, FRAMES), help="of each character; all if left out"
+    )
+    parser.add_argument(
+        "--steps", type=whole(1, MAX_STEPS), nargs="*", default=[], help="further ways"
+    )
+    parser.add_argument("--model", default="miniature")
+    parser.add_argument("--sheet", type=Path, help="a picture of the first character, PNG")
+    parser.add_argument("--out", type=Path, help="a folder for the table, instead of RESULTS.md")
+    options = parser.parse_args(arguments)
+
+    spec = find_model(options.model)
+    suite = fresh_suite(options.characters)
+    suite = suite if options.prompts is None else shortened(suite, options.prompts)
+    cases, chosen = suite.characters, ways(spec, options.steps)
+    stories = [story(suite, case, spec) for case in cases]
+
+    def report(words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+    words = spec.max_sequence_length
+    paintings = paint_all(load_pipeline(spec), stories, chosen, words, report)
+    if options.sheet is not None:
+        _draw(paintings, cases[0], options.sheet)
+    results = compare(cases, chosen, paintings, Eyes(load_judge(JUDGE)))
+    frames = sum(len(case.frames) for case in cases)
+    notes = (
+        f"{spec.steps} steps, {len(cases)} characters, {frames} frames a way; 95 % intervals, over "
+        "characters; identity, actions and places without the identity frame",
+        "banks in 8 bits halve what frames lend; they save memory, not time",
+        describe_machine(torch.device("cpu")),
+    )
+    name, title = f"shortcuts-{spec.name}", f"{spec.title}: what shortcuts save and lose"
+    Results(options.out).put(Section(name, title, notes, HEAD, tuple(rows(results))))
+    print(
+        "For COSTS in pipelines/models/shortcuts.py:\n\n"
+        f"{source(spec.name, costs(results, len(cases)))}"
+    )
+
+
+if __name__ == "__main__":
+    main()

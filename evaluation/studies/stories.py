@@ -1,0 +1,134 @@
+"""Stories of two frames of the drawn world, painted and read: what the mask benchmark counts in.
+
+An identity frame, and one of the same character elsewhere, doing something else; both in wordings
+that were never trained on. It knows nothing of how masks and matches are judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.studies.agreement import BoolGrid, TokenTruth, token_truth
+from miniature.judge.reading import Judge
+from miniature.model.recipe import Recipe
+from miniature.world.prompts import write_prompt
+from miniature.world.spec import sample_spec
+from pipelines.events import FrameDone, MaskFound, Phase, TokenMatches
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.models.catalog import ModelSpec
+from pipelines.request import FrameRequest, Prompt, RenderRequest
+
+# What there is, and how often, as in training; always one figure.
+WORLD = replace(Recipe().world, empty_share=0.0, pair_share=0.0)
+FRAMES = ("identity", "second")
+_SEED = 30_000_000  # of the stories; of their pictures' noise it is the first
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One painted frame, what the pipeline found in it, and what it shows.
+
+    Attributes:
+        image: RGB, uint8 of shape (height, width, 3).
+        prompt: what was asked for.
+        mask: the foreground mask, bool of shape (rows, columns).
+        raw: the mask before its cleanup.
+        matches: with the identity frame, by the pass that found them; empty for that frame.
+        truth: what the tokens of the picture show.
+    """
+
+    image: NDArray[np.uint8]
+    prompt: Prompt
+    mask: BoolGrid
+    raw: BoolGrid
+    matches: dict[Phase, TokenMatches]
+    truth: TokenTruth
+
+
+@dataclass(frozen=True)
+class Story:
+    """An identity frame and another frame of the same character."""
+
+    identity: Picture
+    second: Picture
+
+    @property
+    def pictures(self) -> tuple[Picture, Picture]:
+        """Both, in order."""
+        return self.identity, self.second
+
+
+def story_prompts(number: int) -> tuple[Prompt, Prompt]:
+    """The prompts of a story: one description of the character, two places, two actions."""
+    rng = np.random.default_rng((_SEED, number))
+    first = sample_spec(rng, WORLD)
+    elsewhere = tuple(place for place in WORLD.places if place != first.place)
+    other = sample_spec(rng, replace(WORLD, places=elsewhere))
+    figure = replace(other.figures[0], character=first.figures[0].character)
+    here, there = (
+        write_prompt(spec, rng, wordings="held_out")
+        for spec in (first, replace(other, figures=(figure,)))
+    )
+    return (
+        Prompt(here.background, here.character, here.action),
+        Prompt(there.background, here.character, there.action),
+    )
+
+
+def story_request(spec: ModelSpec, number: int) -> RenderRequest:
+    """What paints a story with the model's own settings."""
+    frames = tuple(
+        FrameRequest(
+            frame_id=name,
+            prompt=prompt,
+            seed=_SEED + 2 * number + index,
+            width=spec.width,
+            height=spec.height,
+            identity_from=FRAMES[0] if index else None,
+        )
+        for index, (name, prompt) in enumerate(zip(FRAMES, story_prompts(number), strict=True))
+    )
+    return RenderRequest(
+        model=spec.name,
+        frames=frames,
+        targets=FRAMES,
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        true_cfg_scale=spec.true_cfg_scale,
+        consistency=spec.consistency,
+    )
+
+
+def paint_story(
+    pipeline: FluxStoryboardPipeline, request: RenderRequest, judge: Judge, text_tokens: int
+) -> Story:
+    """Paint a request of `story_request` and read the pictures."""
+    done: dict[str, FrameDone] = {}
+    found: dict[tuple[str, Phase], MaskFound] = {}
+    for event in pipeline.stream(request, max_sequence_length=text_tokens):
+        if isinstance(event, MaskFound):
+            found[event.frame_id, event.phase] = event
+        elif isinstance(event, FrameDone):
+            done[event.frame_id] = event
+    images = np.stack([np.asarray(done[frame.frame_id].image) for frame in request.frames])
+    reading = judge.read(images)
+    foreground, parts = reading.foreground.numpy(), reading.parts.numpy()
+    pictures = []
+    for index, frame in enumerate(request.frames):
+        name = frame.frame_id
+        last = found[name, "render"]
+        passes = {phase: event for (of, phase), event in found.items() if of == name}
+        pictures.append(
+            Picture(
+                image=images[index],
+                prompt=frame.prompt,
+                mask=last.mask,
+                raw=last.raw,
+                matches={p: e.matches for p, e in passes.items() if e.matches is not None},
+                truth=token_truth(foreground[index], parts[index], last.mask.shape),
+            )
+        )
+    return Story(*pictures)

@@ -1,0 +1,231 @@
+"""The evaluation suite as data: prompts, seeds, and what each picture should show.
+
+A suite is a fixed, versioned JSON file, so that numbers of different days can be compared. This
+module reads and writes it without torch; `evaluation.drawn.suite` makes one from the drawn
+world, `pipelines.metrics` scores the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.request import Prompt
+
+KIND = "throughline evaluation suite"
+SUITE_VERSION = 1
+
+
+class SuiteError(ValueError):
+    """A file that is not a suite of the version that this release reads."""
+
+
+@dataclass(frozen=True)
+class SuiteReference:
+    """A picture of a character, as a person would upload it.
+
+    Attributes:
+        seed: that it is drawn from.
+        scene: where it shows the character, and how: as `SuiteFrame.scene`.
+    """
+
+    seed: int
+    scene: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SuiteFrame:
+    """One picture to paint.
+
+    Attributes:
+        prompt: its prompt.
+        seed: seed of the initial latents.
+        scene: what it should show besides the character: attribute names and their values
+            (place, time, weather, shot, action, position, view, facing).
+        stated: names of the attributes, the character's too, that the prompt says and that can be
+            seen in a picture drawn of it.
+        referred: names of the character's attributes that only the reference tells and that can be
+            seen in a picture drawn of this frame.
+        place_of: index of the earlier frame whose place this one is in, in the same words; None
+            where it has a place of its own, or `SuiteCharacter.shares_place` says it.
+    """
+
+    prompt: Prompt
+    seed: int
+    scene: Mapping[str, str]
+    stated: tuple[str, ...]
+    referred: tuple[str, ...] = ()
+    place_of: int | None = None
+
+
+@dataclass(frozen=True)
+class SuiteCharacter:
+    """A character and the frames that show it; the first is the identity frame.
+
+    Attributes:
+        name: unique in the suite; can be a file's name.
+        attributes: what the character looks like, by attribute name.
+        left_out: attributes that no prompt mentions, so that only the identity frame, or the
+            reference, says them.
+        shares_place: whether all frames are in the identity frame's place, in the same words.
+        frames: in their order.
+        reference: a picture that the frames should look like; None where there is none.
+    """
+
+    name: str
+    attributes: Mapping[str, str]
+    left_out: tuple[str, ...]
+    shares_place: bool
+    frames: tuple[SuiteFrame, ...]
+    reference: SuiteReference | None = None
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise ValueError(f"character {self.name!r} has no frames")
+        unknown = [name for name in self.left_out if name not in self.attributes]
+        if unknown:
+            raise ValueError(f"character {self.name!r} has no attributes {unknown} to leave out")
+        for index, frame in enumerate(self.frames):
+            if frame.place_of is not None and not 0 <= frame.place_of < index:
+                raise ValueError(
+                    f"frame {index} of character {self.name!r} is in the place of frame "
+                    f"{frame.place_of}, which is not an earlier one"
+                )
+
+    def place_source(self, number: int) -> int | None:
+        """Index of the frame whose place the frame with this index is in; None for its own."""
+        if self.shares_place:
+            return 0 if number else None
+        return self.frames[number].place_of
+
+    def truth(self, number: int) -> dict[str, str]:
+        """Everything that the frame with this index should show."""
+        return {**self.attributes, **self.frames[number].scene}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What an evaluation paints.
+
+    Attributes:
+        version: of the suite; results of different versions cannot be compared.
+        width: of every picture, in pixels.
+        height: of every picture, in pixels.
+        world: the part of the drawn world that it comes from, for `evaluation.drawn.suite`.
+        characters: several frames each, to measure whether the character stays the same.
+        prompts: one frame each, to measure whether a prompt is followed.
+    """
+
+    version: int
+    width: int
+    height: int
+    world: Mapping[str, Any]
+    characters: tuple[SuiteCharacter, ...]
+    prompts: tuple[SuiteCharacter, ...]
+
+    def __post_init__(self) -> None:
+        names = [case.name for case in (*self.characters, *self.prompts)]
+        if len(set(names)) < len(names):
+            raise ValueError("two characters or prompts of the suite have the same name")
+
+    @property
+    def has_references(self) -> bool:
+        """Whether it measures how references are followed."""
+        return any(case.reference is not None for case in self.characters)
+
+    def to_json(self) -> str:
+        """The suite as JSON, a line for each character."""
+        head = {
+            "kind": KIND,
+            "version": self.version,
+            "width": self.width,
+            "height": self.height,
+            "world": self.world,
+        }
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+        for key, cases in (("characters", self.characters), ("prompts", self.prompts)):
+            rows = ",\n".join(f"    {json.dumps(_plain(case))}" for case in cases)
+            lines.append(f"  {json.dumps(key)}: [\n{rows}\n  ]" if rows else f'  "{key}": []')
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Suite:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SuiteError: if it is not a suite, or one of another version.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise SuiteError(f"is damaged: {error}") from error
+        if not isinstance(data, dict) or data.get("kind") != KIND:
+            raise SuiteError("is not an evaluation suite")
+        if data["version"] != SUITE_VERSION:
+            raise SuiteError(
+                f"has version {data['version']!r}; this release reads version {SUITE_VERSION}"
+            )
+        try:
+            return cls(
+                version=data["version"],
+                width=data["width"],
+                height=data["height"],
+                world=data["world"],
+                characters=tuple(_character(case) for case in data["characters"]),
+                prompts=tuple(_character(case) for case in data["prompts"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SuiteError(f"is damaged: {error!r}") from error
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite's file.
+
+    Raises:
+        SuiteError: if it cannot be read, is not a suite, or is one of another version.
+    """
+    try:
+        return Suite.from_json(path.read_text(encoding="utf-8"))
+    except SuiteError as error:
+        raise SuiteError(f"{path} {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} cannot be read: {error}.") from error
+
+
+def _plain(case: SuiteCharacter) -> dict[str, Any]:
+    """A case as JSON-ready data, without what it does not have."""
+    data = asdict(case)
+    if case.reference is None:
+        del data["reference"]
+    for frame in data["frames"]:
+        if not frame["referred"]:
+            del frame["referred"]
+        if frame["place_of"] is None:
+            del frame["place_of"]
+    return data
+
+
+def _character(data: Mapping[str, Any]) -> SuiteCharacter:
+    frames = tuple(
+        SuiteFrame(
+            prompt=Prompt(**frame["prompt"]),
+            seed=frame["seed"],
+            scene=frame["scene"],
+            stated=tuple(frame["stated"]),
+            referred=tuple(frame.get("referred", ())),
+            place_of=frame.get("place_of"),
+        )
+        for frame in data["frames"]
+    )
+    reference = data.get("reference")
+    return SuiteCharacter(
+        name=data["name"],
+        attributes=data["attributes"],
+        left_out=tuple(data["left_out"]),
+        shares_place=data["shares_place"],
+        frames=frames,
+        reference=None if reference is None else SuiteReference(**reference),
+    )

@@ -1,0 +1,265 @@
+"""Training of the small SigLIP and DINOv2: what words say of a character, and where what is.
+
+SigLIP's patches vote for the looks of the character, the values that prompts can state (the words
+of the drawn world are a closed list, so naming them takes the place of contrast with texts).
+DINOv2's patches tell the part that they show, and their mean, who it is: of all references of a
+step, the one of the same character in another picture shall be nearest. Both see whole references
+and crops of enlarged ones, as they will be used.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    BitImageProcessorPil,
+    Dinov2Config,
+    Dinov2Model,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from miniature.character.lessons import LOOKS, UNKNOWN, Lessons, LessonSource
+from miniature.character.recipe import SubjectRecipe, SubjectSizes
+from miniature.character.views import normalised
+from miniature.judge.trainer import identity_loss
+from miniature.world.vocabulary import Part
+from pipelines.instant_character.encoders import SubjectEncoders
+from training.budget import Budget
+from training.files import load_state, save_state
+from training.master_weights import MasterWeights, quick_attention
+from training.parallel import tick_together
+
+_EMBEDDING = 64
+_GROUND_WEIGHT = 0.3  # of the patches that show no figure, against those that do
+_MEASURED = 64  # held-out characters
+
+
+def build_encoders(sizes: SubjectSizes) -> SubjectEncoders:
+    """New encoders; their processors normalise as the published ones do."""
+    siglip = SiglipVisionModel(
+        SiglipVisionConfig(
+            image_size=sizes.side,
+            patch_size=sizes.patch,
+            hidden_size=sizes.width,
+            intermediate_size=4 * sizes.width,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.encoder_heads,
+            hidden_act="gelu",  # the published tanh form costs a CPU three times as much
+            vision_use_head=False,
+        )
+    )
+    dino = Dinov2Model(
+        Dinov2Config(
+            image_size=sizes.side,
+            patch_size=sizes.patch,
+            hidden_size=sizes.width,
+            mlp_ratio=4,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.encoder_heads,
+            use_swiglu_ffn=True,
+            use_mask_token=False,
+        )
+    )
+    side = {"height": sizes.side, "width": sizes.side}
+    return SubjectEncoders(
+        siglip,
+        dino,
+        SiglipImageProcessorPil(size=side),
+        BitImageProcessorPil(
+            do_resize=True,
+            size={"shortest_edge": sizes.side},
+            crop_size=side,
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+        ),
+        sizes.encoder,
+    )
+
+
+class LessonHeads(nn.Module):
+    """What reads the answers off the patches; used in training alone.
+
+    Args:
+        width: channels of each encoder.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.looks = nn.Linear(width, sum(map(len, LOOKS.values())))
+        self.parts = nn.Linear(width, len(Part))
+        self.identity = nn.Linear(width, _EMBEDDING)
+
+    def votes(self, patches: Tensor) -> list[Tensor]:
+        """Scores of each look's values, (n, values) each: the strongest votes of patches win."""
+        together = self.looks(patches).float().logsumexp(1)
+        return list(together.split([len(values) for values in LOOKS.values()], 1))
+
+    def embedding(self, patches: Tensor) -> Tensor:
+        """Who it is, of unit length, shape (n, 64)."""
+        return F.normalize(self.identity(patches.mean(1)).float(), dim=-1)
+
+
+class EncoderTrainer:
+    """One process of the encoders' training.
+
+    Args:
+        recipe: sizes, batch, budget, weights of the losses.
+        source: makes the lessons.
+        device: where to train.
+        rank, world_size: this process among those that train together.
+    """
+
+    def __init__(
+        self,
+        recipe: SubjectRecipe,
+        source: LessonSource,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        torch.manual_seed(5)
+        self.recipe, self._source, self._device = recipe, source, device
+        self.rank, self._world_size = rank, world_size
+        self.encoders = build_encoders(recipe.sizes).to(device).train()
+        self.heads = LessonHeads(recipe.sizes.width).to(device)
+        self._master = MasterWeights(
+            nn.ModuleDict({"encoders": self.encoders, "heads": self.heads}),
+            lambda name, _: ".layer" in name,
+            recipe.muon_rate,
+            recipe.adam_rate,
+            world_size,
+        )
+        self.budget = Budget(recipe.encoder_minutes, recipe.encoder_steps)
+
+    def losses(self, lessons: Lessons) -> dict[str, Tensor]:
+        """The parts of the loss."""
+        looks = self._siglip_patches(lessons.pictures)
+        places = self._dino_patches(lessons.pictures)
+        return {
+            "looks": look_loss(self.heads.votes(looks), lessons.looks),
+            "parts": part_loss(self.heads.parts(places), lessons.parts),
+            "identity": identity_loss(
+                self.heads.embedding(places[: len(lessons.identity)]), lessons.identity
+            ),
+        }
+
+    def _siglip_patches(self, pictures: Tensor) -> Tensor:
+        pixels = normalised(pictures, self.encoders.siglip_processor, self.encoders.siglip.dtype)
+        patches: Tensor = self.encoders.siglip(pixels).last_hidden_state
+        return patches
+
+    def _dino_patches(self, pictures: Tensor) -> Tensor:
+        pixels = normalised(pictures, self.encoders.dino_processor, self.encoders.dino.dtype)
+        patches: Tensor = self.encoders.dino(pixels).last_hidden_state[:, 1:]
+        return patches
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch.
+
+        Returns:
+            Each loss by its name.
+        """
+        recipe, budget = self.recipe, self.budget
+        lessons = self._source.training(
+            budget.step, recipe.encoder_batch, self.rank, self._world_size
+        ).to(self._device)
+        with quick_attention(self._device):
+            losses = self.losses(lessons)
+            total = (
+                losses["looks"]
+                + recipe.part_weight * losses["parts"]
+                + recipe.identity_weight * losses["identity"]
+            )
+            total.backward()
+        budget.step += 1
+        self._master.update(
+            budget.rate(recipe.warmup, recipe.cooldown),
+            min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)),
+        )
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def tick(self) -> None:
+        """Let time pass in the budget."""
+        tick_together(self.budget, self._world_size)
+
+    def averaged(self) -> tuple[SubjectEncoders, LessonHeads]:
+        """Encoders and heads with the averaged weights, float32, on the training device."""
+        encoders = build_encoders(self.recipe.sizes).to(self._device)
+        heads = LessonHeads(self.recipe.sizes.width).to(self._device)
+        self._master.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
+        return encoders.eval().requires_grad_(False), heads.requires_grad_(False)
+
+    @torch.no_grad()
+    def evaluate(self, held_out: LessonSource) -> dict[str, float]:
+        """Numbers of the averaged weights on characters that were never trained on.
+
+        Returns:
+            `looks`: share of visible looks that are named rightly, and the same of each look;
+            `parts`: share of patches with a figure whose part is; `identity`: share of
+            references whose nearest among another scene's is of the same character.
+        """
+        own = self.encoders, self.heads
+        self.encoders, self.heads = self.averaged()
+        first, second = (
+            held_out.held_out(scene, _MEASURED, rough=True).to(self._device) for scene in (0, 1)
+        )
+        votes = self.heads.votes(self._siglip_patches(first.pictures))
+        told = torch.stack([scores.argmax(-1) for scores in votes], 1)
+        seen, right = first.looks != UNKNOWN, told == first.looks
+        numbers = {"looks": right[seen].float().mean().item()}
+        for number, name in enumerate(LOOKS):
+            if seen[:, number].any():
+                numbers[name] = right[:, number][seen[:, number]].float().mean().item()
+        places = self._dino_patches(first.pictures)
+        shown = first.parts != Part.BACKGROUND
+        named = self.heads.parts(places).argmax(-1) == first.parts
+        numbers["parts"] = named[shown].float().mean().item()
+        count = len(first.identity)
+        one = self.heads.embedding(places[:count])
+        other = self.heads.embedding(self._dino_patches(second.pictures[:count]))
+        nearest = (one @ other.T).argmax(1)
+        itself = torch.arange(count, device=nearest.device)
+        numbers["identity"] = (nearest == itself).float().mean().item()
+        self.encoders, self.heads = own
+        return numbers
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        state = self._master.state_dict()
+        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = load_state(path)
+        self._master.load_state_dict(state)
+        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
+
+
+def look_loss(votes: list[Tensor], looks: Tensor) -> Tensor:
+    """Mean over the looks of their cross entropies; what cannot be seen does not count.
+
+    Args:
+        votes: scores of each look's values, shape (n, values) each.
+        looks: true numbers, int64 of shape (n, looks).
+    """
+    losses = []
+    for scores, truth in zip(votes, looks.unbind(1), strict=True):
+        total = F.cross_entropy(scores, truth, ignore_index=UNKNOWN, reduction="sum")
+        losses.append(total / (truth != UNKNOWN).sum().clamp(min=1))
+    return torch.stack(losses).mean()
+
+
+def part_loss(scores: Tensor, parts: Tensor) -> Tensor:
+    """Cross entropy of the patches' parts; patches without a figure count less.
+
+    Args:
+        scores: shape (n, patches, parts).
+        parts: true labels, int64 of shape (n, patches).
+    """
+    losses = F.cross_entropy(scores.float().flatten(0, 1), parts.flatten(), reduction="none")
+    ground = parts.flatten() == Part.BACKGROUND
+    weights = torch.where(ground, _GROUND_WEIGHT, 1.0)
+    return (weights * losses).sum() / weights.sum()

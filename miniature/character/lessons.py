@@ -1,0 +1,188 @@
+"""What the encoders learn from: references of the cast, with what they show and whose they are.
+
+A step's lessons depend on its number alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miniature.character.cast import Cast
+from miniature.character.references import USUAL, Handling, Reference, cut_out
+from miniature.character.views import PictureViews, views_of
+from miniature.dataset import part_shares
+from miniature.judge.attributes import FIGURE_VALUES, true_attributes, visible_attributes
+from miniature.model.match_statistic import token_labels
+from miniature.world import vocabulary as v
+from miniature.world.spec import SceneSpec
+from miniature.world.vocabulary import Part
+from pipelines.instant_character.config import EncoderConfig
+from training.parallel import mapped
+
+UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
+LOOKS: dict[str, tuple[str, ...]] = {
+    name: FIGURE_VALUES[name]
+    for name in (
+        "kind", "skin", "hair_style", "hair_color", "top", "top_color", "pattern", "bottom",
+        "bottom_color", "headwear", "accessory",
+    )
+} | {"shoes": tuple(v.SHOE_COLORS)}  # fmt: skip
+"""What belongs to a character in every picture, and its values."""
+_SMALLEST_SHOES = 0.003  # of a reference's pixels
+_LESSON_STREAM, _HELD_OUT_STREAM = 11, 12
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """References of a step, the whole ones first, then a crop of each enlarged one.
+
+    Attributes:
+        pictures: uint8 of shape (2 n, side, side, 3).
+        looks: number of each look's value, int64 of shape (2 n, looks); UNKNOWN where it cannot
+            be seen.
+        parts: the part that most of each patch shows, right limbs counted as left ones, int64 of
+            shape (2 n, patches).
+        identity: equal for references of one character, int64 of shape (n,).
+    """
+
+    pictures: Tensor
+    looks: Tensor
+    parts: Tensor
+    identity: Tensor
+
+    def to(self, device: torch.device) -> "Lessons":
+        """The same on a device."""
+        return Lessons(
+            self.pictures.to(device),
+            self.looks.to(device),
+            self.parts.to(device),
+            self.identity.to(device),
+        )
+
+
+def look_numbers(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
+    """The number of the value of each look, UNKNOWN where it cannot be seen.
+
+    Args:
+        spec: the scene with the figure.
+        parts: labels of the figure's pixels in the reference, shape (h, w).
+    """
+    values = true_attributes(spec, 0)
+    seen = set(visible_attributes(values, parts))
+    if np.count_nonzero(parts == Part.SHOE) >= _SMALLEST_SHOES * parts.size:
+        seen.add("shoes")
+    values["shoes"] = spec.figures[0].character.shoes
+    return [
+        allowed.index(values[name]) if name in seen else UNKNOWN for name, allowed in LOOKS.items()
+    ]
+
+
+class LessonSource:
+    """Makes lessons of a cast.
+
+    Args:
+        cast: the characters.
+        config: the encoders' side and crops.
+        patch: side of a patch, in pixels.
+        threads: how many prepare references.
+    """
+
+    def __init__(self, cast: Cast, config: EncoderConfig, patch: int, threads: int = 1) -> None:
+        self.cast, self._config, self._patch = cast, config, patch
+        self._threads = threads
+
+    def training(self, step: int, references: int, rank: int = 0, world_size: int = 1) -> Lessons:
+        """One process's lessons of a step: two pictures of each character.
+
+        Args:
+            step: the number that decides everything.
+            references: how many for all processes together.
+            rank: this process, among `world_size` that share them.
+            world_size: number of processes.
+        """
+        rng = np.random.default_rng((_LESSON_STREAM, step))
+        chosen = rng.integers(0, self.cast.characters, references // 2)
+        rows = [
+            int(character) * self.cast.scenes + int(scene)
+            for character in chosen
+            for scene in rng.permutation(self.cast.scenes)[:2]
+        ]
+        mine = [k for k in range(len(rows)) if k // 2 % world_size == rank]
+        chances = [np.random.default_rng((_LESSON_STREAM, step, k)) for k in mine]
+        return self._lessons([rows[k] for k in mine], chances, USUAL)
+
+    def held_out(self, scene: int, count: int, *, rough: bool) -> Lessons:
+        """References of one scene of each of the first characters, always the same ones.
+
+        Args:
+            scene: which.
+            count: of how many characters, at most as many as there are.
+            rough: whether they are cut out as roughly as in training, or exactly.
+        """
+        rows = [
+            character * self.cast.scenes + scene
+            for character in range(min(count, self.cast.characters))
+        ]
+        chances = [
+            np.random.default_rng((_HELD_OUT_STREAM, row)) if rough else None for row in rows
+        ]
+        return self._lessons(rows, chances, Handling(closer=0.0))
+
+    def _lessons(
+        self,
+        rows: Sequence[int],
+        chances: Sequence[np.random.Generator | None],
+        handling: Handling,
+    ) -> Lessons:
+        cast, side = self.cast, self._config.side
+
+        def cut(k: int) -> Reference:
+            row = rows[k]
+            return cut_out(cast.images[row], cast.parts[row], chances[k], handling)
+
+        references = mapped(cut, range(len(rows)), self._threads)
+        pictures = [reference.picture for reference in references]
+        views = views_of(pictures, self._config, self._threads)
+        pieces = [
+            0 if chance is None else int(chance.integers(self._config.regions**2))
+            for chance in chances
+        ]
+        whole = [_resized(reference, side) for reference in references]
+        cropped = [
+            self._crop(_resized(reference, self._config.regions * side), piece)
+            for reference, piece in zip(references, pieces, strict=True)
+        ]
+        specs = [cast.specs[row] for row in rows]
+        looks = [
+            look_numbers(spec, labels)
+            for spec, labels in zip([*specs, *specs], [*whole, *cropped], strict=True)
+        ]
+        shares = np.stack([part_shares(labels, self._patch) for labels in [*whole, *cropped]])
+        return Lessons(
+            pictures=_chosen_pictures(views, pieces),
+            looks=torch.tensor(looks),
+            parts=token_labels(torch.from_numpy(shares).float() / 255),
+            identity=torch.tensor([row // cast.scenes for row in rows]),
+        )
+
+    def _crop(self, labels: NDArray[np.uint8], piece: int) -> NDArray[np.uint8]:
+        side = self._config.side
+        row, column = divmod(piece, self._config.regions)
+        return labels[row * side : (row + 1) * side, column * side : (column + 1) * side]
+
+
+def _chosen_pictures(views: PictureViews, pieces: Sequence[int]) -> Tensor:
+    crops = views.crops[torch.arange(len(pieces)), torch.tensor(pieces)]
+    return torch.cat([views.low, crops])
+
+
+def _resized(reference: Reference, side: int) -> NDArray[np.uint8]:
+    """The labels of a reference at another size."""
+    return np.asarray(
+        cv2.resize(reference.parts, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8
+    )

@@ -1,0 +1,202 @@
+"""Samples for the adapters' training: references, and pictures to paint with them.
+
+What a step trains on depends on its number alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miniature.character.cast import Cast
+from miniature.character.recipe import SubjectRecipe
+from miniature.character.references import STRONG, USUAL, cut_out
+from miniature.character.views import PictureViews, views_of
+from miniature.model.batches import Batch, BatchSource, Samples, draw_times
+from miniature.model.latents import LatentData
+from miniature.model.text_encoders import TextEncoders
+from pipelines.instant_character.config import EncoderConfig
+from training.parallel import mapped
+
+Resolution = Literal["low", "full"]
+
+_PAIR_STREAM, _FIXED_SEED = 13, 14
+_FIRST_SCENE = 0.5  # share of references that show the character as an upload would
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a part of the adapters' training is like; the paper has three.
+
+    Attributes:
+        name: "unpaired", "paired" or "mixed".
+        resolution: of the pictures to paint.
+        own_share: share of the references that are cut from the picture to paint.
+    """
+
+    name: str
+    resolution: Resolution
+    own_share: float
+
+
+def phase_at(progress: float, recipe: SubjectRecipe) -> Phase:
+    """The phase that a training is in.
+
+    Args:
+        progress: share of the budget that is used.
+        recipe: says when phases change.
+    """
+    if progress < recipe.paired_from:
+        return Phase("unpaired", "low", 1.0)
+    if progress < recipe.mixed_from:
+        return Phase("paired", "low", 0.0)
+    return Phase("mixed", "full", recipe.own_share)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Samples of one step, on the training device.
+
+    Attributes:
+        batch: what to paint.
+        views: of the references.
+        reference: the number of the reference of each sample, int64 of shape (batch,).
+    """
+
+    batch: Batch
+    views: PictureViews
+    reference: Tensor
+
+
+class PairSource:
+    """Makes batches of a cast.
+
+    Args:
+        cast: the characters.
+        data: latents and tokens of their pictures, by resolution; row i is the cast's picture i.
+        text_encoders: frozen, on the device.
+        config: the subject encoders' side and crops.
+        device: where batches shall be.
+        threads: how many prepare references.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        data: Mapping[Resolution, LatentData],
+        text_encoders: TextEncoders,
+        config: EncoderConfig,
+        device: torch.device,
+        threads: int = 1,
+    ) -> None:
+        self.cast, self._config, self._device = cast, config, device
+        self._threads = threads
+        self._data = dict(data)
+        self._sources = {
+            name: BatchSource([of_size], text_encoders, device) for name, of_size in data.items()
+        }
+
+    def training(
+        self,
+        step: int,
+        recipe: SubjectRecipe,
+        phase: Phase,
+        guided_share: float,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> PairBatch:
+        """One process's samples of a training step.
+
+        Args:
+            step: the number that decides everything.
+            recipe: size of the whole batch, share of empty prompts, largest guidance.
+            phase: what the references are cut from, and how large pictures are.
+            guided_share: share of the samples that learn guidance.
+            rank: this process, among `world_size` that share the batch.
+            world_size: number of processes.
+        """
+        rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
+        data = self._data[phase.resolution]
+        shown, painted, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
+        silent = rng.random(size) < recipe.miniature.empty_prompts
+        wordings = painted * data.wordings + rng.integers(0, data.wordings, size)
+        times = draw_times(rng, size)
+        strengths = rng.uniform(1, recipe.miniature.most_guidance, size)
+        guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
+        noise_seed = int(rng.integers(2**62)) + rank
+        references = np.arange(rank, len(shown), world_size)
+        samples = np.arange(size).reshape(-1, recipe.targets)[references].ravel()
+        batch = self._sources[phase.resolution].batch(
+            data,
+            Samples(
+                scenes=painted[samples],
+                prompts=np.where(silent, len(data.t5_ids) - 1, wordings)[samples],
+                times=times[samples],
+                guidance=guidance[samples],
+                noise_seed=noise_seed,
+            ),
+        )
+
+        def cut(k: int) -> NDArray[np.uint8]:
+            chance = np.random.default_rng((_PAIR_STREAM, step, k))
+            image, parts = self.cast.images[shown[k]], self.cast.parts[shown[k]]
+            return cut_out(image, parts, chance, STRONG if own[k] else USUAL).picture
+
+        pictures = mapped(cut, references.tolist(), self._threads)
+        numbers = torch.arange(len(references)).repeat_interleave(recipe.targets)
+        return self._pair(batch, pictures, numbers)
+
+    def _choose(
+        self, rng: np.random.Generator, count: int, targets: int, phase: Phase
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Which pictures are references, which are to be painted, and where they are the same.
+
+        Returns:
+            Rows of the references, shape (count,); rows to paint, shape (count * targets,); and
+            whether a reference is cut from the picture to paint, shape (count,).
+        """
+        scenes = self.cast.scenes
+        first = rng.integers(0, self.cast.characters, count) * scenes
+        own = rng.random(count) < phase.own_share
+        shown, painted = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
+        for k in range(count):
+            anywhere = int(rng.integers(scenes))
+            scene = 0 if rng.random() < _FIRST_SCENE and not own[k] else anywhere
+            others = rng.permutation([other for other in range(scenes) if other != scene])
+            chosen = np.full(targets, scene) if own[k] else np.resize(others, targets)
+            shown[k], painted[k] = first[k] + scene, first[k] + chosen
+        return shown, painted.ravel(), own
+
+    def held_out(self, level: float, count: int) -> PairBatch:
+        """Second scenes of the first characters, with their first scenes as references.
+
+        Always the same, at full size; the prompts say what the characters are and no more.
+
+        Args:
+            level: noise level.
+            count: of how many characters, at most as many as there are.
+        """
+        cast, data = self.cast, self._data["full"]
+        first = np.arange(min(count, cast.characters)) * cast.scenes
+        batch = self._sources["full"].batch(
+            data,
+            Samples(
+                scenes=first + 1,
+                prompts=(first + 1) * data.wordings,
+                times=np.full(len(first), level),
+                guidance=np.ones(len(first)),
+                noise_seed=_FIXED_SEED,
+            ),
+        )
+        pictures = [cut_out(cast.images[row], cast.parts[row]).picture for row in first]
+        return self._pair(batch, pictures, torch.arange(len(first)))
+
+    def _pair(
+        self, batch: Batch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
+    ) -> PairBatch:
+        views = views_of(pictures, self._config, self._threads)
+        return PairBatch(batch, views.to(self._device), numbers.to(self._device))

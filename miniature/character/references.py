@@ -1,0 +1,238 @@
+"""Reference pictures from drawn scenes: the figure alone on white, as cleanly cut as life is.
+
+A prepared reference is cut out by its mask, pasted on white, cropped to the mask's box and padded
+to a square. Masks of real pictures are ragged, miss some of the figure and keep some of the ground;
+pictures come resampled, compressed and cropped. With chance given, so do these.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from miniature.judge.degrade import degrade
+from miniature.world.vocabulary import Part
+
+Picture = NDArray[np.uint8]
+
+_WHITE = 255
+_SMALLEST = 48  # pixels along the side of a reference
+_LEAST_SHOWN = 0.35  # of the figure's pixels that a closer crop keeps
+_REACH = 20  # pixels around a figure that a rough mask may keep
+_KNOT = 20  # pixels between two random numbers of a ragged outline
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How roughly references are treated; all but `turn` are chances, in [0, 1].
+
+    Attributes:
+        ragged: an outline that wavers by a pixel or two.
+        resized: a mask that is too wide or too narrow throughout.
+        ground: bits of the ground at the outline, or apart from it.
+        missing: bits of the figure that are not there.
+        soft: an outline that fades.
+        degraded: a picture that was blurred, tinted, compressed.
+        closer: a crop that does not show all of the figure.
+        mirrored: left and right changed.
+        turn: degrees by which the picture is turned, a standard deviation.
+    """
+
+    ragged: float = 0.5
+    resized: float = 0.3
+    ground: float = 0.25
+    missing: float = 0.2
+    soft: float = 0.3
+    degraded: float = 0.4
+    closer: float = 0.15
+    mirrored: float = 0.5
+    turn: float = 3.0
+
+
+USUAL = Handling()
+STRONG = Handling(closer=0.4, turn=8.0)
+"""For a reference that is cut from the very picture that shall be painted, lest it be copied."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A prepared reference and what its pixels show.
+
+    Attributes:
+        picture: RGB on white, uint8 of shape (side, side, 3).
+        parts: a `vocabulary.Part` for each pixel, BACKGROUND outside the mask, uint8 of shape
+            (side, side). Of a mirrored picture left limbs are labelled as right ones.
+    """
+
+    picture: Picture
+    parts: Picture
+
+
+def cut_out(
+    image: Picture,
+    parts: Picture,
+    rng: np.random.Generator | None = None,
+    handling: Handling = USUAL,
+) -> Reference:
+    """Make a reference of the figure in a picture.
+
+    Args:
+        image: RGB, uint8 of shape (h, w, 3).
+        parts: part labels, uint8 of shape (h, w).
+        rng: decides what goes wrong; None cuts the figure out exactly.
+        handling: how roughly.
+
+    Raises:
+        ValueError: if nobody is in the picture.
+    """
+    mask = np.asarray(parts > Part.BACKGROUND, np.uint8)
+    if not mask.any():
+        raise ValueError("nobody is in the picture; there is nothing to cut out")
+    near = _neighbourhood(mask)
+    image, parts, mask = image[near], parts[near], mask[near]
+    if rng is None:
+        return _squared(np.where(mask[..., None], image, np.uint8(_WHITE)), parts)
+    alpha = _rough(mask, rng, handling)
+    if rng.random() < handling.degraded:
+        image = degrade(image, rng)
+    pasted = image * alpha[..., None] + _WHITE * (1 - alpha[..., None])
+    picture = np.asarray(np.round(pasted), np.uint8)
+    labels = np.where(alpha > 0.5, parts, np.uint8(Part.BACKGROUND))
+    turn, size = float(rng.normal(0, handling.turn)), float(rng.uniform(0.6, 1.3))
+    frame = _frame_of(alpha > 0.5)
+    if rng.random() < handling.closer:
+        frame = _closer(frame, labels, rng)
+    mirrored = bool(rng.random() < handling.mirrored)
+    return _framed(picture, labels, frame, size, turn, mirrored=mirrored)
+
+
+def _squared(picture: Picture, labels: Picture) -> Reference:
+    """Crop to the figure and pad to a square, as `prepare_reference` does; nothing is resampled."""
+    rows, columns = np.flatnonzero(labels.any(1)), np.flatnonzero(labels.any(0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    figure, side = picture[box], max(picture[box].shape[:2])
+    height, width = figure.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    place = (slice(top, top + height), slice(left, left + width))
+    square = np.full((side, side, 3), _WHITE, np.uint8)
+    parts = np.full((side, side), Part.BACKGROUND, np.uint8)
+    square[place], parts[place] = figure, labels[box]
+    return Reference(square, parts)
+
+
+def _neighbourhood(mask: Picture) -> tuple[slice, slice]:
+    """The rows and columns around a mask that what goes wrong with it can reach."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (
+        slice(max(0, int(rows[0]) - _REACH), int(rows[-1]) + _REACH + 1),
+        slice(max(0, int(columns[0]) - _REACH), int(columns[-1]) + _REACH + 1),
+    )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A square of a picture: its centre and its side, in pixels."""
+
+    x: float
+    y: float
+    side: float
+
+
+def _frame_of(mask: NDArray[np.bool_]) -> _Frame:
+    """The smallest square around a mask, with the mask in its middle."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    return _Frame(
+        (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2, float(max(height, width))
+    )
+
+
+def _closer(frame: _Frame, labels: Picture, rng: np.random.Generator) -> _Frame:
+    """A smaller square that still shows enough of the figure; the same one if chance fails."""
+    side = frame.side * float(rng.uniform(0.55, 0.9))
+    slack = (frame.side - side) / 2
+    across, down = rng.uniform(-1, 1, 2)
+    closer = _Frame(frame.x + slack * across, frame.y + slack * down, side)
+    left, top = round(closer.x - side / 2), round(closer.y - side / 2)
+    inside = labels[max(0, top) : top + round(side), max(0, left) : left + round(side)]
+    enough = np.count_nonzero(inside) >= _LEAST_SHOWN * np.count_nonzero(labels)
+    return closer if enough else frame
+
+
+def _framed(
+    picture: Picture,
+    labels: Picture,
+    frame: _Frame,
+    size: float,
+    turn: float,
+    *,
+    mirrored: bool,
+) -> Reference:
+    """The square that a frame shows, resampled once; white where the picture ends."""
+    side = max(_SMALLEST, round(frame.side * size))
+    matrix = cv2.getRotationMatrix2D((frame.x, frame.y), turn, (side - 1) / (frame.side - 1))
+    matrix[:, 2] = matrix[:, 2] + (side - 1) / 2 - np.array([frame.x, frame.y])
+    if mirrored:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += side - 1
+    smooth = cv2.INTER_AREA if side < frame.side else cv2.INTER_CUBIC
+    white, nothing = (_WHITE,) * 3, (int(Part.BACKGROUND),)
+    return Reference(
+        np.asarray(
+            cv2.warpAffine(picture, matrix, (side, side), flags=smooth, borderValue=white), np.uint8
+        ),
+        np.asarray(
+            cv2.warpAffine(
+                labels, matrix, (side, side), flags=cv2.INTER_NEAREST, borderValue=nothing
+            ),
+            np.uint8,
+        ),
+    )
+
+
+def _rough(mask: Picture, rng: np.random.Generator, handling: Handling) -> NDArray[np.float32]:
+    """A figure's mask as matting finds it, float32 from 0 to 1; never empty."""
+    rough = mask
+    if rng.random() < handling.ragged:
+        rough = _wavering(rough, rng)
+    if rng.random() < handling.resized:
+        reach = int(rng.integers(1, 4))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        change = cv2.dilate if rng.random() < 0.6 else cv2.erode
+        rough = np.asarray(change(rough, kernel), np.uint8)
+    if rng.random() < handling.missing:
+        rough = rough * (1 - _blots(mask, rng, apart=False))
+    if rng.random() < handling.ground:
+        rough = np.maximum(rough, _blots(mask, rng, apart=bool(rng.random() < 0.3)))
+    if 2 * np.count_nonzero(rough & mask) < np.count_nonzero(mask):
+        rough = mask
+    alpha = rough.astype(np.float32)
+    if rng.random() < handling.soft:
+        alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.4))))
+    return alpha
+
+
+def _wavering(mask: Picture, rng: np.random.Generator) -> Picture:
+    """A mask whose outline is moved by smooth noise."""
+    height, width = mask.shape
+    knots = rng.normal(size=(height // _KNOT + 2, width // _KNOT + 2, 2)).astype(np.float32)
+    shift = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    shift = shift * np.float32(rng.uniform(0.5, 2.5))
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    moved = cv2.remap(mask, columns + shift[..., 0], rows + shift[..., 1], cv2.INTER_NEAREST)
+    return np.asarray(moved, np.uint8)
+
+
+def _blots(mask: Picture, rng: np.random.Generator, *, apart: bool) -> Picture:
+    """One to three filled ovals on a mask's outline, or one anywhere."""
+    blots = np.zeros_like(mask)
+    outline = np.argwhere(mask != cv2.erode(mask, np.ones((3, 3), np.uint8)))
+    for _ in range(1 if apart else int(rng.integers(1, 4))):
+        y, x = outline[int(rng.integers(len(outline)))]
+        if apart:
+            y, x = rng.integers(0, mask.shape)
+        axes = tuple(int(axis) for axis in rng.integers(3, 14, 2))
+        angle = float(rng.uniform(0, 180))
+        cv2.ellipse(blots, (int(x), int(y)), axes, angle, 0, 360, 1, -1)
+    return blots

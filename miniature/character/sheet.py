@@ -1,0 +1,151 @@
+"""Pictures painted from held-out references while the adapters train, and how they are judged.
+
+One row for each character: the reference, and its frames in other places, doing other things. The
+prompts say what the character is and nothing else of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import FluxPipeline
+from numpy.typing import NDArray
+from PIL import Image
+
+from miniature.character.adapters import AdapterTrainer, following
+from miniature.character.cast import Cast
+from miniature.character.lessons import LOOKS
+from miniature.character.references import cut_out
+from miniature.character.views import views_of
+from miniature.character.wordings import prompt_beside_reference
+from miniature.dataset import IMAGE_SIZE, TOKEN_SIZE
+from miniature.judge.attributes import true_attributes, visible_attributes
+from miniature.judge.reading import Judge
+from miniature.model import sample
+from pipelines.instant_character.config import EncoderConfig
+
+_STEPS = 12
+_CUSTOM = frozenset({"none", "plain"})  # values that are painted when nothing is said
+_TOKENS = (IMAGE_SIZE // TOKEN_SIZE) ** 2
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a sheet shows.
+
+    Attributes:
+        rows: the cast's pictures that the frames shall be like, n of them.
+        references: of each frame, RGB, uint8 of shape (side, side, 3).
+        prompts: of each frame.
+    """
+
+    rows: list[int]
+    references: list[NDArray[np.uint8]]
+    prompts: list[str]
+
+
+def frames_of(cast: Cast, characters: int) -> Frames:
+    """The first characters of a cast: their first scenes as references, the others as frames."""
+    rows = [
+        character * cast.scenes + scene
+        for character in range(min(characters, cast.characters))
+        for scene in range(1, cast.scenes)
+    ]
+    shown = [row - row % cast.scenes for row in rows]
+    return Frames(
+        rows,
+        [cut_out(cast.images[row], cast.parts[row]).picture for row in shown],
+        [prompt_beside_reference(cast.specs[row], cast.first_seed + row).text for row in rows],
+    )
+
+
+def paint_frames(
+    trainer: AdapterTrainer,
+    model: Path,
+    frames: Frames,
+    config: EncoderConfig,
+    guidance: float,
+    *,
+    with_reference: bool,
+) -> NDArray[np.uint8]:
+    """Paint frames with the averaged weights, or with none.
+
+    Args:
+        trainer: has the weights.
+        model: the pipeline folder that the transformer is from.
+        frames: what to paint.
+        config: the subject encoders' side and crops.
+        guidance: learnt guidance; 1 is none.
+        with_reference: whether the references are looked at.
+
+    Returns:
+        RGB, uint8 of shape (frames, 256, 256, 3).
+    """
+    pipeline = FluxPipeline.from_pretrained(
+        model, transformer=trainer.transformer, dtype=torch.bfloat16
+    ).to(trainer.transformer.device)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def paint() -> NDArray[np.uint8]:
+        return sample.paint(
+            pipeline,
+            frames.prompts,
+            text_tokens=pipeline.tokenizer_2.model_max_length,
+            steps=_STEPS,
+            guidance=guidance,
+        )
+
+    if not with_reference:
+        return paint()
+    with torch.no_grad():
+        weights = trainer.averaged()
+        for part in (weights.projector, weights.adapters):
+            part.to(torch.bfloat16)
+        views = views_of(frames.references, config).to(trainer.transformer.device)
+        subject = trainer.subject(weights, trainer.features(views))
+    with following(trainer.transformer, subject, _TOKENS):
+        return paint()
+
+
+def judge_frames(
+    judge: Judge, cast: Cast, frames: Frames, pictures: NDArray[np.uint8]
+) -> dict[str, float]:
+    """What the judge finds of the characters and of the prompts.
+
+    Returns:
+        `kept`: share of the characters' looks, visible in the drawn frame, unsaid and not what
+        anyone would paint, that the pictures show; `action` and `place`: share of the pictures
+        that show what the prompt says.
+    """
+    kept, looks, followed = 0, 0, {"action": 0, "place": 0}
+    reading = judge.read(pictures)
+    for row, told in zip(frames.rows, reading.attributes, strict=True):
+        truth = true_attributes(cast.specs[row], 0)
+        seen = visible_attributes(truth, cast.parts[row])
+        for name in LOOKS:
+            if name in told and name in seen and name != "kind" and truth[name] not in _CUSTOM:
+                looks += 1
+                kept += told[name] == truth[name]
+        for name in followed:
+            followed[name] += told[name] == truth[name]
+    shares = {name: count / len(pictures) for name, count in followed.items()}
+    return {"kept": kept / max(1, looks), **shares}
+
+
+def contact_sheet(cast: Cast, frames: Frames, pictures: NDArray[np.uint8]) -> Image.Image:
+    """References, each followed by its frames, with the prompts below."""
+    columns = cast.scenes
+    shown, captions = [], []
+    for k, picture in enumerate(pictures):
+        if k % (columns - 1) == 0:
+            shown.append(_sized(frames.references[k]))
+            captions.append("reference")
+        shown.append(picture)
+        captions.append(frames.prompts[k])
+    return sample.contact_sheet(np.stack(shown), captions, columns)
+
+
+def _sized(reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    return np.asarray(Image.fromarray(reference).resize(size, Image.Resampling.BICUBIC))

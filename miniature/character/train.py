@@ -1,0 +1,357 @@
+"""Train what follows a reference: python -m miniature.character.train --out DIR
+
+Stages, each skipped when its result exists in DIR: cast (draws the characters), encoders, bounds
+(which references are familiar), latents, adapters (both trainings go on where they were stopped),
+assemble (DIR/complete/subject, whose place is in the pipeline's folder). With `--without` the
+adapters lack a part of the projector, and have a folder of their own.
+"""
+
+import argparse
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from diffusers import FluxTransformer2DModel
+
+from miniature.character.adapters import AdapterTrainer
+from miniature.character.calibration import calibrate
+from miniature.character.cast import HELD_OUT_SEED, Cast, draw_cast, load_cast
+from miniature.character.encoders import EncoderTrainer
+from miniature.character.lessons import LessonSource
+from miniature.character.pairs import PairSource, Resolution
+from miniature.character.recipe import ABLATIONS, RECIPES, SubjectRecipe
+from miniature.character.sheet import contact_sheet, frames_of, judge_frames, paint_frames
+from miniature.character.wordings import prompt_beside_reference
+from miniature.dataset import DrawnData, available_processes, part_shares
+from miniature.judge.reading import load_judge
+from miniature.model.latent_map import load_latent_map
+from miniature.model.latents import load_latents, prepare_latents
+from miniature.model.sample import DEFAULT_MODEL, GUIDANCE
+from miniature.model.text_encoders import load_text_encoders
+from miniature.model.tokens import load_tokenizers
+from pipelines.instant_character.bundle import (
+    ADAPTER,
+    DINO,
+    FAMILIARITY,
+    SIGLIP,
+    SubjectBundle,
+    load_bundle,
+    save_bundle,
+)
+from pipelines.instant_character.checkpoint import (
+    InstantCharacter,
+    load_instant_character,
+    save_instant_character,
+)
+from pipelines.instant_character.encoders import SubjectEncoders
+from pipelines.instant_character.familiarity import load_familiarity
+from training.files import save_json, write_whole
+from training.loop import train_until_done
+from training.parallel import run_together
+
+_CASTS = ("cast", "held_out")
+_LOGGED_CHARACTERS = 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        folder: where its results are.
+        recipe: how much of what it does.
+        device: where the networks train.
+        processes: how many processes train together.
+        model: the pipeline whose transformer gets the adapters.
+        judge: the judge that reads logged pictures.
+        initial: a trained subject; its encoders are kept, and its projector and adapters trained
+            on. None starts anew.
+    """
+
+    folder: Path
+    recipe: SubjectRecipe
+    device: torch.device
+    processes: int
+    model: Path
+    judge: Path
+    initial: Path | None
+
+    @property
+    def variant(self) -> Path:
+        """The folder of the adapters, which is another one where a part is left out."""
+        without = "-".join(name for name in ABLATIONS if name in self.recipe.without)
+        return self.folder / (f"without-{without}" if without else "complete")
+
+    @property
+    def threads(self) -> int:
+        """Threads that prepare references; where the cores train, they do it in between."""
+        return 1 if self.device.type == "cpu" else available_processes()
+
+    @property
+    def text_tokens(self) -> int:
+        """T5 tokens of a prompt."""
+        return self.recipe.miniature.sizes.text_tokens
+
+
+def draw(run: Run) -> None:
+    """Draw the characters to learn from, and others to measure on."""
+    recipe, processes = run.recipe, available_processes()
+    draw_cast(run.folder / "cast", recipe.characters, recipe.scenes, recipe.world, processes)
+    draw_cast(
+        run.folder / "held_out",
+        recipe.held_out,
+        recipe.scenes,
+        recipe.world,
+        processes,
+        HELD_OUT_SEED,
+    )
+
+
+def train_encoders(run: Run) -> None:
+    """Train both encoders, or take those of the initial subject."""
+    folder = run.folder / "encoders"
+    if (folder / DINO / "preprocessor_config.json").exists():
+        return
+    if run.initial is not None:
+        for name in (SIGLIP, DINO):
+            shutil.copytree(run.initial / name, folder / name, dirs_exist_ok=True)
+        return
+    run_together(_train_encoders_process, run.processes, run)
+
+
+def _train_encoders_process(rank: int, run: Run) -> None:
+    recipe = run.recipe
+    sizes = recipe.sizes
+    training, held_out = (
+        LessonSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
+        for name in _CASTS
+    )
+    trainer = EncoderTrainer(recipe, training, run.device, rank, run.processes)
+    train_until_done(
+        trainer,
+        run.folder,
+        "encoders",
+        recipe.log_every,
+        recipe.checkpoint_every,
+        lambda: trainer.evaluate(held_out),
+    )
+    if rank == 0:
+        encoders, _ = trainer.averaged()
+        folder = run.folder / "encoders"
+        for name, model, processor in (
+            (SIGLIP, encoders.siglip, encoders.siglip_processor),
+            (DINO, encoders.dino, encoders.dino_processor),
+        ):
+            model.save_pretrained(folder / name)
+            processor.save_pretrained(folder / name)
+
+
+def _encoders(run: Run) -> SubjectEncoders:
+    """The trained encoders, in float32."""
+    folder = run.folder / "encoders"
+    return SubjectEncoders.from_pretrained(
+        folder / SIGLIP, folder / DINO, config=run.recipe.sizes.encoder
+    )
+
+
+def find_bounds(run: Run) -> None:
+    """Find out which references are familiar."""
+    if (run.folder / "familiarity.json").exists():
+        return
+    cast, held_out = (load_cast(run.folder / name) for name in _CASTS)
+    found = calibrate(_encoders(run).to(run.device), cast, held_out, run.recipe)
+    found.familiarity.save(run.folder / FAMILIARITY)
+    numbers = {"bound": found.familiarity.bound, "familiar": found.shares}
+    save_json(run.folder / "familiarity.json", numbers)
+    print(numbers, flush=True)
+
+
+def make_latents(run: Run) -> None:
+    """Turn pictures into latents, at both sizes, and prompts into tokens."""
+    latent_map = load_latent_map(run.model / "vae")
+    tokenizers = load_tokenizers(run.model, run.text_tokens)
+    sides: dict[Resolution, int | None] = {"low": run.recipe.low_side, "full": None}
+    for name in _CASTS:
+        for resolution, side in sides.items():
+            folder = run.folder / "latents" / name / resolution
+            if (folder / "latents.npy").exists() or (name == "held_out" and side is not None):
+                continue
+            drawn = _drawn(load_cast(run.folder / name), side)
+            wordings = run.recipe.wordings
+            prepare_latents(
+                folder, drawn, latent_map, tokenizers, wordings, prompt_beside_reference
+            )
+
+
+def _drawn(cast: Cast, side: int | None) -> DrawnData:
+    """A cast's pictures at another size, with the parts of their tokens."""
+    images, labels = cast.images, cast.parts
+    if side is not None:
+        size = (side, side)
+        smaller = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
+        nearest = [cv2.resize(label, size, interpolation=cv2.INTER_NEAREST) for label in labels]
+        images, labels = np.asarray(smaller, np.uint8), np.asarray(nearest, np.uint8)
+    parts = np.stack([part_shares(np.asarray(label)) for label in labels])
+    return DrawnData(images, parts, cast.specs, cast.first_seed)
+
+
+def train_adapters(run: Run) -> None:
+    """Train projector and adapters."""
+    run.variant.mkdir(exist_ok=True)
+    if not (run.variant / ADAPTER).exists():
+        run_together(_train_adapters_process, run.processes, run)
+
+
+def _train_adapters_process(rank: int, run: Run) -> None:
+    training, held_out = (_pairs(run, name) for name in _CASTS)
+    transformer = _transformer(run)
+    initial: InstantCharacter | None = None
+    if run.initial is not None:
+        initial = load_bundle(run.initial, transformer, dtype=torch.float32).weights
+    trainer = AdapterTrainer(
+        run.recipe,
+        training,
+        transformer,
+        _encoders(run),
+        run.device,
+        rank,
+        run.processes,
+        initial,
+    )
+    train_until_done(
+        trainer,
+        run.variant,
+        "adapters",
+        run.recipe.log_every,
+        run.recipe.checkpoint_every,
+        lambda: trainer.evaluate(held_out) | _log_frames(trainer, held_out.cast, run),
+    )
+    if rank == 0:
+        weights = trainer.averaged()
+        for part in (weights.projector, weights.adapters):
+            part.cpu()
+        write_whole(run.variant / ADAPTER, lambda path: save_instant_character(path, weights))
+
+
+def _transformer(run: Run) -> FluxTransformer2DModel:
+    return FluxTransformer2DModel.from_pretrained(run.model / "transformer", dtype=torch.bfloat16)
+
+
+def _pairs(run: Run, name: str) -> PairSource:
+    """Samples of a cast; held-out ones are of full size alone."""
+    folder = run.folder / "latents" / name
+    resolutions: tuple[Resolution, ...] = ("low", "full")
+    data = {size: load_latents(folder / size) for size in resolutions if (folder / size).exists()}
+    text_encoders = load_text_encoders(run.model)
+    encoder, cast = run.recipe.sizes.encoder, load_cast(run.folder / name)
+    return PairSource(cast, data, text_encoders, encoder, run.device, run.threads)
+
+
+def _log_frames(trainer: AdapterTrainer, cast: Cast, run: Run) -> dict[str, float]:
+    """Paint some frames with and without their references, save the first, and judge both."""
+    frames = frames_of(cast, _LOGGED_CHARACTERS)
+    guided = trainer.budget.progress > run.recipe.guided_from
+    judge = load_judge(run.judge)
+    numbers: dict[str, float] = {}
+    for suffix, with_reference in (("", True), ("_without", False)):
+        pictures = paint_frames(
+            trainer,
+            run.model,
+            frames,
+            run.recipe.sizes.encoder,
+            GUIDANCE if guided else 1.0,
+            with_reference=with_reference,
+        )
+        found = judge_frames(judge, cast, frames, pictures)
+        numbers |= {name + suffix: value for name, value in found.items()}
+        if with_reference:
+            folder = run.variant / "samples"
+            folder.mkdir(exist_ok=True)
+            sheet = contact_sheet(cast, frames, pictures)
+            sheet.save(folder / f"{trainer.budget.step:07d}.png")
+    return numbers
+
+
+def assemble(run: Run) -> None:
+    """Save everything as one folder in half precision."""
+    destination = run.variant / "subject"
+    partial = destination.with_name(destination.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    weights = load_instant_character(
+        run.variant / ADAPTER,
+        _transformer(run),
+        config=run.recipe.sizes.projector(run.recipe.without),
+        dtype=torch.float32,
+    )
+    familiarity = load_familiarity(run.folder / FAMILIARITY)
+    save_bundle(partial, SubjectBundle(_encoders(run), weights, familiarity))
+    shutil.copy(run.folder / "familiarity.json", partial)
+    shutil.rmtree(destination, ignore_errors=True)
+    partial.rename(destination)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "cast": draw,
+    "encoders": train_encoders,
+    "bounds": find_bounds,
+    "latents": make_latents,
+    "adapters": train_adapters,
+    "assemble": assemble,
+}
+_NUMBERS = ("characters", "encoder_minutes", "encoder_steps", "minutes", "steps", "batch")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m miniature.character.train",
+        description=(__doc__ or "").splitlines()[0],
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
+    parser.add_argument("--judge", type=Path, default=DEFAULT_MODEL / "judge", help="its folder")
+    parser.add_argument(
+        "--init", type=Path, help="a subject folder of the same sizes to go on from"
+    )
+    parser.add_argument(
+        "--without", nargs="+", choices=ABLATIONS, default=[], help="parts of the projector"
+    )
+    parser.add_argument("--characters", type=int, help="how many are drawn")
+    parser.add_argument("--encoder-minutes", type=float, help="time for the encoders")
+    parser.add_argument("--encoder-steps", type=int, help="steps for them, instead of time")
+    parser.add_argument("--minutes", type=float, help="time for the adapters")
+    parser.add_argument("--steps", type=int, help="steps for them, instead of time")
+    parser.add_argument("--batch", type=int, help="pictures in a step of the adapters")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, help="for the trainings; all cores if on CPU")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    options = parser.parse_args(arguments)
+    if options.init and options.without:
+        parser.error("--init has a whole projector; it cannot go on --without a part")
+    changes = {
+        name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None
+    }
+    device = torch.device(options.device)
+    run = Run(
+        folder=options.out,
+        recipe=replace(RECIPES[options.recipe], without=frozenset(options.without), **changes),
+        device=device,
+        processes=options.processes or (available_processes() if device.type == "cpu" else 1),
+        model=options.model,
+        judge=options.judge,
+        initial=options.init,
+    )
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES:
+        if stage in options.stages:
+            print(f"{stage} ...", flush=True)
+            STAGES[stage](run)
+
+
+if __name__ == "__main__":
+    main()

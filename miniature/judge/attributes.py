@@ -1,0 +1,124 @@
+"""What the judge tells of a picture: the values of each attribute, and which of them can be seen.
+
+The same rules serve truth and reading: `visible_attributes` takes part labels and values, whether
+they were drawn or read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniature.world import vocabulary as v
+from miniature.world.spec import SceneSpec
+from miniature.world.vocabulary import Part
+
+SCENE_VALUES: dict[str, tuple[str, ...]] = {
+    "place": v.PLACES,
+    "time": v.TIMES,
+    "weather": v.WEATHERS,
+}
+FIGURE_VALUES: dict[str, tuple[str, ...]] = {
+    "shot": v.SHOTS,
+    "kind": v.KINDS,
+    "skin": tuple(dict.fromkeys((*v.SKIN_COLORS, *v.FUR_COLORS, *v.METAL_COLORS))),
+    "hair_style": (*v.HAIR_STYLES, "none"),
+    "hair_color": (*v.HAIR_COLORS, "none"),
+    "top": v.TOPS,
+    "top_color": tuple(v.CLOTH_COLORS),
+    "pattern": v.PATTERNS,
+    "bottom": v.BOTTOMS,
+    "bottom_color": tuple(v.CLOTH_COLORS),
+    "headwear": v.HEADWEAR,
+    "accessory": v.ACCESSORIES,
+    "action": v.ACTIONS,
+    "position": v.POSITIONS,
+    "view": v.VIEWS,
+    "facing": v.FACINGS,
+}
+SMALLEST_SHARE = 0.003  # of a picture's pixels: what is smaller is not judged
+_SMALLEST_THING = 0.0005  # the same for glasses and other things that are small by nature
+_SMALLEST_CLOTH = 0.04  # of a figure's pixels: what is left of a top behind a book tells nothing
+
+_HEAD = (Part.FACE, Part.HAIR, Part.HAT, Part.EAR)
+_LEGS = (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT)
+_SEEN_ON: dict[str, tuple[Part, ...]] = {
+    "kind": _HEAD,
+    "skin": (Part.FACE, Part.NECK, Part.HAND, Part.EAR, Part.TAIL),
+    "hair_style": (Part.HAIR,),
+    "hair_color": (Part.HAIR,),
+    "top": (Part.TORSO,),
+    "top_color": (Part.TORSO,),
+    "pattern": (Part.TORSO,),
+    "bottom": _LEGS,
+    "bottom_color": _LEGS,
+    "headwear": _HEAD,
+    "accessory": (*_HEAD, Part.TORSO),
+    "action": (Part.LEFT_SHIN, Part.RIGHT_SHIN, Part.SHOE),
+    "view": _HEAD,
+}
+_THINGS: dict[str, dict[str, Part]] = {
+    "headwear": {name: Part.HAT for name in v.HEADWEAR if name != "none"},
+    "accessory": {
+        "glasses": Part.GLASSES,
+        "scarf": Part.SCARF,
+        "backpack": Part.BACKPACK,
+        "bag": Part.BAG,
+        "beard": Part.BEARD,
+    },
+}
+_TURNED_VIEWS = ("three-quarter", "side")
+_ONE_SIDED_ACTIONS = ("lying", "waving", "pointing", "umbrella")
+
+
+def true_attributes(spec: SceneSpec, figure: int) -> dict[str, str]:
+    """The true values of a scene's attributes and of one of its figures.
+
+    Args:
+        spec: what the picture was drawn from.
+        figure: which figure, 0 or 1; a scene without one has its scene's attributes alone.
+    """
+    values = {"place": spec.place, "time": spec.time, "weather": spec.weather}
+    if figure >= len(spec.figures):
+        return values
+    drawn = asdict(spec.figures[figure])
+    known = {**drawn, **drawn["character"], "shot": spec.shot}
+    return values | {name: known[name] for name in FIGURE_VALUES}
+
+
+def visible_attributes(values: Mapping[str, str], parts: NDArray[np.uint8]) -> frozenset[str]:
+    """Which attributes of a figure can be seen in a picture of it.
+
+    An attribute counts as visible where the parts that show it fill at least 0.3 % of the picture:
+    the trousers of a close-up do not. A top's kind and pattern also need 4 % of the figure, a dress
+    hides what is worn below, and which way a figure faces shows if it is turned, or if what it does
+    has a side.
+
+    Args:
+        values: the figure's attributes, true or read.
+        parts: `vocabulary.Part` of its pixels, 0 elsewhere, shape (height, width).
+
+    Returns:
+        Names of `SCENE_VALUES`, and those of `FIGURE_VALUES` that can be seen.
+    """
+    shares = np.bincount(parts.ravel(), minlength=len(Part)) / parts.size
+    seen = set(SCENE_VALUES)
+    if 1 - shares[Part.BACKGROUND] < SMALLEST_SHARE:
+        return frozenset(seen)
+    seen |= {"shot", "position"}
+    for name, places in _SEEN_ON.items():
+        if shares[list(places)].sum() >= SMALLEST_SHARE:
+            seen.add(name)
+    for name, things in _THINGS.items():
+        if values[name] in things and shares[things[values[name]]] < _SMALLEST_THING:
+            seen.discard(name)
+    if shares[Part.TORSO] < _SMALLEST_CLOTH * (1 - shares[Part.BACKGROUND]):
+        seen -= {"top", "pattern"}
+    if values["kind"] not in v.PEOPLE:
+        seen |= {"hair_style", "hair_color"}
+    if values["top"] == "dress":
+        seen -= {"bottom", "bottom_color"}
+    if values["view"] in _TURNED_VIEWS or values["action"] in _ONE_SIDED_ACTIONS:
+        seen.add("facing")
+    return frozenset(seen)

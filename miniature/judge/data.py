@@ -1,0 +1,123 @@
+"""The judge's training batches: drawn groups with their truth, many made to look painted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miniature.judge.attributes import (
+    FIGURE_VALUES,
+    SCENE_VALUES,
+    true_attributes,
+    visible_attributes,
+)
+from miniature.judge.degrade import degrade, wobble
+from miniature.judge.groups import GROUP, OWNER, SHAPE_SHARES, ShapeData
+from miniature.world.spec import SceneSpec
+
+UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
+_BATCH_STREAM = 7
+_WOBBLING, _DEGRADED = 0.4, 0.5  # shares of the pictures
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one training step with their truth, on the training device.
+
+    Attributes:
+        images: uint8 of shape (n, h, w, 3).
+        parts: part labels, uint8 of shape (n, h, w).
+        figures: the pixels of the figure to describe, bool of shape (n, h, w).
+        scene: number of each scene attribute's value, int64 of shape (n, scene attributes).
+        figure: number of each figure attribute's value, int64 of shape (n, figure attributes);
+            UNKNOWN where it cannot be seen.
+        identity: equal for pictures of one character, int64 of shape (n,); UNKNOWN for nobody.
+    """
+
+    images: Tensor
+    parts: Tensor
+    figures: Tensor
+    scene: Tensor
+    figure: Tensor
+    identity: Tensor
+
+
+def scene_numbers(spec: SceneSpec) -> list[int]:
+    """The number of each scene attribute's true value."""
+    return _numbers(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
+
+
+def figure_numbers(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> list[int]:
+    """The number of each figure attribute's true value; UNKNOWN where it cannot be seen.
+
+    Args:
+        spec: what the picture was drawn from.
+        figure: which figure.
+        parts: labels of its pixels, 0 elsewhere, shape (h, w).
+    """
+    if figure >= len(spec.figures):
+        return [UNKNOWN] * len(FIGURE_VALUES)
+    values = true_attributes(spec, figure)
+    return _numbers(values, FIGURE_VALUES, visible_attributes(values, parts))
+
+
+def _numbers(
+    values: Mapping[str, str], names: Mapping[str, tuple[str, ...]], seen: frozenset[str]
+) -> list[int]:
+    return [
+        allowed.index(values[name]) if name in seen else UNKNOWN for name, allowed in names.items()
+    ]
+
+
+class GroupSource:
+    """Makes training batches of drawn groups; a batch depends on its step's number alone.
+
+    Args:
+        data: what `load_groups` opened.
+        device: where batches shall be.
+    """
+
+    def __init__(self, data: dict[str, ShapeData], device: torch.device) -> None:
+        self._data, self._device = data, device
+
+    def training(self, step: int, groups: int) -> Batch:
+        """The pictures of a step, all of one shape.
+
+        Args:
+            step: the number that decides everything.
+            groups: how many groups of four.
+        """
+        rng = np.random.default_rng((_BATCH_STREAM, step))
+        data = self._data[str(rng.choice(list(SHAPE_SHARES), p=list(SHAPE_SHARES.values())))]
+        there = len(data.specs) // GROUP
+        chosen = rng.choice(there, groups, replace=there < groups)
+        images, labels, figures, scene, figure, identity = [], [], [], [], [], []
+        for row in (chosen[:, None] * GROUP + np.arange(GROUP)).ravel().tolist():
+            image, label = np.array(data.images[row]), np.array(data.labels[row])
+            spec = data.specs[row]
+            number = int(rng.integers(max(1, len(spec.figures))))
+            parts = label % OWNER * (label // OWNER == number + 1)
+            figure.append(figure_numbers(spec, number, parts))
+            scene.append(scene_numbers(spec))
+            identity.append(row // 2 if spec.figures and number == 0 else UNKNOWN)
+            if rng.random() < _WOBBLING:
+                image, label = wobble(image, label, rng, float(rng.uniform(0.3, 1.8)))
+            if rng.random() < _DEGRADED:
+                image = degrade(image, rng)
+            images.append(image)
+            labels.append(label)
+            figures.append(label // OWNER == number + 1)
+        return Batch(
+            images=self._tensor(np.stack(images)),
+            parts=self._tensor(np.stack(labels) % OWNER),
+            figures=self._tensor(np.stack(figures)),
+            scene=self._tensor(np.array(scene)),
+            figure=self._tensor(np.array(figure)),
+            identity=self._tensor(np.array(identity)),
+        )
+
+    def _tensor(self, values: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(values).to(self._device)

@@ -1,0 +1,138 @@
+"""The judge's training pictures: groups of four, of two characters who look much alike.
+
+In a group's first two pictures the first figure is one character, in its last two it is another
+who differs in one or two things alone; all else is drawn by chance. A data folder holds, for each
+shape, `images.npy` (n, h, w, 3) uint8, `labels.npy` (n, h, w) uint8 and `specs.jsonl`.
+"""
+
+import json
+import multiprocessing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniature.world import vocabulary as v
+from miniature.world.scene import Scene, draw_scene, use_one_drawing_thread
+from miniature.world.spec import Character, SceneSpec, WorldRange, sample_character, sample_spec
+from training.files import write_whole
+
+GROUP = 4  # pictures of a group
+_FIRST_SEED = 5_000_000  # far from the seeds of the pictures that the miniature learns from
+_SEEDS_OF_A_SHAPE = 1_000_000
+SHAPE_SHARES = {"square": 0.6, "landscape": 0.2, "portrait": 0.2}
+OWNER = 32  # a label is the part's number and this times the owner's
+_GROUP_STREAM = 8
+_SHARD = 10
+_ALIKE_BUT = (
+    "hair_style", "hair_color", "skin", "top", "top_color", "pattern", "bottom", "bottom_color",
+    "headwear", "accessory",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ShapeData:
+    """The pictures of one shape, and their truth.
+
+    Attributes:
+        images: uint8 of shape (n, h, w, 3).
+        labels: part and owner of each pixel in one number, uint8 of shape (n, h, w).
+        specs: what each picture was drawn from, n of them.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    specs: list[SceneSpec]
+
+
+def draw_group(first_seed: int, shape: str) -> list[Scene]:
+    """Draw four pictures: two of one character, two of another who looks much alike.
+
+    Args:
+        first_seed: the first of four seeds that decide everything.
+        shape: of all four; a name of `vocabulary.SHAPES`.
+    """
+    rng = np.random.default_rng((first_seed, _GROUP_STREAM))
+    one = sample_character(rng)
+    other = _much_like(one, rng)
+    scenes = []
+    for number, character in enumerate((one, one, other, other)):
+        spec = sample_spec(rng, shape=shape)
+        if spec.figures:
+            cast = (replace(spec.figures[0], character=character), *spec.figures[1:])
+            spec = replace(spec, figures=cast)
+        scenes.append(draw_scene(first_seed + number, spec, shape=shape))
+    return scenes
+
+
+def _much_like(character: Character, rng: np.random.Generator) -> Character:
+    """A character who differs from another in one or two things."""
+    same_kind = WorldRange(kinds=(character.kind,))
+    count = int(rng.integers(1, 3))
+    while True:
+        other = sample_character(rng, same_kind)
+        differing = [x for x in _ALIKE_BUT if getattr(other, x) != getattr(character, x)]
+        if len(differing) >= count:
+            chosen = rng.choice(differing, count, replace=False)
+            return replace(character, **{str(name): getattr(other, name) for name in chosen})
+
+
+def draw_groups(folder: Path, groups: int, processes: int) -> None:
+    """Draw the training pictures into a folder, unless they are there already.
+
+    Args:
+        folder: where to; made if need be.
+        groups: how many groups of four, all shapes together.
+        processes: how many draw side by side.
+    """
+    for number, (shape, share) in enumerate(SHAPE_SHARES.items()):
+        seed, count = _FIRST_SEED + number * _SEEDS_OF_A_SHAPE, max(1, round(groups * share))
+        if not (folder / shape / "specs.jsonl").exists():
+            _draw_shape(folder / shape, shape, seed, count, processes)
+
+
+def _draw_shape(folder: Path, shape: str, seed: int, count: int, processes: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    width, height = v.SHAPES[shape]
+    size = (count * GROUP, height, width)
+    for name, dimensions in (("images", (*size, 3)), ("labels", size)):
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, dimensions).flush()
+    shards = [
+        (folder, shape, seed, first, min(first + _SHARD, count))
+        for first in range(0, count, _SHARD)
+    ]
+    if min(processes, len(shards)) == 1:
+        lines = [line for shard in shards for line in _draw_shard(shard)]
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            lines = [line for shard in pool.imap(_draw_shard, shards) for line in shard]
+    text = "\n".join(lines) + "\n"
+    write_whole(folder / "specs.jsonl", lambda partial: partial.write_text(text))
+
+
+def _draw_shard(shard: tuple[Path, str, int, int, int]) -> list[str]:
+    folder, shape, seed, first, last = shard
+    use_one_drawing_thread()
+    images = np.lib.format.open_memmap(folder / "images.npy", "r+")
+    labels = np.lib.format.open_memmap(folder / "labels.npy", "r+")
+    lines = []
+    for group in range(first, last):
+        for number, scene in enumerate(draw_group(seed + group * GROUP, shape)):
+            row = group * GROUP + number
+            images[row] = scene.image
+            labels[row] = scene.parts + OWNER * scene.owners
+            lines.append(json.dumps(scene.spec.to_dict()))
+    return lines
+
+
+def load_groups(folder: Path) -> dict[str, ShapeData]:
+    """Open what `draw_groups` drew, without reading the pictures yet."""
+    data = {}
+    for shape in SHAPE_SHARES:
+        with (folder / shape / "specs.jsonl").open() as file:
+            specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
+        images = np.load(folder / shape / "images.npy", mmap_mode="r")
+        labels = np.load(folder / shape / "labels.npy", mmap_mode="r")
+        data[shape] = ShapeData(images, labels, specs)
+    return data

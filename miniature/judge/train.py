@@ -1,0 +1,103 @@
+"""Train the judge: python -m miniature.judge.train --out DIR
+
+Draws the pictures (DIR/pictures), trains (going on where it was stopped), saves the judge and
+measures it on held-out pictures (DIR/judge.safetensors, config.json, accuracy.json).
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from miniature.dataset import available_processes
+from miniature.judge.accuracy import measure_accuracy
+from miniature.judge.data import GroupSource
+from miniature.judge.groups import draw_groups, load_groups
+from miniature.judge.network import JudgeSizes
+from miniature.judge.reading import load_judge, save_judge
+from miniature.judge.trainer import JudgeRecipe, JudgeTrainer
+from training.files import MetricsLog, save_json
+
+TOY = JudgeRecipe(
+    sizes=JudgeSizes(
+        finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, embedding=8
+    ),
+    groups=10,
+    steps=4,
+    batch=2,
+    warmup=2,
+    log_every=2,
+)  # fmt: skip
+RECIPES = {"small": JudgeRecipe(), "toy": TOY}
+
+
+def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None:
+    """Train until the budget is used; log and write checkpoints on the way.
+
+    Args:
+        folder: with the drawn pictures; where checkpoints, the log and the judge go.
+        recipe: how.
+        device: where.
+    """
+    trainer = JudgeTrainer(recipe, GroupSource(load_groups(folder / "pictures"), device), device)
+    checkpoint = folder / "judge.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    log, budget = MetricsLog(folder / "judge.jsonl"), trainer.budget
+    recent: dict[str, list[float]] = defaultdict(list)
+    saved = time.monotonic()
+    while budget.progress < 1:
+        for name, loss in trainer.step().items():
+            recent[name].append(loss)
+        budget.tick()
+        if budget.step % recipe.log_every == 0:
+            means = {name: float(np.mean(losses)) for name, losses in recent.items()}
+            log.add(step=budget.step, seconds=budget.seconds, **means)
+            recent.clear()
+        if budget.progress >= 1 or time.monotonic() - saved > recipe.checkpoint_every:
+            trainer.save(checkpoint)
+            saved = time.monotonic()
+    save_judge(trainer.averaged, folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m miniature.judge.train",
+        description=(__doc__ or "").splitlines()[0],
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser.add_argument("--minutes", type=float, help="training time")
+    parser.add_argument("--steps", type=int, help="training steps, instead of time")
+    parser.add_argument("--groups", type=int, help="groups of four pictures to draw")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, help="for drawing; all cores unless given")
+    parser.add_argument("--held-out", type=int, default=1000, help="pictures to measure on")
+    options = parser.parse_args(arguments)
+    changes = {
+        name: getattr(options, name)
+        for name in ("minutes", "steps", "groups")
+        if getattr(options, name) is not None
+    }
+    recipe = replace(RECIPES[options.recipe], **changes)
+    folder: Path = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    print("drawing ...", flush=True)
+    draw_groups(folder / "pictures", recipe.groups, options.processes or available_processes())
+    print("training ...", flush=True)
+    train_judge(folder, recipe, torch.device(options.device))
+    print("measuring ...", flush=True)
+    judge = load_judge(folder, options.device)
+    save_json(
+        folder / "accuracy.json", measure_accuracy(judge, options.held_out, options.held_out // 4)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""The judge's training: one step, its losses, and checkpoints that go on exactly."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
+from miniature.judge.data import UNKNOWN, Batch, GroupSource
+from miniature.judge.network import (
+    Described,
+    Found,
+    JudgeNetwork,
+    JudgeSizes,
+    as_floats,
+    crop_figures,
+    part_labels,
+    widened,
+)
+from miniature.judge.reading import chosen_figures
+from miniature.world.vocabulary import Part
+from training.budget import Budget
+from training.files import load_state, save_state
+
+_TEMPERATURE = 0.1
+_ROUGHNESS = 4  # pixels that a rough mask reaches beyond its figure
+_BETAS, _MOMENTUM = (0.9, 0.98), 0.9
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """How a judge is trained.
+
+    Attributes:
+        sizes: of its networks.
+        groups: groups of four pictures drawn.
+        minutes: time budget.
+        steps: step budget; None leaves the time budget.
+        batch: groups in a step.
+        muon_rate: learning rate of the convolutions that see neighbours.
+        adam_rate: learning rate of all other parameters.
+        weight_decay: of both.
+        warmup: steps until the full rate.
+        cooldown: last share of the run in which the rate falls to nothing.
+        ema_decay: the average's memory; short at first.
+        foreground_weight: of the loss on the figures' outlines; that on the parts counts 1.
+        attribute_weight: of the mean loss on the attributes.
+        identity_weight: of the loss on the embedding.
+        log_every: steps between two lines of the log.
+        checkpoint_every: seconds between two checkpoints.
+    """
+
+    sizes: JudgeSizes = JudgeSizes()
+    groups: int = 3000
+    minutes: float = 25.0
+    steps: int | None = None
+    batch: int = 4
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    weight_decay: float = 0.02
+    warmup: int = 40
+    cooldown: float = 0.6
+    ema_decay: float = 0.995
+    foreground_weight: float = 3.0
+    attribute_weight: float = 5.0
+    identity_weight: float = 0.1
+    log_every: int = 50
+    checkpoint_every: float = 120.0
+
+
+class JudgeTrainer:
+    """Trains a judge step by step.
+
+    Muon takes matrices: it has those that share the convolutions' memory.
+
+    Args:
+        recipe: how.
+        source: makes the batches.
+        device: where the network is.
+    """
+
+    def __init__(self, recipe: JudgeRecipe, source: GroupSource, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.recipe, self._source, self._device = recipe, source, device
+        network = JudgeNetwork(recipe.sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES)
+        self.network = network.to(device).train()
+        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
+        wide = [
+            module.weight
+            for module in self.network.modules()
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+        ]
+        self._convolutions = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in wide]
+        known = {id(weight) for weight in wide}
+        self._optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(
+                [matrix for _, matrix in self._convolutions],
+                momentum=_MOMENTUM,
+                weight_decay=recipe.weight_decay,
+            ),
+            torch.optim.AdamW(
+                [x for x in self.network.parameters() if id(x) not in known],
+                betas=_BETAS,
+                weight_decay=recipe.weight_decay,
+            ),
+        )
+        self.budget = Budget(recipe.minutes, recipe.steps)
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch; its first half trains the finder, all of it the reader.
+
+        Returns:
+            Each loss by its name.
+        """
+        recipe, step = self.recipe, self.budget.step
+        batch = self._source.training(step, recipe.batch)
+        images = as_floats(batch.images).contiguous(memory_format=torch.channels_last)
+        searched = len(images) // 2
+        with torch.autocast(self._device.type, torch.bfloat16):
+            found = self.network.finder(images[:searched])
+            figures, parts = _as_read(found, batch)
+            crops, geometry = crop_figures(images, figures, parts, recipe.sizes.crop)
+            crops = crops.contiguous(memory_format=torch.channels_last)
+            described = self.network.reader(crops, geometry)
+        losses = {
+            "parts": part_loss(found, batch.parts[:searched], step),
+            "foreground": outline_loss(found, batch.parts[:searched]),
+            "attributes": attribute_loss(found, described, batch),
+            "identity": identity_loss(described.embedding, batch.identity),
+        }
+        total = (
+            losses["parts"]
+            + recipe.foreground_weight * losses["foreground"]
+            + recipe.attribute_weight * losses["attributes"]
+            + recipe.identity_weight * losses["identity"]
+        )
+        self.network.zero_grad()
+        total.backward()
+        self._update()
+        self.budget.step += 1
+        self._average()
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _update(self) -> None:
+        recipe = self.recipe
+        factor = self.budget.rate(recipe.warmup, recipe.cooldown)
+        for weight, matrix in self._convolutions:
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        rates = (recipe.muon_rate, recipe.adam_rate)
+        for optimizer, rate in zip(self._optimizers, rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        step = self.budget.step
+        weight = 1 - min(self.recipe.ema_decay, (1 + step) / (10 + step))
+        kept = self.averaged.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                kept[name].lerp_(value, weight)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        save_state(
+            path,
+            {
+                "network": self.network.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+                "step": self.budget.step,
+                "seconds": self.budget.seconds,
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = load_state(path)
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, known in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(known)
+        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
+
+
+@torch.no_grad()
+def _as_read(found: Found, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The figures and the parts as the judge takes them.
+
+    Where the finder did not look or does not find a figure yet, they are as they are.
+
+    Args:
+        found: in the batch's first pictures.
+        batch: whose figures these are.
+
+    Returns:
+        Figures and parts, as in the batch.
+    """
+    searched = len(found.foreground)
+    truth = batch.figures[:searched]
+    read = chosen_figures(found.foreground > 0, widened(truth, _ROUGHNESS))
+    overlap = (read & truth).sum((1, 2)) / (read | truth).sum((1, 2)).clamp(min=1)
+    right = (overlap > 0.5)[:, None, None]
+    figures, parts = batch.figures.clone(), batch.parts.clone()
+    figures[:searched] = torch.where(right, read, truth)
+    parts[:searched] = torch.where(right, part_labels(found), parts[:searched])
+    return figures, parts
+
+
+def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
+    """Cross entropy of the figures' part labels at half size: of four pixels, one in turn counts.
+
+    Args:
+        found: the finder's answer.
+        parts: true labels, uint8 of shape (n, h, w).
+        step: whose turn it is.
+    """
+    half = parts[:, step // 2 % 2 :: 2, step % 2 :: 2]
+    inside = half > 0
+    logits = found.parts.permute(0, 2, 3, 1)[inside].float()
+    total = F.cross_entropy(logits, half[inside].long() - 1, reduction="sum")
+    return total / inside.sum().clamp(min=1)
+
+
+def outline_loss(found: Found, parts: Tensor) -> Tensor:
+    """Cross entropy of the foreground at full size."""
+    truth = (parts > 0).float()
+    return F.binary_cross_entropy_with_logits(found.foreground.float(), truth)
+
+
+def attribute_loss(found: Found, described: Described, batch: Batch) -> Tensor:
+    """Mean over the attributes of their cross entropies; what cannot be seen does not count."""
+    pairs = [
+        *zip(found.scene.values(), batch.scene[: len(found.features)].unbind(1), strict=True),
+        *zip(described.figure.values(), batch.figure.unbind(1), strict=True),
+    ]
+    losses = []
+    for logits, truth in pairs:
+        total = F.cross_entropy(logits.float(), truth, ignore_index=UNKNOWN, reduction="sum")
+        losses.append(total / (truth != UNKNOWN).sum().clamp(min=1))
+    return torch.stack(losses).mean()
+
+
+def identity_loss(embedding: Tensor, identity: Tensor) -> Tensor:
+    """InfoNCE: of all pictures in the batch, the one of the same character is nearest.
+
+    Args:
+        embedding: of unit length, shape (n, d).
+        identity: equal for pictures of one character, shape (n,); UNKNOWN is equal to nothing.
+
+    Returns:
+        The mean over the pictures whose character is in another picture; 0 without any.
+    """
+    itself = torch.eye(len(identity), dtype=torch.bool, device=identity.device)
+    same = (identity[:, None] == identity) & (identity != UNKNOWN) & ~itself
+    logits = (embedding @ embedding.T / _TEMPERATURE).masked_fill(itself, -torch.inf)
+    chances = logits.log_softmax(1).masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)
+    paired = same.any(1)
+    return -(chances * paired).sum() / paired.sum().clamp(min=1)

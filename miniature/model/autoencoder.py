@@ -1,0 +1,162 @@
+"""The miniature's AutoencoderKL, fitted to the latent map: a decoder that sharpens, an encoder.
+
+The decoder learns pictures from the map's latents with noise on them, so that it forgives what the
+transformer gets slightly wrong. Knows nothing of text or diffusion.
+"""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from miniature.model.latent_map import BLOCK, CHANNELS, LatentMap, as_values
+from miniature.model.recipe import ModelSizes, Recipe
+from training.budget import Budget
+from training.files import Checkpoint, MetricsLog
+
+_PEAK_RATE = 2e-3
+_DECODER_SHARE = 0.85  # of the budget; the rest fits the encoder
+_CROP_SHARE = 0.7  # of the decoder's part is trained on crops; then on whole pictures
+_CROP = 128
+_MOST_NOISE = 0.3
+_EDGE_WEIGHT = 0.5
+_SEED = 1
+
+
+def build_autoencoder(sizes: ModelSizes) -> AutoencoderKL:
+    """A new autoencoder with FLUX's layout: 16 latent channels at an eighth of the size."""
+    vae = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=sizes.autoencoder_channels,
+        layers_per_block=1,
+        latent_channels=CHANNELS,
+        norm_num_groups=8,
+        sample_size=256,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        scaling_factor=1.0,
+        shift_factor=0.0,
+        force_upcast=False,
+    )
+    with torch.no_grad():
+        for name, parameter in vae.named_parameters():
+            if "conv2." in name or "to_out" in name:  # residual branches start small
+                parameter.mul_(0.1)
+        vae.encoder.conv_out.weight[CHANNELS:].mul_(0.1)
+        vae.encoder.conv_out.bias[CHANNELS:].fill_(-6.0)  # next to no variance
+    return vae
+
+
+def train_autoencoder(
+    images: NDArray[np.uint8],
+    latent_map: LatentMap,
+    recipe: Recipe,
+    device: torch.device,
+    folder: Path,
+    initial: AutoencoderKL | None = None,
+) -> AutoencoderKL:
+    """Fit an autoencoder to a latent map; an interrupted training goes on exactly.
+
+    Args:
+        images: uint8 of shape (n, 256, 256, 3).
+        latent_map: what its latents shall be.
+        recipe: sizes, batch and budget.
+        device: where to train.
+        folder: gets the metrics log (autoencoder.jsonl) and the checkpoint (autoencoder.pt).
+        initial: an autoencoder of the same sizes to start from; None starts anew.
+
+    Returns:
+        The average of the trained weights, in float32 on the CPU.
+    """
+    torch.manual_seed(_SEED)
+    vae = build_autoencoder(recipe.sizes)
+    if initial is not None:
+        vae.load_state_dict(initial.state_dict())
+    vae.to(device)
+    average = copy.deepcopy(vae)
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0
+    )
+    budget = Budget(recipe.autoencoder_minutes, recipe.autoencoder_steps)
+    log, running = MetricsLog(folder / "autoencoder.jsonl"), 0.0
+    parts = {"vae": vae, "average": average, "optimizer": optimizer}
+    checkpoint = Checkpoint(folder / "autoencoder.pt", recipe.checkpoint_every, budget, parts)
+    checkpoint.restore()
+    while budget.progress < 1:
+        rng = np.random.default_rng((_SEED, budget.step))
+        torch.manual_seed(int(rng.integers(2**62)))
+        for group in optimizer.param_groups:
+            group["lr"] = _PEAK_RATE * budget.rate(recipe.warmup, 0.6)
+        decoding = budget.progress < _DECODER_SHARE
+        crop = _CROP if budget.progress < _DECODER_SHARE * _CROP_SHARE else None
+        count = recipe.autoencoder_batch if crop else max(1, recipe.autoencoder_batch // 3)
+        chosen = np.sort(rng.integers(0, len(images), count))
+        pictures = as_values(images[chosen]).to(device)
+        latents = latent_map.encode(pictures)
+        if decoding:
+            loss = _decoder_loss(vae, pictures, latents, crop, rng)
+        else:
+            loss = _encoder_loss(vae, pictures, latents)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        budget.step += 1
+        budget.tick()
+        _follow(average, vae, min(0.998, (budget.step + 1) / (budget.step + 20)))
+        running = loss.item() if not running else 0.95 * running + 0.05 * loss.item()
+        if budget.step % (4 * recipe.log_every) == 0:
+            part = "decoder" if decoding else "encoder"
+            log.add(step=budget.step, seconds=budget.seconds, part=part, loss=running)
+        checkpoint.save_if_due()
+    checkpoint.save()
+    result: AutoencoderKL = average.to("cpu").eval()
+    return result
+
+
+def _decoder_loss(
+    vae: AutoencoderKL,
+    pictures: Tensor,
+    latents: Tensor,
+    crop: int | None,
+    rng: np.random.Generator,
+) -> Tensor:
+    if crop is not None:
+        y, x = rng.integers(0, (pictures.shape[-1] - crop) // BLOCK + 1, 2)
+        pictures = pictures[..., y * BLOCK : y * BLOCK + crop, x * BLOCK : x * BLOCK + crop]
+        side = crop // BLOCK
+        latents = latents[..., y : y + side, x : x + side]
+    noise = torch.rand(len(latents), 1, 1, 1, device=latents.device) * _MOST_NOISE
+    noisy = latents + noise * torch.randn_like(latents)
+    with torch.autocast(pictures.device.type, torch.bfloat16):
+        painted = vae.decode(noisy.contiguous()).sample
+    return picture_loss(painted.float(), pictures)
+
+
+def picture_loss(painted: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute error of pixels and of the steps between neighbouring pixels."""
+    across = F.l1_loss(painted.diff(dim=-1), truth.diff(dim=-1))
+    down = F.l1_loss(painted.diff(dim=-2), truth.diff(dim=-2))
+    return F.l1_loss(painted, truth) + _EDGE_WEIGHT * (across + down)
+
+
+def _encoder_loss(vae: AutoencoderKL, pictures: Tensor, latents: Tensor) -> Tensor:
+    with torch.autocast(pictures.device.type, torch.bfloat16):
+        found = vae.encode(pictures).latent_dist
+    certainty = (found.logvar.float() + 6).square().mean()
+    return F.l1_loss(found.mean.float(), latents) + 1e-3 * certainty
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(
+        list(average.parameters()), [p.detach() for p in model.parameters()], 1 - decay
+    )

@@ -1,0 +1,181 @@
+"""Samples for the transformer's training: noisy latents, prompts and truth, on the device.
+
+What a step trains on depends on its number alone, so that an interrupted run goes on exactly.
+All samples of a step are pictures of one shape.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miniature.model.latents import LatentData, pack, rows_as_tensor
+from miniature.model.recipe import Recipe
+from miniature.model.text_encoders import TextEncoders
+
+_TIME_MEAN, _TIME_SPREAD, _UNIFORM_TIMES = 0.6, 1.1, 0.1
+_SMALLEST_TIME = 1e-3
+_TRAINING_SEED, _FIXED_SEED = 3, 4
+_WHOLE = 255  # how the stored shares of parts say "all of the token"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step, on the training device.
+
+    Attributes:
+        tokens: noisy latents, shape (batch, tokens, 64).
+        velocity: what to predict for them without guidance, same shape.
+        times: noise levels in (0, 1], shape (batch,).
+        guidance: how strongly the prediction shall be guided, shape (batch,); 1 is not at all.
+        sequence: text embeddings, shape (batch, text tokens, width).
+        pooled: pooled text embeddings, shape (batch, width).
+        parts: share of each part in each token, shape (batch, tokens, parts).
+        lengths: tokens of background and of all, shape (batch, 2); zeros without a prompt.
+        positions: FLUX's ids of the tokens, shape (tokens, 3).
+    """
+
+    tokens: Tensor
+    velocity: Tensor
+    times: Tensor
+    guidance: Tensor
+    sequence: Tensor
+    pooled: Tensor
+    parts: Tensor
+    lengths: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which samples make a batch, each array of shape (batch,).
+
+    Attributes:
+        scenes: numbers of scenes.
+        prompts: rows of their prompts' tokens.
+        times: noise levels.
+        guidance: strengths of guidance.
+        noise_seed: decides the noise.
+    """
+
+    scenes: NDArray[np.int64]
+    prompts: NDArray[np.int64]
+    times: NDArray[np.float64]
+    guidance: NDArray[np.float64]
+    noise_seed: int
+
+
+def draw_times(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Noise levels to train on: sigmoid(N(0.3, 1.1)), a tenth of them uniform."""
+    normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, count)))
+    return np.where(rng.random(count) < _UNIFORM_TIMES, rng.random(count), normal)
+
+
+def token_positions(rows: int, columns: int) -> Tensor:
+    """FLUX's ids of a grid of image tokens, shape (rows * columns, 3): nothing, row, column."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([torch.zeros_like(row), row, column], -1).reshape(-1, 3).float()
+
+
+class BatchSource:
+    """Makes batches of prepared scenes.
+
+    Args:
+        data: latents, parts and tokens of scenes, one entry for each shape of picture.
+        encoders: frozen text encoders, on the device.
+        device: where batches shall be.
+    """
+
+    def __init__(
+        self, data: Sequence[LatentData], encoders: TextEncoders, device: torch.device
+    ) -> None:
+        self.data, self.encoders, self.device = tuple(data), encoders, device
+        counts = np.array([len(of_shape.latents) for of_shape in self.data])
+        self._shares = counts / counts.sum()
+
+    def training(
+        self, step: int, recipe: Recipe, guided_share: float, rank: int, world_size: int
+    ) -> Batch:
+        """One process's samples of a training step.
+
+        Args:
+            step: the number that decides everything.
+            recipe: size of the whole batch, share of empty prompts, largest guidance.
+            guided_share: share of the samples that learn guidance.
+            rank: this process, among `world_size` that share the batch.
+            world_size: number of processes.
+        """
+        rng, size = np.random.default_rng((_TRAINING_SEED, step)), recipe.batch
+        data = self.data[int(rng.choice(len(self.data), p=self._shares))]
+        scenes = rng.integers(0, len(data.latents), size)
+        wordings = rng.integers(0, data.wordings, size)
+        empty_prompt = len(data.t5_ids) - 1
+        silent = rng.random(size) < recipe.empty_prompts
+        prompts = np.where(silent, empty_prompt, scenes * data.wordings + wordings)
+        times = draw_times(rng, size)
+        strengths = rng.uniform(1, recipe.most_guidance, size)
+        guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
+        mine = slice(rank, None, world_size)
+        samples = Samples(
+            scenes=scenes[mine],
+            prompts=prompts[mine],
+            times=times[mine],
+            guidance=guidance[mine],
+            noise_seed=int(rng.integers(2**62)) + rank,
+        )
+        return self.batch(data, samples)
+
+    def at_noise_level(self, level: float) -> Batch:
+        """All scenes of the first shape at one noise level, always with the same noise."""
+        data = self.data[0]
+        scenes = np.arange(len(data.latents))
+        samples = Samples(
+            scenes=scenes,
+            prompts=scenes * data.wordings,
+            times=np.full(len(scenes), level),
+            guidance=np.ones(len(scenes)),
+            noise_seed=_FIXED_SEED,
+        )
+        return self.batch(data, samples)
+
+    @torch.no_grad()
+    def without_prompt(self) -> tuple[Tensor, Tensor]:
+        """The empty prompt's embeddings: sequence (1, text tokens, width), pooled (1, width)."""
+        data, last = self.data[0], np.array([len(self.data[0].t5_ids) - 1])
+        return self.encoders.encode(
+            rows_as_tensor(data.clip_ids, last).long().to(self.device),
+            rows_as_tensor(data.t5_ids, last).long().to(self.device),
+        )
+
+    @torch.no_grad()
+    def batch(self, data: LatentData, samples: Samples) -> Batch:
+        """The samples of a step.
+
+        Args:
+            data: what the samples are numbers and rows of, one of the source's shapes.
+            samples: which.
+        """
+        device = self.device
+        clean = pack(rows_as_tensor(data.latents, samples.scenes).float()).to(device)
+        generator = torch.Generator(device).manual_seed(samples.noise_seed)
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        times = torch.from_numpy(samples.times).float().clamp(_SMALLEST_TIME, 1.0).to(device)
+        sequence, pooled = self.encoders.encode(
+            rows_as_tensor(data.clip_ids, samples.prompts).long().to(device),
+            rows_as_tensor(data.t5_ids, samples.prompts).long().to(device),
+        )
+        parts = rows_as_tensor(data.parts, samples.scenes).to(device)
+        return Batch(
+            tokens=torch.lerp(clean, noise, times[:, None, None]),
+            velocity=noise - clean,
+            times=times,
+            guidance=torch.from_numpy(samples.guidance).float().to(device),
+            sequence=sequence,
+            pooled=pooled,
+            parts=parts.float() / _WHOLE,
+            lengths=rows_as_tensor(data.lengths, samples.prompts).long().to(device),
+            positions=token_positions(*data.grid).to(device),
+        )

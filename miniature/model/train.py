@@ -1,0 +1,283 @@
+"""Train the miniature: python -m miniature.model.train --out DIR
+
+Stages, each skipped when its result exists in DIR: world (draws the pictures), tokenizers, text,
+autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/pipeline).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+
+from miniature.dataset import (
+    FIRST_SEEDS,
+    available_processes,
+    draw_dataset,
+    draw_held_out,
+    load_dataset,
+)
+from miniature.model import sample
+from miniature.model.assembly import assemble, save_assembled
+from miniature.model.autoencoder import train_autoencoder
+from miniature.model.latent_map import FILE_NAME, LatentMap, fit_latent_map, load_latent_map
+from miniature.model.latents import load_latents, prepare_latents
+from miniature.model.recipe import RECIPES, Recipe
+from miniature.model.text_encoders import (
+    build_text_encoders,
+    load_text_encoders,
+    start_from,
+    train_text_encoders,
+)
+from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
+from miniature.model.transformer import Losses, TransformerTrainer
+from training.files import MetricsLog, save_json
+from training.parallel import run_together
+
+_MAP_PICTURES = 256
+_AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
+_HELD_OUT_SCENES = 48
+_GENTLE = 0.2  # of the learning rates, for text encoders that have learnt before
+_LOGGED_PROMPTS = 8
+_LOGGED_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        folder: where its results are.
+        recipe: how much of what it does.
+        device: where the networks train.
+        processes: how many processes train the transformer together.
+        initial: a pipeline to start from; None starts anew.
+    """
+
+    folder: Path
+    recipe: Recipe
+    device: torch.device
+    processes: int
+    initial: Path | None
+
+    @property
+    def text_tokens(self) -> int:
+        """T5 tokens of a prompt."""
+        return self.recipe.sizes.text_tokens
+
+
+def draw_world(run: Run) -> None:
+    """Draw the pictures."""
+    recipe = run.recipe
+    oblong = round(recipe.oblong_share * recipe.scenes)
+    counts = dict.fromkeys(FIRST_SEEDS, oblong) | {"square": recipe.scenes - 2 * oblong}
+    folder, processes = run.folder / "world", available_processes()
+    draw_dataset(folder, counts, recipe.world, processes, recipe.pictures_from)
+
+
+def make_tokenizers(run: Run) -> None:
+    """Make both tokenizers from the world's words."""
+    if not (run.folder / "tokenizer_2").exists():
+        train_tokenizers(run.folder, run.text_tokens, run.recipe.prompts)
+
+
+def train_text(run: Run) -> None:
+    """Train both text encoders."""
+    if (run.folder / "text_encoder_2" / "config.json").exists():
+        return
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    encoders = build_text_encoders(run.recipe.sizes, tokenizers)
+    if run.initial is not None:
+        start_from(encoders, tokenizers, run.initial)
+    accuracy = train_text_encoders(
+        encoders,
+        tokenizers,
+        run.recipe,
+        run.device,
+        run.folder,
+        rate=_GENTLE if run.initial else 1.0,
+    )
+    save_json(run.folder / "text_accuracy.json", accuracy)
+    encoders.clip.save_pretrained(run.folder / "text_encoder")
+    encoders.t5.save_pretrained(run.folder / "text_encoder_2")
+
+
+def _latent_map(run: Run) -> LatentMap:
+    """The run's latent map; fitted, or taken from the initial pipeline, when first asked for."""
+    if not (run.folder / FILE_NAME).exists():
+        known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
+        if run.initial is not None and known:
+            latent_map = load_latent_map(run.initial / "vae")
+        else:
+            latent_map = fit_latent_map(load_dataset(run.folder / "world").images[:_MAP_PICTURES])
+        latent_map.save(run.folder)
+    return load_latent_map(run.folder)
+
+
+def train_vae(run: Run) -> None:
+    """Fit the autoencoder to the latent map."""
+    if (run.folder / "vae" / "config.json").exists():
+        return
+    images = load_dataset(run.folder / "world").images[:_AUTOENCODER_PICTURES]
+    initial = AutoencoderKL.from_pretrained(run.initial / "vae") if run.initial else None
+    latent_map = _latent_map(run)
+    vae = train_autoencoder(images, latent_map, run.recipe, run.device, run.folder, initial)
+    vae.save_pretrained(run.folder / "vae")
+
+
+def make_latents(run: Run) -> None:
+    """Turn pictures into latents and prompts into tokens."""
+    latent_map, folder = _latent_map(run), run.folder / "latents"
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    for shape in FIRST_SEEDS:
+        drawn = load_dataset(run.folder / "world", shape, run.recipe.pictures_from)
+        prepare_latents(folder / shape, drawn, latent_map, tokenizers, run.recipe.wordings)
+    if not (folder / "held_out" / "latents.npy").exists():
+        drawn = draw_held_out(_HELD_OUT_SCENES, run.recipe.world)
+        prepare_latents(folder / "held_out", drawn, latent_map, tokenizers, 1)
+
+
+def train_transformer(run: Run) -> None:
+    """Train the transformer, in several processes if the run says so."""
+    if (run.folder / "transformer" / "config.json").exists():
+        return
+    run_together(_train_transformer_process, run.processes, run)
+
+
+def _train_transformer_process(rank: int, run: Run) -> None:
+    initial = None
+    if run.initial is not None:
+        known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
+        initial = known.float().state_dict()
+    trainer = TransformerTrainer(
+        run.recipe,
+        [load_latents(run.folder / "latents" / shape) for shape in FIRST_SEEDS],
+        load_text_encoders(run.folder),
+        run.device,
+        rank,
+        run.processes,
+        initial,
+    )
+    checkpoint = run.folder / "transformer.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    _train_until_done(trainer, run, checkpoint)
+    if rank == 0:
+        trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
+
+
+def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -> None:
+    """Train, log and write checkpoints until the budget is used."""
+    recipe, budget, first = run.recipe, trainer.budget, trainer.rank == 0
+    log = MetricsLog(run.folder / "transformer.jsonl")
+    recent: list[Losses] = []
+    saved, logged = time.monotonic(), time.monotonic()
+    while budget.progress < 1:
+        recent.append(trainer.step())
+        trainer.tick()
+        done = budget.progress >= 1
+        if first and budget.step % recipe.log_every == 0:
+            now = time.monotonic()
+            log.add(
+                step=budget.step,
+                seen=budget.step * recipe.batch,
+                seconds=budget.seconds,
+                rate=len(recent) * recipe.batch / (now - logged),
+                flow=float(np.mean([losses.flow.item() for losses in recent])),
+                part=float(np.mean([losses.part.item() for losses in recent])),
+                attention=float(np.mean([losses.attention.item() for losses in recent])),
+                match=float(np.mean([losses.match.item() for losses in recent])),
+            )
+            recent, logged = [], now
+        if first and (done or time.monotonic() - saved > recipe.checkpoint_every):
+            trainer.save(checkpoint)
+            scores = trainer.evaluate(load_latents(run.folder / "latents" / "held_out"))
+            log.add(step=budget.step, seen=budget.step * recipe.batch, **scores)
+            _log_samples(trainer, run)
+            saved = logged = time.monotonic()
+
+
+def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
+    """Paint some prompts with the weights as they are; decoded by the latent map."""
+    model = trainer.averaged_model().to(torch.bfloat16)
+    encoders = load_text_encoders(run.folder).to(run.device)
+    for encoder in (encoders.clip, encoders.t5):
+        encoder.to(torch.bfloat16)
+    tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    drawn = sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)
+    prompts = [prompt.text for prompt in drawn]
+    guided = trainer.budget.progress > run.recipe.guided_from
+    pictures = sample.paint(
+        assemble(tokenizers, encoders, model, None),
+        prompts,
+        text_tokens=run.text_tokens,
+        steps=_LOGGED_STEPS,
+        guidance=sample.GUIDANCE if guided else 1.0,
+        true_guidance=sample.TRUE_GUIDANCE,
+        latent_map=_latent_map(run),
+    )
+    folder = run.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    sheet = sample.contact_sheet(pictures, prompts, columns=4)
+    sheet.save(folder / f"{trainer.budget.step:07d}.png")
+
+
+def assemble_pipeline(run: Run) -> None:
+    """Save everything as one pipeline."""
+    save_assembled(run.folder, run.folder / "pipeline", run.text_tokens)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "world": draw_world,
+    "tokenizers": make_tokenizers,
+    "text": train_text,
+    "autoencoder": train_vae,
+    "latents": make_latents,
+    "transformer": train_transformer,
+    "assemble": assemble_pipeline,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m miniature.model.train", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--init", type=Path, help="a pipeline of the same sizes to start from")
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser.add_argument("--minutes", type=float, help="time for the transformer")
+    parser.add_argument("--steps", type=int, help="steps for the transformer, instead of time")
+    parser.add_argument("--batch", type=int, help="samples in a step of the transformer")
+    parser.add_argument("--pictures-from", type=int, help="draw others: added to their seeds")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, help="for the transformer; all cores if on CPU")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    options = parser.parse_args(arguments)
+    changes = {
+        name: getattr(options, name)
+        for name in ("minutes", "steps", "batch", "pictures_from")
+        if getattr(options, name) is not None
+    }
+    device = torch.device(options.device)
+    cores = available_processes() if device.type == "cpu" else 1
+    run = Run(
+        folder=options.out,
+        recipe=replace(RECIPES[options.recipe], **changes),
+        device=device,
+        processes=options.processes or cores,
+        initial=options.init,
+    )
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES:
+        if stage in options.stages:
+            print(f"{stage} ...", flush=True)
+            STAGES[stage](run)
+
+
+if __name__ == "__main__":
+    main()

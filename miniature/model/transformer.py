@@ -1,0 +1,330 @@
+"""Training of the miniature's FluxTransformer2DModel: flow, guidance, body parts, attention.
+
+Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files but
+its own checkpoint.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import FluxTransformer2DModel
+from torch import Tensor, nn
+
+from miniature.model.attention_statistic import attention_loss, foreground_scores, record_attention
+from miniature.model.batches import Batch, BatchSource
+from miniature.model.latents import LatentData
+from miniature.model.match_statistic import match_loss
+from miniature.model.recipe import ModelSizes, Recipe
+from miniature.model.text_encoders import TextEncoders
+from miniature.world.vocabulary import Part
+from training.budget import Budget
+from training.files import load_state, save_state
+from training.master_weights import MasterWeights
+from training.parallel import tick_together
+
+_HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
+_MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
+_GUIDANCE = "time_text_embed.guidance_embedder."
+_GUIDANCE_OUTPUT = _GUIDANCE + "linear_2"
+_DETAILS = (
+    Part.FACE,
+    Part.LEFT_UPPER_ARM,
+    Part.LEFT_FOREARM,
+    Part.RIGHT_UPPER_ARM,
+    Part.RIGHT_FOREARM,
+    Part.HAND,
+    Part.LEFT_THIGH,
+    Part.LEFT_SHIN,
+    Part.RIGHT_THIGH,
+    Part.RIGHT_SHIN,
+    Part.PROP,
+)
+"""What is small and tells actions and faces apart."""
+
+
+def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
+    """A new transformer; what modulates and what is put out starts at zero, guidance too."""
+    model = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        num_layers=sizes.double_blocks,
+        num_single_layers=sizes.single_blocks,
+        attention_head_dim=sizes.head_dim,
+        num_attention_heads=sizes.heads,
+        joint_attention_dim=sizes.text_width,
+        pooled_projection_dim=sizes.text_width,
+        guidance_embeds=True,
+        axes_dims_rope=sizes.rope_axes,
+    )
+    for name, parameter in model.named_parameters():
+        modulates = (".linear." in name and "norm" in name) or name.startswith(_GUIDANCE_OUTPUT)
+        if modulates or name.startswith(("proj_out", "norm_out")) or name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.ndim == 2:
+            nn.init.xavier_uniform_(parameter)
+    return model
+
+
+def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) -> None:
+    """Copy known weights into a model; one without guidance may start one with it.
+
+    Raises:
+        ValueError: if anything else is missing, left over or of another size.
+    """
+    state = model.state_dict()
+    missing = {name for name in state if name not in initial and not name.startswith(_GUIDANCE)}
+    strange = {
+        name for name, t in initial.items() if name not in state or state[name].shape != t.shape
+    }
+    if missing or strange:
+        raise ValueError(
+            f"the weights to start from are of another model: {len(missing)} are missing, "
+            f"{len(strange)} do not fit, such as {min(missing | strange)}"
+        )
+    model.load_state_dict({**state, **initial})
+
+
+def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
+    """What each token counts for in the flow loss.
+
+    Args:
+        parts: share of each part in each token, shape (batch, tokens, parts).
+        recipe: what tokens of the character and of its details count for.
+        plateau: how much of that holds; at 0 all tokens count alike.
+
+    Returns:
+        Shape (batch, tokens); 1 for background.
+    """
+    figure = 1 - parts[..., Part.BACKGROUND]
+    detail = parts[..., list(_DETAILS)].sum(-1)
+    more, most = recipe.foreground_weight - 1, recipe.detail_weight - recipe.foreground_weight
+    return 1 + plateau * (more * figure + most * detail)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The parts of the training loss, averaged over a batch."""
+
+    flow: Tensor
+    part: Tensor
+    attention: Tensor
+    match: Tensor
+
+
+class TransformerTrainer:
+    """One process of a data-parallel training run.
+
+    Args:
+        recipe: sizes, weights of the losses, budget.
+        data: latents, parts and tokens, one entry for each shape of picture.
+        encoders: frozen text encoders.
+        device: where to train.
+        rank, world_size: this process among those that train together.
+        initial: weights to start from; None starts anew.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Sequence[LatentData],
+        encoders: TextEncoders,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+        initial: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.recipe, self.device = recipe, device
+        self.rank, self.world_size = rank, world_size
+        self._source = BatchSource(data, encoders.to(device), device)
+        self.budget = Budget(recipe.minutes, recipe.steps)
+        torch.manual_seed(3)
+        model = build_transformer(recipe.sizes)
+        if initial is not None:
+            start_weights(model, initial)
+        self.part_head = nn.Linear(model.inner_dim, len(Part)).to(device)
+        self.model = model.to(device).train()
+        self._master = MasterWeights(
+            self.model,
+            lambda name, _: "transformer_blocks" in name and "norm" not in name,
+            recipe.muon_rate,
+            recipe.adam_rate,
+            world_size,
+            self.part_head,
+        )
+        self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self._records = record_attention(self.model, recipe.sizes.text_tokens)
+        self._features: list[Tensor] = []
+        self.model.transformer_blocks[-1].register_forward_hook(
+            lambda module, inputs, outputs: self._features.append(outputs[1])
+        )
+        text = recipe.sizes.text_tokens
+        self._outputs: list[Tensor] = []
+        for block in self.model.single_transformer_blocks:
+            block.attn.register_forward_hook(
+                lambda module, inputs, output: self._outputs.append(output[:, text:])
+            )
+
+    def draw_batch(self, step: int) -> Batch:
+        """This process's samples of a step."""
+        guiding = self.budget.progress >= self.recipe.guided_from
+        guided_share = self.recipe.guided_share if guiding else 0.0
+        return self._source.training(step, self.recipe, guided_share, self.rank, self.world_size)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
+        self._features.clear()
+        self._outputs.clear()
+        return velocity(self.model, batch)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """What the model shall predict, shape (batch, tokens, 64).
+
+        Samples without guidance have the data's velocity. The others have what the averaged
+        weights predict with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the scale
+        counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
+        """
+        chosen = torch.nonzero(batch.guidance > 1).flatten()
+        if not len(chosen):
+            return batch.velocity
+        self._master.copy_average_to(self._teacher)
+        asked = replace(
+            batch,
+            tokens=batch.tokens[chosen],
+            times=batch.times[chosen],
+            guidance=torch.ones_like(batch.guidance[chosen]),
+            sequence=batch.sequence[chosen],
+            pooled=batch.pooled[chosen],
+        )
+        sequence, pooled = self._source.without_prompt()
+        silent = replace(
+            asked,
+            sequence=sequence.expand_as(asked.sequence),
+            pooled=pooled.expand_as(asked.pooled),
+        )
+        stated, unstated = velocity(self._teacher, asked), velocity(self._teacher, silent)
+        guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
+        return batch.velocity.index_copy(0, chosen, guided)
+
+    def losses(self, batch: Batch) -> Losses:
+        """The parts of the loss of a batch.
+
+        Guided targets are longer by the guidance, so their errors count for its square less.
+        """
+        error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
+        error = error / batch.guidance[:, None].square()
+        foreground = 1 - batch.parts[..., Part.BACKGROUND]
+        plateau = min(1.0, self.budget.left / self.recipe.cooldown)
+        weights = token_weights(batch.parts, self.recipe, plateau)
+        scores = self.part_head(self._features[-1].float()).log_softmax(-1)
+        background_end, end = batch.lengths.unbind(1)
+        return Losses(
+            flow=(weights * error).mean() / weights.mean(),
+            part=-(batch.parts * scores).sum(-1).mean(),
+            attention=attention_loss(
+                self._kept_logits(),
+                batch.lengths,
+                foreground,
+                (background_end > 0) & (end > background_end),
+            ),
+            match=match_loss(self._outputs, batch.parts),
+        )
+
+    def _kept_logits(self) -> list[Tensor]:
+        kept = [record.logits for record in self._records]
+        return [logits for logits in kept if logits is not None]
+
+    def step(self) -> Losses:
+        """Train on one batch."""
+        recipe, budget = self.recipe, self.budget
+        rate = budget.rate(recipe.warmup, recipe.cooldown)
+        batch = self.draw_batch(budget.step)
+        torch.manual_seed(self.world_size * budget.step + self.rank)  # tokens for the match loss
+        losses = self.losses(batch)
+        total = (
+            losses.flow
+            + recipe.part_weight * losses.part
+            + recipe.attention_weight * losses.attention
+            + recipe.match_weight * losses.match
+        )
+        total.backward()
+        budget.step += 1
+        self._master.update(rate, min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
+        return Losses(
+            losses.flow.detach(),
+            losses.part.detach(),
+            losses.attention.detach(),
+            losses.match.detach(),
+        )
+
+    def tick(self) -> None:
+        """Let time pass in the budget: the first process's clock counts for all."""
+        tick_together(self.budget, self.world_size)
+
+    def averaged_model(self) -> FluxTransformer2DModel:
+        """A model with the averaged weights, float32 on the training device."""
+        model = build_transformer(self.recipe.sizes).to(self.device)
+        model.load_state_dict(self._master.average)
+        return model.eval()
+
+    @torch.no_grad()
+    def evaluate(self, held_out: LatentData) -> dict[str, float]:
+        """Numbers of the averaged weights on scenes that were never trained on.
+
+        Returns:
+            `held_out_loss`: flow loss over fixed noise levels; `mask_iou`: intersection over
+            union of the raw mask statistic and the drawn foreground, noised as at a fifth
+            of the steps.
+        """
+        model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        model.load_state_dict(self._master.average)
+        source = BatchSource([held_out], self._source.encoders, self.device)
+        errors = []
+        for level in _HELD_OUT_TIMES:
+            batch = source.at_noise_level(level)
+            errors.append(F.mse_loss(self.predict(batch), batch.velocity).item())
+        batch = source.at_noise_level(_MASK_TIME)
+        self.predict(batch)
+        mask = foreground_scores(self._kept_logits(), batch.lengths)[-1] >= 0
+        iou = _mean_iou(mask, batch.parts[..., Part.BACKGROUND] < 0.5)
+        model.load_state_dict(own)
+        return {"held_out_loss": sum(errors) / len(errors), "mask_iou": iou}
+
+    def save(self, path: Path) -> None:
+        """Write everything that `load` needs to go on exactly."""
+        state = self._master.state_dict() | {"part_head": self.part_head.state_dict()}
+        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called."""
+        state = load_state(path)
+        self._master.load_state_dict(state)
+        self.part_head.load_state_dict(state["part_head"])
+        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
+
+
+def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
+    """What a bfloat16 model predicts for a batch, float32 of shape (batch, tokens, 64)."""
+    dtype = torch.bfloat16
+    predicted: Tensor = model(
+        hidden_states=batch.tokens.to(dtype),
+        timestep=batch.times.to(dtype),
+        guidance=batch.guidance.to(dtype),
+        pooled_projections=batch.pooled.to(dtype),
+        encoder_hidden_states=batch.sequence.to(dtype),
+        txt_ids=torch.zeros(batch.sequence.shape[1], 3, device=batch.tokens.device),
+        img_ids=batch.positions,
+        return_dict=False,
+    )[0]
+    return predicted.float()
+
+
+def _mean_iou(found: Tensor, truth: Tensor) -> float:
+    """Mean over the samples that have any foreground at all."""
+    some = truth.any(1)
+    both, either = (found & truth).sum(1), (found | truth).sum(1).clamp(min=1)
+    return (both / either)[some].mean().item()

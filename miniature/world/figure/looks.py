@@ -1,0 +1,206 @@
+"""How a character is described: which attributes are said, and the sentence that says them.
+
+Knows nothing of places and actions.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+from miniature.world import vocabulary as v
+from miniature.world import wordings as w
+from miniature.world.spec import Character
+
+_HAIR = ("hair_style", "hair_color")
+_CLOTHES = ("top", "top_color", "pattern", "bottom", "bottom_color")
+LOOKS = ("skin", *_HAIR, *_CLOTHES, "headwear", "accessory")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is said of a character, in phrases; an empty one is not said.
+
+    Attributes:
+        noun: the bare word for the character, "girl".
+        name: the noun with its adjectives, without an article, "pale young girl".
+        features: hair or fur, and a beard, "long red hair".
+        top, bottom: clothes, articles included, "a green hoodie".
+        extras: what is put on besides, articles included, "a hat".
+        carried: what one has rather than wears, articles included, "glasses", "a bag".
+    """
+
+    noun: str
+    name: str
+    features: tuple[str, ...]
+    top: str
+    bottom: str
+    extras: tuple[str, ...]
+    carried: tuple[str, ...]
+
+    @property
+    def worn(self) -> tuple[str, ...]:
+        """The clothes that are said, the upper first."""
+        return tuple(piece for piece in (self.top, self.bottom) if piece)
+
+
+def pick(chance: Random, options: tuple[str, ...]) -> str:
+    """One of the options, all equally likely."""
+    return options[int(chance.random() * len(options))]
+
+
+def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
+    """The attributes that a prompt does not mention: mostly few, now and then nearly all.
+
+    Args:
+        character: who is described.
+        chance: decides.
+        brevity: how much more than usual is left out, in [0, 1].
+    """
+    draw = chance.random()
+    share = 0.07 if draw < 0.6 else 0.4 if draw < 0.8 else 0.85
+    share += brevity * (1 - share)
+    hidden = {name for name in LOOKS if chance.random() < share}
+    if character.is_person and chance.random() < 0.5:
+        hidden.add("skin")
+    if character.top == "dress" or "bottom" in hidden:
+        hidden |= {"bottom", "bottom_color"}
+    if "top" in hidden:
+        hidden |= {"top_color", "pattern"}
+    return hidden - {name for name in LOOKS if getattr(character, name) == "none"}
+
+
+def look_of(character: Character, hidden: set[str], chance: Random) -> Look:
+    """The phrases for all that is not hidden."""
+    noun = pick(chance, w.KIND_WORDS[character.kind])
+    adjectives, features = [], []
+    if "skin" not in hidden:
+        color = pick(chance, w.body_words(character.kind)[character.skin])
+        if character.is_person or chance.random() < 0.8:
+            adjectives.append(color)
+        else:
+            body = "fur" if character.kind in v.ANIMALS else "body"
+            features.append(f"{color} fur" if body == "fur" else _article(f"{color} {body}"))
+    elif chance.random() < 0.3:
+        little = character.kind in v.CHILDREN and chance.random() < 0.4
+        adjectives.append("little" if little else pick(chance, w.ADJECTIVES))
+    if character.is_person:
+        as_adjective = "hair_color" not in hidden and chance.random() < 0.12
+        if as_adjective:
+            adjectives.append(f"{_hair_color(character, chance)}-haired")
+        if hair := _hair(character, hidden | ({"hair_color"} if as_adjective else set()), chance):
+            features.append(hair)
+    extras: list[str] = []
+    carried: list[str] = []
+    if character.headwear != "none" and "headwear" not in hidden:
+        extras.append(pick(chance, w.HEADWEAR_WORDS[character.headwear]))
+    if character.accessory != "none" and "accessory" not in hidden:
+        kept = {"beard": features, "scarf": extras}.get(character.accessory, carried)
+        kept.append(pick(chance, w.ACCESSORY_WORDS[character.accessory]))
+    top = "" if "top" in hidden else _top(character, hidden, chance)
+    bottom = "" if "bottom" in hidden else _bottom(character, hidden, chance)
+    name = " ".join((*adjectives, noun))
+    return Look(noun, name, tuple(features), top, bottom, tuple(extras), tuple(carried))
+
+
+def _article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def _hair_color(character: Character, chance: Random) -> str:
+    return pick(chance, w.HAIR_COLOR_WORDS[character.hair_color])
+
+
+def _hair(character: Character, hidden: set[str], chance: Random) -> str:
+    if hidden.issuperset(_HAIR):
+        return ""
+    color = "" if "hair_color" in hidden else _hair_color(character, chance) + " "
+    if "hair_style" in hidden:
+        return f"{color}hair"
+    if character.hair_style == "ponytail":
+        return pick(chance, (_article(f"{color}ponytail"), f"{color}hair in a ponytail"))
+    if character.hair_style == "bun":
+        return pick(chance, (_article(f"{color}hair bun"), f"{color}hair in a bun"))
+    return f"{character.hair_style} {color}hair"
+
+
+def _top(character: Character, hidden: set[str], chance: Random) -> str:
+    garment = pick(chance, w.TOP_WORDS[character.top])
+    color = pattern = ""
+    if "top_color" not in hidden:
+        color = pick(chance, w.CLOTH_COLOR_WORDS[character.top_color])
+    if "pattern" not in hidden and (character.pattern != "plain" or chance.random() < 0.2):
+        pattern = pick(chance, w.PATTERN_WORDS[character.pattern])
+    if color and chance.random() < 0.06:
+        return _article(" ".join(filter(None, (pattern, garment)))) + f" in {color}"
+    first = (pattern, color) if chance.random() < 0.5 else (color, pattern)
+    return _article(" ".join(filter(None, (*first, garment))))
+
+
+def _bottom(character: Character, hidden: set[str], chance: Random) -> str:
+    garment = pick(chance, w.BOTTOM_WORDS[character.bottom])
+    if "bottom_color" not in hidden:
+        garment = f"{pick(chance, w.CLOTH_COLOR_WORDS[character.bottom_color])} {garment}"
+    return _article(garment) if character.bottom == "skirt" else garment
+
+
+def listed(phrases: tuple[str, ...]) -> str:
+    """Phrases as a list in words: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(phrases[:-1]), *phrases[-1:])))
+
+
+def sentence(look: Look, chance: Random, wordings: str, *, alone: bool, article: str = "") -> str:
+    """Say a look in one of the sentences of the wordings.
+
+    Args:
+        look: what to say.
+        chance: chooses the sentence.
+        wordings: "training" or "held_out", which have no sentence in common that says more than
+            the name.
+        alone: whether nobody else is described, so that the sentence may be a list.
+        article: stands before the name instead of "a" or "an".
+    """
+    name = f"{article} {look.name}" if article else _article(look.name)
+    if wordings == "training":
+        return _known_sentence(look, name, chance, alone)
+    return _new_sentence(look, name, chance, alone)
+
+
+def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
+    worn = look.worn if chance.random() < 0.7 else look.worn[::-1]
+    draw, clothes = chance.random(), (*worn, *look.extras)
+    if alone and draw < 0.1:
+        bare = (piece.removeprefix("a ").removeprefix("an ") for piece in clothes)
+        return ", ".join((name, *look.features, *bare, *look.carried))
+    if draw < 0.16 and look.worn:
+        return f"{name} with {listed((*look.features, *clothes, *look.carried))}"
+    if draw < 0.26:
+        has = listed((*look.features, *look.carried))
+        wears = f"{'and' if has else 'who'} wears {listed(clothes)}" if clothes else ""
+        return " ".join(filter(None, (name, f"who has {has}" if has else "", wears)))
+    dressed = pick(chance, ("wearing", "wearing", "dressed in", "in"))
+    comma = "," if chance.random() < 0.5 else ""
+    if draw < 0.44 and look.worn:
+        told = f", with {listed((*look.features, *look.carried))}"
+        return f"{name} {dressed} {listed(clothes)}{told if look.features or look.carried else ''}"
+    if not look.worn:
+        told = listed((*look.features, *look.extras, *look.carried))
+        return f"{name} with {told}" if told else name
+    last = look.carried if chance.random() < 0.4 else ()
+    if first := (*look.features, *(() if last else look.carried)):
+        name = f"{name} with {listed(first)}{comma}"
+    return f"{name} {dressed} {listed(clothes)}{f' and with {listed(last)}' if last else ''}"
+
+
+def _new_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
+    draw, kept = chance.random(), (*look.carried, *look.extras)
+    if draw < 0.35 and kept:
+        name = f"{name} with {listed((*kept, *look.features))}"
+        return f"{name} who is wearing {listed(look.worn[::-1])}" if look.worn else name
+    has = listed((*look.carried, *look.features))
+    clothes = listed((*look.extras, *look.worn[::-1]))
+    if alone and draw < 0.6 and look.worn:
+        return f"dressed in {clothes}, {name}{f' with {has}' if has else ''}"
+    if clothes and (draw < 0.8 or not has):
+        return f"{name} who is wearing {clothes}{f' and has {has}' if has else ''}"
+    if has:
+        name = f"{name} who has {has}"
+    return f"{name} and is wearing {clothes}" if clothes else name

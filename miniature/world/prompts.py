@@ -1,0 +1,257 @@
+"""Prompts for scenes: three parts in many wordings, with attributes left out at random.
+
+A prompt is always `background + " " + character + " " + action`, empty parts dropped; the
+parts usually end in a comma. That is how the storyboard application composes its prompts.
+
+There are two sets of wordings. What "held_out" says is made of the words of "training" in
+sentences, and for places in pairs of phrases, that "training" never forms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from miniature.world import vocabulary as v
+from miniature.world import wordings as w
+from miniature.world.doings import Piece, shot_words, tell_one, tell_two
+from miniature.world.figure.looks import Look, left_out, look_of, pick, sentence
+from miniature.world.spec import SceneSpec
+
+Wordings = Literal["training", "held_out"]
+Span = tuple[int, int]
+
+_LONGEST = 62  # words and commas that the text encoders have room for
+_BREVITIES = (0.0, 0.3, 0.6, 1.0)  # a prompt that is too long is written anew, with less in it
+_FAIR_WEATHER = ("sun", "blue sky")  # said of places on clear days alone
+
+
+class Marks(NamedTuple):
+    """Where a prompt tells of a figure.
+
+    Attributes:
+        character: start and end in the character part, in characters.
+        action: start and end in the action part, in characters.
+    """
+
+    character: Span
+    action: Span
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt in its three parts.
+
+    Attributes:
+        background: where it is; the part's own punctuation included.
+        character: who is there; empty where nobody is.
+        action: what they do; empty where nobody is.
+        hidden: names of the first figure's attributes that the prompt does not mention, of its
+            character (but the shoes, which are never mentioned), position, view and facing. What
+            goes without saying is not hidden: to wear nothing on the head, a plain pattern, the
+            front view, the middle of the picture.
+        hidden_second: the same of the second figure.
+        marks: where the parts tell of each figure.
+    """
+
+    background: str
+    character: str = ""
+    action: str = ""
+    hidden: frozenset[str] = frozenset()
+    hidden_second: frozenset[str] = frozenset()
+    marks: tuple[Marks, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The prompt as the text encoders get it."""
+        return " ".join(part for part in (self.background, self.character, self.action) if part)
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        """Start and end of each part in `text`, in characters; empty parts have length 0."""
+        spans, position = {}, 0
+        for name in ("background", "character", "action"):
+            part = getattr(self, name)
+            if part and position:
+                position += 1
+            spans[name] = (position, position + len(part))
+            position += len(part)
+        return spans
+
+    @property
+    def figure_spans(self) -> tuple[dict[str, Span], ...]:
+        """For each figure start and end, in characters of `text`, of what tells of it.
+
+        The keys are "character" and "action". Two figures who do the same share an action.
+        """
+        starts = {name: start for name, (start, _) in self.spans.items()}
+        return tuple(
+            {
+                name: (starts[name] + start, starts[name] + stop)
+                for name, (start, stop) in figure._asdict().items()
+            }
+            for figure in self.marks
+        )
+
+
+def write_prompt(
+    spec: SceneSpec,
+    rng: np.random.Generator,
+    wordings: Wordings = "training",
+    brevity: float = 0.0,
+) -> Prompt:
+    """Describe a scene in random words, leaving out what chance says.
+
+    Args:
+        spec: the scene.
+        rng: chooses wordings and what is left out.
+        wordings: which sentences to choose from.
+        brevity: how much more than usual is left out of the characters, in [0, 1]; at 1 nothing
+            is said but what they are.
+
+    Raises:
+        ValueError: for unknown wordings.
+    """
+    if wordings not in ("training", "held_out"):
+        raise ValueError(f"wordings {wordings!r} are neither 'training' nor 'held_out'")
+    chance = Random(int(rng.integers(2**62)))
+    for least in _BREVITIES:
+        prompt = _write(spec, chance, wordings, max(brevity, least), brief=least > 0)
+        if prompt.text.count(" ") + 1 + prompt.text.count(",") <= _LONGEST:
+            break
+    return prompt
+
+
+def _write(
+    spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float, *, brief: bool
+) -> Prompt:
+    background = _background(spec, chance, wordings, brief=brief)
+    if not spec.figures:
+        return Prompt(_empty(background, chance, wordings))
+    shot = shot_words(spec.shot, chance)
+    if len(spec.figures) == 2:
+        brevity = max(brevity, 0.3)
+    hidden = [left_out(figure.character, chance, brevity) for figure in spec.figures]
+    looks = [
+        look_of(figure.character, names, chance)
+        for figure, names in zip(spec.figures, hidden, strict=True)
+    ]
+    if len(spec.figures) == 1:
+        who: list[Piece] = [(_opening(chance, wordings), ())]
+        who.append((sentence(looks[0], chance, wordings, alone=True), (0,)))
+        does, unsaid = tell_one(spec.figures[0], looks[0], shot, chance, wordings)
+        unsaids: tuple[frozenset[str], ...] = (unsaid,)
+    else:
+        placed = chance.random() < 0.35
+        who = _both(looks, chance, wordings, placed=placed)
+        does, unsaids = tell_two(spec.figures, looks, shot, chance, wordings, placed=placed)
+    character, places_of_looks = _joined(who, len(looks))
+    action, places_of_doings = _joined(does, len(looks))
+    comma = "," if len(looks) == 2 or chance.random() < 0.85 else ""
+    runs_on = action.startswith(("is ", "who ")) and chance.random() < 0.7
+    clear = action.split()[0].endswith("ing") and ", " not in character
+    after = "" if runs_on or (clear and not comma) else ","
+    all_hidden = [frozenset(names) | more for names, more in zip(hidden, unsaids, strict=True)]
+    return Prompt(
+        background + comma,
+        character + after,
+        action,
+        all_hidden[0],
+        all_hidden[1] if len(looks) == 2 else frozenset(),
+        tuple(map(Marks, places_of_looks, places_of_doings)),
+    )
+
+
+def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: bool) -> str:
+    heads, tails = v.PLACE_WORDS[spec.place]
+    fair = spec.time == "day" and spec.weather == "clear"
+    pairs = [
+        (head, tail)
+        for i, head in enumerate(heads)
+        for j, tail in enumerate(tails)
+        if ((i + j) % 3 == 2) == (wordings == "held_out")
+        and (fair or not any(word in head + tail for word in _FAIR_WEATHER))
+    ]
+    head, tail = pairs[int(chance.random() * len(pairs))]
+    when = _when(spec, chance) if spec.place in v.OUTDOORS else ""
+    tail = "" if brief or chance.random() < 0.3 else tail
+    draw = chance.random()
+    if wordings == "held_out":
+        words = f"{when}, {head} {tail}" if when and draw < 0.5 else f"{head} {tail}"
+        return words.strip() + (f", {when}" if when and draw >= 0.5 else "")
+    order = (head, when, tail) if draw < 0.3 else (head, tail, when)
+    words = " ".join(filter(None, (when, head, tail) if draw > 0.9 else order))
+    if chance.random() < 0.05:
+        words = pick(chance, w.STYLES) + pick(chance, (", ", " ")) + words
+    return words
+
+
+def _when(spec: SceneSpec, chance: Random) -> str:
+    """Time and weather; a clear day is mostly taken for granted."""
+    time, weather, draw = spec.time, spec.weather, chance.random()
+    if (time, weather) == ("day", "clear"):
+        if draw < 0.88:
+            return ""
+        if draw < 0.94:
+            return "on a sunny day"
+        return pick(chance, w.TIME_WORDS["day"] if draw < 0.97 else w.WEATHER_WORDS["clear"])
+    if weather == "clear":
+        return pick(chance, (w.SKY_WORDS if draw < 0.2 else w.TIME_WORDS)[time])
+    if draw < 0.4:
+        return f"on a {pick(chance, w.WEATHER_ADJECTIVES[weather])} {time}"
+    words = pick(chance, w.WEATHER_WORDS[weather])
+    if time == "day":
+        return words
+    first = (pick(chance, w.TIME_WORDS[time]), words)
+    return " ".join(first if chance.random() < 0.5 or "while" in words else first[::-1])
+
+
+def _empty(background: str, chance: Random, wordings: Wordings) -> str:
+    if wordings == "held_out":
+        return background + pick(chance, (" with nobody there", ", nobody is there"))
+    draw = chance.random()
+    if draw < 0.4:
+        return f"{pick(chance, w.EMPTY_SCENES)} {background}"
+    return background + (", no people" if draw < 0.5 else "")
+
+
+def _opening(chance: Random, wordings: Wordings) -> str:
+    if wordings == "held_out" or chance.random() > 0.06:
+        return ""
+    return pick(chance, w.OPENINGS) + " "
+
+
+def _both(
+    looks: Sequence[Look], chance: Random, wordings: Wordings, *, placed: bool
+) -> list[Piece]:
+    """The character part of two figures."""
+    another = looks[0].noun == looks[1].noun and chance.random() < 0.7
+    told = [
+        sentence(looks[0], chance, wordings, alone=False),
+        sentence(looks[1], chance, wordings, alone=False, article="another" if another else ""),
+    ]
+    known: tuple[str, ...] = (", and ", ", together with ", " next to ")
+    if " and " not in told[0]:
+        known = (" and ", " and ", *known)
+    between = pick(chance, known if wordings == "training" else (" beside ", ", beside "))
+    if not placed:
+        return [(told[0], (0,)), (between, ()), (told[1], (1,))]
+    sides = ("on the left", "on the right")
+    if wordings == "training" and chance.random() < 0.3:
+        told = [f"{side} {words}" for side, words in zip(sides, told, strict=True)]
+        return [(told[0], (0,)), (pick(chance, (", ", " and ")), ()), (told[1], (1,))]
+    told = [f"{words} {side}" for side, words in zip(sides, told, strict=True)]
+    first = 1 if not another and chance.random() < 0.3 else 0
+    return [(told[first], (first,)), (between, ()), (told[1 - first], (1 - first,))]
+
+
+def _joined(pieces: Sequence[Piece], figures: int) -> tuple[str, list[Span]]:
+    """Words from pieces, and where each figure's piece is in them."""
+    text, spans = "", [(0, 0)] * figures
+    for words, owners in pieces:
+        for owner in owners:
+            spans[owner] = (len(text), len(text) + len(words))
+        text += words
+    return text, spans

@@ -1,0 +1,52 @@
+"""The benchmark of settings: how variants are read, and whom they are tried on."""
+
+import pytest
+
+from evaluation.__main__ import REFERENCE_SUITE, SUITE
+from evaluation.studies.settings import fresh_suite, parse_variant
+from evaluation.suite import read_suite
+from pipelines.models.catalog import FLUX1_DEV
+
+
+def test_a_variant_changes_what_it_names_and_nothing_else():
+    row = parse_variant("share_end=1,mask_erode=5,merge=0").row
+    settings = row.settings(FLUX1_DEV)
+    assert (settings.share_end, settings.mask_erode, settings.merge) == (1.0, 5, False)
+    assert isinstance(settings.mask_erode, int)
+    assert settings.merge_weight == FLUX1_DEV.consistency.merge_weight
+    assert row.consistent
+    assert not row.shares_place
+
+
+def test_a_variant_may_share_the_place():
+    row = parse_variant("place=1,similarity_threshold=0.3").row
+    assert row.shares_place
+    assert row.settings(FLUX1_DEV).similarity_threshold == 0.3
+
+
+def test_a_variant_may_follow_references_otherwise():
+    row = parse_variant("strength=0.5,merge_weight=0.4").reference_row
+    assert row.consistent and row.shares_place and not row.sharers_only
+    assert row.settings(FLUX1_DEV).merge_weight == 0.4
+    assert row.follows is not None and row.follows.strength == 0.5
+    alone = parse_variant("alone=1").reference_row
+    assert not alone.consistent and not alone.shares_place
+    assert alone.follows is not None and alone.follows.strength is None
+
+
+@pytest.mark.parametrize(
+    "text", ["strength=3", "speed=1", "share_end=2", "merge_weight", "mask_erode=2"]
+)
+def test_a_variant_that_means_nothing_is_refused(text):
+    with pytest.raises(ValueError, match=r".+"):
+        parse_variant(text)
+
+
+@pytest.mark.parametrize(("references", "path"), [(False, SUITE), (True, REFERENCE_SUITE)])
+def test_nobody_of_the_suite_is_tried_on(references, path):
+    suite = fresh_suite(2, references=references)
+    assert len(suite.characters) == 2
+    assert suite.has_references == references
+    known = {case.frames[0].seed for case in read_suite(path).characters}
+    assert not known & {case.frames[0].seed for case in suite.characters}
+    assert not {case.name for case in suite.characters} & {f"{kind}01" for kind in "cr"}

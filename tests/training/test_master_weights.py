@@ -1,0 +1,91 @@
+"""Float32 weights beside a bfloat16 module, and what processes and threads share."""
+
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from training.budget import Budget
+from training.master_weights import MasterWeights, quick_attention
+from training.parallel import mapped, run_together, tick_together
+
+CPU = torch.device("cpu")
+
+
+def new_master(beside=None):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    return MasterWeights(module, lambda name, _: name.startswith("0."), 0.01, 0.01, beside=beside)
+
+
+def test_changes_too_small_for_bfloat16_add_up():
+    master = new_master()
+    before = {name: weight.detach().clone() for name, weight in master.weights.items()}
+    for _ in range(4):
+        master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float().sum().backward()
+        master.update(1e-4, 0.5)
+    for name, parameter in master.module.named_parameters():
+        assert parameter.dtype == torch.bfloat16 and parameter.grad is None
+        assert torch.equal(parameter, master.weights[name].bfloat16())
+        assert not torch.equal(master.weights[name], before[name])
+        between = (master.average[name] - before[name]).norm()
+        assert 0 < between < (master.weights[name] - before[name]).norm()
+
+
+def test_the_average_is_given_to_another_module_in_its_own_type():
+    master = new_master()
+    master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float().sum().backward()
+    master.update(1.0, 0.9)
+    other = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    master.copy_average_to(other)
+    for name, parameter in other.named_parameters():
+        assert torch.equal(parameter, master.average[name])
+
+
+def test_what_is_beside_learns_in_float32():
+    head = nn.Linear(4, 1)
+    master = new_master(head)
+    before = head.weight.detach().clone()
+    head(master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float()).sum().backward()
+    master.update(1.0, 0.9)
+    assert head.weight.dtype == torch.float32 and head.weight.grad is None
+    assert not torch.equal(head.weight, before)
+
+
+def test_large_gradients_are_clipped_together():
+    steps = []
+    for factor in (1e2, 1e4):
+        master = new_master()
+        loss = master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float().sum()
+        (factor * loss).backward()
+        master.update(1.0, 0.9)
+        steps.append(master.weights["1.weight"].detach())
+    assert torch.allclose(*steps, rtol=1e-3)
+
+
+def test_quick_attention_is_attention_and_leaves_no_trace():
+    query, key, value = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    with quick_attention(CPU):
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        quick = F.scaled_dot_product_attention(query, key, value)
+    assert torch.allclose(quick, F.scaled_dot_product_attention(query, key, value), atol=1e-5)
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
+    assert torch.backends.cuda.flash_sdp_enabled()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_the_order_of_the_items(threads):
+    def slow_at_first(item):
+        time.sleep(0.01 if item == 0 else 0)
+        return 2 * item
+
+    assert mapped(slow_at_first, range(8), threads) == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+def test_one_process_works_here_and_counts_its_own_time():
+    budget = Budget(1.0)
+    run_together(lambda rank, counted: tick_together(counted, 1 + rank), 1, budget)
+    assert 0 < budget.seconds < 60

@@ -1,0 +1,111 @@
+"""Results of training stages on disk: written whole or not at all, so that all may be killed."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from training.budget import Budget
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and move it there when it is complete.
+
+    Args:
+        path: where the file shall be.
+        write: writes the file to the path that it is given.
+    """
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    os.replace(partial, path)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain values with torch, atomically."""
+    write_whole(path, lambda partial: torch.save(state, partial))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` saved, on the CPU."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def save_json(path: Path, values: Any) -> None:
+    """Save plain values as JSON, atomically."""
+    text = json.dumps(values, indent=1) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text))
+
+
+def load_json(path: Path) -> Any:
+    """What `save_json` saved."""
+    return json.loads(path.read_text())
+
+
+class Stateful(Protocol):
+    """Modules and optimizers: what gives its state and takes it back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> object:
+        """Take a state back."""
+
+
+class Checkpoint:
+    """The state of a training stage on disk, from which an interrupted one goes on exactly.
+
+    Args:
+        path: the file.
+        every: seconds between two savings.
+        budget: counts the stage's steps and time.
+        parts: what is trained, and what trains it.
+    """
+
+    def __init__(
+        self, path: Path, every: float, budget: Budget, parts: Mapping[str, Stateful]
+    ) -> None:
+        self._path, self._every, self._budget, self._parts = path, every, budget, parts
+        self._saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the file, where there is one."""
+        if not self._path.exists():
+            return
+        state = load_state(self._path)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self._budget.step, self._budget.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the file."""
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        state |= {"step": self._budget.step, "seconds": self._budget.seconds}
+        save_state(self._path, state)
+        self._saved = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Write the file if the last time is long ago."""
+        if time.monotonic() - self._saved > self._every:
+            self.save()
+
+
+class MetricsLog:
+    """A JSONL file that grows by one line of numbers at a time, echoed to the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, **numbers: float | int | str) -> None:
+        """Append a line; floats are rounded to five significant digits."""
+        shown = {
+            key: float(f"{value:.5g}") if isinstance(value, float) else value
+            for key, value in numbers.items()
+        }
+        with self._path.open("a") as file:
+            file.write(json.dumps(shown) + "\n")
+        print(json.dumps(shown), flush=True)
