@@ -11,18 +11,18 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from pipelines.models.catalog import UnknownModelError
-from storyboard.engine import Engine, NetworkMatting, prepare_reference
-from storyboard.errors import UserError
-from storyboard.jobs import Runner
-from storyboard.jobs_local import LocalRunner
-from storyboard.jobs_ray import RayRunner
+from pipelines.errors import UnknownModelError, UserError
+from pipelines.reference.from_upload import prepare_reference
+from storyboard.jobs.job import Runner
 from storyboard.settings import Settings
-from storyboard.store import Store
-from storyboard.ui import build_ui, launch_options
+from storyboard.storage.projects import Store
+from storyboard.ui.stubs import without_stub_files
+from storyboard.wiring import make_matting, make_runner
+
+with without_stub_files():
+    from storyboard.ui.page import build_ui, launch_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         settings, browser = _read(arguments)
-        with closing(_runner(settings)) as runner:
+        with closing(make_runner(settings, sys.stdout, settings.previews)) as runner:
             return _serve(runner, settings, browser)
     except (UserError, UnknownModelError) as error:
         print(f"throughline: {error}", file=sys.stderr)
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
     """Open the page and wait until it is stopped; the exit code."""
-    # On a Space a stranger's consent must not let a repository's code run.
-    find = None if settings.space else NetworkMatting(settings).mask
+    find = make_matting(settings)
     demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:
         demo.launch(
@@ -63,14 +62,6 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
     demo.block_thread()
     return 0
-
-
-def _runner(settings: Settings) -> Runner:
-    """What runs jobs: this process, or the workers that the settings ask for."""
-    if settings.workers is None:
-        return LocalRunner(Engine(settings, previews=settings.previews))
-    print("Throughline: starting the workers ...", flush=True)
-    return RayRunner(settings, partial(Engine, previews=settings.previews))
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:

@@ -1,6 +1,6 @@
 """The attention of one single-stream block that shares: ours by slices, and under a dense mask.
 
-Both are the very code that renders run, `StoryboardAttnProcessor._grouped_attention` and
+Both are the very code that renders run, `StoryboardAttnProcessor.grouped_attention` and
 `dense_oracle.dense_attention`, with random queries, keys, values and banks.
 """
 
@@ -20,7 +20,7 @@ from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.attention import StoryboardAttnProcessor
-from pipelines.flux1.rotary import Scene
+from pipelines.flux1.rotary import BatchContext
 from pipelines.request import ConsistencySettings
 
 
@@ -72,7 +72,7 @@ class SharingBlock:
         # Where each token is found in our pass's layout.
         self._order = torch.cat([torch.arange(shape.words, device=device), images])
         self._laid_out = tuple(t[:, self._order] for t in (self._query, self._key, self._value))
-        self._processor = StoryboardAttnProcessor(Scene(), 0, 0)
+        self._processor = StoryboardAttnProcessor(BatchContext(), 0, 0)
 
     def calls(self) -> dict[str, Callable[[], Tensor]]:
         """What to measure, by name: "plain", "slices", "dense" and, on a GPU, "dense from host"."""
@@ -91,11 +91,11 @@ class SharingBlock:
         return float((self._by_slices() - dense).abs().max())
 
     def _plainly(self) -> Tensor:
-        return self._processor._attend(self._query, self._key, self._value)
+        return self._processor.attend(self._query, self._key, self._value)
 
     def _by_slices(self) -> Tensor:
         query, key, value = self._laid_out
-        return self._processor._grouped_attention(self._ours, 0, query, key, value, self._rotary)
+        return self._processor.grouped_attention(self._ours, 0, query, key, value, self._rotary)
 
     def _densely(self, kept_on: torch.device) -> Callable[[], Tensor]:
         bank = DenseBank()

@@ -10,7 +10,6 @@ the same process, alternating; its ratio is to `consistent`.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
 import sys
 import time
@@ -20,14 +19,13 @@ from pathlib import Path
 
 import torch
 
+from evaluation.studies.contact_sheet import requests
 from pipelines.events import FrameDone, FrameStarted, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
-from storyboard.board import Storyboard
-from storyboard.planning import plan_render
-from storyboard.storyfile import EXAMPLE_STORY, read_story
+from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 
 PARTS = ("text", "probe", "render", "decode", "frame")
 
@@ -54,16 +52,6 @@ def timed_frames(
             parts["decode"] += now - since
             parts["frame"] = sum(parts.values())
             yield dict(parts)
-
-
-def requests(board: Storyboard) -> dict[str, RenderRequest]:
-    """The story with and without consistency, with the same seeds."""
-    found = {}
-    for name, consistent in (("consistent", True), ("plain", False)):
-        settings = board.settings.model_copy(update={"consistent": consistent})
-        changed = board.model_copy(update={"settings": settings})
-        found[name] = plan_render(changed, None, {}, random.Random(0))
-    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

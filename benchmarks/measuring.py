@@ -22,10 +22,9 @@ from benchmarks.random_models import MODELS, Model, open_model
 from evaluation.fidelity.dense import DenseOracle
 from evaluation.fidelity.steering import Steering, steered
 from evaluation.results import Results, attention_backend, describe_machine
+from pipelines.devices import choose_device
 from pipelines.events import StepDone
-from pipelines.loading.model import choose_device
-from pipelines.request import Prompt, RenderRequest
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import Prompt, RenderBudget, RenderRequest
 
 WARM_STEPS = 3
 
@@ -65,13 +64,13 @@ def plain_way(model: Model) -> Paint:
     def paint(request: RenderRequest) -> int:
         away = {}
         if request.true_cfg_scale > 1:
-            negative = ours._encode(Prompt("", "", request.negative_prompt), model.words)
+            negative = ours.encode(Prompt("", "", request.negative_prompt), model.words)
             away = {
                 "negative_prompt_embeds": negative.prompt_embeds,
                 "negative_pooled_prompt_embeds": negative.pooled_prompt_embeds,
             }
         for frame in request.frames:
-            inputs = ours._inputs(frame, model.words)
+            inputs = ours.prepare(frame, model.words)
             latents = stock(
                 prompt_embeds=inputs.prompt.prompt_embeds,
                 pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
@@ -85,7 +84,7 @@ def plain_way(model: Model) -> Paint:
                 return_dict=False,
                 **away,
             )[0]
-            ours._decode(latents, frame.height, frame.width)
+            ours.decode(latents, frame.height, frame.width)
         return request.steps * len(request.frames)
 
     return paint
@@ -114,7 +113,7 @@ def published_way(model: Model) -> Paint:
     def paint(request: RenderRequest) -> int:
         oracle = DenseOracle(model.pipeline, model.words, model.steering)
         for frame, latents in oracle.latents(request):
-            model.pipeline._decode(latents, frame.height, frame.width)
+            model.pipeline.decode(latents, frame.height, frame.width)
         return oracle.evaluations
 
     return paint
@@ -123,7 +122,7 @@ def published_way(model: Model) -> Paint:
 def cost(model: Model, paint: Paint, request: RenderRequest) -> Cost:
     """Paint a request once, and see what it takes."""
     device = model.pipeline._execution_device
-    decode = model.pipeline._decode
+    decode = model.pipeline.decode
     seen: list[Tensor] = []
 
     def watched(latents: Tensor, height: int, width: int) -> object:
@@ -135,7 +134,7 @@ def cost(model: Model, paint: Paint, request: RenderRequest) -> Cost:
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    with mock.patch.object(model.pipeline, "_decode", watched):
+    with mock.patch.object(model.pipeline, "decode", watched):
         synchronise(device)
         begun = time.perf_counter()
         evaluations = paint(request)

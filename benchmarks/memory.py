@@ -32,8 +32,7 @@ from pipelines.consistency.plan import StepPlan
 from pipelines.loading.placement import Placement, budget, place
 from pipelines.models.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
 from pipelines.models.sizes import ModelParts, PartSizes
-from pipelines.request import ConsistencySettings
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import ConsistencySettings, RenderBudget
 
 SECTIONS = ("counted", "measured", "presets")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

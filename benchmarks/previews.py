@@ -98,15 +98,15 @@ def distances(
     waiting: dict[str, list[tuple[int, Image.Image]]] = defaultdict(list)
     by_step: dict[int, list[float]] = defaultdict(list)
     alone = []
-    decode = pipeline._decode
+    decode = pipeline.decode
 
     def watched(latents: Tensor, height: int, width: int) -> Image.Image:
         picture = decode(latents, height, width)
-        shown = previews.picture(pipeline._unpacked(latents, height, width))
+        shown = previews.picture(pipeline.unpack(latents, height, width))
         alone.append(apart(shown, picture))
         return picture
 
-    with mock.patch.object(pipeline, "_decode", watched):
+    with mock.patch.object(pipeline, "decode", watched):
         for event in pipeline.stream(
             request, max_sequence_length=bench.model.words, previews=previews
         ):

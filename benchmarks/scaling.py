@@ -28,9 +28,9 @@ from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
-from storyboard.jobs import Runner
+from storyboard.jobs.job import Runner
 from storyboard.settings import Settings, Workers
-from storyboard.store import Store
+from storyboard.storage.projects import Store
 
 SECTIONS = ("frames", "tokens", "workers")
 _TOKEN_PIXELS = 16
@@ -132,7 +132,7 @@ def ray_runners(bench: Workbench, folder: Path, count: int) -> Callable[[], Runn
     """Makes a runner with so many workers on this machine."""
 
     def make() -> Runner:
-        from storyboard.jobs_ray import RayRunner
+        from storyboard.jobs.ray.runner import RayRunner
 
         settings = Settings(projects=folder, device=str(bench.device), workers=Workers(count))
         return RayRunner(settings, Engine, random.Random(0))

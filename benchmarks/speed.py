@@ -40,8 +40,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.random_models import SHAPES
 from evaluation.results import NOTHING, Section, Spread, alternate, describe_machine, gigabytes
-from pipelines.request import RenderRequest
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget, RenderRequest
 
 SECTIONS = ("storyboard", "attention", "forward", "compiled")
 PLAIN, PUBLISHED = "plain pictures", "the published way"
@@ -241,9 +240,9 @@ def forward_pass(bench: Workbench, request: RenderRequest, batch: int) -> Callab
     pipeline = bench.model.pipeline
     transformer: FluxTransformer2DModel = pipeline.transformer
     frame = request.frames[0]
-    inputs = pipeline._inputs(frame, bench.model.words)
+    inputs = pipeline.prepare(frame, bench.model.words)
     latents, prompt = inputs.latents, inputs.prompt
-    grid = pipeline._grid(frame.height, frame.width)
+    grid = pipeline.grid(frame.height, frame.width)
     guide = None
     if transformer.config.guidance_embeds:
         guide = torch.full([batch], request.guidance_scale, device=latents.device)

@@ -19,13 +19,14 @@ from evaluation.report import tables, update_page
 from evaluation.rows import REFERENCE_ROWS, ROWS, Row
 from evaluation.scores import Scores
 from evaluation.suite import SuiteCharacter, SuiteError, read_suite
-from pipelines.models.catalog import UnknownModelError, find_model
-from storyboard.arguments import argument, whole
+from pipelines.errors import UnknownModelError, UserError
+from pipelines.models.catalog import find_model
+from pipelines.pictures import Reference
 from storyboard.board import MAX_STEPS
-from storyboard.errors import UsageError, UserError
-from storyboard.files import DocumentKind
-from storyboard.references import Reference
+from storyboard.cli.arguments import argument, whole
+from storyboard.errors import UsageError
 from storyboard.settings import ROOT, Settings, parse_memory
+from storyboard.storage.files import DocumentKind
 
 DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 

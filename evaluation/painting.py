@@ -29,14 +29,15 @@ from evaluation.ablation import SUBJECT, make_model
 from evaluation.rows import Following, Row, frame_ids, requests
 from evaluation.scores import PaintedPicture, PaintedRow
 from evaluation.suite import Suite, SuiteCharacter
-from pipelines.events import FrameDone, ReferenceDoubted
+from pipelines.errors import UserError
+from pipelines.events import FrameDone, Notice
 from pipelines.models.catalog import ModelSpec
+from pipelines.pictures import Reference, mask_picture, png_bytes
 from pipelines.request import RenderRequest
-from storyboard.errors import UserError
-from storyboard.files import DocumentKind, mask_picture, png_bytes, write_result
-from storyboard.jobs import RenderEngine
-from storyboard.references import Reference, References
+from storyboard.jobs.job import RenderEngine
 from storyboard.settings import Settings
+from storyboard.storage.files import DocumentKind, write_result
+from storyboard.storage.pictures import References
 
 RUN_FILE = DocumentKind("throughline evaluation")
 _POLL_SECONDS = 1.0
@@ -171,8 +172,8 @@ class Gallery:
             doubted: set[str] = set()
             try:
                 for event in events:
-                    if isinstance(event, ReferenceDoubted):
-                        doubted.add(event.picture)
+                    if isinstance(event, Notice) and event.kind == "reference":
+                        doubted.add(event.about)
                     elif isinstance(event, FrameDone):
                         self._save(case, request, event, doubted)
                         yield f"{case.name}/{event.frame_id}"

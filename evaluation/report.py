@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from evaluation.rows import Row
 from evaluation.scores import ReferenceScores, RowScores, Scores
+from pipelines.errors import UserError
 from pipelines.models.shortcuts import Interval
-from storyboard.errors import UserError
-from storyboard.files import write_atomically
+from storyboard.storage.files import write_atomically
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 _NOTHING = "–"

@@ -22,7 +22,7 @@ from pathlib import Path
 import diffusers
 import torch
 
-from storyboard.files import write_atomically
+from storyboard.storage.files import write_atomically
 
 PAGE = Path(__file__).resolve().parents[1] / "benchmarks" / "RESULTS.md"
 NOTHING = "–"

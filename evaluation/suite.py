@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import UserError
 from pipelines.request import Prompt
 
 KIND = "throughline evaluation suite"
 SUITE_VERSION = 1
 
 
-class SuiteError(ValueError):
+class SuiteError(UserError):
     """A file that is not a suite of the version that this release reads."""
 
 

@@ -6,6 +6,7 @@ can be pickled across processes.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,56 +16,31 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Phase = Literal["probe", "render"]
+NoticeKind = Literal["prompt", "style", "reference", "memory"]
 
 
 @dataclass(frozen=True)
-class WordsUnread:
-    """A target's prompt is longer than the model reads.
+class ModelLoading:
+    """A model is being loaded, which may take minutes the first time."""
 
-    Attributes:
-        frame_id: the frame.
-        words: the end of its prompt, which is not read.
-    """
-
-    frame_id: str
-    words: str
+    model: str
 
 
 @dataclass(frozen=True)
-class StyleNoted:
-    """Something in a style's LoRA file is not used.
+class Notice:
+    """A message for a person about a render that goes on.
 
     Attributes:
-        style: the style's source.
-        words: what is not used, a sentence for a person.
+        kind: what it is about: "prompt" where a target's prompt is longer than the model reads,
+            "style" where part of a LoRA file is not used, "reference" where a picture is unlike
+            those that the model was trained on, "memory" where less memory changes the placement.
+        about: the frame's id, the style's source, or the picture's name; empty for memory.
+        message: a sentence; for "prompt", the end of the prompt that is not read.
     """
 
-    style: str
-    words: str
-
-
-@dataclass(frozen=True)
-class MemoryNoted:
-    """The model is placed otherwise than a person would expect, for want of memory.
-
-    Attributes:
-        words: how and why, for a person.
-    """
-
-    words: str
-
-
-@dataclass(frozen=True)
-class ReferenceDoubted:
-    """A reference picture is unlike those that the model can follow.
-
-    Attributes:
-        picture: its name.
-        words: what to expect, for a person.
-    """
-
-    picture: str
-    words: str
+    kind: NoticeKind
+    about: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -164,14 +140,6 @@ class FrameDone:
     seconds: float
 
 
-PipelineEvent = (
-    MemoryNoted
-    | StyleNoted
-    | ReferenceDoubted
-    | WordsUnread
-    | FrameStarted
-    | StepDone
-    | MaskFound
-    | Preview
-    | FrameDone
-)
+PipelineEvent = ModelLoading | Notice | FrameStarted | StepDone | MaskFound | Preview | FrameDone
+
+Events = Generator[PipelineEvent, None, None]

@@ -7,12 +7,18 @@ Reference pictures are named in it and lie elsewhere.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
-from pipelines.styles.info import StyleLora
+Order = Literal["auto", "bank", "lockstep"]
+BankDtype = Literal["native", "fp8"]
+
+
+STRONGEST = 2.0
 
 SCHEMA_VERSION = 4
 # 1 knew no sizes of the cleanup: the published ones. 1 and 2 knew neither references nor styles.
@@ -265,3 +271,82 @@ class RenderRequest:
             shortcuts=Shortcuts(**fields.pop("shortcuts", {})),
             **fields,
         )
+
+
+@dataclass(frozen=True)
+class StyleLora:
+    """A style that a render is painted in.
+
+    Attributes:
+        source: path of a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name"
+            or "owner/name/file.safetensors".
+        weight: how strongly it is applied, in [-2, 2]; 1 is as trained, 0 nothing, below 0 away
+            from the style.
+        trigger: the words that it was trained with; empty where it needs none.
+    """
+
+    source: str
+    weight: float = 1.0
+    trigger: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ValueError("a style needs a LoRA: its file, or its name on the Hugging Face hub")
+        if not (math.isfinite(self.weight) and abs(self.weight) <= STRONGEST):
+            raise ValueError(
+                f"weight={self.weight} of the style {self.source!r} is not in "
+                f"[-{STRONGEST:g}, {STRONGEST:g}]"
+            )
+
+
+def with_trigger(prompt: Prompt, loras: Sequence[StyleLora]) -> Prompt:
+    """A prompt that begins with the trigger words of its styles.
+
+    They go to the beginning of the background, since a style is no part of the character: words
+    there do not draw the character's mask to them. A prompt without a background has no mask (all
+    of the picture is the character's), and stays so: there they go to the first part with words.
+
+    Args:
+        prompt: the prompt.
+        loras: the styles. A trigger that is empty, or that the prompt already has in any case of
+            letters, adds nothing.
+    """
+    words: list[str] = []
+    for trigger in (lora.trigger.strip() for lora in loras):
+        if trigger and not _has_words(" ".join([*words, prompt.text]), trigger):
+            words.append(trigger)
+    if not words:
+        return prompt
+    parts = ("background", "character", "action")
+    first = next((part for part in parts if getattr(prompt, part).strip()), "background")
+    text = ", ".join(filter(None, [*words, getattr(prompt, first).strip()]))
+    return replace(prompt, **{first: text})
+
+
+def _has_words(text: str, words: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+@dataclass(frozen=True)
+class RenderBudget:
+    """How much memory a render may take besides the model, and what it does with it.
+
+    Attributes:
+        device_bytes: for banks where the model computes; None for half of what is free.
+        host_bytes: for banks in host memory; None for half of what is free.
+        folder: where banks may go that fit into neither; None for nowhere.
+        bank_dtype: "native", as the model computes, or "fp8", half as large and not exact.
+        order: "bank" (one frame after another), "lockstep" (all side by side), or "auto".
+        batch: frames that go through the transformer together in lockstep, at most; None for as
+            many as the free memory suffices for.
+        streamed: whether the model's weights come to the device anew for every forward pass, so
+            that frames had better go through it together.
+    """
+
+    device_bytes: int | None = None
+    host_bytes: int | None = None
+    folder: Path | None = None
+    bank_dtype: BankDtype = "native"
+    order: Order = "auto"
+    batch: int | None = None
+    streamed: bool = False

@@ -1,7 +1,7 @@
-"""`python -m storyboard`: see `storyboard.cli`."""
+"""`python -m storyboard`: see `storyboard.cli.main`."""
 
 import sys
 
-from storyboard.cli import main
+from storyboard.cli.main import main
 
 sys.exit(main())

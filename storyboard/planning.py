@@ -11,12 +11,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipelines.models.catalog import MODELS, ModelSpec, UnknownModelError, find_model
+from pipelines.errors import ModelError, UnknownModelError, UserError
+from pipelines.models.catalog import MODELS, ModelSpec, find_model
 from pipelines.models.shortcuts import find_shortcut
-from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts
-from pipelines.styles.info import StyleLora
+from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
-from storyboard.errors import ModelError, UserError
 
 # Separates a frame's id from the number of a copy of it; cannot stand in an id.
 COPY_MARK = "."

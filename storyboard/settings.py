@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from pipelines.errors import UserError
 from pipelines.models.presets import AUTO, find_preset
-from storyboard.errors import UserError
+from pipelines.request import BankDtype, Order, RenderBudget
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE_DISK = Path("/data")
@@ -40,25 +42,6 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class Lending:
-    """How frames keep what they lend each other; `pipelines.sampling.rendering.RenderBudget` has
-    the same.
-
-    Attributes:
-        order: "bank", one frame after another, "lockstep", all side by side, or "auto" for the
-            first of these that fits.
-        bank_dtype: "native", as the model computes, or "fp8", half as large and not exact.
-        host_bytes: the most that banks take in host memory; None for half of what is free.
-        folder: where banks go that fit into no memory; None for nowhere.
-    """
-
-    order: str = "auto"
-    bank_dtype: str = "native"
-    host_bytes: int | None = None
-    folder: Path | None = None
-
-
-@dataclass(frozen=True)
 class Settings:
     """What is decided before the application starts.
 
@@ -72,7 +55,7 @@ class Settings:
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that paint; None for this one alone.
         memory: the memory preset that models are placed in, or "auto" for the first that fits.
-        lending: how frames keep what they lend each other.
+        budget: order of the frames, and number format and location of their key/value banks.
         attention: diffusers' name of the backend that computes attention; None for torch's own.
         compiled: whether transformers are compiled, which makes the first frame slower and all
             others faster.
@@ -89,7 +72,7 @@ class Settings:
     dtype: str | None = None
     workers: Workers | None = None
     memory: str = AUTO
-    lending: Lending = Lending()
+    budget: RenderBudget = RenderBudget()
     attention: str | None = None
     compiled: bool = False
     previews: bool = True
@@ -127,7 +110,7 @@ class Settings:
             dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
             workers=_workers(environment),
             memory=_memory(environment),
-            lending=_lending(environment),
+            budget=_budget(environment),
             attention=environment.get("THROUGHLINE_ATTENTION") or None,
             compiled=_choice(environment, "THROUGHLINE_COMPILE", SWITCH, "0 or 1") == "1",
             previews=_choice(environment, "THROUGHLINE_PREVIEWS", SWITCH, "0 or 1") != "0",
@@ -147,18 +130,20 @@ def _port(environment: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _lending(environment: Mapping[str, str]) -> Lending:
+def _budget(environment: Mapping[str, str]) -> RenderBudget:
     orders = "auto, bank (one frame after another) or lockstep (all side by side)"
     formats = "native (as the model computes) or fp8 (half as large, not exact)"
     size = _choice(
         environment, "THROUGHLINE_BANK_MEMORY", BANK_GIGABYTES, "a number of gigabytes, as 16"
     )
     folder = environment.get("THROUGHLINE_BANK_FOLDER")
-    return Lending(
-        _choice(environment, "THROUGHLINE_ORDER", ORDER, orders) or Lending.order,
-        _choice(environment, "THROUGHLINE_BANK", BANK_DTYPE, formats) or Lending.bank_dtype,
-        None if size is None else round(float(size) * 10**9),
-        Path(folder).expanduser().resolve() if folder else None,
+    order = _choice(environment, "THROUGHLINE_ORDER", ORDER, orders)
+    bank_dtype = _choice(environment, "THROUGHLINE_BANK", BANK_DTYPE, formats)
+    return RenderBudget(
+        order=cast(Order, order or "auto"),
+        bank_dtype=cast(BankDtype, bank_dtype or "native"),
+        host_bytes=None if size is None else round(float(size) * 10**9),
+        folder=Path(folder).expanduser().resolve() if folder else None,
     )
 
 

@@ -21,7 +21,7 @@ JUDGE = Path(MINIATURE.source) / "judge"
 _AT_ONCE = 25  # pictures
 
 
-class Eyes:
+class JudgeReader:
     """Looks at pictures, at each file once.
 
     Args:

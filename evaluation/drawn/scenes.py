@@ -18,8 +18,8 @@ from miniature.world.prompts import Prompt
 from miniature.world.scene import draw_scene
 from miniature.world.spec import Character, Figure, SceneSpec, WorldRange, choose, views_of
 from pipelines import request
-from storyboard.engine import prepare_reference
-from storyboard.references import Reference
+from pipelines.pictures import Reference
+from pipelines.reference.from_upload import prepare_reference
 
 _SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
 

@@ -382,13 +382,13 @@ class DenseOracle:
         negative = None
         if request.true_cfg_scale > 1:
             away = Prompt("", "", request.negative_prompt)
-            negative = self._pipeline._encode(away, self._length)
+            negative = self._pipeline.encode(away, self._length)
         banks: dict[str | None, DenseBank] = {}
         lenders = {f.identity_from for f in request.frames}
         lenders |= {f.background_from for f in request.frames}
         with self._installed():
             for frame in request.frames:
-                inputs = self._pipeline._inputs(frame, self._length)
+                inputs = self._pipeline.prepare(frame, self._length)
                 record = DenseBank() if frame.frame_id in lenders else None
                 identity, place = banks.get(frame.identity_from), banks.get(frame.background_from)
                 matches = None
@@ -396,7 +396,7 @@ class DenseOracle:
                     taken = DensePass(
                         plan,
                         inputs.prompt.text,
-                        self._pipeline._grid(frame.height, frame.width),
+                        self._pipeline.grid(frame.height, frame.width),
                         inputs.latents.device,
                         record=None if probe else record,
                         identity=identity,

@@ -21,7 +21,7 @@ from evaluation.fidelity.instantcharacter_folder import FEATURES, TOKENS, UNITS,
 from evaluation.fidelity.instantcharacter_runs import lora_rows, pipeline_rows
 from evaluation.fidelity.vectors import Row, differing
 from pipelines.flux1.attention import StoryboardAttnProcessor
-from pipelines.flux1.rotary import Scene
+from pipelines.flux1.rotary import BatchContext
 from pipelines.instant_character.adapters import Subject, SubjectAdapter
 from pipelines.instant_character.encoders import SubjectFeatures, picture_views
 
@@ -198,7 +198,7 @@ class Unit:
 
     def outputs(self, subject: Subject | None, text: int | None) -> dict[str, Tensor]:
         """The attention's outputs; `text` is how many tokens are taken for text, if not all."""
-        scene = Scene()
+        scene = BatchContext()
         image = self.image_tokens if text is None else self.image.shape[1] - text
         scene.show([], [subject], image, complete=False)
         block = None if self.text is not None else self.place

@@ -28,10 +28,9 @@ from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
-from pipelines.request import ConsistencySettings
+from pipelines.request import ConsistencySettings, StyleLora
 from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
 from pipelines.sampling.prompt import EncodedPrompt
-from pipelines.styles.info import StyleLora
 from pipelines.styles.lora import style_loras
 
 BASELINE = "pipeline/baseline_no_adapter."

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluation.drawn.judge import JUDGE, Eyes, judge_accuracy
+from evaluation.drawn.judge import JUDGE, JudgeReader, judge_accuracy
 from evaluation.drawn.scenes import draw_frame
 from evaluation.drawn.suite import draw_others
 from evaluation.metrics.measures import (
@@ -31,8 +31,8 @@ from evaluation.scores import Agreement, PaintedRow, RowScores, Scores
 from evaluation.sighting import Sighting
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import Judge, load_judge
+from pipelines.errors import ModelError
 from pipelines.models.shortcuts import Interval
-from storyboard.errors import ModelError
 
 DRAWN = "drawn"
 DRAWN_PICTURES = 1000  # that the Fréchet distance is to
@@ -57,7 +57,7 @@ def score(
         accuracy: of the judge on drawn pictures, by attribute.
         report: told what is being done, in a few words.
     """
-    eyes = Eyes(judge)
+    eyes = JudgeReader(judge)
     report("judging the pictures")
     seen: dict[str, Sightings] = {row.name: eyes.look_at_row(row) for row in rows}
     agreements = _agreements(suite.prompts, prompts, eyes, accuracy) if prompts else ()
@@ -125,7 +125,7 @@ def _table(
 def _agreements(
     cases: Sequence[SuiteCharacter],
     row: PaintedRow,
-    eyes: Eyes,
+    eyes: JudgeReader,
     accuracy: Mapping[str, float],
 ) -> tuple[Agreement, ...]:
     """How single prompts are followed, by attribute, beside drawn pictures of the same scenes."""
@@ -155,7 +155,7 @@ def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
     return [name for name in known if name in stated]
 
 
-def _others(suite: Suite, eyes: Eyes, count: int) -> Gaussian:
+def _others(suite: Suite, eyes: JudgeReader, count: int) -> Gaussian:
     features: list[Tensor] = []
     for first in range(0, count, _DRAWN_AT_ONCE):
         pictures = draw_others(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
@@ -170,7 +170,7 @@ def _median_seconds(row: PaintedRow) -> float:
     )
 
 
-def _readings(eyes: Eyes) -> dict[Path, Mapping[str, str]]:
+def _readings(eyes: JudgeReader) -> dict[Path, Mapping[str, str]]:
     return {path: sighting.attributes for path, sighting in eyes.seen.items()}
 
 

@@ -17,6 +17,7 @@ consistency, and with neither. Where two frames are in one place, they are the f
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -25,7 +26,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from benchmarks.frame_time import requests
 from evaluation.__main__ import REFERENCE_SUITE
 from evaluation.drawn.scenes import draw_references
 from evaluation.rows import REFERENCE_ROWS, frame_ids
@@ -37,10 +37,11 @@ from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.loading.character import load_subject
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.pictures import Reference, mask_picture
+from pipelines.request import RenderRequest
 from storyboard.board import Storyboard
-from storyboard.files import mask_picture
-from storyboard.references import Reference
-from storyboard.storyfile import read_story
+from storyboard.importing.story_file import read_story
+from storyboard.planning import plan_render
 
 STORY = Path(__file__).with_name("contact_sheet.yaml")
 GAP, TITLE, CAPTION, INSET = 8, 24, 44, 14
@@ -236,3 +237,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def requests(board: Storyboard) -> dict[str, RenderRequest]:
+    """The story with and without consistency, with the same seeds."""
+    found = {}
+    for name, consistent in (("consistent", True), ("plain", False)):
+        settings = board.settings.model_copy(update={"consistent": consistent})
+        changed = board.model_copy(update={"settings": settings})
+        found[name] = plan_render(changed, None, {}, random.Random(0))
+    return found

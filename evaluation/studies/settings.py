@@ -30,9 +30,9 @@ from evaluation.report import tables
 from evaluation.rows import OWN as OWN_FOLLOWING
 from evaluation.rows import REFERENCE_ROWS, Following, Row
 from evaluation.suite import Suite
+from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.request import STRONGEST_REFERENCE, ConsistencySettings
-from storyboard.errors import UserError
 from storyboard.settings import Settings
 
 PLAIN = Row("plain", "plain", consistent=False)

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.drawn.judge import JUDGE, Eyes
+from evaluation.drawn.judge import JUDGE, JudgeReader
 from evaluation.drawn.suite import FRAMES
 from evaluation.metrics.color import pixel_distance
 from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
@@ -46,10 +46,9 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost, ShortcutName
-from pipelines.request import RenderRequest, Shortcuts
-from pipelines.sampling.rendering import RenderBudget
-from storyboard.arguments import whole
+from pipelines.request import RenderBudget, RenderRequest, Shortcuts
 from storyboard.board import MAX_STEPS
+from storyboard.cli.arguments import whole
 
 WARM_STEPS = 2
 _MEASURES: dict[str, Observe] = {
@@ -189,7 +188,7 @@ def paint_all(
 
 
 def compare(
-    cases: Sequence[SuiteCharacter], chosen: Sequence[Way], paintings: Paintings, eyes: Eyes
+    cases: Sequence[SuiteCharacter], chosen: Sequence[Way], paintings: Paintings, eyes: JudgeReader
 ) -> list[Result]:
     """Compare all ways with the first.
 
@@ -349,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paintings = paint_all(load_pipeline(spec), stories, chosen, words, report)
     if options.sheet is not None:
         _draw(paintings, cases[0], options.sheet)
-    results = compare(cases, chosen, paintings, Eyes(load_judge(JUDGE)))
+    results = compare(cases, chosen, paintings, JudgeReader(load_judge(JUDGE)))
     frames = sum(len(case.frames) for case in cases)
     notes = (
         f"{spec.steps} steps, {len(cases)} characters, {frames} frames a way; 95 % intervals, over "

@@ -27,7 +27,7 @@ from diffusers.models.transformers.transformer_flux import FluxAttention, FluxAt
 from torch import Tensor, nn
 
 from pipelines.consistency.frame_pass import FramePass, Shared
-from pipelines.flux1.rotary import RotaryTables, Scene
+from pipelines.flux1.rotary import BatchContext, RotaryTables
 from pipelines.instant_character.adapters import Subject
 
 
@@ -48,7 +48,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         block: what frame passes call this single-stream block; None for a double-stream one.
     """
 
-    def __init__(self, scene: Scene, place: int, block: int | None) -> None:
+    def __init__(self, scene: BatchContext, place: int, block: int | None) -> None:
         super().__init__()
         self._scene = scene
         self._place = place
@@ -189,7 +189,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         if rotary is not None:
             query = apply_rotary_emb(query, rotary, sequence_dim=1)
             key = apply_rotary_emb(key, rotary, sequence_dim=1)
-        return self._attend(query, key, value, mask).flatten(2, 3).to(query.dtype)
+        return self.attend(query, key, value, mask).flatten(2, 3).to(query.dtype)
 
     def _shared_attention(
         self,
@@ -218,13 +218,13 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         rotated = apply_rotary_emb(key, tables, sequence_dim=1)
         frame_pass.read_attention(query[0, text:], rotated[0, :text])
 
-        output = self._grouped_attention(frame_pass, block, query, rotated, value, rotary)
+        output = self.grouped_attention(frame_pass, block, query, rotated, value, rotary)
         output = output.flatten(2, 3).to(query.dtype)
         frame_pass.read_output(block, output[0, text:])
         frame_pass.merge(block, output[0, text:])
         return output
 
-    def _grouped_attention(
+    def grouped_attention(
         self,
         frame_pass: FramePass,
         block: int,
@@ -241,7 +241,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         identity = frame_pass.shared_foreground(block)
         layout = frame_pass.layout
         if layout is None or (place is None and identity is None):
-            return self._attend(query, key, value)
+            return self.attend(query, key, value)
 
         tokens = query.shape[1]
         text = tokens - layout.order.shape[0]
@@ -265,14 +265,14 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         groups.append((slice(ground, tokens), with_identity))
         return torch.cat(
             [
-                self._attend(query[:, rows], key[:, seen], value[:, seen])
+                self.attend(query[:, rows], key[:, seen], value[:, seen])
                 for rows, seen in groups
                 if rows.start < rows.stop
             ],
             dim=1,
         )
 
-    def _attend(
+    def attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         attended: Tensor = dispatch_attention_fn(
@@ -355,7 +355,7 @@ class StoryboardAttention:
             transformer.single_transformer_blocks[0],
             transformer.single_transformer_blocks[-1],
         )
-        self._scene = Scene()
+        self._scene = BatchContext()
         attentions, doubles = [*self._doubles, *self._singles], len(self._doubles)
         self._stock = {attn: attn.processor for attn in attentions}
         self._ours = {

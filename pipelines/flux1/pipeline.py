@@ -25,7 +25,7 @@ from torch import Tensor
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
-from pipelines.events import FrameDone, PipelineEvent, Preview, StepDone, StyleNoted, WordsUnread
+from pipelines.events import FrameDone, Notice, PipelineEvent, Preview, StepDone
 from pipelines.flux1.attention import StoryboardAttention
 from pipelines.flux1.previews import Previews, RenderPreviews
 from pipelines.instant_character.adapters import Subject
@@ -35,12 +35,12 @@ from pipelines.instant_character.reference_pictures import (
     check_pictures,
     read_pictures,
 )
-from pipelines.request import FrameRequest, Prompt, RenderRequest
-from pipelines.sampling.denoiser import Denoiser, FrameInputs, Guidance, Walk
+from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest
+from pipelines.sampling.denoiser import Denoiser, FrameInputs, FrameState, Guidance
 from pipelines.sampling.memory import RenderMemory
 from pipelines.sampling.prompt import EncodedPrompt, text_lengths, unread_words
-from pipelines.sampling.rendering import RenderBudget, mask_array, needed_frames, render_steps
-from pipelines.sampling.sampler import Painted, PaintedFrames, Painter
+from pipelines.sampling.sampler import FrameFinished, RenderInputs, Sampler, mask_array
+from pipelines.sampling.schedule import needed_frames, render_steps
 from pipelines.styles.lora import style_loras
 
 
@@ -89,7 +89,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         Raises:
             ValueError: if a frame's size does not fit the model, or a frame follows a picture and
                 the picture or `subject` is missing.
-            LoadingError: if a style's LoRA cannot be loaded.
+            ModelError: if a style's LoRA cannot be loaded.
         """
         # 1. Check inputs
         self._check_sizes(request)
@@ -103,7 +103,7 @@ class FluxStoryboardPipeline(FluxPipeline):
             with style_loras(self, request.styles) as styles:
                 for style in styles:
                     for note in style.notes:
-                        yield StyleNoted(style.lora.source, note)
+                        yield Notice("style", style.lora.source, note)
 
                 # 2. See every reference picture once
                 device = self._execution_device
@@ -129,20 +129,20 @@ class FluxStoryboardPipeline(FluxPipeline):
     ) -> Iterator[PipelineEvent]:
         """Paint frames of a request, with styles and pictures in place."""
         # 1. Encode every prompt at once, so that the text encoders are done with
-        inputs = {f.frame_id: self._inputs(f, max_sequence_length) for f in frames}
+        inputs = {f.frame_id: self.prepare(f, max_sequence_length) for f in frames}
         guidance = Guidance(request.guidance_scale)
         if request.true_cfg_scale > 1:
-            negative = self._encode(Prompt("", "", request.negative_prompt), max_sequence_length)
+            negative = self.encode(Prompt("", "", request.negative_prompt), max_sequence_length)
             guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
         for frame in frames:
             words = unread_words(self.tokenizer_2, frame.prompt, max_sequence_length)
             if words and frame.frame_id in request.targets:
-                yield WordsUnread(frame.frame_id, words)
+                yield Notice("prompt", frame.frame_id, words)
 
         # 2. Choose an order that fits into memory
         settings = {**asdict(request.consistency), **asdict(request.shortcuts)}
         plan = StepPlan.from_fractions(request.steps, **settings)
-        painted = PaintedFrames(
+        painted = RenderInputs(
             frames,
             inputs,
             followed.subjects(frames),
@@ -150,9 +150,9 @@ class FluxStoryboardPipeline(FluxPipeline):
             lent,
         )
         memory = RenderMemory(self.transformer, self._execution_device, plan, budget)
-        grids = {f.frame_id: self._grid(f.height, f.width) for f in frames}
+        grids = {f.frame_id: self.grid(f.height, f.width) for f in frames}
         schedule = memory.schedule(painted)
-        painter = Painter(
+        painter = Sampler(
             Denoiser(self, guidance, plan.steps),
             plan,
             schedule,
@@ -170,12 +170,12 @@ class FluxStoryboardPipeline(FluxPipeline):
             closing(painter.paint(attention)) as events,
         ):
             for event in events:
-                if not isinstance(event, Painted):
+                if not isinstance(event, FrameFinished):
                     yield event
                     if shown is not None and isinstance(event, StepDone) and shown.due(event):
                         ours = inputs[event.frame_id]
                         expected = painter.expected(event.frame_id)
-                        latents = self._unpacked(expected, ours.height, ours.width)
+                        latents = self.unpack(expected, ours.height, ours.width)
                         yield Preview(event.frame_id, shown.previews.picture(latents))
                     continue
                 frame_id = event.frame.frame_id
@@ -214,7 +214,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         """
         plan = frame_pass.plan
         denoiser = Denoiser(self, guidance, plan.steps)
-        walk = Walk(inputs, frame_pass, denoiser.start(inputs), subject)
+        walk = FrameState(inputs, frame_pass, denoiser.start(inputs), subject)
         with StoryboardAttention(self.transformer) as attention:
             for step in range(steps):
                 before = walk.latents
@@ -233,18 +233,18 @@ class FluxStoryboardPipeline(FluxPipeline):
                     f"multiples of {grain} pixels"
                 )
 
-    def _grid(self, height: int, width: int) -> tuple[int, int]:
+    def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of image tokens."""
         grain = self.vae_scale_factor * 2
         return height // grain, width // grain
 
-    def _encode(self, prompt: Prompt, max_sequence_length: int) -> EncodedPrompt:
+    def encode(self, prompt: Prompt, max_sequence_length: int) -> EncodedPrompt:
         embeds, pooled, _ = self.encode_prompt(prompt.text, max_sequence_length=max_sequence_length)
         lengths = text_lengths(self.tokenizer_2, prompt, max_sequence_length)
         return EncodedPrompt(embeds, pooled, lengths)
 
-    def _inputs(self, frame: FrameRequest, max_sequence_length: int) -> FrameInputs:
-        prompt = self._encode(frame.prompt, max_sequence_length)
+    def prepare(self, frame: FrameRequest, max_sequence_length: int) -> FrameInputs:
+        prompt = self.encode(frame.prompt, max_sequence_length)
         latents, _ = self.prepare_latents(
             1,
             self.transformer.config.in_channels // 4,
@@ -256,11 +256,11 @@ class FluxStoryboardPipeline(FluxPipeline):
         )
         return FrameInputs(prompt, latents, frame.height, frame.width)
 
-    def _finished(self, painted: Painted) -> FrameDone:
+    def _finished(self, painted: FrameFinished) -> FrameDone:
         """Decode a frame."""
         begun = time.monotonic()
         frame, found = painted.frame, painted.frame_pass
-        image = self._decode(painted.latents, frame.height, frame.width)
+        image = self.decode(painted.latents, frame.height, frame.width)
         return FrameDone(
             frame.frame_id,
             image=image,
@@ -269,13 +269,13 @@ class FluxStoryboardPipeline(FluxPipeline):
             seconds=painted.seconds + time.monotonic() - begun,
         )
 
-    def _unpacked(self, latents: Tensor, height: int, width: int) -> Tensor:
+    def unpack(self, latents: Tensor, height: int, width: int) -> Tensor:
         """Packed latents as a grid, shape (1, channels, rows, columns)."""
         found: Tensor = self._unpack_latents(latents, height, width, self.vae_scale_factor)
         return found
 
-    def _decode(self, latents: Tensor, height: int, width: int) -> Image.Image:
-        latents = self._unpacked(latents, height, width)
+    def decode(self, latents: Tensor, height: int, width: int) -> Image.Image:
+        latents = self.unpack(latents, height, width)
         latents = (latents / self.vae.config.scaling_factor) + self.vae.config.shift_factor
         decoded = self.vae.decode(latents, return_dict=False)[0]
         image: Image.Image = self.image_processor.postprocess(decoded, output_type="pil")[0]

@@ -13,7 +13,7 @@ from pipelines.instant_character.adapters import Subject
 RotaryTables = tuple[Tensor, Tensor]
 
 
-class Scene:
+class BatchContext:
     """The frames of a batch as the blocks of a transformer see them.
 
     Attributes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from pipelines.events import ReferenceDoubted
+from pipelines.events import Notice
 from pipelines.instant_character.adapters import Subject, SubjectAdapters, SubjectTokens
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.instant_character.encoders import SubjectEncoders
@@ -80,7 +80,7 @@ def read_pictures(
     bundle: SubjectBundle | None,
     pictures: Mapping[str, Image.Image],
     device: torch.device,
-) -> Generator[ReferenceDoubted, None, FollowedPictures]:
+) -> Generator[Notice, None, FollowedPictures]:
     """Look at every picture that frames follow, in the order in which they name them.
 
     Args:
@@ -106,7 +106,7 @@ def read_pictures(
     for name, seen in features.items():
         words = bundle.doubt(seen)
         if words:
-            yield ReferenceDoubted(name, words)
+            yield Notice("reference", name, words)
     tokens = {name: bundle.weights.tokens(seen) for name, seen in features.items()}
     return FollowedPictures(bundle.weights.adapters, tokens)
 

@@ -1,7 +1,7 @@
 """Open what a model follows reference pictures with: picture encoders, projector and adapters.
 
 From the folder `subject` beside a model, or from the Hugging Face hub. Every way in which this can
-fail becomes a `LoadingError`. It knows nothing of pictures and frames.
+fail becomes a `ModelError`. It knows nothing of pictures and frames.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from huggingface_hub import hf_hub_download
 
+from pipelines.devices import free_memory, quiet_libraries
+from pipelines.errors import ModelError
 from pipelines.instant_character.bundle import (
     ADAPTER,
     CONFIGURATION,
@@ -26,8 +28,8 @@ from pipelines.instant_character.bundle import (
 from pipelines.instant_character.checkpoint import load_instant_character
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
 from pipelines.instant_character.encoders import SubjectEncoders, load_dino, load_siglip
-from pipelines.loading.faults import LoadingError, Origin, explain, remedy_for_files
-from pipelines.loading.model import FAULTS, HEADROOM, free_memory, quiet_libraries, too_little
+from pipelines.loading.faults import Origin, explain, remedy_for_files
+from pipelines.loading.model import FAULTS, HEADROOM, too_little
 from pipelines.loading.placement import Placement
 from pipelines.models.catalog import ModelSpec, SubjectSpec
 from pipelines.models.presets import Workload
@@ -76,7 +78,7 @@ def load_subject(
         placement: how it was placed; None for whole, or with its parts taking turns.
 
     Raises:
-        LoadingError: if it cannot be loaded; `reason` says which way, the text what to do.
+        ModelError: if it cannot be loaded; `reason` says which way, the text what to do.
         ValueError: if the model cannot follow pictures.
     """
     subject = spec.subject
@@ -110,8 +112,8 @@ def _from_folder(
     folder, origin = Path(subject.adapter), _origin(spec, subject, subject.adapter)
     for name in _BUNDLE_FILES:
         if not (folder / name).is_file():
-            raise LoadingError(
-                "missing", f"The folder {folder} lacks {name}.", remedy_for_files(origin)
+            raise ModelError(
+                f"The folder {folder} lacks {name}.", remedy_for_files(origin), "missing"
             )
     with _explained(origin):
         return load_bundle(folder, pipeline.transformer, device=device)
@@ -167,7 +169,7 @@ def plan_offloading(origin: Origin, device: torch.device, sizes: Sizes, offloads
         offloads: whether the model's parts wait there already.
 
     Raises:
-        LoadingError: if memory does not suffice, with the numbers.
+        ModelError: if memory does not suffice, with the numbers.
     """
     free, needed = free_memory(device), int(sizes.subject * HEADROOM)
     if free is None:
@@ -240,7 +242,7 @@ def _origin(spec: ModelSpec, subject: SubjectSpec, source: str) -> Origin:
 
 @contextmanager
 def _explained(origin: Origin) -> Iterator[None]:
-    """Turn what foreign files and services raise into a `LoadingError`."""
+    """Turn what foreign files and services raise into a `ModelError`."""
     try:
         yield
     except FAULTS as error:

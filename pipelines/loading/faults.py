@@ -9,7 +9,6 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import httpx2
 from huggingface_hub import constants, get_token
@@ -21,9 +20,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.models.catalog import ModelKind, ModelSpec, suggestion
-
-LoadingReason = Literal["gated", "token", "network", "memory", "missing", "broken"]
 
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _LOG_IN = (
@@ -37,22 +35,6 @@ _NETWORK_TYPES = (
     ConnectionError,
     TimeoutError,
 )
-
-
-class LoadingError(RuntimeError):
-    """A model cannot be loaded; its text says what was wrong and what to do.
-
-    Args:
-        reason: what kind of fault it is.
-        problem: what was wrong, with what, one sentence.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, reason: LoadingReason, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem} {remedy}")
-        self.reason: LoadingReason = reason
-        self.problem = problem
-        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -106,7 +88,7 @@ def model_origin(spec: ModelSpec) -> Origin:
     )
 
 
-def explain(error: BaseException, origin: Origin) -> LoadingError:
+def explain(error: BaseException, origin: Origin) -> ModelError:
     """What an exception raised while loading means for a person.
 
     Args:
@@ -130,10 +112,10 @@ def explain(error: BaseException, origin: Origin) -> LoadingError:
     if origin.kind == "hub" and any(isinstance(link, _NETWORK_TYPES) for link in chain):
         return _no_network(origin)
     fault = " ".join(str(error).split()) or type(error).__name__
-    return LoadingError(
-        "broken",
+    return ModelError(
         f"The files of {origin.title} ({origin.source}) cannot be read: {fault}",
         remedy_for_files(origin),
+        "broken",
     )
 
 
@@ -154,7 +136,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _gated(origin: Origin) -> LoadingError:
+def _gated(origin: Origin) -> ModelError:
     if get_token() is None:
         remedy = f"Log in at {origin.url} and accept them, then {_LOG_IN}."
     else:
@@ -162,77 +144,76 @@ def _gated(origin: Origin) -> LoadingError:
             f"Log in at {origin.url} with the account of your token and accept them; a "
             f"fine-grained token also needs the right to read gated repositories ({_TOKENS_PAGE})."
         )
-    return LoadingError(
-        "gated",
+    return ModelError(
         f"{origin.title} can be downloaded only after its terms ({origin.licence}) are accepted.",
         remedy,
+        "gated",
     )
 
 
-def _no_repository(origin: Origin) -> LoadingError:
-    return LoadingError(
-        "missing",
+def _no_repository(origin: Origin) -> ModelError:
+    return ModelError(
         f"There is no folder and no Hugging Face repository {origin.source!r} that you may "
         f"read.{suggestion(origin.source)}",
         f"Check the name; if the repository is private, {_LOG_IN}.",
+        "missing",
     )
 
 
-def _refused(error: HfHubHTTPError, origin: Origin) -> LoadingError:
+def _refused(error: HfHubHTTPError, origin: Origin) -> ModelError:
     status = error.response.status_code
     if status == 401:
-        return LoadingError(
-            "token",
+        return ModelError(
             f"Hugging Face does not accept your token for {origin.title} (it answered 401): it is "
             "wrong or has expired.",
             f"To replace it, {_LOG_IN}.",
+            "token",
         )
     if status == 403:
-        return LoadingError(
-            "token",
+        return ModelError(
             f"Your token may not read {origin.source} (Hugging Face answered 403).",
             f"Give it the right to read at {_TOKENS_PAGE}, or {_LOG_IN}.",
+            "token",
         )
     if status == 404:
-        return LoadingError(
-            "missing",
+        return ModelError(
             f"The repository {origin.source} lacks a file that is needed.",
             origin.repository,
+            "missing",
         )
-    return LoadingError(
-        "network",
+    return ModelError(
         f"Hugging Face could not deliver {origin.title} (it answered {status}).",
         "Wait a few minutes and try again.",
+        "network",
     )
 
 
-def _no_network(origin: Origin) -> LoadingError:
+def _no_network(origin: Origin) -> ModelError:
     if constants.HF_HUB_OFFLINE:
         reason = "HF_HUB_OFFLINE forbids to download it"
         remedy = "Unset HF_HUB_OFFLINE and start again."
     else:
         reason = "Hugging Face cannot be reached"
         remedy = "Check the connection (and HTTPS_PROXY, if you need a proxy), then start again."
-    return LoadingError(
-        "network",
+    return ModelError(
         f"{origin.title} is not on this machine, and {reason}.",
         f"{remedy} {origin.network}",
+        "network",
     )
 
 
-def _disk_full(origin: Origin) -> LoadingError:
-    return LoadingError(
-        "broken",
+def _disk_full(origin: Origin) -> ModelError:
+    return ModelError(
         f"The disk filled up while {origin.title} was downloaded to {constants.HF_HOME} "
         f"(it takes {origin.download_bytes / 1e9:.0f} GB).",
         "Free some space, or name a folder on another disk in HF_HOME, and start again: the "
         "download goes on where it stopped.",
+        "broken",
     )
 
 
-def _out_of_memory(origin: Origin) -> LoadingError:
-    return LoadingError(
-        "memory",
+def _out_of_memory(origin: Origin) -> ModelError:
+    return OutOfMemoryError(
         f"Memory ran out while {origin.title} was loaded "
         f"(its weights take {origin.weights_bytes / 1e9:.1f} GB in 16 bits).",
         origin.memory,

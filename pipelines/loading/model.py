@@ -1,6 +1,6 @@
 """Open a model: choose device, number format and preset, see that it fits, load it, place it.
 
-Every way in which this can fail becomes a `LoadingError` that says what was wrong and what to do.
+Every way in which this can fail becomes a `ModelError` that says what was wrong and what to do.
 It knows nothing of requests or frames.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +15,19 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import torch
-from diffusers.utils import logging as diffusers_logging
-from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
-from pipelines.loading.faults import LoadingError, Origin, explain, model_origin, remedy_for_files
+from pipelines.devices import (
+    GIGABYTE,
+    choose_device,
+    choose_dtype,
+    find_machine,
+    free_memory,
+    other_gpus,
+    quiet_libraries,
+)
+from pipelines.errors import ModelError, OutOfMemoryError
+from pipelines.loading.faults import Origin, explain, model_origin, remedy_for_files
 from pipelines.loading.placement import Placement, packed_transformer, place, quantisation
 from pipelines.loading.speedups import compile_blocks, use_attention
 from pipelines.models.catalog import ModelSpec
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FAULTS",
     "HEADROOM",
-    "LoadingError",
+    "ModelError",
     "Placement",
     "check_folder",
     "choose_device",
@@ -58,11 +64,6 @@ __all__ = [
     "too_little",
 ]
 
-_DTYPES = {
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float32": torch.float32,
-}
 # What foreign files and a foreign service can raise; `explain` names each, none is lost.
 FAULTS = (
     OSError,
@@ -73,11 +74,8 @@ FAULTS = (
     SafetensorError,
     httpx2.HTTPError,
 )
-_GIGABYTE = 10**9
 # Activations and the allocator's slack of what follows pictures, as a share of its weights.
 HEADROOM = 1.1
-_MEMINFO = Path("/proc/meminfo")
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model")
 
 
@@ -94,7 +92,7 @@ def load_pipeline(
         memory: name of a memory preset, or "auto" for the first that fits.
 
     Raises:
-        LoadingError: if the model cannot be loaded; `reason` says which way, the text what to do.
+        ModelError: if the model cannot be loaded; `reason` says which way, the text what to do.
         ValueError: if `device`, `dtype` or `memory` is none of those.
     """
     if spec.kind != "hub":
@@ -114,13 +112,13 @@ def open_pipeline(
         compiled: whether the transformer's blocks are compiled when they first run.
 
     Raises:
-        LoadingError: if it cannot be loaded; `reason` says which way, the text what to do.
+        ModelError: if it cannot be loaded; `reason` says which way, the text what to do.
     """
     if spec.kind != "hub":
         check_folder(spec)
     if spec.packed and importlib.util.find_spec("gguf") is None:
-        raise LoadingError(
-            "missing", f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`."
+        raise ModelError(
+            f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`.", "missing"
         )
     options: dict[str, object] = {}
     try:
@@ -160,53 +158,6 @@ def _on(device: torch.device) -> Iterator[None]:
         yield
 
 
-def choose_device(device: str | None) -> torch.device:
-    """The device of this name, or the best there is: CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        ValueError: if the name is not a device's.
-        LoadingError: if this machine has no such device.
-    """
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, index = device.partition(":")
-    if kind not in ("cuda", "mps", "cpu") or (index and not index.isdecimal()):
-        raise ValueError(f"device {device!r} is not cuda, cuda:N, mps or cpu")
-    chosen = torch.device(device)
-    available = {
-        "cuda": torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if not available[kind]:
-        raise LoadingError(
-            "missing",
-            f"This machine has no device {device!r} that torch {torch.__version__} can use.",
-            "Leave the device out (THROUGHLINE_DEVICE) to take the best there is.",
-        )
-    return chosen
-
-
-def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> torch.dtype:
-    """The number format of this name, or the one that suits the device.
-
-    bfloat16 wherever the hardware computes in it. On other CPUs a large model takes it too, since
-    float32 would need twice the memory; a small one takes float32, which is faster there.
-
-    Raises:
-        ValueError: if the name is not a known format's.
-    """
-    if dtype is not None:
-        if dtype not in _DTYPES:
-            raise ValueError(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
-        return _DTYPES[dtype]
-    if device.type == "cpu" and spec.weights_bytes < _GIGABYTE and not _cpu_has_bfloat16():
-        return torch.float32
-    return torch.bfloat16
-
-
 def plan_placement(
     spec: ModelSpec, device: torch.device, dtype: str | None, memory: str = AUTO
 ) -> Placement:
@@ -221,7 +172,7 @@ def plan_placement(
         memory: likewise.
 
     Raises:
-        LoadingError: if memory does not suffice, with the numbers, or the preset cannot be used
+        ModelError: if memory does not suffice, with the numbers, or the preset cannot be used
             here.
         ValueError: if `dtype` is not a known format's name, or `memory` not a preset's.
     """
@@ -269,54 +220,22 @@ def _placed(
         dtype,
         found.preset,
         blocks=blocks,
-        others=tuple(_other_gpus(device)) if blocks else (),
+        others=tuple(other_gpus(device)) if blocks else (),
         room=room,
         # Half of the room is for the banks.
         together=1 + room // 2 // work.step,
     )
 
 
-def _unfit(spec: ModelSpec, found: Fit, *, asked: bool) -> LoadingError:
+def _unfit(spec: ModelSpec, found: Fit, *, asked: bool) -> ModelError:
     """Why a model does not fit, with the numbers."""
     manner = "with" if asked else "even with"
     problem = f"{spec.title}, {manner} memory preset {found.preset.name}, {found.problem}."
     if found.about_memory:
-        return LoadingError("memory", problem, model_origin(spec).memory)
-    return LoadingError(
-        "missing", problem, "Leave the preset out (THROUGHLINE_MEMORY) to take one that fits."
+        return OutOfMemoryError(problem, model_origin(spec).memory)
+    return ModelError(
+        problem, "Leave the preset out (THROUGHLINE_MEMORY) to take one that fits.", "missing"
     )
-
-
-def find_machine(device: torch.device) -> Machine:
-    """The free memory of this machine, for a model that computes on this device.
-
-    Other GPUs count where the device is CUDA's without a number: one that is named is used alone.
-    """
-    host = free_memory(torch.device("cpu"))
-    if device.type == "mps":
-        return Machine("mps", host=free_memory(device))
-    if device.type != "cuda":
-        return Machine("cpu", host=host)
-    found = [free_memory(gpu) for gpu in (device, *_other_gpus(device))]
-    return Machine("cuda", tuple(free for free in found if free is not None), host)
-
-
-def _other_gpus(device: torch.device) -> list[torch.device]:
-    if str(device) != "cuda":
-        return []
-    return [torch.device("cuda", index) for index in range(1, torch.cuda.device_count())]
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that a model could take on this device now; None where it cannot be known."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    host = _free_host_memory()
-    if device.type == "mps":
-        # Unified memory: what Metal may take, and no more than what is left.
-        limit = int(torch.mps.recommended_max_memory())
-        return limit if host is None else min(limit, host)
-    return host
 
 
 def check_folder(spec: ModelSpec) -> None:
@@ -325,42 +244,42 @@ def check_folder(spec: ModelSpec) -> None:
     diffusers makes empty tokenizers of missing ones without a word, so they are looked for here.
 
     Raises:
-        LoadingError: if something is missing or damaged.
+        ModelError: if something is missing or damaged.
     """
     folder = Path(spec.source)
     index = folder / "model_index.json"
     if not index.is_file():
-        raise LoadingError(
-            "missing",
+        raise ModelError(
             f"The folder {folder} holds no model: model_index.json is not there.",
             remedy_for_files(model_origin(spec)),
+            "missing",
         )
     try:
         components = json.loads(index.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise LoadingError(
-            "broken", f"{index} is damaged: {error}.", remedy_for_files(model_origin(spec))
+        raise ModelError(
+            f"{index} is damaged: {error}.", remedy_for_files(model_origin(spec)), "broken"
         ) from error
     for name, value in components.items():
         if name.startswith("_") or not isinstance(value, list) or value[1] is None:
             continue
         if not (folder / name).is_dir():
-            raise LoadingError(
-                "missing",
+            raise ModelError(
                 f"The folder {folder} has no {name!r} component.",
                 remedy_for_files(model_origin(spec)),
+                "missing",
             )
         if name.startswith("tokenizer") and not any(
             (folder / name / file).is_file() for file in _TOKENIZER_FILES
         ):
-            raise LoadingError(
-                "missing",
+            raise ModelError(
                 f"The tokenizer {folder / name} holds none of {', '.join(_TOKENIZER_FILES)}.",
                 remedy_for_files(model_origin(spec)),
+                "missing",
             )
 
 
-def too_little(origin: Origin, where: str, needed: int, free: int) -> LoadingError:
+def too_little(origin: Origin, where: str, needed: int, free: int) -> ModelError:
     """Memory does not suffice, with the numbers.
 
     Args:
@@ -369,50 +288,8 @@ def too_little(origin: Origin, where: str, needed: int, free: int) -> LoadingErr
         needed: bytes.
         free: bytes.
     """
-    return LoadingError(
-        "memory",
-        f"{origin.title} needs {needed / _GIGABYTE:.1f} GB of {where} and "
-        f"{free / _GIGABYTE:.1f} GB are free.",
+    return OutOfMemoryError(
+        f"{origin.title} needs {needed / GIGABYTE:.1f} GB of {where} and "
+        f"{free / GIGABYTE:.1f} GB are free.",
         origin.memory,
     )
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16; without them it is slower than float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def _free_host_memory() -> int | None:
-    """Bytes of host memory that can be taken without swapping; None where it cannot be known."""
-    if _MEMINFO.is_file():
-        fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-        if _CONTAINER_LIMIT.is_file():
-            limit = _CONTAINER_LIMIT.read_text().strip()
-            free = min(free, int(limit)) if limit.isdecimal() else free
-        return free
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep diffusers and transformers from writing hints and bars over a front end's own."""
-    libraries = (diffusers_logging, transformers_logging)
-    before = [(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
-    downloads_shown = not are_progress_bars_disabled()
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    if downloads_shown:
-        # transformers' switch turns the hub's bars off too, and a download takes long.
-        enable_progress_bars()
-    try:
-        yield
-    finally:
-        for library, (level, bars) in zip(libraries, before, strict=True):
-            library.set_verbosity(level)
-            if bars:
-                library.enable_progress_bar()

@@ -17,7 +17,7 @@ from diffusers.hooks import apply_group_offloading
 
 from pipelines.models.catalog import ModelSpec
 from pipelines.models.presets import MemoryPreset
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 from diffusers import FluxTransformer2DModel
 from diffusers.models.attention_dispatch import AttentionBackendName
 
-from pipelines.loading.faults import LoadingError
+from pipelines.errors import ModelError
 
 
 def use_attention(transformer: FluxTransformer2DModel, backend: str) -> None:
@@ -18,22 +18,22 @@ def use_attention(transformer: FluxTransformer2DModel, backend: str) -> None:
         backend: its name in diffusers, such as "flash", "_flash_3_hub", "sage" or "_native_cudnn".
 
     Raises:
-        LoadingError: if there is no such backend, or this machine lacks what it needs.
+        ModelError: if there is no such backend, or this machine lacks what it needs.
     """
     known = sorted(name.value for name in AttentionBackendName)
     if backend not in known:
-        raise LoadingError(
-            "missing",
+        raise ModelError(
             f"diffusers knows no attention backend {backend!r}.",
             f"THROUGHLINE_ATTENTION can be {', '.join(known)}, or be left out.",
+            "missing",
         )
     try:
         transformer.set_attention_backend(backend)
     except (ImportError, RuntimeError, ValueError) as error:
-        raise LoadingError(
-            "missing",
+        raise ModelError(
             f"The attention backend {backend!r} cannot be used here: {error}",
             "Install what it names, or leave THROUGHLINE_ATTENTION out.",
+            "missing",
         ) from error
 
 

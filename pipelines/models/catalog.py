@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.errors import UnknownModelError
 from pipelines.models.sizes import ModelParts, flux_parts, parts_of_folder, with_packed_transformer
 from pipelines.request import ConsistencySettings
 
@@ -51,10 +52,6 @@ _TRUE_CFG_SCALE = 2.5
 _APACHE, _APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 _DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
 _DEV_LICENCE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
-
-
-class UnknownModelError(ValueError):
-    """Neither a registered model nor a repository id nor a folder that holds a FLUX pipeline."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     picture = open_picture(path)
     mask = built_in_matting(picture).mask(picture)
-    reference = prepare_reference(picture, mend(mask, added, removed))
+    reference = put_on_white(picture, mend(mask, added, removed))
 
 Knows nothing of the networks that look at the reference. Only `BiRefNetMatting` needs torch, and
 imports it when it is used.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from pipelines.errors import ModelError
 from pipelines.models.catalog import BIREFNET
 from pipelines.reference.matting import Mask
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 _SIDE = 1024  # pixels; the size at which it was trained
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)  # of ImageNet
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
-
-
-class MattingUnavailable(RuntimeError):
-    """The network cannot be had; the text says why, and what to do."""
 
 
 class BiRefNetMatting:
@@ -56,11 +53,11 @@ class BiRefNetMatting:
             device: where the network runs, as torch names it.
 
         Raises:
-            MattingUnavailable: if its code may not run, needs packages that are not installed, or
+            ModelError: if its code may not run, needs packages that are not installed, or
                 the network cannot be read or downloaded.
         """
         if not run_remote_code:
-            raise MattingUnavailable(
+            raise ModelError(
                 f"{source} brings its own Python code, which would run with your rights. Read it "
                 f"at https://huggingface.co/{source}/tree/{revision} and allow it "
                 "(run_remote_code=True), or use the built-in matting."
@@ -73,13 +70,13 @@ class BiRefNetMatting:
                 source, trust_remote_code=True, revision=revision, dtype=torch.float32
             )
         except ImportError as error:
-            raise MattingUnavailable(
+            raise ModelError(
                 f"The code of {source} needs packages that are not installed: "
                 f"{' '.join(str(error).split())} Install {', '.join(BIREFNET.packages)}, or use "
                 "the built-in matting."
             ) from error
         except (OSError, ValueError) as error:
-            raise MattingUnavailable(
+            raise ModelError(
                 f"{source} cannot be loaded: {' '.join(str(error).split())} Check the connection "
                 "and the name, or use the built-in matting."
             ) from error

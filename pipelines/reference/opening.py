@@ -13,6 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from pipelines.errors import PictureError
+
 MOST_PIXELS = 64_000_000
 MOST_BYTES = 128_000_000
 LEAST_SIDE = 64  # pixels
@@ -52,10 +54,6 @@ _KNOWN_STARTS = (
 )
 
 
-class UnusablePicture(ValueError):
-    """A picture cannot serve as a reference; the text says why, and what to do."""
-
-
 def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
     """Open a picture of a character.
 
@@ -69,7 +67,7 @@ def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
         RGBA where the file has transparency, else RGB; without metadata.
 
     Raises:
-        UnusablePicture: if it is no picture, is damaged, or has too many or too few pixels.
+        PictureError: if it is no picture, is damaged, or has too many or too few pixels.
     """
     name = file.name if isinstance(file, Path) else "The picture"
     content = _content(file, name)
@@ -78,12 +76,12 @@ def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
             _check_size(image, name)
             image.load()
             return _reduced(_in_rgb(_upright(image)))
-    except UnusablePicture:
+    except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(name) from None
     except _DAMAGE as error:
-        raise UnusablePicture(
+        raise PictureError(
             f"{name} is damaged or cut off ({' '.join(str(error).split())}). "
             "Download or export it again, then try once more."
         ) from error
@@ -98,15 +96,15 @@ def _content(file: Path | bytes | BinaryIO, name: str) -> bytes:
                 content = stream.read(MOST_BYTES + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise UnusablePicture(
+            raise PictureError(
                 f"{name} cannot be opened ({reason}). Check that the file is there and may be read."
             ) from error
     else:
         content = file.read(MOST_BYTES + 1)
     if not content:
-        raise UnusablePicture(f"{name} is empty (0 bytes). Download or export it again.")
+        raise PictureError(f"{name} is empty (0 bytes). Download or export it again.")
     if len(content) > MOST_BYTES:
-        raise UnusablePicture(
+        raise PictureError(
             f"{name} is larger than {MOST_BYTES // 1_000_000} MB. Save a smaller copy of it."
         )
     return content
@@ -118,7 +116,7 @@ def _identified(content: bytes, name: str) -> Image.Image:
     try:
         return Image.open(BytesIO(content), formats=readable)
     except UnidentifiedImageError:
-        raise UnusablePicture(f"{name} is {_what_it_is(content)}") from None
+        raise PictureError(f"{name} is {_what_it_is(content)}") from None
 
 
 def _what_it_is(content: bytes) -> str:
@@ -146,18 +144,18 @@ def _check_size(image: Image.Image, name: str) -> None:
     if width * height > MOST_PIXELS:
         raise _too_many_pixels(name, f" ({width} x {height})")
     if min(width, height) < LEAST_SIDE:
-        raise UnusablePicture(
+        raise PictureError(
             f"{name} is too small to show a character: {size}. "
             f"Use one with at least {LEAST_SIDE} pixels a side."
         )
     if min(width, height) * LONG_SIDE < LEAST_SIDE * max(width, height):
-        raise UnusablePicture(
+        raise PictureError(
             f"{name} is too long and narrow: {size}. Cut out the part with the character."
         )
 
 
-def _too_many_pixels(name: str, size: str = "") -> UnusablePicture:
-    return UnusablePicture(
+def _too_many_pixels(name: str, size: str = "") -> PictureError:
+    return PictureError(
         f"{name} has more than {MOST_PIXELS // 1_000_000} million pixels{size}. "
         f"Save a smaller copy, {LONG_SIDE} pixels wide or so."
     )

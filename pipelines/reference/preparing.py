@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.errors import PictureError
 from pipelines.reference.matting import CLEAR, OPAQUE, Mask
-from pipelines.reference.opening import UnusablePicture
 
 Box = tuple[int, int, int, int]
 
@@ -47,7 +47,7 @@ class PreparedReference:
         )
 
 
-def prepare_reference(image: Image.Image, mask: Mask) -> PreparedReference:
+def put_on_white(image: Image.Image, mask: Mask) -> PreparedReference:
     """Put a figure on white, crop to it, and pad to a square.
 
     The steps of InstantCharacter's demo: the mask is made hard at its middle, so that no ground
@@ -60,7 +60,7 @@ def prepare_reference(image: Image.Image, mask: Mask) -> PreparedReference:
 
     Raises:
         ValueError: if the mask is not of the picture's size.
-        UnusablePicture: if nothing, or next to nothing, is left in the mask.
+        PictureError: if nothing, or next to nothing, is left in the mask.
     """
     _check_shape(mask, (image.height, image.width), "mask")
     hard = np.where(mask > _HALF, OPAQUE, CLEAR).astype(np.uint8)
@@ -110,14 +110,14 @@ def _check_shape(array: NDArray[np.generic], shape: tuple[int, ...], what: str) 
 def _box(hard: Mask) -> Box:
     rows, columns = np.flatnonzero(hard.any(1)), np.flatnonzero(hard.any(0))
     if not len(rows):
-        raise UnusablePicture(
+        raise PictureError(
             "No figure was found in the picture. Paint over the character with the brush, or use "
             "a picture in which it stands out from a plain ground."
         )
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     width, height = box[2] - box[0], box[3] - box[1]
     if max(width, height) < LEAST_FIGURE:
-        raise UnusablePicture(
+        raise PictureError(
             f"The figure in the mask is only {width} x {height} pixels. Paint over the whole "
             f"character with the brush; it must be {LEAST_FIGURE} pixels high or wide at least."
         )

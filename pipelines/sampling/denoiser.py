@@ -55,7 +55,7 @@ class FrameInputs:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialState:
     """Where a pass begins.
 
     Attributes:
@@ -73,7 +73,7 @@ class Start:
     velocity: Tensor | None = None
 
 
-class Walk:
+class FrameState:
     """A frame on its way through the schedule.
 
     Args:
@@ -95,7 +95,7 @@ class Walk:
         self,
         inputs: FrameInputs,
         frame_pass: FramePass,
-        start: Start,
+        start: InitialState,
         subject: Subject | None = None,
     ) -> None:
         self.inputs, self.frame_pass, self.subject = inputs, frame_pass, subject
@@ -103,7 +103,7 @@ class Walk:
         self.scheduler = copy.deepcopy(start.scheduler)
         self.velocity = start.velocity
         self.seconds = 0.0
-        self.after_first: Start | None = None
+        self.after_first: InitialState | None = None
 
     @property
     def timestep(self) -> Tensor:
@@ -128,7 +128,7 @@ class Walk:
         ]
         self.latents = moved.to(self.latents.dtype)
         if self.step == 0:
-            self.after_first = Start(
+            self.after_first = InitialState(
                 1,
                 self.latents,
                 copy.deepcopy(self.scheduler),
@@ -155,14 +155,14 @@ class Denoiser:
         self._guidance = guidance
         self._steps = steps
 
-    def start(self, inputs: FrameInputs) -> Start:
+    def start(self, inputs: FrameInputs) -> InitialState:
         """The beginning of a frame's schedule, which depends on its number of image tokens."""
         latents = inputs.latents
         set_timesteps(self._scheduler, latents.shape[1], self._steps, latents.device)
-        return Start(0, latents, copy.deepcopy(self._scheduler))
+        return InitialState(0, latents, copy.deepcopy(self._scheduler))
 
     def advance(
-        self, attention: StoryboardAttention, walks: Sequence[Walk], *, complete: bool = True
+        self, attention: StoryboardAttention, walks: Sequence[FrameState], *, complete: bool = True
     ) -> Tensor:
         """Take the next step of some frames in one batch.
 

@@ -7,7 +7,7 @@ Knows sizes and free memory; loads and paints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -15,11 +15,11 @@ from diffusers import FluxTransformer2DModel
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
 from pipelines.consistency.store.storage import BankStorage
-from pipelines.loading.model import free_memory
+from pipelines.devices import free_memory
+from pipelines.models.catalog import ModelSpec
 from pipelines.models.sizes import STEP_VALUES
-from pipelines.request import FrameRequest
-from pipelines.sampling.rendering import RenderBudget
-from pipelines.sampling.sampler import PaintedFrames
+from pipelines.request import FrameRequest, RenderBudget
+from pipelines.sampling.sampler import RenderInputs
 from pipelines.sampling.schedule import Schedule, one_after_another, side_by_side
 
 # Of the memory that is free, what a render takes for banks, or for activations.
@@ -67,7 +67,7 @@ class RenderMemory:
             return asked
         return None if free is None else int(free * _SHARE)
 
-    def schedule(self, painted: PaintedFrames) -> Schedule:
+    def schedule(self, painted: RenderInputs) -> Schedule:
         """The order in which to paint frames.
 
         One after another, so that the first picture comes early, unless the banks might not fit or
@@ -111,7 +111,7 @@ class RenderMemory:
             storage=BankStorage(device, host, self._budget.folder, self._budget.bank_dtype),
         )
 
-    def batch(self, painted: PaintedFrames) -> int:
+    def batch(self, painted: RenderInputs) -> int:
         """How many frames go through the transformer together, at most."""
         if self._budget.batch is not None:
             return self._budget.batch
@@ -127,14 +127,14 @@ class RenderMemory:
             fitting = min(fitting, _CACHED_BYTES // layer)
         return max(1, min(_MOST_TOGETHER, fitting))
 
-    def _fits(self, painted: PaintedFrames, plan: StepPlan) -> bool:
+    def _fits(self, painted: RenderInputs, plan: StepPlan) -> bool:
         """Whether the banks of all frames that lend have room, each with an equal share."""
         if self._budget.folder is not None or self._device_room is None or self._host_room is None:
             return True
         needed = [n for n in (self._most_bytes(f, painted, plan) for f in painted.frames) if n]
         return max(needed, default=0) * len(needed) <= self._device_room + self._host_room
 
-    def _most_bytes(self, frame: FrameRequest, painted: PaintedFrames, plan: StepPlan) -> int:
+    def _most_bytes(self, frame: FrameRequest, painted: RenderInputs, plan: StepPlan) -> int:
         identity, background = _lends(frame, painted.frames)
         if not (identity or background):
             return 0
@@ -154,3 +154,34 @@ def _lends(frame: FrameRequest, frames: Sequence[FrameRequest]) -> tuple[bool, b
     return any(f.identity_from == name for f in frames), any(
         f.background_from == name for f in frames
     )
+
+
+def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:
+    """What a bank keeps of a frame of a model's own size and steps.
+
+    Args:
+        spec: the model.
+        itemsize: bytes of a number; 1 is fp8.
+        foreground: share of the frame's tokens that are its character's.
+
+    Returns:
+        Bytes where the frame lends its character, and where it lends its place besides; None for a
+        model whose size is not known.
+    """
+    parts = spec.parts
+    if parts is None:
+        return None
+    character, both = (
+        Bank.expected_bytes(
+            StepPlan.from_fractions(spec.steps, **asdict(spec.consistency)),
+            tokens=(spec.width // 16) * (spec.height // 16),
+            channels=parts.width,
+            blocks=parts.single_blocks,
+            itemsize=itemsize,
+            foreground=foreground,
+            lends_identity=True,
+            lends_background=place,
+        ).kept
+        for place in (False, True)
+    )
+    return character, both

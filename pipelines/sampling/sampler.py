@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
-from pipelines.events import FrameStarted, MaskFound, Phase, StepDone
+from pipelines.events import FrameStarted, MaskFound, Phase, StepDone, TokenMatches
 from pipelines.flux1.attention import StoryboardAttention
 from pipelines.instant_character.adapters import Subject
 from pipelines.request import FrameRequest
-from pipelines.sampling.denoiser import Denoiser, FrameInputs, Start, Walk
-from pipelines.sampling.rendering import Progress, mask_found
-from pipelines.sampling.schedule import Leg, Schedule
+from pipelines.sampling.denoiser import Denoiser, FrameInputs, FrameState, InitialState
+from pipelines.sampling.schedule import Schedule, Segment
 
 
 @dataclass(frozen=True)
-class Painted:
+class FrameFinished:
     """A frame has gone through its whole schedule.
 
     Attributes:
@@ -41,7 +42,7 @@ class Painted:
 
 
 @dataclass(frozen=True)
-class PaintedFrames:
+class RenderInputs:
     """What frames are painted from and with.
 
     Attributes:
@@ -59,7 +60,7 @@ class PaintedFrames:
     lent: Mapping[str, Bank]
 
 
-class Painter:
+class Sampler:
     """Takes frames through the stages of a schedule.
 
     Args:
@@ -78,7 +79,7 @@ class Painter:
         denoiser: Denoiser,
         plan: StepPlan,
         schedule: Schedule,
-        painted: PaintedFrames,
+        painted: RenderInputs,
         new_bank: Callable[[FrameRequest], Bank | None],
         batch: int,
         blocks: int,
@@ -89,8 +90,8 @@ class Painter:
         self._blocks, self._grids = blocks, grids
         self._frames = {frame.frame_id: frame for frame in painted.frames}
         self._banks = dict(painted.lent)
-        self._walks: dict[tuple[str, Phase], Walk] = {}
-        self._starts: dict[str, Start] = {}
+        self._walks: dict[tuple[str, Phase], FrameState] = {}
+        self._starts: dict[str, InitialState] = {}
         self._seconds = dict.fromkeys(self._frames, 0.0)
         self._told: set[tuple[str, Phase]] = set()
         self._done: set[str] = set()
@@ -104,8 +105,8 @@ class Painter:
             attention: installed in the transformer.
 
         Yields:
-            Events in the order in which things happen, and a `Painted` for every frame that has
-            gone through all its steps.
+            Events in the order in which things happen, and a `FrameFinished` for every frame that
+            has gone through all its steps.
         """
         try:
             for number, stage in enumerate(self._schedule.stages):
@@ -122,7 +123,7 @@ class Painter:
         return self._banks.get(frame_id)
 
     def expected(self, frame_id: str) -> Tensor:
-        """The clean latents that a frame's render pass leads to; see `Walk.expected`."""
+        """The clean latents that a frame's render pass leads to; see `FrameState.expected`."""
         return self._walks[frame_id, "render"].expected
 
     def _release(self, frame_id: str) -> None:
@@ -130,7 +131,9 @@ class Painter:
         if frame_id not in self._painted.lent:
             bank.close()
 
-    def _stage(self, attention: StoryboardAttention, stage: Sequence[Leg]) -> Iterator[FrameEvent]:
+    def _stage(
+        self, attention: StoryboardAttention, stage: Sequence[Segment]
+    ) -> Iterator[FrameEvent]:
         walks = {}
         for leg in stage:
             if leg.frame_id not in self._starts:
@@ -151,7 +154,7 @@ class Painter:
                     walks[leg].move()
                     yield from self._report(leg, walks[leg], step)
 
-    def _walk(self, leg: Leg) -> Walk:
+    def _walk(self, leg: Segment) -> FrameState:
         """The walk of a leg: the one that it resumes, or one of a new pass."""
         name = leg.frame_id
         if leg.resumes:
@@ -164,13 +167,15 @@ class Painter:
             before = self._walks[name, "probe" if (name, "probe") in self._walks else "render"]
             assert before.after_first is not None
             start = before.after_first
-        walk = Walk(inputs, self._pass(leg, frame, start), start, self._painted.subjects[name])
+        walk = FrameState(
+            inputs, self._pass(leg, frame, start), start, self._painted.subjects[name]
+        )
         if leg.first:
             walk.after_first = start
         self._walks[name, leg.phase] = walk
         return walk
 
-    def _pass(self, leg: Leg, frame: FrameRequest, start: Start) -> FramePass:
+    def _pass(self, leg: Segment, frame: FrameRequest, start: InitialState) -> FramePass:
         name, matches, record = frame.frame_id, None, None
         if leg.phase == "render":
             if name not in self._banks:
@@ -196,9 +201,9 @@ class Painter:
             first_step=start.first_step,
         )
 
-    def _batches(self, legs: Sequence[Leg]) -> list[list[Leg]]:
+    def _batches(self, legs: Sequence[Segment]) -> list[list[Segment]]:
         """Neighbours of one size together, so that lenders stay before borrowers."""
-        batches: list[list[Leg]] = []
+        batches: list[list[Segment]] = []
         for leg in legs:
             grid = self._grids[leg.frame_id]
             if (
@@ -211,7 +216,7 @@ class Painter:
                 batches.append([leg])
         return batches
 
-    def _report(self, leg: Leg, walk: Walk, step: int) -> Iterator[FrameEvent]:
+    def _report(self, leg: Segment, walk: FrameState, step: int) -> Iterator[FrameEvent]:
         """What a leg's step brought; ends what it finished."""
         frame, plan = self._frames[leg.frame_id], self._plan
         of = plan.probe_steps if leg.phase == "probe" else self._painted.steps[leg.frame_id]
@@ -226,10 +231,10 @@ class Painter:
         walk.seconds = 0.0
         if leg.phase == "render" and leg.last == of and leg.frame_id not in self._done:
             self._done.add(leg.frame_id)
-            yield Painted(frame, walk.latents, walk.frame_pass, self._seconds[leg.frame_id])
+            yield FrameFinished(frame, walk.latents, walk.frame_pass, self._seconds[leg.frame_id])
 
 
-FrameEvent = FrameStarted | StepDone | MaskFound | Painted
+FrameEvent = FrameStarted | StepDone | MaskFound | FrameFinished
 
 
 def _last_stages(schedule: Schedule, frames: Mapping[str, FrameRequest]) -> dict[str, int]:
@@ -242,3 +247,36 @@ def _last_stages(schedule: Schedule, frames: Mapping[str, FrameRequest]) -> dict
                 if lender is not None:
                     last[lender] = number
     return last
+
+
+@dataclass
+class Progress:
+    """Counts the denoising steps of a whole request."""
+
+    total: int
+    done: int = 0
+
+    def step(self, frame: FrameRequest, phase: Phase, step: int, steps: int) -> StepDone:
+        """Count one step of a frame and report it."""
+        self.done += 1
+        return StepDone(frame.frame_id, phase, step, steps, self.done, self.total)
+
+
+def mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> MaskFound:
+    """What a pass that has just done its mask step found."""
+    grid, found = frame_pass.grid, frame_pass.similarity
+    matches = None
+    if found is not None:
+        matches = TokenMatches(
+            found.identity_index.view(grid).cpu().numpy(),
+            found.similarity.view(grid).cpu().numpy(),
+        )
+    raw = frame_pass.raw_masks[-1].view(grid).cpu().numpy()
+    return MaskFound(frame.frame_id, phase, mask_array(frame_pass), raw, matches)
+
+
+def mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:
+    """The foreground mask of a pass that has done its mask step, bool of shape (rows, columns)."""
+    mask = frame_pass.mask
+    assert mask is not None
+    return mask.view(frame_pass.grid).cpu().numpy()

@@ -6,16 +6,16 @@ are. Knows nothing of tensors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import Phase
-from pipelines.request import FrameRequest
+from pipelines.request import FrameRequest, RenderRequest, with_trigger
 
 
 @dataclass(frozen=True)
-class Leg:
+class Segment:
     """Some steps of one frame's pass.
 
     Attributes:
@@ -45,7 +45,7 @@ class Schedule:
             for all steps. What is lent at later steps is read while that step lasts.
     """
 
-    stages: tuple[tuple[Leg, ...], ...]
+    stages: tuple[tuple[Segment, ...], ...]
     lasting_steps: int | None
 
     @property
@@ -68,9 +68,9 @@ def one_after_another(
     for frame in frames:
         first = 0
         if frame.identity_from is not None:
-            stages.append((Leg(frame.frame_id, "probe", 0, plan.probe_steps),))
+            stages.append((Segment(frame.frame_id, "probe", 0, plan.probe_steps),))
             first = _after_probe(plan)
-        stages.append((Leg(frame.frame_id, "render", first, steps[frame.frame_id]),))
+        stages.append((Segment(frame.frame_id, "render", first, steps[frame.frame_id]),))
     return Schedule(tuple(stages), None)
 
 
@@ -110,26 +110,28 @@ def side_by_side(
     final = max([*found.values(), *probed.values()], default=0) + 1
     by_id = {frame.frame_id: frame for frame in frames}
     again, early = _after_probe(plan), plan.probe_steps
-    stages: list[list[Leg]] = []
+    stages: list[list[Segment]] = []
     for stage in range(1, final):
-        legs = {name: Leg(name, "probe", 0, early) for name, at in probed.items() if at == stage}
+        legs = {
+            name: Segment(name, "probe", 0, early) for name, at in probed.items() if at == stage
+        }
         for frame in frames:
             name = frame.frame_id
             if found.get(name) == stage:
-                legs[name] = Leg(name, "render", again if name in probed else 0, early)
+                legs[name] = Segment(name, "render", again if name in probed else 0, early)
         if not keep_early:
             for name in _lending(list(legs), by_id):
-                legs.setdefault(name, Leg(name, "render", again, early))
+                legs.setdefault(name, Segment(name, "render", again, early))
         stages.append([legs[frame.frame_id] for frame in frames if frame.frame_id in legs])
 
     last = []
     for frame in frames:
         name = frame.frame_id
         if name in found and keep_early:
-            leg = Leg(name, "render", early, steps[name], resumes=True)
+            leg = Segment(name, "render", early, steps[name], resumes=True)
         else:
             seen = name in found or name in probed
-            leg = Leg(name, "render", again if seen else 0, steps[name])
+            leg = Segment(name, "render", again if seen else 0, steps[name])
         last.append(leg)
     stages.append([leg for leg in last if leg.first < leg.last])
     return Schedule(tuple(map(tuple, stages)), early if keep_early else 0)
@@ -152,3 +154,34 @@ def _lending(names: Sequence[str], frames: Mapping[str, FrameRequest]) -> list[s
                 seen.append(lender)
                 waiting.append(lender)
     return seen
+
+
+def needed_frames(
+    request: RenderRequest, lent: Collection[str] = frozenset()
+) -> list[FrameRequest]:
+    """The targets and every frame that lends them something, in order, as they are painted.
+
+    Their prompts begin with the trigger words of the request's styles.
+
+    Args:
+        request: the request.
+        lent: frames whose banks are there already, by their id; they are painted if they are
+            targets, and not otherwise.
+    """
+    painted: set[str] = set(request.targets)
+    for frame in reversed(request.frames):
+        if frame.frame_id in painted:
+            lenders = (frame.identity_from, frame.background_from)
+            painted |= {s for s in lenders if s is not None and s not in lent}
+    return [
+        replace(frame, prompt=with_trigger(frame.prompt, request.styles))
+        for frame in request.frames
+        if frame.frame_id in painted
+    ]
+
+
+def render_steps(frame: FrameRequest, request: RenderRequest, plan: StepPlan) -> int:
+    """Steps of a frame's render pass: a frame that only lends stops where sharing ends."""
+    if frame.frame_id in request.targets:
+        return plan.steps
+    return max(plan.share_end, plan.probe_steps)

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines.loading.faults import LoadingError
+from pipelines.errors import ModelError
 from pipelines.styles.info import read_info
 
 _SUFFIX = ".safetensors"
@@ -38,14 +38,14 @@ def find_style_file(source: str) -> Path:
             the Hugging Face hub. What exists on this disk goes before the hub.
 
     Raises:
-        LoadingError: if there is no such file, it is of another format, or it cannot be fetched.
+        ModelError: if there is no such file, it is of another format, or it cannot be fetched.
     """
     wanted = source.strip()
     try:
         path = Path(wanted).expanduser()
     except RuntimeError as error:  # "~" and the name of nobody on this machine
-        raise LoadingError(
-            "missing", f"The LoRA {wanted}: {error}", "Give its whole path."
+        raise ModelError(
+            f"The LoRA {wanted}: {error}", "Give its whole path.", "missing"
         ) from error
     if path.is_dir():
         return path / _the_one(wanted, [p.name for p in sorted(path.glob(f"*{_SUFFIX}"))])
@@ -54,8 +54,8 @@ def find_style_file(source: str) -> Path:
         return path
     on_the_hub = _ON_THE_HUB.fullmatch(wanted)
     if on_the_hub is None or on_the_hub[1].casefold().endswith(_SUFFIX):
-        raise LoadingError(
-            "missing", f"There is no LoRA file {wanted!r} on this machine.", f"Give {_NAMES}."
+        raise ModelError(
+            f"There is no LoRA file {wanted!r} on this machine.", f"Give {_NAMES}.", "missing"
         )
     repository, name = on_the_hub.groups()
     if name is not None:
@@ -75,19 +75,17 @@ def check_style(source: str) -> None:
         source: as `find_style_file`.
 
     Raises:
-        LoadingError: as `find_style_file`, and if the file is damaged or holds no LoRA.
+        ModelError: as `find_style_file`, and if the file is damaged or holds no LoRA.
     """
     try:
         layers = read_info(find_style_file(source)).layers
     except (OSError, ValueError) as error:
-        raise LoadingError(
-            "broken", str(error), "Get the LoRA again, or choose another."
-        ) from error
+        raise ModelError(str(error), "Get the LoRA again, or choose another.", "broken") from error
     if not layers:
-        raise LoadingError(
-            "broken",
+        raise ModelError(
             f"{source} holds no LoRA.",
             "Choose a file that was trained as one for FLUX.1.",
+            "broken",
         )
 
 
@@ -114,43 +112,43 @@ def _the_one(source: str, names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise LoadingError(
-            "missing",
+        raise ModelError(
             f"{source} holds no .safetensors file.",
             "Choose a LoRA that was saved as safetensors: other formats can run code when read, "
             "and are not opened.",
+            "missing",
         )
-    raise LoadingError(
-        "missing",
+    raise ModelError(
         f"{source} holds {len(names)} .safetensors files: {', '.join(names)}.",
         f'Name the one that you mean, as "{source.rstrip("/")}/{names[0]}".',
+        "missing",
     )
 
 
 def _check_suffix(source: str, name: str) -> None:
     if not name.casefold().endswith(_SUFFIX):
-        raise LoadingError(
-            "broken",
+        raise ModelError(
             f"The LoRA {source!r} is not a .safetensors file.",
             "Get it as safetensors: other formats can run code when read, and are not opened.",
+            "broken",
         )
 
 
-def _explain(error: BaseException, source: str, repository: str) -> LoadingError:
+def _explain(error: BaseException, source: str, repository: str) -> ModelError:
     page = f"https://huggingface.co/{repository}"
     if isinstance(error, GatedRepoError):
-        return LoadingError(
-            "gated",
+        return ModelError(
             f"The LoRA {source} can be downloaded only after its terms are accepted.",
             f"Log in at {page} and accept them, then give your token with `hf auth login`, or in "
             "the environment variable HF_TOKEN.",
+            "gated",
         )
     if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return LoadingError(
-            "missing",
+        return ModelError(
             f"There is no LoRA file {source!r} on this machine, and no Hugging Face repository "
             f"{repository!r} that you may read.",
             "Check the name; if the repository is private, give your token with `hf auth login`.",
+            "missing",
         )
     if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx2.TransportError):
         if constants.HF_HUB_OFFLINE:
@@ -158,25 +156,25 @@ def _explain(error: BaseException, source: str, repository: str) -> LoadingError
         else:
             problem = "Hugging Face cannot be reached"
             remedy = "Check the connection (and HTTPS_PROXY, if you need a proxy)"
-        return LoadingError(
-            "network",
+        return ModelError(
             f"The LoRA {source} is not on this machine, and {problem}.",
             f"{remedy}, or give the path of a .safetensors file.",
+            "network",
         )
     if isinstance(error, EntryNotFoundError):
-        return LoadingError(
-            "missing", f"The repository {repository} has no such file: {source}.", f"See {page}."
+        return ModelError(
+            f"The repository {repository} has no such file: {source}.", f"See {page}.", "missing"
         )
     if isinstance(error, HfHubHTTPError):
-        return LoadingError(
-            "network",
+        return ModelError(
             f"Hugging Face could not deliver the LoRA {source} (it answered "
             f"{error.response.status_code}).",
             "Wait a few minutes and try again; if it stays so, check your token.",
+            "network",
         )
     fault = " ".join(str(error).split()) or type(error).__name__
-    return LoadingError(
-        "broken",
+    return ModelError(
         f"The LoRA {source} could not be stored on this machine: {fault}",
         f"See that there is space in {constants.HF_HOME}, or give the path of a file.",
+        "broken",
     )

@@ -7,49 +7,21 @@ in a LoRA file's header; `pipelines.styles.lora` puts LoRAs into a model.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from pipelines.request import Prompt
+    pass
 
 StyleFormat = Literal["kohya", "diffusers", "xlabs", "other"]
 
-STRONGEST = 2.0
 _MOST_TRIGGERS = 5
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors library's own limit
 _DOWN = re.compile(r"(\.lora_down|\.lora_A|[._]lora\d*\.down)\.weight$")
-
-
-@dataclass(frozen=True)
-class StyleLora:
-    """A style that a render is painted in.
-
-    Attributes:
-        source: path of a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name"
-            or "owner/name/file.safetensors".
-        weight: how strongly it is applied, in [-2, 2]; 1 is as trained, 0 nothing, below 0 away
-            from the style.
-        trigger: the words that it was trained with; empty where it needs none.
-    """
-
-    source: str
-    weight: float = 1.0
-    trigger: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.source.strip():
-            raise ValueError("a style needs a LoRA: its file, or its name on the Hugging Face hub")
-        if not (math.isfinite(self.weight) and abs(self.weight) <= STRONGEST):
-            raise ValueError(
-                f"weight={self.weight} of the style {self.source!r} is not in "
-                f"[-{STRONGEST:g}, {STRONGEST:g}]"
-            )
 
 
 @dataclass(frozen=True)
@@ -75,30 +47,6 @@ class StyleInfo:
     settings: str
 
 
-def with_trigger(prompt: Prompt, loras: Sequence[StyleLora]) -> Prompt:
-    """A prompt that begins with the trigger words of its styles.
-
-    They go to the beginning of the background, since a style is no part of the character: words
-    there do not draw the character's mask to them. A prompt without a background has no mask (all
-    of the picture is the character's), and stays so: there they go to the first part with words.
-
-    Args:
-        prompt: the prompt.
-        loras: the styles. A trigger that is empty, or that the prompt already has in any case of
-            letters, adds nothing.
-    """
-    words: list[str] = []
-    for trigger in (lora.trigger.strip() for lora in loras):
-        if trigger and not _has_words(" ".join([*words, prompt.text]), trigger):
-            words.append(trigger)
-    if not words:
-        return prompt
-    parts = ("background", "character", "action")
-    first = next((part for part in parts if getattr(prompt, part).strip()), "background")
-    text = ", ".join(filter(None, [*words, getattr(prompt, first).strip()]))
-    return replace(prompt, **{first: text})
-
-
 def read_info(path: Path) -> StyleInfo:
     """Read what a LoRA file says about itself; its weights are not read.
 
@@ -121,10 +69,6 @@ def read_info(path: Path) -> StyleInfo:
         keys=tuple(header),
         settings=metadata.get("lora_adapter_metadata", ""),
     )
-
-
-def _has_words(text: str, words: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _format_of(names: Mapping[str, object]) -> StyleFormat:

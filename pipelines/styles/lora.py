@@ -4,7 +4,7 @@
         for event in pipeline.stream(request): ...
 
 diffusers' loaders put them in once, as PEFT adapters beside the weights; no weight is edited. It
-knows nothing of prompts: `pipelines.styles.info.with_trigger` writes the trigger words.
+knows nothing of prompts: `pipelines.request.with_trigger` writes the trigger words.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from pipelines.loading.faults import LoadingError
+from pipelines.errors import ModelError, OutOfMemoryError
+from pipelines.request import StyleLora
 from pipelines.styles.check import find_style_file
-from pipelines.styles.info import StyleLora
 from pipelines.styles.weights import ANOTHER_FILE, PARTS, LayerChange, Part, read_weights
 
 __all__ = ["LoadedStyle", "style_loras"]
@@ -88,7 +88,7 @@ def style_loras(
         What was loaded, in the order of `loras`.
 
     Raises:
-        LoadingError: if a file is not there, is no LoRA or is one for another model; nothing
+        ModelError: if a file is not there, is no LoRA or is one for another model; nothing
             remains loaded then.
         ValueError: if the pipeline has fused projections or merged adapters, which hide the layers
             that LoRAs change.
@@ -182,23 +182,22 @@ def _adapter_layers(model: nn.Module) -> list[Any]:
 
 
 def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
-    """Load one LoRA as an adapter of this name; all its errors become a LoadingError."""
+    """Load one LoRA as an adapter of this name; all its errors become a ModelError."""
     path = find_style_file(lora.source)
     try:
         weights = read_weights(path, lora.source, pipeline)
         _attach(pipeline, weights.layers, adapter)
-    except LoadingError:
+    except ModelError:
         raise
     except _FOREIGN_FILE_ERRORS as error:
         if isinstance(error, MemoryError) or "out of memory" in str(error).casefold():
-            raise LoadingError(
-                "memory",
+            raise OutOfMemoryError(
                 f"Memory ran out while the LoRA {lora.source} was loaded.",
                 "Close what else uses the memory, or leave a style out.",
             ) from error
         fault = textwrap.shorten(str(error), _LONGEST_FAULT) or type(error).__name__
-        raise LoadingError(
-            "broken", f"The LoRA {lora.source} cannot be used: {fault}", ANOTHER_FILE
+        raise ModelError(
+            f"The LoRA {lora.source} cannot be used: {fault}", ANOTHER_FILE, "broken"
         ) from error
     changed = {part: len(layers) for part, layers in weights.layers.items()}
     return LoadedStyle(

@@ -24,7 +24,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipelines.loading.faults import LoadingError
+from pipelines.errors import ModelError
 from pipelines.styles.info import read_info
 
 Part = Literal["transformer", "text_encoder"]
@@ -93,7 +93,7 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
         pipeline: the pipeline that it is for; parts that are None have no layers.
 
     Raises:
-        LoadingError: if the file holds no LoRA, one of a kind that is not supported, or one for
+        ModelError: if the file holds no LoRA, one of a kind that is not supported, or one for
             another model.
         ValueError: if it is damaged. What diffusers and safetensors raise at foreign files also
             comes through.
@@ -122,11 +122,11 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
         up = change.up.to(torch.float32) * scales.of(part, name, change.rank)
         layers[part][name] = LayerChange(change.down.to(model.dtype), up.to(model.dtype))
     if not any(layers.values()):
-        raise LoadingError(
-            "broken",
+        raise ModelError(
             f"The LoRA {source} changes nothing in this model: none of its {info.layers} layers "
             "is in the transformer or the CLIP text encoder.",
             ANOTHER_FILE,
+            "broken",
         )
     return StyleWeights(layers, tuple(_notes(source, for_t5, foreign)))
 
@@ -205,14 +205,14 @@ def _size_of_linear(model: nn.Module, name: str) -> tuple[int, int] | None:
 def _check_kind(source: str, keys: tuple[str, ...]) -> None:
     for mark, kind in _OTHER_KINDS.items():
         if any(mark in key for key in keys):
-            raise LoadingError(
-                "broken", f"{source} is {kind}, which is not supported as a style.", ANOTHER_FILE
+            raise ModelError(
+                f"{source} is {kind}, which is not supported as a style.", ANOTHER_FILE, "broken"
             )
     if not any("lora" in key for key in keys):
-        raise LoadingError(
-            "broken",
+        raise ModelError(
             f"{source} is no LoRA: none of its {len(keys)} tensors is one's.",
             ANOTHER_FILE,
+            "broken",
         )
 
 
@@ -224,11 +224,11 @@ def _check_shape(source: str, name: str, change: LayerChange, size: tuple[int, i
         )
     theirs = (change.down.shape[1], change.up.shape[0])
     if theirs != size:
-        raise LoadingError(
-            "broken",
+        raise ModelError(
             f"The LoRA {source} is for another model: its layer {name} takes {theirs[0]} values to "
             f"{theirs[1]}, this model's takes {size[0]} to {size[1]}.",
             "Choose a LoRA that was trained on this model, or the model that it was trained on.",
+            "broken",
         )
 
 

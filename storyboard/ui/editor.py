@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from storyboard.errors import UserError
+from pipelines.errors import UserError
 from storyboard.settings import ROOT
 
 ASSETS = ROOT / "assets" / "ui"
@@ -63,7 +63,7 @@ class StoryboardEditor(gr.HTML):
     """The whole page below Gradio's frame.
 
     Args:
-        value: the document; see `storyboard.ui.documents`.
+        value: the document; see `storyboard.api.document`.
         **properties: what the server tells; see the module.
     """
 

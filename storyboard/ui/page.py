@@ -7,15 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from storyboard.errors import UserError
-from storyboard.jobs import Runner
-from storyboard.references import FindFigure, PrepareReference
+from pipelines.errors import UserError
+from pipelines.pictures import FindFigure, PrepareReference
+from storyboard.api.actions import Actions, Answer
+from storyboard.api.document import project_of
+from storyboard.api.limits import MOST_UPLOADED
+from storyboard.jobs.job import Runner
 from storyboard.settings import Settings
-from storyboard.store import Store
-from storyboard.ui.desk import Answer, Desk
-from storyboard.ui.documents import project_of
+from storyboard.storage.projects import Store
 from storyboard.ui.editor import ASSETS, StoryboardEditor
-from storyboard.ui.setup import MOST_UPLOADED
 
 # No secret from anybody: a random one would lose the browser's project at every restart.
 _BROWSER_SECRET = "throughline"
@@ -67,7 +67,7 @@ def build_ui(
     with demo:
         remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
         editor = StoryboardEditor()
-        desk = Desk(runner, store, settings, prepare, find, editor.publish)
+        desk = Actions(runner, store, settings, prepare, find, editor.publish)
         answers = _Answers(desk, editor)
         _join(demo, answers, editor, remembered)
     return demo
@@ -108,7 +108,7 @@ def _theme() -> gr.themes.Base:
 class _Answers:
     """The desk's answers in Gradio's form; every method answers one event of the editor."""
 
-    def __init__(self, desk: Desk, editor: StoryboardEditor) -> None:
+    def __init__(self, desk: Actions, editor: StoryboardEditor) -> None:
         self._desk = desk
         self._editor = editor
 

@@ -12,7 +12,7 @@ from benchmarks.measuring import cost, our_way
 from benchmarks.memory import MEASURED_HEAD, banks_watched, counted_rows
 from benchmarks.random_models import open_model
 from evaluation import results
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget
 from tests.benchmarks.test_speed import TINY, cells
 
 CPU = torch.device("cpu")

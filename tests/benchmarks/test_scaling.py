@@ -9,8 +9,8 @@ import pytest
 from benchmarks import scaling
 from benchmarks.scaling import growth_cells, job_seconds, story_board
 from evaluation.results import Spread
-from storyboard.jobs_local import LocalRunner
-from storyboard.store import Store
+from storyboard.jobs.local import LocalRunner
+from storyboard.storage.projects import Store
 from tests.benchmarks.test_speed import TINY, cells
 from tests.storyboard.fakes import FakeEngine
 

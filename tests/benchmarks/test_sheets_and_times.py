@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from benchmarks.frame_time import PARTS, requests, timed_frames
+from benchmarks.frame_time import PARTS, timed_frames
 from evaluation.studies.contact_sheet import (
     GAP,
     TITLE,
@@ -15,14 +15,15 @@ from evaluation.studies.contact_sheet import (
     compose,
     main,
     paint_reference,
+    requests,
     shown_frames,
     stacked,
 )
 from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE
+from pipelines.pictures import Reference
 from pipelines.request import Prompt
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.references import Reference
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_character import tiny_bundle
 

@@ -13,7 +13,7 @@ from benchmarks.random_models import SHAPES, open_model
 from benchmarks.speed import PLAIN, PUBLISHED, STORYBOARD_HEAD, Rounds
 from evaluation import results
 from evaluation.results import Section, Spread, alternate, collect, put_on_page
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget
 
 CPU = torch.device("cpu")
 TINY = ["--model", "tiny", "--device", "cpu", "--frames", "2", "--steps", "4", "--repeats", "2"]

@@ -18,7 +18,7 @@ from evaluation.drawn.judge import JUDGE
 from evaluation.drawn.scenes import draw_upload
 from evaluation.suite import SuiteCharacter, read_suite
 from miniature.judge.reading import load_judge
-from storyboard.store import Store
+from storyboard.storage.projects import Store
 from tests.browser.driving import Opened, Server, generate, painted, within
 from tests.browser.test_character import is_mended, open_brush, stroke, upload, use
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from pipelines.models.shortcuts import TURBO_LORAS, cost_of, find_shortcut
 from pipelines.request import Shortcuts
-from storyboard.store import Store
+from storyboard.storage.projects import Store
 from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.ablation import Ablation, make_model, parse_ablation
+from pipelines.errors import UserError
 from pipelines.models.catalog import FLUX1_DEV, find_model
-from storyboard.errors import UserError
 from tests.pipelines.tiny import tiny_pipeline
 
 

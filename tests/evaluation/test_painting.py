@@ -15,10 +15,11 @@ from evaluation.ablation import Ablation
 from evaluation.painting import Gallery, Run, paint_side_by_side
 from evaluation.rows import REFERENCE_ROWS, ROWS, Row, frame_ids
 from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
+from pipelines.errors import UserError
 from pipelines.models.catalog import MINIATURE, find_model
+from pipelines.pictures import Reference
 from pipelines.request import Prompt
-from storyboard.errors import ProjectError, UserError
-from storyboard.references import Reference
+from storyboard.errors import ProjectError
 from storyboard.settings import Settings
 from tests.pipelines.tiny import tiny_pipeline
 from tests.pipelines.tiny_character import save_tiny_model

@@ -11,8 +11,8 @@ import pytest
 from evaluation.report import BEGIN, END, tables, update_page
 from evaluation.rows import REFERENCE_ROWS, ROWS, Row
 from evaluation.scores import Agreement, ReferenceScores, RowScores, Scores
+from pipelines.errors import UserError
 from pipelines.models.shortcuts import Interval
-from storyboard.errors import UserError
 
 PLAIN = RowScores(
     name="plain",

@@ -11,8 +11,8 @@ from pipelines.request import (
     Prompt,
     RenderRequest,
     Shortcuts,
+    StyleLora,
 )
-from pipelines.styles.info import StyleLora
 
 PROMPT = Prompt("on a beach,", "a girl,", "running")
 FIRST = FrameRequest("a", PROMPT, seed=1, width=256, height=192)

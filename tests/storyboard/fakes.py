@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipelines.errors import UserError
 from pipelines.events import (
     FrameDone,
     FrameStarted,
     MaskFound,
+    ModelLoading,
+    Notice,
     PipelineEvent,
     Preview,
-    ReferenceDoubted,
     StepDone,
-    StyleNoted,
-    WordsUnread,
 )
+from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.request import FrameRequest, RenderRequest
-from storyboard.errors import UserError
-from storyboard.jobs import NO_BANKS, BankExchange, ModelLoading
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,11 @@ class FakeEngine:
         for frame in request.frames:
             unread = [] if self.reads is None else frame.prompt.text.split()[self.reads :]
             if unread:
-                yield WordsUnread(frame.frame_id, " ".join(unread))
+                yield Notice("prompt", frame.frame_id, " ".join(unread))
         for style in request.styles if self.doubt else ():
-            yield StyleNoted(style.source, self.doubt)
+            yield Notice("style", style.source, self.doubt)
         for picture in sorted(request.references) if self.doubt else ():
-            yield ReferenceDoubted(picture, self.doubt)
+            yield Notice("reference", picture, self.doubt)
         frames = [
             frame
             for frame in request.frames

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from storyboard.references import Reference
+from pipelines.pictures import Reference
 
 Colour = tuple[int, int, int]
 BOX = (40, 24, 80, 112)

@@ -15,20 +15,21 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.events import FrameDone, PipelineEvent, Preview, StepDone
+from pipelines.engine import EngineOptions, machine_here, usability
+from pipelines.errors import ModelError, OutOfMemoryError
+from pipelines.events import FrameDone, ModelLoading, PipelineEvent, Preview, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, find_model
 from pipelines.models.presets import Machine
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.engine import Engine, machine_here, usability
-from storyboard.errors import ModelError, OutOfMemoryError
-from storyboard.jobs import ModelLoading
-from storyboard.lent_gpu import lent_seconds
+from storyboard.engine import Engine
 from storyboard.planning import plan_render
 from storyboard.settings import ROOT, Settings
+from storyboard.zero_gpu import requested_seconds
 
 SETTINGS = Settings(device="cpu", dtype="float32")
+OPTIONS = EngineOptions(device="cpu", dtype="float32")
 
 
 def request_for(model: str = "miniature", frames: int = 2, side: int = 64) -> RenderRequest:
@@ -50,7 +51,7 @@ def engine() -> Engine:
 def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
     code = (
         "import sys; from storyboard.engine import Engine; from storyboard.settings import Settings"
-        "; Engine(Settings()); import storyboard.batch, storyboard.cli"
+        "; Engine(Settings()); import storyboard.cli.batch, storyboard.cli.main"
         "; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -73,7 +74,7 @@ def test_threads_wait_shortly_unless_told_otherwise(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     for _ in range(2):
-        usability(MINIATURE, SETTINGS)
+        usability(MINIATURE, OPTIONS)
         assert os.environ["OMP_WAIT_POLICY"] == policy
         assert os.environ.get("GOMP_SPINCOUNT") == spins
 
@@ -218,7 +219,7 @@ def test_a_space_lends_a_gpu_for_long_enough(
     events = list(engine.render(request))
     assert len([e for e in events if isinstance(e, FrameDone)]) == 2
     spaces = sys.modules.pop("spaces")
-    assert spaces.asked == [lent_seconds(request)]
+    assert spaces.asked == [requested_seconds(request)]
 
     def greedy(*_: object, **__: object) -> Iterator[PipelineEvent]:
         torch.empty(2**58, dtype=torch.uint8)
@@ -231,20 +232,22 @@ def test_a_space_lends_a_gpu_for_long_enough(
 
 
 def test_more_work_is_lent_more_time() -> None:
-    assert lent_seconds(request_for(frames=4)) >= lent_seconds(request_for(frames=1)) >= 30
+    assert (
+        requested_seconds(request_for(frames=4)) >= requested_seconds(request_for(frames=1)) >= 30
+    )
     large = request_for("flux1-dev", frames=5, side=1024)
-    assert 30 + 5 * 2 * 0.2 < lent_seconds(large) < 300
+    assert 30 + 5 * 2 * 0.2 < requested_seconds(large) < 300
 
 
 def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usability(MINIATURE, SETTINGS) == "yes, on cpu, with memory preset full"
-    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: 10**9)
-    assert usability(FLUX1_DEV, SETTINGS).startswith("no: ")
-    monkeypatch.setattr("pipelines.loading.model.free_memory", lambda device: 10**12)
-    assert "accepting its terms and downloading 34 GB" in usability(FLUX1_DEV, SETTINGS)
-    assert usability(find_model("someone/finetune"), SETTINGS).endswith(", after downloading it")
+    assert usability(MINIATURE, OPTIONS) == "yes, on cpu, with memory preset full"
+    monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**9)
+    assert usability(FLUX1_DEV, OPTIONS).startswith("no: ")
+    monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**12)
+    assert "accepting its terms and downloading 34 GB" in usability(FLUX1_DEV, OPTIONS)
+    assert usability(find_model("someone/finetune"), OPTIONS).endswith(", after downloading it")
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
-    assert usability(MINIATURE, Settings(device=absent)).startswith("no: ")
+    assert usability(MINIATURE, EngineOptions(device=absent)).startswith("no: ")
     with pytest.raises(ModelError, match="no device"):
-        machine_here(Settings(device=absent))
-    assert machine_here(SETTINGS) == Machine("cpu", host=10**12)
+        machine_here(EngineOptions(device=absent))
+    assert machine_here(OPTIONS) == Machine("cpu", host=10**12)

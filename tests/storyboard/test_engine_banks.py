@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.events import FrameDone, PipelineEvent, StepDone
-from pipelines.request import RenderRequest
+from pipelines.errors import UserError
+from pipelines.events import FrameDone, ModelLoading, PipelineEvent, StepDone
+from pipelines.exchange import BankExchange, PortableBank
+from pipelines.request import RenderBudget, RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
-from storyboard.errors import UserError
-from storyboard.jobs import Bank, BankExchange, ModelLoading
 from storyboard.planning import plan_render
-from storyboard.settings import Lending, Settings
+from storyboard.settings import Settings
 
 SETTINGS = Settings(device="cpu", dtype="float32")
 
@@ -54,7 +54,7 @@ def test_what_a_frame_lends_is_the_same_after_a_journey(
     packed: dict[str, bytes] = {}
     held: dict[str, int] = {}
 
-    def keep(name: str, bank: Bank) -> None:
+    def keep(name: str, bank: PortableBank) -> None:
         packed[name], held[name] = pickle.dumps(bank), bank.nbytes
 
     lending = replace(whole, frames=whole.frames[:2], targets=("f0", "f1"))
@@ -68,14 +68,14 @@ def test_what_a_frame_lends_is_the_same_after_a_journey(
     assert painted == expected
 
 
-def painted_with(lending: Lending, whole: RenderRequest) -> list[PipelineEvent | ModelLoading]:
-    return list(Engine(replace(SETTINGS, lending=lending)).render(whole))
+def painted_with(budget: RenderBudget, whole: RenderRequest) -> list[PipelineEvent | ModelLoading]:
+    return list(Engine(replace(SETTINGS, budget=budget)).render(whole))
 
 
 def test_frames_are_painted_in_the_order_that_the_settings_name(whole: RenderRequest) -> None:
     turns = {}
     for order in ("bank", "lockstep"):
-        events = painted_with(Lending(order), whole)
+        events = painted_with(RenderBudget(order=order), whole)
         names = [event.frame_id for event in events if isinstance(event, StepDone)]
         turns[order] = sum(one != two for one, two in pairwise(names))
     assert turns["bank"] == 2
@@ -86,10 +86,10 @@ def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
     whole: RenderRequest, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="does not fit: no room for") as caught:
-        painted_with(Lending("bank", host_bytes=0), whole)
+        painted_with(RenderBudget(order="bank", host_bytes=0), whole)
     assert "THROUGHLINE_BANK_FOLDER" in caught.value.remedy
     folder = tmp_path / "banks"
-    events = painted_with(Lending("bank", host_bytes=0, folder=folder), whole)
+    events = painted_with(RenderBudget(order="bank", host_bytes=0, folder=folder), whole)
     assert pictures_of(events) == expected
     assert folder.is_dir()
     assert not list(folder.iterdir())
@@ -98,7 +98,7 @@ def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
 def test_banks_in_8_bits_give_nearly_the_same_pictures(
     whole: RenderRequest, expected: dict[str, bytes]
 ) -> None:
-    found = pictures_of(painted_with(Lending("bank", "fp8"), whole))
+    found = pictures_of(painted_with(RenderBudget(order="bank", bank_dtype="fp8"), whole))
     assert found != expected
     assert found["f0"] == expected["f0"]  # which borrows nothing
     for name, picture in found.items():

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from pipelines.events import FrameDone, PipelineEvent, ReferenceDoubted, StepDone, StyleNoted
+from pipelines.errors import ModelError, NoFigureFound, PictureError
+from pipelines.events import FrameDone, ModelLoading, Notice, PipelineEvent, StepDone
 from pipelines.instant_character.bundle import SubjectBundle, save_bundle
 from pipelines.instant_character.familiarity import fit_familiarity, summary
 from pipelines.models.catalog import (
@@ -27,16 +28,16 @@ from pipelines.models.catalog import (
     MattingSpec,
     find_model,
 )
+from pipelines.reference.from_upload import prepare_reference
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
-from storyboard.consents import Consents
-from storyboard.engine import Engine, NetworkMatting, prepare_reference
-from storyboard.errors import ConsentNeeded, ModelError, NoFigureFound, PictureError, ProjectError
-from storyboard.jobs import ModelLoading
-from storyboard.lent_gpu import lent_seconds
+from storyboard.engine import Engine, NetworkMatting
+from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.planning import plan_render
-from storyboard.references import References
 from storyboard.settings import Settings
+from storyboard.storage.consents import Consents
+from storyboard.storage.pictures import References
+from storyboard.zero_gpu import requested_seconds
 from tests.pipelines.reference.test_birefnet import folder as matting_folder
 from tests.pipelines.tiny_character import tiny_character, tiny_encoders
 from tests.storyboard.pictures import BOX, drawing, mask_of_drawing, reference
@@ -233,8 +234,8 @@ def test_a_model_that_cannot_follow_pictures_is_not_given_any(settings: Settings
 
 
 def test_pictures_add_to_the_time_that_a_gpu_is_lent() -> None:
-    plain = lent_seconds(request_for(FLUX1_DEV.name))
-    assert plain < lent_seconds(request_for(FLUX1_DEV.name, reference().name)) < plain + 60
+    plain = requested_seconds(request_for(FLUX1_DEV.name))
+    assert plain < requested_seconds(request_for(FLUX1_DEV.name, reference().name)) < plain + 60
 
 
 # Following a picture, on a copy of the miniature with a random bundle.
@@ -253,7 +254,7 @@ def folder(
     folder = tmp_path_factory.mktemp("model") / "follower"
     shutil.copytree(miniature_folder, folder, ignore=shutil.ignore_patterns("subject", "judge"))
     list(miniature_engine.render(request_for("miniature", frames=1)))
-    loaded = miniature_engine._loaded
+    loaded = miniature_engine._engine._loaded
     assert loaded is not None
     encoders = tiny_encoders()
     seen = summary(encoders([reference((0, 0, 250)).image]))
@@ -286,8 +287,8 @@ def test_a_picture_is_followed_and_its_bundle_loaded_once(
     assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("follower")]
     first = list(engine.render(request_for(model, reference().name), references.folder))
     assert [e for e in first if isinstance(e, ModelLoading)] == [ModelLoading(subject.title)]
-    (doubt,) = (e for e in first if isinstance(e, ReferenceDoubted))
-    assert doubt.picture == reference().name and doubt.words
+    (doubt,) = (e for e in first if isinstance(e, Notice) and e.kind == "reference")
+    assert doubt.about == reference().name and doubt.message
     again = list(engine.render(request_for(model, reference().name), references.folder))
     assert not any(isinstance(e, ModelLoading) for e in again)
     assert painted(iter(again)) == painted(iter(first))
@@ -366,8 +367,8 @@ def lora(path: Path, layer: str = "transformer_blocks.0.attn.to_q", width: int =
 
 
 def width_of(engine: Engine) -> int:
-    assert engine._loaded is not None
-    return int(engine._loaded.pipeline.transformer.inner_dim)
+    assert engine._engine._loaded is not None
+    return int(engine._engine._loaded.pipeline.transformer.inner_dim)
 
 
 def test_a_style_changes_its_render_alone(follower: Engine, folder: Path, tmp_path: Path) -> None:
@@ -375,7 +376,7 @@ def test_a_style_changes_its_render_alone(follower: Engine, folder: Path, tmp_pa
     style = lora(tmp_path / "ink.safetensors", width=width_of(follower))
     plain = painted(follower.render(request_for(model)))
     styled = list(follower.render(request_for(model, "", style)))
-    assert not any(isinstance(e, ModelLoading | StyleNoted) for e in styled)
+    assert not any(isinstance(e, ModelLoading | Notice) for e in styled)
     assert painted(iter(styled))["f0"] != plain["f0"]
     assert painted(follower.render(request_for(model))) == plain
 

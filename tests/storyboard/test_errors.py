@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storyboard.errors import (
-    ConsentNeeded,
-    OutOfMemoryError,
-    RenderCancelled,
-    StoryboardError,
-    StoryFileError,
-)
+from pipelines.errors import OutOfMemoryError, ThroughlineError
+from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError
 
 
 @pytest.mark.parametrize(
@@ -26,7 +21,7 @@ from storyboard.errors import (
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_is_itself_in_another_process(error: StoryboardError) -> None:
+def test_an_error_is_itself_in_another_process(error: ThroughlineError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import ModelError, UserError
 from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
-from pipelines.request import Prompt, RenderRequest, Shortcuts
-from pipelines.styles.info import StyleLora
+from pipelines.request import Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
-from storyboard.errors import ModelError, UserError
 from storyboard.planning import (
     REFERENCE_WORDS,
     compose_prompt,

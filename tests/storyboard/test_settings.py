@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import UserError
+from pipelines.request import RenderBudget
 from storyboard import settings as module
-from storyboard.errors import UserError
-from storyboard.settings import ROOT, Lending, Settings, Workers
+from storyboard.settings import ROOT, Settings, Workers
 
 
 def test_nothing_set_gives_the_defaults_beside_the_app() -> None:
@@ -45,7 +46,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         dtype="bfloat16",
         workers=Workers(4),
         memory="group-offload",
-        lending=Lending("bank", "fp8", 12_500_000_000, tmp_path / "banks"),
+        budget=RenderBudget(
+            order="bank", bank_dtype="fp8", host_bytes=12_500_000_000, folder=tmp_path / "banks"
+        ),
         attention="flash",
         compiled=True,
         previews=False,

@@ -17,7 +17,7 @@ from miniature.character.recipe import CAST_WORLD
 from miniature.model.tokens import load_tokenizers, train_tokenizers
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, views_of
-from pipelines.reference.preparing import prepare_reference
+from pipelines.reference.preparing import put_on_white
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = ROOT / "assets" / "evaluation" / "suite-v1.json"
@@ -216,7 +216,7 @@ def test_an_upload_is_the_whole_character_in_a_scene(references: Suite) -> None:
     case = references.characters[0]
     upload = draw_upload(case)
     assert upload.picture.size == upload.mask.size == (references.width, references.height)
-    reference = prepare_reference(upload.picture, np.asarray(upload.mask))
+    reference = put_on_white(upload.picture, np.asarray(upload.mask))
     assert 0.05 < reference.coverage < 0.5
     corner = reference.image.getpixel((0, 0))
     assert corner == (255, 255, 255)

@@ -10,7 +10,7 @@ from evaluation.fidelity.dense import DenseOracle
 from evaluation.fidelity.steering import Steering, steered
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget
 from tests.pipelines.sampling.test_sampler import latents as our_latents
 from tests.pipelines.sampling.test_sampler import story
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline

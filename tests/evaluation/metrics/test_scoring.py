@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.drawn.judge import Eyes, Sighting, judge_accuracy
+from evaluation.drawn.judge import JudgeReader, Sighting, judge_accuracy
 from evaluation.drawn.scenes import draw_frame
 from evaluation.drawn.suite import make_reference_suite, make_suite
 from evaluation.metrics.measures import (
@@ -245,7 +245,7 @@ def test_single_prompts_can_be_scored_alone(
 
 
 def test_each_file_is_looked_at_once(judge: Judge, rows: Mapping[str, PaintedRow]) -> None:
-    eyes = Eyes(judge)
+    eyes = JudgeReader(judge)
     first = eyes.look_at_row(rows["faithful"])
     again = eyes.look_at_row(rows["frozen"])
     assert len(eyes.seen) == 20

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.drawn.judge import JUDGE, Eyes
+from evaluation.drawn.judge import JUDGE, JudgeReader
 from evaluation.drawn.scenes import draw_frame
 from evaluation.studies import shortcuts
 from evaluation.studies.settings import fresh_suite
@@ -15,8 +15,7 @@ from evaluation.studies.shortcuts import Painting, Result, Way
 from miniature.judge.reading import load_judge
 from pipelines.models.catalog import MINIATURE
 from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost
-from pipelines.request import Shortcuts
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget, Shortcuts
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 SPEC = replace(MINIATURE, steps=4, max_sequence_length=SEQUENCE)
@@ -72,7 +71,7 @@ def test_pictures_of_one_moment_keep_the_character_and_lose_the_actions():
     ]
     still = [Painting(0.5, (p.pictures[0],) * 3, (MASK,) * 3) for p in drawn]
     paintings = {"Exact": drawn, "Half": still}
-    eyes = Eyes(load_judge(JUDGE))
+    eyes = JudgeReader(load_judge(JUDGE))
     exact, half = shortcuts.compare(suite.characters, (EXACT, HALF), paintings, eyes)
     assert half.shares["identity"] == Interval(1, 1, 1)
     assert half.changes["action"] is not None and half.changes["action"].value < -0.5

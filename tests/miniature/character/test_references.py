@@ -13,7 +13,7 @@ from miniature.character.references import STRONG, USUAL, Handling, cut_out
 from miniature.world.scene import draw_scene
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
-from pipelines.reference.preparing import prepare_reference
+from pipelines.reference.preparing import put_on_white
 
 CAREFUL = Handling(*[0.0] * 9)
 
@@ -31,7 +31,7 @@ def test_an_exact_reference_is_the_prepared_picture(scenes):
     for scene in scenes:
         reference = cut_out(scene.image, scene.parts)
         mask = np.where(scene.parts > 0, 255, 0).astype(np.uint8)
-        prepared = prepare_reference(Image.fromarray(scene.image), mask)
+        prepared = put_on_white(Image.fromarray(scene.image), mask)
         assert np.array_equal(reference.picture, np.asarray(prepared.image))
         assert np.count_nonzero(reference.parts) == np.count_nonzero(scene.parts)
         assert (reference.picture[reference.parts == 0] == 255).all()

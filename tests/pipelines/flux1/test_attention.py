@@ -10,7 +10,7 @@ from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.matching import Matches
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.attention import StoryboardAttnProcessor, frame_attention, rotate_shared
-from pipelines.flux1.rotary import Scene
+from pipelines.flux1.rotary import BatchContext
 from tests.pipelines.tiny import tiny_transformer
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)
@@ -87,11 +87,11 @@ def test_grouped_attention_equals_the_dense_mask(identity, background, block):
     query, key, value = torch.randn(3, 1, TEXT + TOKENS, HEADS, DIM)
     angles = torch.randn(TEXT + TOKENS, DIM // 2).repeat_interleave(2, dim=1)
     rotary = angles.cos(), angles.sin()
-    processor = StoryboardAttnProcessor(Scene(), block, block)
+    processor = StoryboardAttnProcessor(BatchContext(), block, block)
     layout = frame_pass.layout or Layout.of(frame_pass.mask)
     order = torch.cat([torch.arange(TEXT), TEXT + layout.order])
     laid_out = (tensor[:, order] for tensor in (query, key, value))
-    ours = processor._grouped_attention(frame_pass, block, *laid_out, rotary)[:, order.argsort()]
+    ours = processor.grouped_attention(frame_pass, block, *laid_out, rotary)[:, order.argsort()]
     dense = dense_attention(frame_pass, block, query, key, value, rotary)
     torch.testing.assert_close(ours, dense, atol=2e-6, rtol=0)
     plain = F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (query, key, value)))

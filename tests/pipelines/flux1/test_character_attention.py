@@ -11,7 +11,7 @@ from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.attention import StoryboardAttnProcessor, frame_attention, subject_attention
-from pipelines.flux1.rotary import Scene
+from pipelines.flux1.rotary import BatchContext
 from pipelines.instant_character.adapters import Subject, SubjectAdapters
 from pipelines.sampling.denoiser import FrameInputs, Guidance
 from pipelines.sampling.prompt import EncodedPrompt
@@ -136,7 +136,7 @@ def test_the_subject_comes_after_what_a_pass_records_and_merges(transformer, cha
         bank = Bank(PLAN, lends_identity=True, lends_background=True)
         frame_pass = new_pass(bank)
         frame_pass.begin_step(1)
-        scene = Scene()
+        scene = BatchContext()
         scene.show([frame_pass], [looked_at], TOKENS, complete=True)
         processor = StoryboardAttnProcessor(scene, 2, 0)
         with torch.no_grad():

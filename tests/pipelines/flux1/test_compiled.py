@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.fx import GraphModule
 
-from pipelines.sampling.rendering import RenderBudget
+from pipelines.request import RenderBudget
 from tests.pipelines.sampling.test_sampler import ROUNDING, latents, story
 from tests.pipelines.tiny import tiny_pipeline
 

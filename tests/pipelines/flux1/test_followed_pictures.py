@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.events import FrameDone, FrameStarted, MaskFound, ReferenceDoubted, StepDone
+from pipelines.events import FrameDone, FrameStarted, MaskFound, Notice, StepDone
 from pipelines.flux1.attention import StoryboardAttnProcessor
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.adapters import Subject
@@ -234,9 +234,9 @@ def test_doubts_are_told_once_a_picture_before_painting(pipeline, doubtful):
             pictures=PICTURES,
         )
     )
-    told = [e for e in events if isinstance(e, ReferenceDoubted)]
-    assert [event.picture for event in told] == [BLUE]
-    assert "unlike" in told[0].words
+    told = [e for e in events if isinstance(e, Notice) and e.kind == "reference"]
+    assert [event.about for event in told] == [BLUE]
+    assert "unlike" in told[0].message
     started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
     assert events.index(told[0]) < started
 

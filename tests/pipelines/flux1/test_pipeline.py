@@ -9,7 +9,7 @@ import torch
 from diffusers import FluxPipeline
 
 from pipelines.consistency.masks import clean_mask
-from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone, WordsUnread
+from pipelines.events import FrameDone, FrameStarted, MaskFound, Notice, StepDone
 from pipelines.flux1.attention import StoryboardAttnProcessor
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
@@ -171,10 +171,10 @@ def test_a_frame_from_the_same_noise_and_words_matches_itself(pipeline):
 
 def test_words_that_the_model_does_not_read_are_told(pipeline):
     stream = pipeline.stream(request(targets=("f0", "f2")), max_sequence_length=9)
-    told = [event for event in stream if isinstance(event, WordsUnread)]
-    assert [event.frame_id for event in told] == ["f0", "f2"]
-    assert told[1].words.endswith("sits")
-    assert "beach" not in told[1].words
+    told = [event for event in stream if isinstance(event, Notice) and event.kind == "prompt"]
+    assert [event.about for event in told] == ["f0", "f2"]
+    assert told[1].message.endswith("sits")
+    assert "beach" not in told[1].message
 
 
 def test_a_target_alone_is_the_same_picture_as_among_all(pipeline):

@@ -29,9 +29,8 @@ from pipelines.flux1.previews import (
 )
 from pipelines.loading.previews import find_previews
 from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MINIATURE, find_model
-from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest
 from pipelines.sampling.denoiser import Guidance
-from pipelines.sampling.rendering import RenderBudget
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 SUITE = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "suite-v1.json"
@@ -150,14 +149,14 @@ def test_what_is_shown_is_where_the_velocity_leads(pipeline):
     """The clean latents that `denoise` estimates, x_0 = x_i - sigma_i v_i."""
     wanted, shown = story(steps=6, targets=("a",)), Enlarged()
     painted(pipeline, wanted, Previews(shown, every=1, seconds=0))
-    inputs = pipeline._inputs(wanted.frames[0], SEQUENCE)
+    inputs = pipeline.prepare(wanted.frames[0], SEQUENCE)
     plan = StepPlan.from_fractions(6, **asdict(wanted.consistency), **asdict(wanted.shortcuts))
     assert len(shown.seen) == 5
     for step, seen in enumerate(shown.seen, 1):
         frame_pass = FramePass(plan, inputs.prompt.text, (4, 6), 4, torch.device("cpu"))
         guidance = Guidance(wanted.guidance_scale)
         *_, expected = pipeline.denoise(inputs, frame_pass, guidance, step)
-        torch.testing.assert_close(seen, pipeline._unpacked(expected, 64, 96), atol=1e-5, rtol=0)
+        torch.testing.assert_close(seen, pipeline.unpack(expected, 64, 96), atol=1e-5, rtol=0)
 
 
 def test_pictures_are_small_and_keep_their_shape():

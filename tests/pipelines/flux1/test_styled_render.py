@@ -10,12 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.events import FrameDone, FrameStarted, StepDone, StyleNoted, WordsUnread
+from pipelines.errors import ModelError
+from pipelines.events import FrameDone, FrameStarted, Notice, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
-from pipelines.loading.faults import LoadingError
-from pipelines.request import FrameRequest, Prompt, RenderRequest
-from pipelines.styles.info import StyleLora
+from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
 from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, snapshot
 from tests.pipelines.styles.lora_files import RANK, T5, diffusers_file, kohya_file, matrix
@@ -107,7 +106,11 @@ def test_what_is_not_read_is_told_of_the_prompt_with_its_triggers(pipeline, bund
         events = pipeline.stream(
             replace(PLAIN, frames=FRAMES[:1], targets=("a",), styles=styles), max_sequence_length=9
         )
-        return [event.words for event in events if isinstance(event, WordsUnread)]
+        return [
+            event.message
+            for event in events
+            if isinstance(event, Notice) and event.kind == "prompt"
+        ]
 
     lora = kohya_file(tmp_path)
     assert unread(StyleLora(lora)) == []
@@ -122,9 +125,9 @@ def test_what_of_a_style_is_not_used_is_told_before_painting(pipeline, bundle, t
     }
     source = kohya_file(tmp_path, **for_t5)
     events = list(stream(pipeline, bundle, replace(PLAIN, styles=(StyleLora(source),))))
-    told = [event for event in events if isinstance(event, StyleNoted)]
-    assert [event.style for event in told] == [source]
-    assert "T5" in told[0].words
+    told = [event for event in events if isinstance(event, Notice) and event.kind == "style"]
+    assert [event.about for event in told] == [source]
+    assert "T5" in told[0].message
     started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
     assert events.index(told[0]) < started
 
@@ -136,7 +139,7 @@ def test_an_error_in_a_render_takes_the_styles_away(pipeline, bundle, tmp_path, 
     def fail(*arguments: object) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(FluxStoryboardPipeline, "_decode", fail)
+    monkeypatch.setattr(FluxStoryboardPipeline, "decode", fail)
     wanted = replace(PLAIN, styles=(StyleLora(kohya_file(tmp_path)),))
     with pytest.raises(RuntimeError, match="out of memory"):
         list(stream(pipeline, bundle, wanted))
@@ -160,6 +163,6 @@ def test_a_style_that_cannot_be_loaded_stops_the_render_before_it_begins(
 ):
     loras = (StyleLora(kohya_file(tmp_path)), StyleLora(str(tmp_path / "none.safetensors")))
     seen = []
-    with pytest.raises(LoadingError, match=r"no LoRA file .*none\.safetensors"):
+    with pytest.raises(ModelError, match=r"no LoRA file .*none\.safetensors"):
         seen += stream(pipeline, bundle, replace(PLAIN, styles=loras))
     assert seen == []

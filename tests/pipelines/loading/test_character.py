@@ -22,13 +22,14 @@ from huggingface_hub.errors import (
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from pipelines.errors import ModelError
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.instant_character.checkpoint import read_groups
 from pipelines.loading import character as subject_loading
 from pipelines.loading.character import Sizes, load_subject, plan_offloading
-from pipelines.loading.model import LoadingError, load_pipeline
+from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import (
     FLUX1_DEV,
     FLUX1_SCHNELL,
@@ -145,7 +146,7 @@ def empty_list(path: Path) -> None:
 def test_a_damaged_bundle_is_told(folder, pipeline, file, damage):
     spec = find_model(str(folder))
     damage(folder / "subject" / file)
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         load_subject(spec, pipeline)
     assert caught.value.reason == "broken"
     assert str(folder / "subject") in caught.value.problem
@@ -157,7 +158,7 @@ def test_a_missing_part_of_a_bundle_is_told(folder, pipeline, file):
     spec = find_model(str(folder))
     part = folder / "subject" / file
     shutil.rmtree(part) if part.is_dir() else part.unlink()
-    with pytest.raises(LoadingError, match=f"lacks {file}") as caught:
+    with pytest.raises(ModelError, match=f"lacks {file}") as caught:
         load_subject(spec, pipeline)
     assert caught.value.reason == "missing"
 
@@ -165,7 +166,7 @@ def test_a_missing_part_of_a_bundle_is_told(folder, pipeline, file):
 def test_a_bundle_that_ships_comes_back_from_git(folder, pipeline):
     spec = replace(find_model(str(folder)), kind="embedded")
     (folder / "subject" / "adapter.safetensors").unlink()
-    with pytest.raises(LoadingError, match="git checkout -- assets"):
+    with pytest.raises(ModelError, match="git checkout -- assets"):
         load_subject(spec, pipeline)
 
 
@@ -181,7 +182,7 @@ def test_a_bundle_of_another_model_is_told(shared_folder, pipeline):
             config = {**pipeline.transformer.config, "num_single_layers": 5}
             return type(pipeline.transformer).from_config(config)
 
-    with pytest.raises(LoadingError, match="6 missing") as caught:
+    with pytest.raises(ModelError, match="6 missing") as caught:
         load_subject(find_model(str(shared_folder)), Larger())
     assert caught.value.reason == "broken"
 
@@ -266,7 +267,7 @@ def test_a_failed_download_is_explained(published, pipeline, monkeypatch, part, 
         return find(repository, name)
 
     monkeypatch.setattr(subject_loading, "hf_hub_download", download)
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         load_subject(FLUX1_DEV, pipeline)
     assert caught.value.reason == reason
     assert say.format(source=source) in str(caught.value)
@@ -284,7 +285,7 @@ def test_a_failed_download_is_explained(published, pipeline, monkeypatch, part, 
 def test_a_broken_download_names_its_folder_in_the_cache(published, pipeline, part, file, damage):
     source = getattr(INSTANT_CHARACTER, part)
     damage(published / source / file)
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         load_subject(FLUX1_DEV, pipeline)
     assert caught.value.reason == "broken"
     assert "models--" + source.replace("/", "--") in caught.value.remedy
@@ -292,7 +293,7 @@ def test_a_broken_download_names_its_folder_in_the_cache(published, pipeline, pa
 
 def test_weights_of_other_sizes_are_told(published, pipeline, monkeypatch):
     monkeypatch.setattr(subject_loading, "_PUBLISHED_PROJECTOR", replace(PROJECTOR, queries=6))
-    with pytest.raises(LoadingError, match=r"resampler\.latents is"):
+    with pytest.raises(ModelError, match=r"resampler\.latents is"):
         load_subject(FLUX1_DEV, pipeline)
 
 
@@ -300,7 +301,7 @@ def test_offline_what_is_not_cached_is_told(pipeline, monkeypatch, tmp_path):
     """No fake: huggingface_hub itself, in the tests' offline environment."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(subject_loading, "free_memory", lambda device: 200 * GB)
-    with pytest.raises(LoadingError, match="HF_HUB_OFFLINE forbids") as caught:
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
         load_subject(dev_with(adapter="nobody/no-such-adapter"), pipeline)
     assert caught.value.reason == "network"
 
@@ -350,7 +351,7 @@ def test_a_model_makes_room_where_both_do_not_fit(
 def test_too_little_memory_is_told_with_numbers_before_anything_is_downloaded(
     monkeypatch, device, offloads, free, host, numbers
 ):
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         planned(monkeypatch, device, offloads, free, host)
     assert caught.value.reason == "memory"
     assert all(number in caught.value.problem for number in numbers)
@@ -360,7 +361,7 @@ def test_too_little_memory_is_told_with_numbers_before_anything_is_downloaded(
 def test_memory_is_looked_at_before_the_download(published, pipeline, monkeypatch):
     monkeypatch.setattr(subject_loading, "free_memory", lambda device: 1 * GB)
     monkeypatch.setattr(subject_loading, "hf_hub_download", None)
-    with pytest.raises(LoadingError, match="InstantCharacter needs") as caught:
+    with pytest.raises(ModelError, match="InstantCharacter needs") as caught:
         load_subject(FLUX1_DEV, pipeline)
     assert caught.value.reason == "memory"
 

@@ -22,11 +22,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from pipelines import devices
+from pipelines.devices import choose_device, choose_dtype
+from pipelines.errors import ModelError
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading import faults as loading_errors
 from pipelines.loading import model as loading
 from pipelines.loading.faults import explain, model_origin
-from pipelines.loading.model import LoadingError, choose_device, choose_dtype, load_pipeline
+from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, find_model
 
 GB = 10**9
@@ -55,7 +58,7 @@ def folder(tmp_path: Path, miniature_folder: Path) -> Path:
 
 @pytest.fixture
 def enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "free_memory", lambda device: 200 * GB)
+    monkeypatch.setattr(devices, "free_memory", lambda device: 200 * GB)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -113,7 +116,7 @@ def test_on_a_gpu_the_miniature_loads_there_in_bfloat16():
 
 def test_a_device_that_is_not_there_is_told():
     absent = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(LoadingError, match=f"no device '{absent}'") as caught:
+    with pytest.raises(ModelError, match=f"no device '{absent}'") as caught:
         choose_device(absent)
     assert caught.value.reason == "missing"
 
@@ -154,7 +157,7 @@ def test_the_number_format_suits_the_device(monkeypatch, device, spec, hardware,
 def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Free GB by device, for a test to set; other GPUs than the first are "cuda:1" and so on."""
     free: dict[str, float] = {}
-    monkeypatch.setattr(loading, "free_memory", lambda device: int(free[str(device)] * GB))
+    monkeypatch.setattr(devices, "free_memory", lambda device: int(free[str(device)] * GB))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: sum("cuda" in name for name in free))
     return free
 
@@ -201,7 +204,7 @@ def test_a_gpu_that_is_named_is_used_alone(memory):
 )
 def test_too_little_memory_is_told_with_numbers_before_loading(memory, device, free, host, numbers):
     memory |= {device: free, "cpu": host}
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         loading.plan_placement(FLUX1_DEV, torch.device(device), None)
     assert caught.value.reason == "memory"
     assert all(number in str(caught.value) for number in numbers)
@@ -211,10 +214,10 @@ def test_a_preset_that_is_asked_for_is_taken_or_refused_with_numbers(memory):
     memory |= {"cuda": 24, "cpu": 64}
     cuda = torch.device("cuda")
     assert loading.plan_placement(FLUX1_DEV, cuda, None, "leaf-offload").preset.offload == "leaf"
-    with pytest.raises(LoadingError, match=r"preset full, needs 35\.9 GB.*24\.0 GB are") as caught:
+    with pytest.raises(ModelError, match=r"preset full, needs 35\.9 GB.*24\.0 GB are") as caught:
         loading.plan_placement(FLUX1_DEV, cuda, None, "full")
     assert caught.value.reason == "memory"
-    with pytest.raises(LoadingError, match="preset spread, takes two GPUs") as caught:
+    with pytest.raises(ModelError, match="preset spread, takes two GPUs") as caught:
         loading.plan_placement(FLUX1_DEV, cuda, None, "spread")
     assert caught.value.reason == "missing"
     with pytest.raises(ValueError, match="Did you mean 'leaf-offload'"):
@@ -224,7 +227,7 @@ def test_a_preset_that_is_asked_for_is_taken_or_refused_with_numbers(memory):
 def test_a_package_that_is_missing_is_named(memory, monkeypatch):
     memory |= {"cuda": 24, "cpu": 64}
     monkeypatch.setattr("pipelines.models.presets.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(LoadingError, match="pip install bitsandbytes"):
+    with pytest.raises(ModelError, match="pip install bitsandbytes"):
         loading.plan_placement(FLUX1_DEV, torch.device("cuda"), None, "nf4")
 
 
@@ -240,7 +243,7 @@ def test_float32_takes_twice_the_memory(memory):
     memory |= {"cpu": 60}
     cpu = torch.device("cpu")
     assert loading.plan_placement(FLUX1_DEV, cpu, "bfloat16").dtype is torch.bfloat16
-    with pytest.raises(LoadingError, match=r"70\.7 GB"):
+    with pytest.raises(ModelError, match=r"70\.7 GB"):
         loading.plan_placement(FLUX1_DEV, cpu, "float32", "full")
 
 
@@ -270,8 +273,8 @@ def test_free_host_memory_is_less_than_there_is():
 
 def test_a_containers_limit_counts(monkeypatch, tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 64000 kB\nMemAvailable:   32000 kB\n")
-    monkeypatch.setattr(loading, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(loading, "_CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(devices, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(devices, "_CONTAINER_LIMIT", tmp_path / "memory.max")
     for limit, free in (("max", 32000 * 1024), ("8192000", 8192000), ("1" * 15, 32000 * 1024)):
         (tmp_path / "memory.max").write_text(limit + "\n")
         assert loading.free_memory(torch.device("cpu")) == free
@@ -307,7 +310,7 @@ def test_a_containers_limit_counts(monkeypatch, tmp_path):
 )
 def test_a_failure_is_explained(monkeypatch, enough_memory, error, reason, say, wrap):
     failing(monkeypatch, wrapped(error) if wrap else error)
-    with pytest.raises(LoadingError, match=say) as caught:
+    with pytest.raises(ModelError, match=say) as caught:
         load_pipeline(FLUX1_DEV, device="cpu")
     assert caught.value.reason == reason
     assert caught.value.__cause__ is not None
@@ -338,7 +341,7 @@ def test_without_a_network_the_message_does_not_blame_the_offline_switch(monkeyp
 def test_offline_a_model_that_is_not_cached_is_told(monkeypatch, enough_memory, tmp_path):
     """No fake: diffusers and huggingface_hub themselves, in the tests' offline environment."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(LoadingError, match="HF_HUB_OFFLINE forbids") as caught:
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
         load_pipeline(replace(FLUX1_DEV, source="nobody/no-such-model"), device="cpu")
     assert caught.value.reason == "network"
 
@@ -378,7 +381,7 @@ def set_heads(path: Path) -> None:
 def test_damaged_files_are_told(folder, file, damage):
     spec = find_model(str(folder))
     damage(folder / file)
-    with pytest.raises(LoadingError) as caught:
+    with pytest.raises(ModelError) as caught:
         load_pipeline(spec, device="cpu")
     assert caught.value.reason == "broken"
     assert str(folder) in caught.value.problem
@@ -389,7 +392,7 @@ def test_damaged_files_are_told(folder, file, damage):
 def test_a_missing_component_is_told(folder, name):
     spec = find_model(str(folder))
     shutil.rmtree(folder / name)
-    with pytest.raises(LoadingError, match=f"no '{name}' component") as caught:
+    with pytest.raises(ModelError, match=f"no '{name}' component") as caught:
         load_pipeline(spec, device="cpu")
     assert caught.value.reason == "missing"
 
@@ -397,11 +400,11 @@ def test_a_missing_component_is_told(folder, name):
 def test_a_tokenizer_without_its_words_is_told(folder):
     spec = find_model(str(folder))
     (folder / "tokenizer_2" / "tokenizer.json").unlink()
-    with pytest.raises(LoadingError, match=r"tokenizer_2 holds none of tokenizer\.json"):
+    with pytest.raises(ModelError, match=r"tokenizer_2 holds none of tokenizer\.json"):
         load_pipeline(spec, device="cpu")
 
 
 def test_lost_weights_of_the_embedded_model_come_from_git(tmp_path):
-    with pytest.raises(LoadingError, match="git checkout -- assets") as caught:
+    with pytest.raises(ModelError, match="git checkout -- assets") as caught:
         load_pipeline(replace(MINIATURE, source=str(tmp_path)), device="cpu")
     assert caught.value.reason == "missing"

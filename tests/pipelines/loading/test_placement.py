@@ -21,9 +21,7 @@ from pipelines.loading.model import load_pipeline, open_pipeline, plan_placement
 from pipelines.loading.placement import Placement, budget
 from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.models.presets import find_preset
-from pipelines.request import FrameRequest, Prompt, RenderRequest
-from pipelines.sampling.rendering import RenderBudget
-from pipelines.styles.info import StyleLora
+from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest, StyleLora
 from tests.pipelines.styles.lora_files import diffusers_file
 from tests.pipelines.tiny_character import save_tiny_model
 

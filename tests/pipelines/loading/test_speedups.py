@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from pipelines.errors import ModelError
 from pipelines.flux1.attention import frame_attention
-from pipelines.loading.faults import LoadingError
 from pipelines.loading.speedups import compile_blocks, use_attention
 from tests.pipelines.flux1.test_attention import sharing_pass
 from tests.pipelines.tiny import tiny_transformer
@@ -19,12 +19,12 @@ def test_a_backend_is_the_frames_too():
 
 
 def test_an_unknown_backend_is_named_with_the_known_ones():
-    with pytest.raises(LoadingError, match=r"no attention backend 'flush'.*sage"):
+    with pytest.raises(ModelError, match=r"no attention backend 'flush'.*sage"):
         use_attention(tiny_transformer(), "flush")
 
 
 def test_a_backend_that_is_not_installed_says_what_it_needs():
-    with pytest.raises(LoadingError, match="'xformers' cannot be used here.*leave THROUGHLINE_"):
+    with pytest.raises(ModelError, match="'xformers' cannot be used here.*leave THROUGHLINE_"):
         use_attention(tiny_transformer(), "xformers")
 
 

@@ -18,6 +18,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
+from pipelines.errors import UnknownModelError
 from pipelines.instant_character.adapters import SubjectAdapters
 from pipelines.instant_character.projector import SubjectProjector
 from pipelines.models.catalog import (
@@ -29,7 +30,6 @@ from pipelines.models.catalog import (
     MINIATURE,
     MODELS,
     ModelSpec,
-    UnknownModelError,
     find_model,
 )
 from pipelines.request import ConsistencySettings

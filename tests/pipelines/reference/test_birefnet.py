@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from pipelines.reference.birefnet import BiRefNetMatting, MattingUnavailable
+from pipelines.errors import ModelError
+from pipelines.reference.birefnet import BiRefNetMatting
 
 CODE = """
 import torch
@@ -89,19 +90,19 @@ def test_a_folder_with_its_own_code_is_loaded_when_that_is_allowed(tmp_path):
 def test_remote_code_is_not_run_by_default(tmp_path):
     trap = tmp_path / "trap"
     source = folder(tmp_path, f"open({str(trap)!r}, 'w').close()")
-    with pytest.raises(MattingUnavailable, match="its own Python code"):
+    with pytest.raises(ModelError, match="its own Python code"):
         BiRefNetMatting.load(str(source))
     assert not trap.exists()
 
 
 def test_missing_packages_are_named(tmp_path):
     source = folder(tmp_path, "import a_package_that_nobody_has")
-    with pytest.raises(MattingUnavailable, match="a_package_that_nobody_has.*built-in"):
+    with pytest.raises(ModelError, match="a_package_that_nobody_has.*built-in"):
         BiRefNetMatting.load(str(source), run_remote_code=True)
 
 
 def test_a_source_that_cannot_be_had_is_refused(tmp_path):
-    with pytest.raises(MattingUnavailable, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot be loaded"):
         BiRefNetMatting.load(str(tmp_path), run_remote_code=True)
 
 

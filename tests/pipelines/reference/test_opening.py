@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines.reference.opening import (
-    LEAST_SIDE,
-    LONG_SIDE,
-    MOST_PIXELS,
-    UnusablePicture,
-    open_picture,
-)
+from pipelines.errors import PictureError
+from pipelines.reference.opening import LEAST_SIDE, LONG_SIDE, MOST_PIXELS, open_picture
 
 RED, BLUE = (200, 30, 40), (20, 60, 210)
 
@@ -41,7 +36,7 @@ def far(image: Image.Image, expected: Image.Image) -> int:
 
 
 def message(content: bytes) -> str:
-    with pytest.raises(UnusablePicture) as caught:
+    with pytest.raises(PictureError) as caught:
         open_picture(content)
     return str(caught.value)
 
@@ -213,7 +208,7 @@ def test_too_few_pixels_are_refused():
 def test_truncated_pictures_are_refused(kind, share):
     noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
     content = saved(Image.fromarray(noise), kind)
-    with pytest.raises(UnusablePicture, match="damaged|not a picture"):
+    with pytest.raises(PictureError, match="damaged|not a picture"):
         open_picture(content[: int(len(content) * share)])
 
 
@@ -228,7 +223,7 @@ def test_damaged_pictures_open_or_are_refused_in_words(kind):
             damaged[place] = rng.integers(256)
         try:
             assert open_picture(bytes(damaged)).mode in ("RGB", "RGBA")
-        except UnusablePicture as refusal:
+        except PictureError as refusal:
             assert str(refusal).startswith("The picture ")
 
 
@@ -254,12 +249,12 @@ def test_other_files_are_named(content, named):
 
 def test_missing_files_and_folders_are_refused(tmp_path):
     for path in (tmp_path / "nobody.png", tmp_path):
-        with pytest.raises(UnusablePicture, match=f"{path.name} cannot be opened"):
+        with pytest.raises(PictureError, match=f"{path.name} cannot be opened"):
             open_picture(path)
 
 
 def test_the_message_has_the_files_name(tmp_path):
     path = tmp_path / "hero.png"
     path.write_bytes(b"no picture")
-    with pytest.raises(UnusablePicture, match=r"^hero\.png is not a picture"):
+    with pytest.raises(PictureError, match=r"^hero\.png is not a picture"):
         open_picture(path)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.reference.opening import UnusablePicture
-from pipelines.reference.preparing import mend, prepare_reference
+from pipelines.errors import PictureError
+from pipelines.reference.preparing import mend, put_on_white
 
 COLOR = (30, 90, 160)
 
@@ -22,7 +22,7 @@ def picture_and_mask() -> tuple[Image.Image, np.ndarray]:
 
 def test_the_figure_is_cropped_and_padded_to_a_square_on_white():
     picture, mask = picture_and_mask()
-    prepared = prepare_reference(picture, mask)
+    prepared = put_on_white(picture, mask)
     expected = Image.new("RGB", (60, 60), (255, 255, 255))
     expected.paste(COLOR, (10, 0, 50, 60))
     assert prepared.image.mode == "RGB"
@@ -35,7 +35,7 @@ def test_the_figure_is_cropped_and_padded_to_a_square_on_white():
 def test_the_mask_is_made_hard_in_the_middle():
     picture, mask = picture_and_mask()
     mask[20, 40], mask[20, 41] = 127, 129
-    prepared = prepare_reference(picture, mask)
+    prepared = put_on_white(picture, mask)
     assert set(np.unique(prepared.mask)) == {0, 255}
     assert prepared.image.getpixel((20, 10)) == (255, 255, 255)
     assert prepared.image.getpixel((21, 10)) == COLOR
@@ -44,7 +44,7 @@ def test_the_mask_is_made_hard_in_the_middle():
 def test_nothing_given_is_changed():
     picture, mask = picture_and_mask()
     pixels, before = picture.tobytes(), mask.copy()
-    prepare_reference(picture, mask)
+    put_on_white(picture, mask)
     assert picture.tobytes() == pixels
     assert np.array_equal(mask, before)
 
@@ -53,7 +53,7 @@ def test_a_wide_figure_is_padded_above_and_below():
     picture, mask = picture_and_mask()
     mask[:] = 0
     mask[40:51, 0:100] = 255
-    image = np.asarray(prepare_reference(picture, mask).image)
+    image = np.asarray(put_on_white(picture, mask).image)
     assert image.shape == (100, 100, 3)
     rows = np.flatnonzero((image != 255).any((1, 2)))
     assert (rows[0], rows[-1]) == (44, 54)
@@ -63,7 +63,7 @@ def test_transparency_shows_white():
     picture, mask = picture_and_mask()
     picture.putalpha(255)
     picture.paste((0, 0, 0, 0), (40, 20, 60, 40))
-    image = prepare_reference(picture, mask).image
+    image = put_on_white(picture, mask).image
     assert image.getpixel((25, 15)) == (255, 255, 255)
     assert image.getpixel((15, 5)) == COLOR
 
@@ -71,21 +71,21 @@ def test_transparency_shows_white():
 def test_an_empty_mask_is_refused():
     picture, mask = picture_and_mask()
     for weak in (np.zeros_like(mask), np.full_like(mask, 128)):
-        with pytest.raises(UnusablePicture, match="No figure was found.*brush"):
-            prepare_reference(picture, weak)
+        with pytest.raises(PictureError, match="No figure was found.*brush"):
+            put_on_white(picture, weak)
 
 
 def test_a_crumb_of_a_mask_is_refused():
     picture, mask = picture_and_mask()
     mask[:] = 0
     mask[5:20, 5:30] = 255
-    with pytest.raises(UnusablePicture, match="25 x 15 pixels"):
-        prepare_reference(picture, mask)
+    with pytest.raises(PictureError, match="25 x 15 pixels"):
+        put_on_white(picture, mask)
 
 
 def test_a_mask_of_the_whole_picture_is_doubted():
     picture, mask = picture_and_mask()
-    prepared = prepare_reference(picture, np.full_like(mask, 255))
+    prepared = put_on_white(picture, np.full_like(mask, 255))
     assert prepared.box == (0, 0, 100, 80)
     assert "all four borders" in prepared.doubt and "100%" in prepared.doubt
 
@@ -93,9 +93,9 @@ def test_a_mask_of_the_whole_picture_is_doubted():
 def test_masks_of_another_size_or_type_are_refused():
     picture, mask = picture_and_mask()
     with pytest.raises(ValueError, match=r"\(100, 80\).*\(80, 100\)"):
-        prepare_reference(picture, mask.T)
+        put_on_white(picture, mask.T)
     with pytest.raises(ValueError, match="float64"):
-        prepare_reference(picture, mask / 255)
+        put_on_white(picture, mask / 255)
 
 
 def test_strokes_add_and_remove():

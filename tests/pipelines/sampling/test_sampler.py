@@ -17,13 +17,13 @@ from pipelines.request import (
     ConsistencySettings,
     FrameRequest,
     Prompt,
+    RenderBudget,
     RenderRequest,
     Shortcuts,
 )
 from pipelines.sampling import memory
 from pipelines.sampling.memory import RenderMemory
-from pipelines.sampling.rendering import RenderBudget
-from pipelines.sampling.sampler import PaintedFrames
+from pipelines.sampling.sampler import RenderInputs
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_character import tiny_bundle
 
@@ -71,14 +71,14 @@ def pipeline() -> FluxStoryboardPipeline:
 
 def latents(pipeline, monkeypatch, wanted: RenderRequest, **options) -> dict[str, torch.Tensor]:
     """The final latents of every target, as they come to the VAE, in the order of the events."""
-    seen, decode = [], FluxStoryboardPipeline._decode
+    seen, decode = [], FluxStoryboardPipeline.decode
 
     def watched(self, packed, height, width):
         seen.append(packed)
         return decode(self, packed, height, width)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FluxStoryboardPipeline, "_decode", watched)
+        patch.setattr(FluxStoryboardPipeline, "decode", watched)
         events = list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, **options))
     done = [event for event in events if isinstance(event, FrameDone)]
     return dict(zip([event.frame_id for event in done], seen, strict=True))
@@ -285,7 +285,7 @@ def test_as_many_frames_together_as_memory_and_a_cpus_caches_allow(
     prompt = SimpleNamespace(prompt_embeds=torch.empty(1, text, 1))
     latents = torch.empty(1, tokens - text, 1)
     inputs = {"a": SimpleNamespace(latents=latents, prompt=prompt)}
-    painted = PaintedFrames((), inputs, {}, {}, {})
+    painted = RenderInputs((), inputs, {}, {}, {})
     assert chosen.batch(painted) == together
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.consistency.plan import StepPlan
 from pipelines.request import FrameRequest, Prompt
-from pipelines.sampling.schedule import Leg, one_after_another, side_by_side
+from pipelines.sampling.schedule import Segment, one_after_another, side_by_side
 
 STEPS = 50
 PLAN = StepPlan(STEPS, 1, 40, 1, 40, 40, 0.8, 0.5, 10)  # 11 steps of a probe pass
@@ -66,10 +66,10 @@ def test_side_by_side(some, kept, anew):
 def test_the_stages_of_a_shared_character():
     steps = all_steps(FOREGROUND)
     first, last = side_by_side(FOREGROUND, PLAN, steps, keep_early=False).stages
-    assert first == (Leg("a", "render", 0, 11), *(Leg(n, "probe", 0, 11) for n in "bcde"))
-    assert last == tuple(Leg(name, "render", 1, 50) for name in "abcde")
+    assert first == (Segment("a", "render", 0, 11), *(Segment(n, "probe", 0, 11) for n in "bcde"))
+    assert last == tuple(Segment(name, "render", 1, 50) for name in "abcde")
     first, last = side_by_side(FOREGROUND, PLAN, steps, keep_early=True).stages
-    assert last[0] == Leg("a", "render", 11, 50, resumes=True)
+    assert last[0] == Segment("a", "render", 11, 50, resumes=True)
 
 
 @pytest.mark.parametrize("plan", [PLAN, SHORT])

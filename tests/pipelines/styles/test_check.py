@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
 )
 from safetensors.torch import save_file
 
-from pipelines.loading.faults import LoadingError
+from pipelines.errors import ModelError
 from pipelines.styles import check as style_file
 from pipelines.styles.check import check_style, find_style_file
 
@@ -54,7 +54,7 @@ def test_a_folder_stands_for_its_one_file(tmp_path):
 def test_a_folder_with_several_files_asks_which(tmp_path):
     for name in ("a.safetensors", "b.safetensors"):
         (tmp_path / name).touch()
-    with pytest.raises(LoadingError, match=r"2 \.safetensors files: a.*, b.*Name the one"):
+    with pytest.raises(ModelError, match=r"2 \.safetensors files: a.*, b.*Name the one"):
         find_style_file(str(tmp_path))
     (tmp_path / "pytorch_lora_weights.safetensors").touch()
     assert find_style_file(str(tmp_path)).name == "pytorch_lora_weights.safetensors"
@@ -63,13 +63,13 @@ def test_a_folder_with_several_files_asks_which(tmp_path):
 @pytest.mark.parametrize("name", ["ink.bin", "ink.pt", "ink.ckpt", "ink"])
 def test_pickles_are_never_opened(tmp_path, name):
     (tmp_path / name).touch()
-    with pytest.raises(LoadingError, match="can run code") as caught:
+    with pytest.raises(ModelError, match="can run code") as caught:
         find_style_file(str(tmp_path / name))
     assert caught.value.reason == "broken"
 
 
 def test_pickles_are_not_fetched_either():
-    with pytest.raises(LoadingError, match="can run code"):
+    with pytest.raises(ModelError, match="can run code"):
         find_style_file("ann/ink/ink.bin")
 
 
@@ -85,7 +85,7 @@ def test_pickles_are_not_fetched_either():
     ],
 )
 def test_a_missing_file_is_told(source):
-    with pytest.raises(LoadingError, match="no LoRA file .* on this machine") as caught:
+    with pytest.raises(ModelError, match="no LoRA file .* on this machine") as caught:
         find_style_file(source)
     assert caught.value.reason == "missing"
 
@@ -95,7 +95,7 @@ def test_a_missing_file_is_told(source):
 )
 def test_offline_a_hub_name_is_told_at_once(tmp_path, monkeypatch, source):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(LoadingError, match="HF_HUB_OFFLINE forbids") as caught:
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
         find_style_file(source)
     assert caught.value.reason == "network"
 
@@ -106,7 +106,7 @@ def test_without_a_network_that_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(style_file, "hf_hub_download", fail)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(LoadingError, match="cannot be reached.*Check the connection"):
+    with pytest.raises(ModelError, match="cannot be reached.*Check the connection"):
         find_style_file("ann/ink/ink.safetensors")
 
 
@@ -119,15 +119,13 @@ def test_what_is_cached_needs_no_hub(cached, source):
 def test_a_repository_with_several_files_asks_which(cached):
     for name in ("a.safetensors", "b.safetensors"):
         (cached / name).touch()
-    with pytest.raises(
-        LoadingError, match='Name the one that you mean, as "ann/ink/a.safetensors"'
-    ):
+    with pytest.raises(ModelError, match='Name the one that you mean, as "ann/ink/a.safetensors"'):
         find_style_file("ann/ink")
 
 
 def test_a_repository_without_safetensors_is_told(cached):
     (cached / "ink.bin").touch()
-    with pytest.raises(LoadingError, match=r"ann/ink holds no \.safetensors file"):
+    with pytest.raises(ModelError, match=r"ann/ink holds no \.safetensors file"):
         find_style_file("ann/ink")
 
 
@@ -150,18 +148,18 @@ def test_what_the_hub_says_is_explained(monkeypatch, error, reason, words):
         raise error
 
     monkeypatch.setattr(style_file, "hf_hub_download", fail)
-    with pytest.raises(LoadingError, match=words) as caught:
+    with pytest.raises(ModelError, match=words) as caught:
         find_style_file("ann/ink/ink.safetensors")
     assert caught.value.reason == reason
 
 
 def test_a_name_that_the_hub_cannot_have_is_told():
-    with pytest.raises(LoadingError, match="no Hugging Face repository 'ann/ink-'"):
+    with pytest.raises(ModelError, match="no Hugging Face repository 'ann/ink-'"):
         find_style_file("ann/ink-/ink.safetensors")
 
 
 def test_nobody_elses_home_is_a_missing_file():
-    with pytest.raises(LoadingError, match="nobody-here") as caught:
+    with pytest.raises(ModelError, match="nobody-here") as caught:
         find_style_file("~nobody-here/ink.safetensors")
     assert caught.value.reason == "missing" and caught.value.remedy
 
@@ -170,9 +168,9 @@ def test_a_file_that_is_no_lora_is_told_from_a_damaged_one(tmp_path):
     whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
     save_file({"weight": torch.ones(2, 2)}, whole)
     damaged.write_bytes(whole.read_bytes()[:20])
-    with pytest.raises(LoadingError, match=r"whole\.safetensors holds no LoRA"):
+    with pytest.raises(ModelError, match=r"whole\.safetensors holds no LoRA"):
         check_style(str(whole))
-    with pytest.raises(LoadingError, match="no safetensors file") as caught:
+    with pytest.raises(ModelError, match="no safetensors file") as caught:
         check_style(str(damaged))
     assert caught.value.remedy == "Get the LoRA again, or choose another."
     save_file({"x.lora_A.weight": torch.ones(2, 2), "x.lora_B.weight": torch.ones(2, 2)}, whole)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipelines.request import Prompt
-from pipelines.styles.info import StyleLora, read_info, with_trigger
+from pipelines.request import Prompt, StyleLora, with_trigger
+from pipelines.styles.info import read_info
 
 PROMPT = Prompt("a beach at dusk", "a girl in a red hat", "runs")
 

@@ -17,12 +17,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.errors import ModelError
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.loading.faults import LoadingError
-from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
 from pipelines.styles import lora as style_lora
-from pipelines.styles.info import StyleLora
 from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, named_models, snapshot
 from tests.pipelines.styles.lora_files import (
@@ -305,11 +304,11 @@ def test_offloading_hooks_stay(tmp_path, pipeline):
 # What is refused. Nothing may remain loaded: the fixture sees to it.
 
 
-def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> LoadingError:
+def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> ModelError:
     """The error for this file, given after one that loads."""
     good = kohya_file(Path(source).parent)
     with (
-        pytest.raises(LoadingError, match=words) as caught,
+        pytest.raises(ModelError, match=words) as caught,
         style_loras(pipeline, [StyleLora(good), StyleLora(str(source))]),
     ):
         raise AssertionError("it was loaded")
@@ -386,7 +385,7 @@ def test_a_load_that_fails_halfway_leaves_nothing(tmp_path, pipeline, monkeypatc
 
     monkeypatch.setattr(pipeline.text_encoder, "load_adapter", fail)
     with (
-        pytest.raises(LoadingError) as caught,
+        pytest.raises(ModelError) as caught,
         style_loras(pipeline, [StyleLora(kohya_file(tmp_path))]),
     ):
         raise AssertionError("it was loaded")

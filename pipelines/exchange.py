@@ -1,0 +1,54 @@
+"""Data that travels between processes that render: key/value banks, pictures, events; no torch."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.errors import UserError
+from pipelines.events import PipelineEvent
+from pipelines.request import RenderRequest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class PortableBank(Protocol):
+    """Key/value bank of a frame as other rooms see it; it can be pickled."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class BankExchange:
+    """Banks that travel between the processes in which the frames of one storyboard are painted.
+
+    Attributes:
+        lent: banks of frames that were painted elsewhere, packed, by the frames' ids. Of these
+            frames, those that are no targets are not painted again.
+        keep: called for every frame that lends, as soon as it is painted, with its id and its
+            bank, which is soon gone; None where nobody wants to know.
+    """
+
+    lent: Mapping[str, bytes] = field(default_factory=dict)
+    keep: Callable[[str, PortableBank], None] | None = None
+
+    def unpacked(self) -> dict[str, Any]:
+        """The banks that are lent; to unpack them imports torch."""
+        return {name: pickle.loads(bank) for name, bank in self.lent.items()}
+
+
+NO_BANKS = BankExchange()
+
+Pictures = Mapping[str, "Image.Image"]
+"""Prepared reference pictures, RGB, by their names in a request."""
+
+Rendering = Generator[PipelineEvent | UserError, None, None]
+"""Events of a render that may run in another process; an error for a person comes as the last."""
+
+Render = Callable[[RenderRequest, Pictures, BankExchange], Rendering]

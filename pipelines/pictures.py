@@ -1,0 +1,158 @@
+"""Pictures that the application and the engine exchange: references, masks, PNG files; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+LARGEST_SIDE = 1024  # pixels of a prepared picture
+
+LARGEST_SOURCE = 2048  # pixels of a side of what it was cut out of
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# What Pillow raises on PNG files that are damaged.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+# Looks for the figure in an opened picture: a mask, mode "L" and of the picture's size.
+FindFigure = Callable[["Image.Image"], "Image.Image"]
+
+
+def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
+    """A foreground mask as a picture: white where the character is, in hard edges.
+
+    Args:
+        mask: bool, shape (rows, columns) in tokens.
+        size: width and height of the picture in pixels.
+    """
+    from PIL import Image
+
+    small = Image.fromarray(mask.astype("uint8") * 255)
+    return small.resize(size, Image.Resampling.NEAREST)
+
+
+def png_bytes(image: Image.Image, **texts: str) -> bytes:
+    """A picture as a PNG file.
+
+    Args:
+        image: the picture.
+        **texts: metadata, stored as international text chunks under these names.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_itxt(name, text)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A figure on white, ready to be followed, and what it was made from.
+
+    Attributes:
+        image: the figure on white, RGB, square, at most 1024 pixels a side.
+        source: the picture that it was cut out of, RGB or RGBA, at most 2048 pixels a side.
+        mask: what was cut out, mode "L" and of the source's size: 255 is the figure.
+        doubt: what makes the mask look wrong, for a person; empty where nothing does.
+    """
+
+    image: Image.Image
+    source: Image.Image
+    mask: Image.Image
+    doubt: str = ""
+
+    def __post_init__(self) -> None:
+        width, height = self.image.size
+        if self.image.mode != "RGB" or width != height or width > LARGEST_SIDE:
+            raise ValueError(
+                f"a reference is a square of at most {LARGEST_SIDE} pixels in RGB, not "
+                f"{width} x {height} in {self.image.mode}"
+            )
+        if self.source.mode not in ("RGB", "RGBA") or max(self.source.size) > LARGEST_SOURCE:
+            raise ValueError(
+                f"its picture is in RGB or RGBA and at most {LARGEST_SOURCE} pixels a side, not "
+                f"{self.source.width} x {self.source.height} in {self.source.mode}"
+            )
+        if self.mask.mode != "L" or self.mask.size != self.source.size:
+            raise ValueError(
+                f"its mask is {self.mask.width} x {self.mask.height} in {self.mask.mode}, the "
+                f"picture {self.source.width} x {self.source.height}"
+            )
+
+    @cached_property
+    def content(self) -> bytes:
+        """The prepared picture as a PNG file."""
+        return png_bytes(self.image)
+
+    @cached_property
+    def name(self) -> str:
+        """What requests call it: the SHA-256 of its bytes, and ".png"."""
+        return f"{hashlib.sha256(self.content).hexdigest()}.png"
+
+
+class PrepareReference(Protocol):
+    """Makes a reference of a picture; `storyboard.engine.prepare_reference` is the real one."""
+
+    def __call__(
+        self,
+        picture: bytes | Path | Image.Image,
+        mask: Image.Image | None = None,
+        added: Image.Image | None = None,
+        removed: Image.Image | None = None,
+        find: FindFigure | None = None,
+    ) -> Reference:
+        """Cut the figure out of a picture and put it on white.
+
+        Args:
+            picture: a file, its content, or a picture that was opened this way before.
+            mask: the figure where it is known already, mode "L" and of the opened picture's size;
+                None to look for it.
+            added: strokes of a brush over what belongs to the figure, likewise.
+            removed: strokes over what does not; where both were painted, removing wins.
+            find: looks for the figure where no mask is given; None for the built-in way, which
+                needs no network.
+
+        Raises:
+            PictureError: if the picture cannot be opened.
+            NoFigureFound: if no figure is found in it, or hardly any is left in the mask.
+        """
+        ...
+
+
+def read_png(content: bytes) -> Image.Image:
+    """Read a PNG picture that need not be one; nothing is decoded before its size is known.
+
+    Raises:
+        ValueError: if it is none, is damaged, or has a side of more than 2048 pixels.
+    """
+    import io
+
+    from PIL import Image
+
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < 24:
+        raise ValueError("it is not a PNG picture")
+    width, height = struct.unpack(">II", content[16:24])
+    if not 0 < max(width, height) <= LARGEST_SOURCE:
+        raise ValueError(f"it is {width} x {height} pixels, more than {LARGEST_SOURCE} a side")
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            plain = picture.copy()
+    except _DAMAGE as error:
+        raise ValueError(f"it is damaged: {' '.join(str(error).split())}") from error
+    plain.info = {}
+    return plain

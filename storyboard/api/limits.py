@@ -1,0 +1,106 @@
+"""What a page is told once: the limits of a document, and the models that can be chosen.
+
+It knows nothing of Gradio; what it tells is plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.models.catalog import FLUX1_SCHNELL, ModelSpec, SubjectSpec
+from pipelines.models.shortcuts import (
+    NOT_MEASURED,
+    SHORTCUTS,
+    TURBO_LORAS,
+    Shortcut,
+    TurboLora,
+    cost_of,
+)
+from pipelines.request import Shortcuts
+from storyboard.api.document import picture_sizes
+from storyboard.board import (
+    LONG_TEXT,
+    MAX_FRAMES,
+    MAX_GUIDANCE,
+    MAX_REFERENCE_STRENGTH,
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_STYLE_WEIGHT,
+    MAX_STYLES,
+    MIN_GUIDANCE,
+    SHORT_TEXT,
+)
+
+MOST_UPLOADED = 20_000_000  # bytes of a picture or a character file
+
+LIMITS: dict[str, Any] = {
+    "frames": MAX_FRAMES,
+    "guidance": [MIN_GUIDANCE, MAX_GUIDANCE],
+    "long": LONG_TEXT,
+    "seed": MAX_SEED,
+    "short": SHORT_TEXT,
+    "steps": MAX_STEPS,
+    "strength": [0, MAX_REFERENCE_STRENGTH],
+    "style_weight": [-MAX_STYLE_WEIGHT, MAX_STYLE_WEIGHT],
+    "styles": MAX_STYLES,
+    "upload": MOST_UPLOADED,
+}
+
+
+def model_told(spec: ModelSpec) -> dict[str, Any]:
+    """A model as pages know it."""
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "note": spec.note,
+        "licence": spec.licence,
+        "licence_url": spec.licence_url,
+        "non_commercial": spec.non_commercial,
+        "steps": spec.steps,
+        "guidance": spec.guidance_scale if spec.learnt_guidance else None,
+        "sizes": picture_sizes(spec),
+        "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
+        "fewer_steps": _fewer_steps(TURBO_LORAS.get(spec.name, ())),
+        "subject": None if spec.subject is None else _subject(spec.subject),
+    }
+
+
+def _shortcut(shortcut: Shortcut, spec: ModelSpec) -> dict[str, Any]:
+    cost = cost_of(shortcut.name, spec.name)
+    exact = shortcut.shortcuts == Shortcuts()
+    return {
+        "name": shortcut.name,
+        "title": shortcut.title,
+        "note": shortcut.note if cost or exact else f"{shortcut.note} {NOT_MEASURED}",
+        "probe": shortcut.shortcuts.probe_every > 1,
+        "conditions": cost.conditions if cost else "",
+        "cost": [list(line) for line in cost.lines] if cost else [],
+    }
+
+
+def _fewer_steps(loras: Sequence[TurboLora]) -> str:
+    """How a model is made to need fewer steps; empty where nothing is known."""
+    if not loras:
+        return ""
+    advice = "; ".join(
+        f"{lora.source} with weight {lora.weight:g}, {lora.steps} steps and guidance "
+        f"{lora.guidance:g}"
+        for lora in loras
+    )
+    return (
+        f"Fewer steps: {FLUX1_SCHNELL.title} takes {FLUX1_SCHNELL.steps}. Or add a turbo LoRA "
+        "under Style and set what its page advises, which was not tried with Throughline: "
+        f"{advice}."
+    )
+
+
+def _subject(spec: SubjectSpec) -> dict[str, Any]:
+    return {
+        "title": spec.title,
+        "licence": spec.licence,
+        "licence_url": spec.licence_url,
+        "research_only": spec.research_only,
+        "strength": spec.strength,
+        "note": spec.note,
+    }

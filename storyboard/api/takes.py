@@ -1,0 +1,115 @@
+"""What a page shows of finished work: the takes of every frame, and which frames changed since.
+
+It knows nothing of Gradio, save the shape in which a page is told of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UnknownModelError
+from pipelines.models.catalog import find_model
+from storyboard.board import Frame, Storyboard, Take
+from storyboard.errors import ProjectError
+from storyboard.planning import (
+    compose_prompt,
+    frame_of,
+    reference_of,
+    shortcuts_of,
+    styles_of,
+    takes_shortcuts,
+)
+from storyboard.storage.projects import Project
+
+
+class Gallery:
+    """Tells pages about takes.
+
+    Args:
+        publish: puts a copy of a file where browsers can fetch it and returns the copy's path.
+    """
+
+    def __init__(self, publish: Callable[[Path], str]) -> None:
+        self._publish = publish
+        self._published: dict[Path, dict[str, Any]] = {}
+
+    def results(self, project: Project, storyboard: Storyboard) -> dict[str, Any]:
+        """All takes of a storyboard's frames, oldest first, and the chosen one of each frame.
+
+        Raises:
+            ProjectError: if a take is damaged or its pictures are missing.
+        """
+        takes: dict[str, list[Take]] = {frame.id: [] for frame in storyboard.frames}
+        for take in project.takes():
+            if take.frame_id in takes:
+                takes[take.frame_id].append(take)
+        return {
+            frame.id: {
+                "chosen": frame.take,
+                "takes": [self._take(project, take) for take in takes[frame.id]],
+            }
+            for frame in storyboard.frames
+            if takes[frame.id]
+        }
+
+    def published(self, path: Path) -> dict[str, Any]:
+        """A file as pages are told of it; it becomes an address on its way there.
+
+        Args:
+            path: a file of ours; never one that a browser named.
+        """
+        return {"path": self._publish(path), "meta": {"_type": "gradio.FileData"}}
+
+    def picture(self, path: Path) -> dict[str, Any]:
+        """As `published`, once: for pictures that never change."""
+        known = self._published.get(path)
+        if known is None or not Path(known["path"]).exists():
+            known = self._published[path] = self.published(path)
+        return known
+
+    def _take(self, project: Project, take: Take) -> dict[str, Any]:
+        return {
+            "id": take.id,
+            "image": self.picture(project.image_path(take.id)),
+            "mask": self.picture(project.mask_path(take.id)),
+            "seed": take.seed,
+            "seconds": round(take.seconds, 1),
+            "foreground": round(take.foreground, 3),
+            "matches": take.matches,
+        }
+
+
+def edited_frames(project: Project, storyboard: Storyboard) -> list[str]:
+    """Ids of the frames that would not be painted again as their chosen take was."""
+    return [
+        frame.id
+        for frame in storyboard.frames
+        if frame.take is not None and not _as_painted(project, storyboard, frame, frame.take)
+    ]
+
+
+def _as_painted(project: Project, storyboard: Storyboard, frame: Frame, take_id: str) -> bool:
+    try:
+        request = project.request(take_id)
+    except ProjectError:  # a take whose recipe is lost cannot be told from the frame as it is
+        return True
+    then = next((f for f in request.frames if f.frame_id == frame.id), None)
+    if then is None or request.model != storyboard.settings.model:
+        return False
+    try:
+        spec = find_model(request.model)
+    except UnknownModelError:  # a folder that is gone: nothing can be painted again as it was
+        return False
+    settings = storyboard.settings
+    place = storyboard.background_source(frame.id) if settings.consistent else None
+    return (
+        then.prompt == compose_prompt(storyboard, frame)
+        and (then.width, then.height) == (settings.width, settings.height)
+        and (then.reference, then.reference_strength) == reference_of(storyboard, frame, spec)
+        and request.styles == styles_of(storyboard)
+        and takes_shortcuts(request, frame.id, shortcuts_of(storyboard))
+        and frame.seed in (None, then.seed)
+        and (then.background_from and frame_of(then.background_from)) == place
+    )

@@ -1,0 +1,152 @@
+"""A project's reference pictures, each beside what it was made from.
+
+    <folder>/<sha256>.png          the prepared picture; its name is the SHA-256 of its bytes
+    <folder>/<sha256>.source.png   the picture that the figure was cut out of
+    <folder>/<sha256>.mask.png     what was cut out: white is the figure
+    <folder>/<sha256>.json         when it was made, and what is doubtful about it
+
+Requests name the first; the others are there so that the mask can be mended later. Nothing is
+overwritten or deleted, since old takes go on naming old pictures. It knows nothing of how a figure
+is found: `storyboard.engine.prepare_reference` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.pictures import (
+    Reference,
+    png_bytes,
+    read_png,
+)
+from storyboard.board import PictureName
+from storyboard.errors import ProjectError
+from storyboard.storage.files import DocumentKind, unwritable, write_atomically
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+REFERENCE_FILE = DocumentKind("throughline reference")
+
+_NAME = TypeAdapter(PictureName)
+
+
+class References:
+    """The reference pictures in a folder.
+
+    Args:
+        folder: where they are; made when the first is added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, reference: Reference) -> str:
+        """Keep a reference; one that is there already stays as it is.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ProjectError: if the disk does not take it.
+        """
+        path = self.folder / reference.name
+        if path.is_file():
+            return reference.name
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        # The picture comes last: where it is, all that it was made from is there, too.
+        files = {
+            path.with_suffix(".source.png"): png_bytes(reference.source),
+            path.with_suffix(".mask.png"): png_bytes(reference.mask),
+            path.with_suffix(".json"): REFERENCE_FILE.dump(
+                {"made": made, "doubt": reference.doubt}
+            ),
+            path: reference.content,
+        }
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for target, content in files.items():
+                write_atomically(target, content)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        return reference.name
+
+    def path(self, name: str) -> Path:
+        """The file of a prepared picture, whose name may come from a browser.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        path = self._named(name)
+        if not path.is_file():
+            raise ProjectError(
+                f"The reference picture {path} is missing.",
+                "Put it back from a copy, or give the character its picture again.",
+            )
+        return path
+
+    def image(self, name: str) -> Image.Image:
+        """A prepared picture, RGB.
+
+        Raises:
+            ProjectError: if there is none, or it is not what it was when it was named.
+        """
+        path = self.path(name)
+        content = _read(path)
+        if hashlib.sha256(content).hexdigest() != path.stem:
+            raise _damaged(path, "its content has changed")
+        return _picture(path, content)
+
+    def load(self, name: str) -> Reference:
+        """A reference and what it was made from, to mend its mask.
+
+        Raises:
+            ProjectError: if one of its files is missing or damaged.
+        """
+        path = self.path(name)
+        source, mask = path.with_suffix(".source.png"), path.with_suffix(".mask.png")
+        record = REFERENCE_FILE.read(path.with_suffix(".json"))
+        try:
+            return Reference(
+                self.image(name),
+                _picture(source, _read(source)),
+                _picture(mask, _read(mask)),
+                str(record.get("doubt", "")),
+            )
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+
+    def _named(self, name: str) -> Path:
+        try:
+            return self.folder / (_NAME.validate_python(name) or "none")
+        except ValidationError as error:
+            raise ProjectError(f"{name!r} is not the name of a reference picture.") from error
+
+
+def _picture(path: Path, content: bytes) -> Image.Image:
+    try:
+        return read_png(content)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ProjectError(
+            f"{path} cannot be read ({error.strerror or error}).",
+            "Put it back from a copy, or give the character its picture again.",
+        ) from error
+
+
+def _damaged(path: Path, fault: str) -> ProjectError:
+    return ProjectError(
+        f"The reference picture {path} is damaged: {fault}.",
+        "It was left as it is; put a copy back, or give the character its picture again.",
+    )

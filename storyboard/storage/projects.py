@@ -1,0 +1,392 @@
+"""The project store: storyboards and their takes as files that a person can read.
+
+    <root>/<project id>/storyboard.json
+    <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
+    <root>/<project id>/references/   the pictures that frames follow
+    (`storyboard.storage.pictures`)
+
+Nothing is ever overwritten in place or deleted: documents are replaced whole
+(`storyboard.storage.files`), a take's folder appears complete or not at all, and a damaged or
+foreign file is reported and left. It knows nothing of models, jobs or pages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import threading
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pipelines.pictures import mask_picture, png_bytes
+from pipelines.request import RenderRequest
+from storyboard.board import Storyboard, Take, new_id
+from storyboard.errors import ProjectError
+from storyboard.storage.files import (
+    DocumentKind,
+    Migration,
+    file_stem,
+    unwritable,
+    write_atomically,
+)
+from storyboard.storage.pictures import References
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+def _with_references(body: dict[str, Any]) -> dict[str, Any]:
+    """A storyboard from before characters had pictures: it has none, and no styles."""
+    storyboard = body.get("storyboard")
+    if isinstance(storyboard, dict):
+        for name, added in (("character", {"reference": ""}), ("settings", {"styles": []})):
+            part = storyboard.get(name, {})
+            if isinstance(part, dict):
+                storyboard[name] = added | part
+    return body
+
+
+def _with_shortcut(body: dict[str, Any]) -> dict[str, Any]:
+    """A storyboard from before there were shortcuts: it is painted exactly."""
+    storyboard = body.get("storyboard")
+    if isinstance(storyboard, dict):
+        settings = storyboard.get("settings", {})
+        if isinstance(settings, dict):
+            storyboard["settings"] = {"shortcut": "exact"} | settings
+    return body
+
+
+STORYBOARD_FILE = DocumentKind(
+    "throughline storyboard",
+    (
+        Migration("characters may have a reference picture, storyboards styles", _with_references),
+        Migration("storyboards may take a shortcut", _with_shortcut),
+    ),
+)
+TAKE_FILE = DocumentKind("throughline take")
+REQUEST_KEY = "throughline-request"
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+@dataclass(frozen=True)
+class ProjectInfo:
+    """What a list of projects shows.
+
+    Attributes:
+        id: the project's identifier.
+        title: its storyboard's title.
+        frames: how many frames it has.
+        modified: when it was last saved, UTC.
+    """
+
+    id: str
+    title: str
+    frames: int
+    modified: datetime
+
+
+class Store:
+    """All projects below one folder, for any number of threads.
+
+    Args:
+        root: the folder; made when the first project is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._guard = threading.Lock()
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
+        """Make a new project that holds this storyboard.
+
+        Args:
+            storyboard: what it holds.
+            project_id: its identifier, which may come from a browser; None for a new one.
+
+        Raises:
+            ProjectError: if it exists already or the disk does not take it.
+        """
+        project_id = _checked(project_id or new_id(), "project")
+        folder = self.root / project_id
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        project = self._project(project_id)
+        project.save(storyboard)
+        return project
+
+    def open(self, project_id: str) -> Project:
+        """The project of this identifier, which may come from a browser.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        folder = self.root / _checked(project_id, "project")
+        if not (folder / "storyboard.json").is_file():
+            raise ProjectError(
+                f"There is no project {project_id!r} in {self.root}.",
+                "Open another one, or start a new storyboard.",
+            )
+        return self._project(project_id)
+
+    def projects(self) -> list[ProjectInfo]:
+        """All readable projects, the last saved first."""
+        found = []
+        for path in self.root.glob("*/storyboard.json"):
+            if _IDENTIFIER.fullmatch(path.parent.name):
+                try:
+                    storyboard = self._project(path.parent.name).load()
+                except ProjectError:  # the list is for choosing; opening such a one tells why not
+                    continue
+                modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                found.append(
+                    ProjectInfo(
+                        path.parent.name, storyboard.title, len(storyboard.frames), modified
+                    )
+                )
+        return sorted(found, key=lambda info: info.modified, reverse=True)
+
+    def _project(self, project_id: str) -> Project:
+        with self._guard:
+            lock = self._locks[project_id]
+        return Project(self.root / project_id, lock)
+
+
+class Project:
+    """One storyboard and its takes on disk; made by `Store` alone.
+
+    Args:
+        path: its folder.
+        lock: held while its storyboard changes; the same for every object of this project.
+    """
+
+    def __init__(self, path: Path, lock: threading.RLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    @property
+    def id(self) -> str:
+        """The project's identifier: its folder's name."""
+        return self.path.name
+
+    @property
+    def references(self) -> References:
+        """The pictures that its frames follow now, or did when older takes were painted."""
+        return References(self.path / "references")
+
+    def load(self) -> Storyboard:
+        """The storyboard as it was last saved.
+
+        Raises:
+            ProjectError: if its file is missing, damaged or not ours.
+        """
+        path = self.path / "storyboard.json"
+        body = STORYBOARD_FILE.read(path)
+        try:
+            return Storyboard.model_validate(body.get("storyboard"))
+        except ValidationError as error:
+            raise _invalid(path, error) from error
+
+    def save(self, storyboard: Storyboard) -> None:
+        """Replace the storyboard; to change only a part of it, use `edit`.
+
+        Raises:
+            ProjectError: if the disk does not take it.
+        """
+        content = STORYBOARD_FILE.dump({"storyboard": storyboard.model_dump(mode="json")})
+        path = self.path / "storyboard.json"
+        with self._lock:
+            try:
+                write_atomically(path, content)
+            except OSError as error:
+                raise unwritable(path, error) from error
+
+    def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
+        """Change the stored storyboard while nobody else does.
+
+        Args:
+            change: takes the storyboard as stored and returns the new one.
+
+        Returns:
+            The new storyboard, saved.
+
+        Raises:
+            ProjectError: as `load` and `save`.
+        """
+        with self._lock:
+            storyboard = change(self.load())
+            self.save(storyboard)
+        return storyboard
+
+    def add_take(
+        self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
+    ) -> None:
+        """Store a take and choose it for its frame; all else in the storyboard stays as it is.
+
+        A take whose frame has been removed meanwhile is stored all the same.
+
+        Args:
+            take: what is known of it.
+            image: the picture, RGB.
+            mask: its foreground mask, bool, shape (rows, columns) in tokens.
+            request: what it was painted from; goes into take.json and the picture's metadata.
+
+        Raises:
+            ProjectError: if a take of this id exists or the disk does not take it.
+        """
+        recipe = request.to_dict()
+        body: dict[str, Any] = {"take": take.model_dump(mode="json"), "request": recipe}
+        files = {
+            "image.png": png_bytes(image, **{REQUEST_KEY: json.dumps(recipe, ensure_ascii=False)}),
+            "mask.png": png_bytes(mask_picture(mask, image.size)),
+            "take.json": TAKE_FILE.dump(body),
+        }
+        folder = self._take_folder(take.id)
+        try:
+            folder.parent.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
+                unfinished = Path(temporary, take.id)
+                unfinished.mkdir()
+                for name, content in files.items():
+                    write_atomically(unfinished / name, content)
+                unfinished.rename(folder)
+        except OSError as error:
+            if folder.exists():
+                raise ProjectError(
+                    f"Take {take.id} of project {self.id} exists already.",
+                    "Takes are never overwritten; paint it again under a new one.",
+                ) from error
+            raise unwritable(folder, error) from error
+        self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
+
+    def takes(self, frame_id: str | None = None) -> list[Take]:
+        """All takes of a frame, oldest first.
+
+        Args:
+            frame_id: the frame, or None for the takes of all frames.
+
+        Raises:
+            ProjectError: if one of the project's takes is damaged.
+        """
+        paths = sorted((self.path / "takes").glob("[!.]*/take.json"))
+        takes = [self.take(path.parent.name) for path in paths]
+        wanted = (t for t in takes if frame_id is None or t.frame_id == frame_id)
+        return sorted(wanted, key=lambda t: t.created)
+
+    def take(self, take_id: str) -> Take:
+        """The take of this identifier, which may come from a browser.
+
+        Raises:
+            ProjectError: if there is none or it is damaged.
+        """
+        path = self._take_folder(take_id) / "take.json"
+        try:
+            return Take.model_validate(TAKE_FILE.read(path).get("take"))
+        except ValidationError as error:
+            raise _invalid(path, error) from error
+
+    def request(self, take_id: str) -> RenderRequest:
+        """What a take was painted from.
+
+        Raises:
+            ProjectError: if there is no such take or it is damaged.
+        """
+        path = self._take_folder(take_id) / "take.json"
+        body = TAKE_FILE.read(path)
+        try:
+            return RenderRequest.from_dict(body["request"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _invalid(path, error) from error
+
+    def image_path(self, take_id: str) -> Path:
+        """The picture of a take, PNG.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        return self._picture(take_id, "image.png")
+
+    def mask_path(self, take_id: str) -> Path:
+        """The foreground mask of a take, PNG: 8-bit grey, the picture's size, white = character.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        return self._picture(take_id, "mask.png")
+
+    def zip_frames(self, path: Path) -> Path:
+        """Pack the chosen takes in order, their masks, the storyboard and its reference picture.
+
+        Args:
+            path: the archive to write; replaced if it exists.
+
+        Returns:
+            `path`.
+
+        Raises:
+            ProjectError: if no frame has been painted yet, a picture is missing, or the disk does
+                not take it.
+        """
+        storyboard = self.load()
+        reference = storyboard.character.reference
+        painted = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
+        if not painted:
+            raise ProjectError("No frame has been painted yet.", "Generate first.")
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            # PNG is compressed already: packing it again only costs time.
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+                for number, frame, take_id in painted:
+                    stem = file_stem(number, f"{frame.action} {frame.location}")
+                    archive.write(self.image_path(take_id), f"{stem}.png")
+                    archive.write(self.mask_path(take_id), f"masks/{stem}.png")
+                archive.write(self.path / "storyboard.json", "storyboard.json")
+                if reference:
+                    archive.write(self.references.path(reference), f"references/{reference}")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def _take_folder(self, take_id: str) -> Path:
+        return self.path / "takes" / _checked(take_id, "take")
+
+    def _picture(self, take_id: str, name: str) -> Path:
+        path = self._take_folder(take_id) / name
+        if not path.is_file():
+            raise ProjectError(f"{path} is missing.", "Put it back from a copy, or redo the frame.")
+        return path
+
+
+def _checked(identifier: str, what: str) -> str:
+    if not _IDENTIFIER.fullmatch(identifier):
+        raise ProjectError(f"{identifier!r} is not the name of a {what}.")
+    return identifier
+
+
+def _invalid(path: Path, error: Exception) -> ProjectError:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fault = f"{where}: {first['msg']}" if where else first["msg"]
+    else:
+        fault = str(error)
+    return ProjectError(
+        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
+    )

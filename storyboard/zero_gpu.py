@@ -1,0 +1,36 @@
+"""Renders on a ZeroGPU Space, where a process gets a GPU for a time that it requests."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from pipelines.exchange import BankExchange, Pictures, Render
+from pipelines.request import RenderRequest
+
+# For one step of FLUX.1 at 1024 x 1024 with room to spare, and for the start.
+_SECONDS_PER_STEP = 0.6
+_SECONDS_TO_START = 30.0
+_SECONDS_PER_PICTURE = 10.0
+_NATIVE_PIXELS = 1024 * 1024
+
+
+def on_zero_gpu(render: Render) -> Render:
+    """Run a render on a ZeroGPU Space's GPU; without the package `spaces`, here."""
+    if importlib.util.find_spec("spaces") is None:
+        return render
+    import spaces
+
+    def duration(request: RenderRequest, _pictures: Pictures, _banks: BankExchange) -> int:
+        return requested_seconds(request)
+
+    wrapped: Render = spaces.GPU(duration=duration)(render)
+    return wrapped
+
+
+def requested_seconds(request: RenderRequest) -> int:
+    """Return the seconds of ZeroGPU time to request: an upper bound for a render."""
+    pixels = sum(frame.width * frame.height for frame in request.frames)
+    # A frame's probe pass adds at most its whole schedule once more.
+    steps = 2 * request.steps * (2 if request.true_cfg_scale > 1 else 1)
+    start = _SECONDS_TO_START + _SECONDS_PER_PICTURE * len(request.references)
+    return round(start + _SECONDS_PER_STEP * steps * pixels / _NATIVE_PIXELS)

@@ -1,0 +1,303 @@
+"""Jobs on two workers: nothing is lost, whoever dies, fails, or is stopped."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.errors import UserError
+from pipelines.events import ModelLoading
+from pipelines.request import RenderRequest
+from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.jobs.job import (
+    FrameBegun,
+    Job,
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobFinished,
+    JobProgress,
+    TakeSaved,
+)
+from storyboard.jobs.ray import runner as jobs_ray
+from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
+from storyboard.jobs.ray.spreading import Part
+from storyboard.jobs.ray.workers import Cluster, WorkerLost
+from storyboard.planning import COPY_MARK
+from storyboard.settings import Settings, Workers
+from storyboard.storage.projects import Project, Store
+from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 200.0
+# Of 255: what is left of roundings in float32 after all steps.
+ROUNDING = 2
+SMALL = RenderSettings(width=64, height=64, steps=4)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    projects = tmp_path_factory.mktemp("projects")
+    return Settings(projects=projects, device="cpu", dtype="float32", workers=Workers(2))
+
+
+@pytest.fixture(scope="module")
+def ray_here(settings: Settings) -> Iterator[None]:
+    """A Ray for all tests here: starting one takes much longer than a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # would write a token into the home folder
+        with closing(Cluster(Workers(2), settings)):
+            yield
+
+
+@pytest.fixture(scope="module")
+def runner(ray_here: None, settings: Settings) -> Iterator[RayRunner]:
+    with closing(RayRunner(settings, ObedientEngine, random.Random(1))) as runner:
+        yield runner
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    return Store(settings.projects)
+
+
+def project_of(store: Store, *actions: str, share: bool = False) -> Project:
+    frames = tuple(
+        Frame(id=f"f{i}", action=action, location="on a beach", share_background=share, seed=i)
+        for i, action in enumerate(actions)
+    )
+    character = Character(description="a girl")
+    return store.create(Storyboard(character=character, frames=frames, settings=SMALL))
+
+
+def finish(job: Job) -> list[JobEvent]:
+    assert job.wait(PATIENCE)
+    return list(job.events())
+
+
+def takes_of(events: list[JobEvent]) -> list[str]:
+    return sorted(e.frame_id for e in events if isinstance(e, TakeSaved))
+
+
+def check_story(job: Job, events: list[JobEvent]) -> None:
+    """What a page relies on, with however many workers."""
+    assert events[-1] == JobFinished(), events[-1]
+    assert takes_of(events) == sorted(job.targets)
+    fractions = [e.fraction for e in events if isinstance(e, JobProgress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    begun = [e.frame_id for e in events if isinstance(e, FrameBegun)]
+    assert sorted(begun) == sorted(job.targets)
+    saved = set()
+    for event in events:
+        if isinstance(event, TakeSaved):
+            saved.add(event.frame_id)
+        elif isinstance(event, FrameBegun | JobProgress):
+            assert event.frame_id not in saved
+    loading = [i for i, e in enumerate(events) if isinstance(e, ModelLoading)]
+    assert loading == [] or loading == [0]
+
+
+class Nobody:
+    """Two workers who die before they answer."""
+
+    def __init__(self, *_: object) -> None:
+        self.left = False
+
+    def workers(self, _make_engine: object) -> list[Nobody]:
+        return [self, Nobody()]
+
+    def start(self) -> None:
+        raise WorkerLost("out of memory")
+
+    def close(self) -> None:
+        self.left = True
+
+
+def test_no_runner_is_had_where_no_worker_can_be_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Nobody()
+    monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
+    with pytest.raises(UserError, match=r"No worker.*log"):
+        RayRunner(settings, ObedientEngine)
+    assert cluster.left
+    told = [record for record in caplog.records if "cannot be started" in record.message]
+    assert len(told) == 2  # of each worker, after its last attempt
+
+
+def test_frames_are_spread_over_the_workers(
+    runner: RayRunner, store: Store, tmp_path: Path
+) -> None:
+    project = project_of(store, *[f"meets {tmp_path}"] * 6)
+    job = runner.start(project, None)
+    events = finish(job)
+    check_story(job, events)
+    requests = {take.id: project.request(take.id) for take in project.takes()}
+    # Every take tells the whole request, as if one worker had painted it.
+    assert {request.targets for request in requests.values()} == {job.targets}
+    assert [f.take in requests for f in project.load().frames] == [True] * 6
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_part_whose_worker_dies_is_painted_by_another(
+    runner: RayRunner, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = tmp_path / "mark"
+    project = project_of(store, "waving", "waving", f"dies {mark}", "waving")
+    job = runner.start(project, None)
+    check_story(job, finish(job))
+    assert mark.exists()
+    assert len(project.takes()) == 4
+    assert "A worker died" in caplog.text
+
+
+def test_a_part_that_kills_its_workers_is_given_up(runner: RayRunner, store: Store) -> None:
+    project = project_of(store, "waving", "dies")
+    events = finish(runner.start(project, None))
+    last = events[-1]
+    assert isinstance(last, JobFailed)
+    assert "3 workers died" in last.message and "frame 2" in last.message
+    job = runner.start(project, ["f0"])
+    check_story(job, finish(job))
+
+
+def test_a_fault_for_people_comes_in_its_words(runner: RayRunner, store: Store) -> None:
+    project = project_of(store, "waving", "waving", "fails", "waving")
+    events = finish(runner.start(project, None))
+    assert events[-1] == JobFailed("It does not fit. Make it smaller.")
+    assert takes_of(events) == sorted(take.frame_id for take in project.takes())
+
+
+def test_an_unforeseen_fault_is_logged_where_it_happened(
+    runner: RayRunner, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        last = finish(runner.start(project_of(store, "breaks"), None))[-1]
+    assert isinstance(last, JobFailed)
+    assert "ValueError" in last.message and "shapes" not in last.message
+    assert "in obey" in caplog.text and "shapes 3 and 4" in caplog.text
+
+
+def test_cancel_stops_within_a_step_on_all_workers(runner: RayRunner, store: Store) -> None:
+    project = project_of(store, *["waving"] * 40)
+    job = runner.start(project, None)
+    next(e for e in job.events() if isinstance(e, TakeSaved))
+    job.cancel()
+    cancelled = time.monotonic()
+    events = finish(job)
+    took = time.monotonic() - cancelled
+    assert events[-1] == JobCancelled()
+    assert took < 40 * STEPS * STEP_SECONDS / 4
+    assert takes_of(events) == sorted(take.frame_id for take in project.takes())
+    again = runner.start(project, ["f0"])
+    check_story(again, finish(again))
+
+
+def test_storyboards_of_several_people_take_turns(runner: RayRunner, store: Store) -> None:
+    actions = ["waving"] * (4 * FRAMES_A_TURN)
+    long = [runner.start(project_of(store, *actions), None) for _ in range(2)]
+    next(e for e in long[1].events() if isinstance(e, TakeSaved))
+    short = runner.start(project_of(store, "waving", "running"), None)
+    check_story(short, finish(short))
+    assert not any(job.over for job in long)
+    for job in long:
+        check_story(job, finish(job))
+
+
+def test_jobs_of_one_project_match_each_other(runner: RayRunner, store: Store) -> None:
+    project = project_of(store, "waving", "running")
+    jobs = [runner.start(project, None), runner.start(project, ["f1"])]
+    assert runner.active(project.id) is jobs[0]
+    assert runner.pending(project.id) == tuple(jobs)
+    assert runner.job(jobs[1].id) is jobs[1]
+    for job in jobs:
+        check_story(job, finish(job))
+    # The second lent the first frame as the first job had painted it.
+    assert jobs[1].targets == ("f1",) or jobs[1].targets == ("f0", "f1")
+    assert runner.pending(project.id) == ()
+
+
+def test_a_queued_job_is_cancelled_at_once(runner: RayRunner, store: Store) -> None:
+    project = project_of(store, "waving", "running")
+    running, queued = runner.start(project, None), runner.start(project, ["f1"])
+    queued.cancel()
+    assert list(queued.events()) == [JobCancelled()]
+    check_story(running, finish(running))
+
+
+def test_a_bank_travels_to_the_workers_that_read_it(
+    runner: RayRunner, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = project_of(store, "waving", "waving", f"dies {tmp_path / 'mark'}", "waving", "waving")
+    monkeypatch.setattr(jobs_ray, "spread", with_banks)
+    job = runner.start(project, None)
+    events = finish(job)
+    check_story(job, events)
+    assert (tmp_path / "mark").exists()
+    # The frame that lends is painted once: nobody else works on it, not even unseen.
+    assert not any(isinstance(e, JobProgress) and COPY_MARK in e.frame_id for e in events)
+
+
+def in_one_part(request: RenderRequest, **_: object) -> tuple[Part, ...]:
+    """All frames in one process."""
+    return (Part(0, request.targets, 1.0),)
+
+
+def with_banks(request: RenderRequest, **_: object) -> tuple[Part, ...]:
+    """Two parts; the second is lent the first frame."""
+    first, second = request.targets[:2], request.targets[2:]
+    lent = frozenset(request.targets[:1])
+    return Part(0, first, 1.0, keeps=lent), Part(1, second, 1.0, lent=lent)
+
+
+def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
+    ray_here: None,
+    runner: RayRunner,
+    settings: Settings,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner.close()  # the two cores are for these
+    mark = tmp_path / "mark"
+    actions = ("waving", "running", "sitting", "jumping")
+    projects = [project_of(store, *actions, share=True) for _ in range(3)]
+    with closing(RayRunner(settings, partial(MortalEngine, mark=mark), random.Random(1))) as many:
+        first = many.start(projects[0], None)
+        check_story(first, finish(first))
+        assert mark.exists()
+        # Again by one worker alone, and with a bank that travels in place of the request.
+        for project, way in zip(projects[1:], (in_one_part, with_banks), strict=True):
+            monkeypatch.setattr(jobs_ray, "spread", way)
+            job = many.start(project, None)
+            check_story(job, finish(job))
+    spread_out, one, travelled = map(pictures_of, projects)
+    for first, second in itertools.combinations(one, 2):
+        assert np.abs(first - second).mean() > ROUNDING
+    # Processes may share out sums among other numbers of threads: then the last bits differ.
+    for found in (spread_out, travelled):
+        for picture, same in zip(found, one, strict=True):
+            assert np.abs(picture - same).max() <= ROUNDING
+
+
+def pictures_of(project: Project) -> list[NDArray[np.float64]]:
+    """The pixels of all chosen takes, 0 to 255."""
+    pictures = []
+    for frame in project.load().frames:
+        assert frame.take is not None
+        with Image.open(project.image_path(frame.take)) as picture:
+            pictures.append(np.asarray(picture, np.float64))
+    return pictures

@@ -1,0 +1,148 @@
+"""How a request is cut into parts: nothing is lost, and what is cheaper is chosen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from pipelines.request import FrameRequest, Prompt, RenderRequest
+from storyboard.jobs.ray.spreading import Costs, Measures, Part, spread
+
+WORDS = Prompt("beach", "a girl", "waving")
+# Ten seconds a step at this size, and banks that travel in a blink.
+SLOW = Costs(step=10 / 64**2, bank=100.0, speed=1e9)
+# As SLOW, and banks that take longer than any painting.
+HEAVY = replace(SLOW, bank=1e9)
+
+
+def frame(name: str, identity: str | None = None, place: str | None = None) -> FrameRequest:
+    return FrameRequest(name, WORDS, 1, 64, 64, identity, place)
+
+
+def request_for(*frames: FrameRequest, targets: str | None = None) -> RenderRequest:
+    names = tuple(f.frame_id for f in frames) if targets is None else tuple(targets)
+    return RenderRequest("miniature", frames, names, steps=50)
+
+
+STORY = request_for(frame("a"), *(frame(name, "a") for name in "bcdefgh"))
+PLACES = request_for(
+    frame("a"),
+    frame("b", "a"),
+    frame("c", "a", "a"),
+    frame("d", "a", "b"),
+    frame("e", "a", "a"),
+    frame("f", "a", "b"),
+)
+
+
+def targets_of(parts: tuple[Part, ...]) -> list[str]:
+    return ["".join(part.targets) for part in parts]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_target_is_in_one_part_that_can_be_painted(seed: int) -> None:
+    rng = random.Random(seed)
+    frames = [frame("0")]
+    for number in range(1, rng.randint(2, 12)):
+        names = [f.frame_id for f in frames]
+        place = rng.choice([None, *names])
+        frames.append(frame(str(number), rng.choice([None, *names]), place))
+    wanted = rng.sample([f.frame_id for f in frames], rng.randint(1, len(frames)))
+    request = replace(request_for(*frames), targets=tuple(sorted(wanted, key=int)))
+    parts = spread(
+        request,
+        workers=rng.randint(1, 5),
+        others=rng.randint(0, 2),
+        costs=rng.choice([SLOW, HEAVY, Costs()]),
+    )
+    assert sorted(t for part in parts for t in part.targets) == sorted(request.targets)
+    assert [part.number for part in parts] == list(range(len(parts)))
+    for part in parts:
+        own = part.request(request)  # would raise if a frame came before what it takes from
+        assert own.targets == part.targets
+        assert part.lent <= {f.frame_id for f in own.frames} - set(part.targets)
+        assert part.lent <= parts[0].keeps
+        assert part is parts[0] or not part.keeps
+    lending = parts[0].request(request)
+    for part in parts[1:]:
+        for reader in part.request(request).frames:
+            # What is lent for a character or a place was recorded for one.
+            if reader.identity_from in part.lent:
+                assert any(f.identity_from == reader.identity_from for f in lending.frames)
+            if reader.background_from in part.lent:
+                assert any(f.background_from == reader.background_from for f in lending.frames)
+
+
+def test_one_worker_paints_all() -> None:
+    (part,) = spread(STORY, workers=1, others=0, costs=SLOW)
+    assert part.targets == STORY.targets
+    assert part.request(STORY) == STORY
+    # 50 steps for the first; a probe pass of 11 steps more for each of the others.
+    assert part.work == pytest.approx(10 * (50 + 7 * 61))
+
+
+def test_alone_it_is_cut_for_all_workers() -> None:
+    parts = spread(STORY, workers=4, others=0, costs=HEAVY)
+    assert targets_of(parts) == ["ab", "cd", "ef", "gh"]
+    assert {part.lent for part in parts} == {frozenset()}
+    # The second paints the first frame again, up to the step where sharing ends.
+    assert parts[1].work == pytest.approx(10 * (41 + 2 * 61))
+    assert [f.frame_id for f in parts[1].request(STORY).frames] == ["a", "c", "d"]
+
+
+def test_of_as_many_requests_as_workers_each_stays_whole() -> None:
+    assert targets_of(spread(STORY, workers=4, others=3, costs=SLOW)) == ["abcdefgh"]
+
+
+def test_there_are_no_more_parts_than_targets() -> None:
+    assert targets_of(spread(STORY, workers=64, others=0, costs=HEAVY))[-1] == "h"
+    assert len(spread(STORY, workers=64, others=0, costs=HEAVY)) <= len(STORY.targets)
+
+
+def test_the_bank_travels_where_that_spares_others_work() -> None:
+    parts = spread(STORY, workers=4, others=1, costs=SLOW)
+    assert [sorted(part.lent) for part in parts] == [[], ["a"]]
+    assert parts[0].keeps == {"a"}
+    assert sum(part.work for part in parts) == pytest.approx(10 * (50 + 7 * 61), rel=1e-3)
+
+
+def test_the_frame_is_painted_again_where_its_bank_is_too_heavy_or_unknown() -> None:
+    for costs in (HEAVY, replace(SLOW, bank=None)):
+        parts = spread(STORY, workers=4, others=1, costs=costs)
+        assert len(parts) == 2
+        assert not any(part.lent or part.keeps for part in parts)
+
+
+def test_alone_nobody_waits_for_a_bank_that_can_be_painted_as_soon() -> None:
+    assert not any(part.lent for part in spread(STORY, workers=2, others=0, costs=SLOW))
+
+
+def test_frames_of_one_place_stay_together() -> None:
+    assert targets_of(spread(PLACES, workers=2, others=0, costs=HEAVY)) == ["ace", "bdf"]
+
+
+def test_a_frame_that_only_lends_is_painted_by_those_who_need_it() -> None:
+    request = request_for(*STORY.frames, targets="gh")
+    parts = spread(request, workers=2, others=0, costs=HEAVY)
+    assert targets_of(parts) == ["g", "h"]
+    assert [f.frame_id for f in parts[1].request(request).frames] == ["a", "h"]
+
+
+def test_without_targets_there_is_nothing_to_cut() -> None:
+    with pytest.raises(ValueError, match="without targets"):
+        spread(replace(STORY, targets=()), workers=2, others=0, costs=SLOW)
+
+
+def test_measures_follow_what_is_seen_model_by_model() -> None:
+    measures = Measures()
+    assert measures.costs("miniature") == Costs()
+    measures.saw_step("miniature", 100, 2.0)
+    measures.saw_bank("miniature", 100, 5000)
+    measures.saw_travel(10**9, 0.5)
+    assert measures.costs("miniature") == Costs(0.02, 50.0, 2e9)
+    assert measures.costs("flux1-dev") == Costs(speed=2e9)
+    for _ in range(50):
+        measures.saw_step("miniature", 100, 1.0)
+    assert measures.costs("miniature").step == pytest.approx(0.01, rel=1e-3)

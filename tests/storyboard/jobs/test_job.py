@@ -1,0 +1,451 @@
+"""Jobs: their events, several readers, cancel, failures, and their order."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import ModelError, OutOfMemoryError, UserError
+from pipelines.events import ModelLoading, Notice
+from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style, Take
+from storyboard.errors import ProjectError
+from storyboard.jobs.job import (
+    FrameBegun,
+    FrameMask,
+    FramePreview,
+    Job,
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobFinished,
+    JobProgress,
+    TakeSaved,
+)
+from storyboard.jobs.local import LocalRunner
+from storyboard.storage.projects import Project, Store
+from tests.storyboard.fakes import FakeEngine, mask_of
+from tests.storyboard.pictures import reference
+
+BOARD = Storyboard(
+    character=Character(description="a girl"),
+    frames=tuple(Frame(id=name, action="waving", location="beach") for name in "abc"),
+    settings=RenderSettings(width=64, height=64),
+)
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Store(tmp_path / "projects").create(BOARD)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def runner(engine: FakeEngine) -> Iterator[LocalRunner]:
+    runner = LocalRunner(engine, random.Random(1))
+    yield runner
+    if engine.permits is not None:
+        engine.permits.release(1000)
+    runner.close()
+
+
+def finish(job: Job) -> list[JobEvent]:
+    assert job.wait(PATIENCE)
+    return list(job.events())
+
+
+def takes_of(events: list[JobEvent]) -> list[str]:
+    return [e.frame_id for e in events if isinstance(e, TakeSaved)]
+
+
+def test_a_job_tells_its_story_and_leaves_takes(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    job = runner.start(project, None)
+    events = finish(job)
+    assert job.state == "finished"
+    assert job.targets == ("a", "b", "c")
+    assert events[0] == ModelLoading("miniature")
+    assert [type(e) for e in events[1:6]] == [
+        FrameBegun,
+        JobProgress,
+        JobProgress,
+        FrameMask,
+        TakeSaved,
+    ]
+    assert events[-1] == JobFinished()
+    assert takes_of(events) == ["a", "b", "c"]
+    progress = [e for e in events if isinstance(e, JobProgress)]
+    assert [round(e.fraction * 6) for e in progress] == [1, 2, 3, 4, 5, 6]
+    assert progress[0].seconds_left is None
+    assert progress[-1].seconds_left == 0
+    request = engine.requests[0]
+    for event in (e for e in events if isinstance(e, TakeSaved)):
+        frame = next(f for f in request.frames if f.frame_id == event.frame_id)
+        assert project.load().frame(event.frame_id).take == event.take.id
+        assert project.take(event.take.id) == event.take
+        assert project.request(event.take.id) == request
+        assert (event.take.seed, event.take.prompt) == (frame.seed, frame.prompt.text)
+        assert event.take.foreground == 1 / 16
+    masks = [e for e in events if isinstance(e, FrameMask)]
+    assert np.array_equal(masks[0].mask, mask_of(request.frames[0]))
+
+
+def test_redoing_one_frame_leaves_the_others(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    finish(runner.start(project, None))
+    before = project.load()
+    job = runner.start(project, ["b"])
+    events = finish(job)
+    assert job.targets == ("b",)
+    assert takes_of(events) == ["b"]
+    assert [e.frame_id for e in events if isinstance(e, FrameBegun)] == ["b"]
+    assert {e.frame_id for e in events if isinstance(e, JobProgress)} == {"a", "b"}
+    after = project.load()
+    assert [f.take == g.take for f, g in zip(before.frames, after.frames, strict=True)] == [
+        True,
+        False,
+        True,
+    ]
+    assert len(project.takes("b")) == 2
+    assert engine.requests[1].frames[0].seed == engine.requests[0].frames[0].seed
+
+
+def test_a_job_paints_what_was_asked_though_the_storyboard_is_edited_meanwhile(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    first = runner.start(project, ["a"])
+    second = runner.start(project, ["b"])
+    edited = Frame(id="b", action="edited since", location="beach")
+    project.edit(lambda board: board.with_frame(edited))
+    engine.permits.release(1000)
+    finish(first)
+    finish(second)
+    assert engine.requests[1].frames[-1].prompt.action == "waving"
+    assert project.load().frame("b").action == "edited since"
+    # The take that was chosen while the job was queued is what it matches.
+    assert engine.requests[1].targets == ("a", "b")
+
+
+def test_a_queued_job_matches_the_take_chosen_before_its_turn(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    finish(runner.start(project, None))
+    engine.permits = threading.Semaphore(0)
+    jobs = [runner.start(project, ["a"]), runner.start(project, ["b"])]
+    engine.permits.release(1000)
+    for job in jobs:
+        finish(job)
+    lent = engine.requests[2].frames[0]
+    assert lent.seed == engine.requests[1].frames[0].seed
+    assert lent.seed != engine.requests[0].frames[0].seed
+
+
+@pytest.mark.parametrize("reached", range(1, 9))
+def test_cancel_stops_within_one_event(
+    project: Project, runner: LocalRunner, engine: FakeEngine, reached: int
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    job = runner.start(project, None)
+    seen = job.events()
+    for _ in range(reached):
+        engine.permits.release()
+        next(seen)
+    job.cancel()
+    engine.permits.release()
+    events = finish(job)
+    assert job.state == "cancelled"
+    assert events[-1] == JobCancelled()
+    assert engine.yielded <= reached + 1
+    assert engine.closed == 1
+    assert len(project.takes()) == len(takes_of(events))
+
+
+def test_takes_made_before_a_cancel_are_kept(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(6)
+    job = runner.start(project, None)
+    taken = next(e for e in job.events() if isinstance(e, TakeSaved))
+    job.cancel()
+    engine.permits.release()
+    finish(job)
+    assert project.load().frame("a").take == taken.take.id
+    assert [f.take for f in project.load().frames[1:]] == [None, None]
+    engine.permits.release(1000)
+    assert finish(runner.start(project, None))[-1] == JobFinished()
+
+
+def test_a_queued_job_is_cancelled_at_once_and_never_runs(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    running, queued = runner.start(project, ["a"]), runner.start(project, ["b"])
+    queued.cancel()
+    assert queued.state == "cancelled"
+    assert list(queued.events()) == [JobCancelled()]
+    engine.permits.release(1000)
+    assert finish(running)[-1] == JobFinished()
+    assert [r.targets for r in engine.requests] == [("a",)]
+
+
+def test_events_are_replayed_and_shared_by_all_readers(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(4)
+    job = runner.start(project, None)
+    heard: list[list[JobEvent]] = [[], []]
+
+    def listen(index: int) -> None:
+        heard[index].extend(job.events())
+
+    readers = [threading.Thread(target=listen, args=(i,)) for i in range(2)]
+    for reader in readers:
+        reader.start()
+    engine.permits.release(1000)
+    for reader in readers:
+        reader.join(PATIENCE)
+    history = finish(job)
+    assert [list(map(id, h)) for h in heard] == [list(map(id, history))] * 2
+    assert list(map(id, job.events(start=5))) == list(map(id, history[5:]))
+    assert list(job.events(start=len(history))) == []
+
+
+def test_only_the_newest_preview_of_a_frame_is_kept(project: Project) -> None:
+    job = Job(project, BOARD, ("a", "b"))
+    assert job.begin()
+    images = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in range(100)]
+    job.report(FrameBegun("a"))
+    following = job.events()
+    assert next(following) == FrameBegun("a")
+    for image in images:
+        job.report(FramePreview("a", image))
+        job.report(FramePreview("b", image))
+    assert [(e.frame_id, e.image) for e in shown(following, 2)] == [
+        ("a", images[-1]),
+        ("b", images[-1]),
+    ]
+    late = shown(job.events(), 3)
+    assert late[0] == FrameBegun("a")
+    assert [e.image for e in late[1:]] == [images[-1]] * 2
+
+    take = Take(frame_id="a", seconds=1, seed=1, foreground=0.2, prompt="x", model="tiny")
+    job.report(TakeSaved("a", take))
+    job.report(FramePreview("b", images[0]))
+    assert shown(following, 2) == [TakeSaved("a", take), FramePreview("b", images[0])]
+    assert shown(job.events(), 3)[2] == FramePreview("b", images[0])
+    job.end(None)
+    assert list(following) == [JobFinished()]
+    assert list(job.events()) == [FrameBegun("a"), TakeSaved("a", take), JobFinished()]
+
+
+def shown(events: Iterator[JobEvent], count: int) -> list[Any]:
+    """The next events of a job that goes on, which would wait for more."""
+    return [next(events) for _ in range(count)]
+
+
+def test_readers_that_wait_are_told_of_previews(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.previews, engine.permits = True, threading.Semaphore(4)
+    job = runner.start(project, ["a"])
+    following = job.events()
+    assert [type(next(following)) for _ in range(4)] == [
+        ModelLoading,
+        FrameBegun,
+        JobProgress,
+        FramePreview,
+    ]
+    engine.permits.release(1000)
+    rest = [type(event) for event in following]
+    assert rest == [JobProgress, FrameMask, TakeSaved, JobFinished]
+    assert FramePreview not in map(type, finish(job))
+
+
+def test_a_fault_for_people_is_passed_on_in_its_words(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.fault, engine.fault_at = OutOfMemoryError("It does not fit.", "Make it smaller."), 1
+    job = runner.start(project, None)
+    events = finish(job)
+    assert job.state == "failed"
+    assert events[-1] == JobFailed("It does not fit. Make it smaller.")
+    assert takes_of(events) == ["a"]
+    assert [t.frame_id for t in project.takes()] == ["a"]
+    engine.fault = None
+    assert finish(runner.start(project, None))[-1] == JobFinished()
+
+
+def test_an_unforeseen_fault_is_logged_and_shown_without_its_trace(
+    project: Project,
+    runner: LocalRunner,
+    engine: FakeEngine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine.fault = ValueError("shapes 3 and 4")
+    with caplog.at_level(logging.ERROR):
+        last = finish(runner.start(project, None))[-1]
+    assert isinstance(last, JobFailed)
+    assert "ValueError" in last.message
+    assert "shapes 3 and 4" not in last.message
+    assert "shapes 3 and 4" in caplog.text and "Traceback" in caplog.text
+    engine.fault = None
+    assert finish(runner.start(project, None))[-1] == JobFinished()
+
+
+def test_a_project_that_vanishes_fails_its_job(project: Project, runner: LocalRunner) -> None:
+    (project.path / "takes").write_text("a file where the folder should be")
+    last = finish(runner.start(project, None))[-1]
+    assert isinstance(last, JobFailed) and "takes" in last.message
+
+
+def test_a_frame_whose_take_is_damaged_can_be_painted_again(
+    project: Project, runner: LocalRunner
+) -> None:
+    finish(runner.start(project, None))
+    take = project.load().frame("a").take
+    assert take is not None
+    (project.path / "takes" / take / "take.json").unlink()
+    job = runner.start(project, ["b"])
+    assert finish(job)[-1] == JobFinished()
+    assert job.targets == ("a", "b")
+    assert project.load().frame("a").take != take
+
+
+def test_what_cannot_be_painted_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+    with pytest.raises(UserError):
+        runner.start(project, ["gone"])
+    (project.path / "storyboard.json").unlink()
+    with pytest.raises(ProjectError):
+        runner.start(project, None)
+    assert runner.active(project.id) is None
+
+
+def test_jobs_run_in_order_and_are_found(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    jobs = [runner.start(project, [name]) for name in "abc"]
+    assert runner.active(project.id) is jobs[0]
+    assert runner.pending(project.id) == tuple(jobs)
+    assert runner.active("other") is None
+    assert runner.job(jobs[2].id) is jobs[2]
+    assert runner.job("other") is None
+    engine.permits.release(1000)
+    for job in jobs:
+        finish(job)
+    assert [r.targets[-1] for r in engine.requests] == ["a", "b", "c"]
+    assert runner.pending(project.id) == ()
+    assert runner.job(jobs[0].id) is jobs[0]
+
+
+def test_close_cancels_what_runs_and_what_waits(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    jobs = [runner.start(project, [name]) for name in "ab"]
+    engine.permits.release()
+    next(jobs[0].events())
+    closing = threading.Thread(target=runner.close)
+    closing.start()
+    engine.permits.release(1)
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    assert [job.state for job in jobs] == ["cancelled", "cancelled"]
+    assert [list(job.events())[-1] for job in jobs] == [JobCancelled()] * 2
+
+
+def give_picture(project: Project) -> str:
+    """Let the project's character have a picture, and a model follow it."""
+    name = project.references.add(reference())
+    character = BOARD.character.model_copy(update={"reference": name})
+    styles = (Style(source="owner/ink"),)
+    settings = BOARD.settings.model_copy(update={"model": "flux1-dev", "styles": styles})
+    changes = {"character": character, "settings": settings}
+    project.edit(lambda board: board.model_copy(update=changes))
+    return name
+
+
+def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    name = give_picture(project)
+    engine.doubt = "It may show somebody else."
+    events = finish(runner.start(project, None))
+    assert engine.pictures == [project.references.folder]
+    assert engine.requests[0].references == {name}
+    assert Notice("reference", name, engine.doubt) in events
+    assert Notice("style", "owner/ink", engine.doubt) in events
+    assert takes_of(events) == ["a", "b", "c"]
+    assert {project.request(t.id).references for t in project.takes()} == {frozenset({name})}
+
+
+def test_what_the_engine_refuses_is_said_at_once(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.refusal = ModelError("It cannot follow pictures.")
+    with pytest.raises(ModelError, match="cannot follow"):
+        runner.start(project, None)
+    assert runner.active(project.id) is None and not engine.requests
+
+
+def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+    name = give_picture(project)
+    project.references.path(name).unlink()
+    with pytest.raises(ProjectError, match="is missing"):
+        runner.start(project, None)
+    assert runner.active(project.id) is None
+
+
+def test_a_take_whose_picture_is_gone_is_painted_anew_instead_of_lent(
+    project: Project, runner: LocalRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = give_picture(project)
+    finish(runner.start(project, None))
+    project.references.path(old).unlink()
+    name = project.references.add(reference((1, 2, 3)))
+    character = project.load().character.model_copy(update={"reference": name})
+    project.edit(lambda board: board.model_copy(update={"character": character}))
+    job = runner.start(project, ["c"])
+    finish(job)
+    assert job.targets == ("a", "c")
+    assert "is missing" in caplog.text
+
+
+def test_wait_gives_up(project: Project, runner: LocalRunner, engine: FakeEngine) -> None:
+    engine.permits = threading.Semaphore(0)
+    assert not runner.start(project, None).wait(0.01)
+
+
+def test_the_callers_context_reaches_the_engine(project: Project) -> None:
+    visitor = contextvars.ContextVar("visitor", default="nobody")
+    seen: list[str] = []
+
+    class Curious(FakeEngine):
+        def describe(self) -> str:
+            return visitor.get()
+
+        def render(self, request, pictures=None):  # type: ignore[no-untyped-def]
+            seen.append(self.describe())
+            yield from super().render(request, pictures)
+
+    runner = LocalRunner(Curious())
+    visitor.set("Maya")
+    finish(runner.start(project, None))
+    runner.close()
+    assert seen == ["Maya"]
