@@ -140,7 +140,7 @@ def test_frames_that_follow_pictures_in_several_strengths(pipeline, monkeypatch,
         for one, (picture, strength) in zip(wanted.frames, followed, strict=True)
     )
     wanted = replace(wanted, frames=frames)
-    options = dict(subject=bundle, pictures=pictures)
+    options = dict(character=bundle, pictures=pictures)
     expected = latents(pipeline, monkeypatch, wanted, budget=BANK, **options)
     assert_same(latents(pipeline, monkeypatch, wanted, budget=budget, **options), expected)
 
