@@ -100,6 +100,14 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 180
 
 
+def test_every_environment_variable_is_in_the_settings():
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    sources += [ROOT / "app.py", ROOT / "start.py", *(ROOT / "tests").glob("*.py")]
+    pattern = re.compile(r"\bTHROUGHLINE_[A-Z_]+[A-Z]\b")
+    used = {name for path in sources for name in pattern.findall(path.read_text("utf-8"))}
+    assert used and used <= set(pattern.findall((DOCS / "settings.md").read_text("utf-8")))
+
+
 def tree() -> set[str]:
     """Return the paths in the tree of the architecture page; folders end in a slash."""
     text = (DOCS / "ARCHITECTURE.md").read_text("utf-8")
