@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.draw_architecture import draw
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PACKAGES = ("benchmarks", "evaluation", "miniature", "pipelines", "storyboard", "training")
 BIGGEST_GIT_FILE = 10 * 2**20
 # Docstrings that begin so are riddles, or sentences without a verb.
 BAD_FIRST_WORDS = {"What", "How", "Whether", "One", "Which", "Where", "Why", "Who", "Whose"}
@@ -85,28 +89,77 @@ def test_every_place_names_the_same_oldest_python():
     assert f"OLDEST_PYTHON = ({oldest.replace('.', ', ')})" in start
 
 
+def guides() -> list[Path]:
+    return [
+        *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *DOCS.glob("*.md"),
+    ]
+
+
 def test_links_in_the_guides_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        text = (ROOT / name).read_text("utf-8")
+    for guide in guides():
+        text = guide.read_text("utf-8")
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
             if not target.startswith("https://"):
-                assert (ROOT / target).exists(), f"{name} links to {target}"
+                assert (guide.parent / target).exists(), f"{guide.name} links to {target}"
 
 
-def test_every_file_in_the_readmes_tree_is_there():
-    text = (ROOT / "README.md").read_text("utf-8")
-    tree = text.partition("## What is where")[2].partition("```text\n")[2].partition("```")[0]
-    folder = ROOT
-    names = 0
-    for line in tree.splitlines():
+def test_anchors_in_the_guides_are_headings():
+    for guide in guides():
+        for path, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", guide.read_text("utf-8")):
+            text = (guide.parent / path if path else guide).read_text("utf-8")
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            known = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings}
+            assert anchor in known, f"{guide.name} links to {path}#{anchor}"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 180
+
+
+def test_every_environment_variable_is_in_the_settings():
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    sources += [ROOT / "app.py", ROOT / "start.py", *(ROOT / "tests").glob("*.py")]
+    pattern = re.compile(r"\bTHROUGHLINE_[A-Z_]+[A-Z]\b")
+    used = {name for path in sources for name in pattern.findall(path.read_text("utf-8"))}
+    assert used and used <= set(pattern.findall((DOCS / "settings.md").read_text("utf-8")))
+
+
+def tree() -> set[str]:
+    """Return the paths in the tree of the architecture page; folders end in a slash."""
+    text = (DOCS / "ARCHITECTURE.md").read_text("utf-8")
+    drawn = text.partition("## What is where")[2].partition("```text\n")[2].partition("```")[0]
+    found: set[str] = set()
+    folder = ""
+    for line in drawn.splitlines():
         # Names come before the first two spaces in a row; a folder's files are set in below it.
         for name in re.split(r" {2,}", line.strip())[0].split(", "):
-            path = (folder if line.startswith("  ") else ROOT) / name
-            assert path.exists(), f"the README's tree has {name}"
-            names += 1
-            if not line.startswith(" ") and name.endswith("/"):
-                folder = path
-    assert names > 20
+            inside = line.startswith("  ")
+            found.add(folder + name if inside else name)
+            if not inside and name.endswith("/"):
+                folder = name
+    return found
+
+
+def test_every_file_in_the_tree_is_there():
+    missing = [path for path in tree() if not (ROOT / path).exists()]
+    assert not missing
+
+
+def test_every_room_is_in_the_tree():
+    rooms = {
+        path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else "")
+        for package in PACKAGES
+        for path in (ROOT / package).iterdir()
+        if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+        if not path.name.startswith("__")
+    }
+    assert rooms and rooms <= tree()
+
+
+def test_the_picture_of_the_rooms_is_the_current_one():
+    drawn = (DOCS / "architecture.svg").read_text("utf-8")
+    assert drawn == draw(), "python docs/draw_architecture.py draws it anew"
 
 
 def test_files_that_a_plain_git_push_could_not_carry_are_few():
