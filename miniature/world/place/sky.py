@@ -36,13 +36,14 @@ _STREAKS: dict[str, Color] = {
     "evening": (238, 206, 200),
     "night": (128, 142, 180),
 }
-_jitter = np.random.default_rng(20)
 STARS = [
-    (42.7 * (column + spot[0]), 30 * (row + spot[1]), 0.9 + 1.3 * spot[2])
-    for row in range(6)
-    for column, spot in enumerate(_jitter.uniform(0.05, 0.95, (6, 3)))
+    (42.7 * (column + across), 30 * (row + down), 0.9 + 1.3 * size)
+    for row, spots in enumerate(np.random.default_rng(20).uniform(0.05, 0.95, (6, 6, 3)))
+    for column, (across, down, size) in enumerate(spots)
 ]
-_DRIFT = _jitter.uniform(-1, 1, (9, 9, 3))  # how far each streak or flake is off its grid
+_DRIFT = np.random.Generator(np.random.PCG64(20).advance(108)).uniform(-1, 1, (9, 9, 3))
+"""Offset of each streak and flake from its grid. Its stream follows the first 108 numbers of the
+stars' one, and does not move when stars are added."""
 
 
 def paint_sky(
