@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,42 +55,24 @@ class Stateful(Protocol):
         """Take a state back."""
 
 
-class Checkpoint:
-    """The state of a training stage on disk, from which an interrupted one goes on exactly.
+def save_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
+    """Write the state of a training, from which an interrupted one continues exactly.
 
     Args:
         path: the file.
-        every: seconds between two savings.
-        budget: counts the stage's steps and time.
-        parts: what is trained, and what trains it.
+        budget: steps and time of the training.
+        parts: what is trained and what trains it, by name.
     """
+    state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    save_state(path, {**state, "step": budget.step, "seconds": budget.seconds})
 
-    def __init__(
-        self, path: Path, every: float, budget: Budget, parts: Mapping[str, Stateful]
-    ) -> None:
-        self._path, self._every, self._budget, self._parts = path, every, budget, parts
-        self._saved = time.monotonic()
 
-    def restore(self) -> None:
-        """Go on from the file, where there is one."""
-        if not self._path.exists():
-            return
-        state = load_state(self._path)
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        self._budget.step, self._budget.seconds = state["step"], state["seconds"]
-
-    def save(self) -> None:
-        """Write the file."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
-        state |= {"step": self._budget.step, "seconds": self._budget.seconds}
-        save_state(self._path, state)
-        self._saved = time.monotonic()
-
-    def save_if_due(self) -> None:
-        """Write the file if the last time is long ago."""
-        if time.monotonic() - self._saved > self._every:
-            self.save()
+def load_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
+    """Restore what `save_checkpoint` wrote into the same parts."""
+    state = load_state(path)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    budget.step, budget.seconds = state["step"], state["seconds"]
 
 
 class MetricsLog:

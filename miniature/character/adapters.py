@@ -11,7 +11,6 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,10 +28,8 @@ from pipelines.instant_character.adapters import Subject, SubjectAdapter, Subjec
 from pipelines.instant_character.checkpoint import InstantCharacter
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 from pipelines.instant_character.projector import PreparedSubject, SubjectProjector
-from training.budget import Budget
-from training.files import load_state, save_state
-from training.master_weights import MasterWeights, quick_attention
-from training.parallel import tick_together
+from training.loop import Schedule, Trainer
+from training.weights import MasterWeights, quick_attention
 
 TIMESTEPS = 1000  # what the scheduler counts noise levels in
 _PROJECTOR, _ADAPTERS = "image_proj", "ip_adapter"
@@ -80,7 +77,7 @@ def following(
         hook.remove()
 
 
-class AdapterTrainer:
+class AdapterTrainer(Trainer):
     """One process of the adapters' training.
 
     Args:
@@ -105,24 +102,37 @@ class AdapterTrainer:
         initial: InstantCharacter | None = None,
     ) -> None:
         self.recipe, self._source, self._device = recipe, source, device
-        self.rank, self._world_size = rank, world_size
         self.transformer = transformer.to(device).requires_grad_(False)
         self._encoders = encoders.to(device, torch.bfloat16).requires_grad_(False).eval()
         torch.manual_seed(6)
-        self.weights = build_subject(recipe, transformer)
-        self._module = _module_of(self.weights).to(device)
+        self.adapted = build_subject(recipe, transformer)
+        module = _module_of(self.adapted).to(device)
         if initial is not None:
-            self._module.load_state_dict(_module_of(initial).state_dict())
-        self._master = MasterWeights(
-            self._module,
+            module.load_state_dict(_module_of(initial).state_dict())
+        weights = MasterWeights(
+            module,
             lambda name, _: not any(vector in name for vector in _VECTORS),
             recipe.muon_rate,
             recipe.adam_rate,
             world_size,
         )
-        self._teacher = copy.deepcopy(self.weights)
+        self._teacher = copy.deepcopy(self.adapted)
         _module_of(self._teacher).requires_grad_(False)
-        self.budget = Budget(recipe.minutes, recipe.steps)
+        super().__init__(
+            Schedule(
+                recipe.minutes,
+                recipe.steps,
+                recipe.batch,
+                recipe.warmup,
+                recipe.cooldown,
+                recipe.log_every,
+                recipe.checkpoint_every,
+                recipe.ema_decay,
+            ),
+            weights,
+            rank=rank,
+            world_size=world_size,
+        )
 
     @property
     def phase(self) -> Phase:
@@ -134,7 +144,7 @@ class AdapterTrainer:
         guiding = self.budget.progress >= self.recipe.guided_from
         share = self.recipe.guided_share if guiding else 0.0
         return self._source.training(
-            step, self.recipe, self.phase, share, self.rank, self._world_size
+            step, self.recipe, self.phase, share, self.rank, self.world_size
         )
 
     @torch.no_grad()
@@ -185,7 +195,7 @@ class AdapterTrainer:
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
-        self._master.copy_average_to(_module_of(self._teacher))
+        self.weights.copy_average_to(_module_of(self._teacher))
         guided = _chosen(batch, chosen)
         plain = replace(guided, guidance=torch.ones_like(guided.guidance))
         change = self.predict(plain, features, pair.reference[chosen], self._teacher)
@@ -199,38 +209,24 @@ class AdapterTrainer:
         Errors of guided samples are taken relative to their guidance, which multiplies them.
         """
         features = self.features(pair.views)
-        predicted = self.predict(pair.batch, features, pair.reference, self.weights)
+        predicted = self.predict(pair.batch, features, pair.reference, self.adapted)
         error = (predicted - self.targets(pair, features)).square().mean(-1)
         error = error / pair.batch.guidance[:, None].square()
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
         weights = token_weights(pair.batch.parts, self.recipe.miniature, plateau)
         return (weights * error).mean() / weights.mean()
 
-    def step(self) -> dict[str, float]:
-        """Train on one batch.
-
-        Returns:
-            The loss, by the name `flow`.
-        """
-        recipe, budget = self.recipe, self.budget
-        pair = self.draw_batch(budget.step)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the loss of a step, by the name `flow`."""
+        pair = self.draw_batch(self.budget.step)
         with quick_attention(self._device):
-            loss = self.loss(pair)
-            loss.backward()
-        rate = budget.rate(recipe.warmup, recipe.cooldown)
-        budget.step += 1
-        self._master.update(rate, min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
-        return {"flow": loss.item()}
-
-    def tick(self) -> None:
-        """Let time pass in the budget."""
-        tick_together(self.budget, self._world_size)
+            return {"flow": self.loss(pair)}
 
     def averaged(self) -> InstantCharacter:
         """Projector and adapters with the averaged weights, float32, on the training device."""
         weights = build_subject(self.recipe, self.transformer)
         module = _module_of(weights).to(self._device)
-        self._master.copy_average_to(module)
+        self.weights.copy_average_to(module)
         module.requires_grad_(False)
         return weights
 
@@ -242,7 +238,7 @@ class AdapterTrainer:
             Flow loss, unweighted, over fixed noise levels: `held_out` with the character's
             reference, `held_out_without` with none, `held_out_other` with somebody else's.
         """
-        self._master.copy_average_to(_module_of(self._teacher))
+        self.weights.copy_average_to(_module_of(self._teacher))
         sums = {"held_out": 0.0, "held_out_without": 0.0, "held_out_other": 0.0}
         for level in _HELD_OUT_LEVELS:
             pair = held_out.held_out(level, _MEASURED)
@@ -257,17 +253,6 @@ class AdapterTrainer:
             ):
                 sums[name] += F.mse_loss(predicted, batch.velocity).item()
         return {name: total / len(_HELD_OUT_LEVELS) for name, total in sums.items()}
-
-    def save(self, path: Path) -> None:
-        """Write everything that `load` needs to go on exactly."""
-        state = self._master.state_dict()
-        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
-
-    def load(self, path: Path) -> None:
-        """Go on where `save` was called."""
-        state = load_state(path)
-        self._master.load_state_dict(state)
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
 def _chosen(batch: Batch, chosen: Tensor) -> Batch:

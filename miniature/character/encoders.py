@@ -7,7 +7,7 @@ step, the one of the same character in another picture shall be nearest. Both se
 and crops of enlarged ones, as they will be used.
 """
 
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +27,8 @@ from miniature.character.views import normalised
 from miniature.judge.trainer import identity_loss
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
-from training.budget import Budget
-from training.files import load_state, save_state
-from training.master_weights import MasterWeights, quick_attention
-from training.parallel import tick_together
+from training.loop import Schedule, Trainer
+from training.weights import MasterWeights, quick_attention
 
 _EMBEDDING = 64
 _GROUND_WEIGHT = 0.3  # of the patches that show no figure, against those that do
@@ -102,7 +100,7 @@ class LessonHeads(nn.Module):
         return F.normalize(self.identity(patches.mean(1)).float(), dim=-1)
 
 
-class EncoderTrainer:
+class EncoderTrainer(Trainer):
     """One process of the encoders' training.
 
     Args:
@@ -122,17 +120,31 @@ class EncoderTrainer:
     ) -> None:
         torch.manual_seed(5)
         self.recipe, self._source, self._device = recipe, source, device
-        self.rank, self._world_size = rank, world_size
         self.encoders = build_encoders(recipe.sizes).to(device).train()
         self.heads = LessonHeads(recipe.sizes.width).to(device)
-        self._master = MasterWeights(
+        weights = MasterWeights(
             nn.ModuleDict({"encoders": self.encoders, "heads": self.heads}),
             lambda name, _: ".layer" in name,
             recipe.muon_rate,
             recipe.adam_rate,
             world_size,
         )
-        self.budget = Budget(recipe.encoder_minutes, recipe.encoder_steps)
+        super().__init__(
+            Schedule(
+                recipe.encoder_minutes,
+                recipe.encoder_steps,
+                recipe.encoder_batch,
+                recipe.warmup,
+                recipe.cooldown,
+                recipe.log_every,
+                recipe.checkpoint_every,
+                recipe.ema_decay,
+            ),
+            weights,
+            loss_weights={"parts": recipe.part_weight, "identity": recipe.identity_weight},
+            rank=rank,
+            world_size=world_size,
+        )
 
     def losses(self, lessons: Lessons) -> dict[str, Tensor]:
         """The parts of the loss."""
@@ -156,40 +168,23 @@ class EncoderTrainer:
         patches: Tensor = self.encoders.dino(pixels).last_hidden_state[:, 1:]
         return patches
 
-    def step(self) -> dict[str, float]:
-        """Train on one batch.
+    def rate(self) -> float:
+        """Return the rate of the next step, with which the shipped encoders were trained."""
+        budget = replace(self.budget, step=self.budget.step + 1)
+        return budget.rate(self.recipe.warmup, self.recipe.cooldown)
 
-        Returns:
-            Each loss by its name.
-        """
-        recipe, budget = self.recipe, self.budget
-        lessons = self._source.training(
-            budget.step, recipe.encoder_batch, self.rank, self._world_size
-        ).to(self._device)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step."""
+        step, references = self.budget.step, self.recipe.encoder_batch
+        lessons = self._source.training(step, references, self.rank, self.world_size)
         with quick_attention(self._device):
-            losses = self.losses(lessons)
-            total = (
-                losses["looks"]
-                + recipe.part_weight * losses["parts"]
-                + recipe.identity_weight * losses["identity"]
-            )
-            total.backward()
-        budget.step += 1
-        self._master.update(
-            budget.rate(recipe.warmup, recipe.cooldown),
-            min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)),
-        )
-        return {name: loss.item() for name, loss in losses.items()}
-
-    def tick(self) -> None:
-        """Let time pass in the budget."""
-        tick_together(self.budget, self._world_size)
+            return self.losses(lessons.to(self._device))
 
     def averaged(self) -> tuple[SubjectEncoders, LessonHeads]:
         """Encoders and heads with the averaged weights, float32, on the training device."""
         encoders = build_encoders(self.recipe.sizes).to(self._device)
         heads = LessonHeads(self.recipe.sizes.width).to(self._device)
-        self._master.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
+        self.weights.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
         return encoders.eval().requires_grad_(False), heads.requires_grad_(False)
 
     @torch.no_grad()
@@ -225,17 +220,6 @@ class EncoderTrainer:
         numbers["identity"] = (nearest == itself).float().mean().item()
         self.encoders, self.heads = own
         return numbers
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        state = self._master.state_dict()
-        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = load_state(path)
-        self._master.load_state_dict(state)
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
 def look_loss(votes: list[Tensor], looks: Tensor) -> Tensor:

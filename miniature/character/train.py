@@ -131,14 +131,7 @@ def _train_encoders_process(rank: int, run: Run) -> None:
         for name in _CASTS
     )
     trainer = EncoderTrainer(recipe, training, run.device, rank, run.processes)
-    train_until_done(
-        trainer,
-        run.folder,
-        "encoders",
-        recipe.log_every,
-        recipe.checkpoint_every,
-        lambda: trainer.evaluate(held_out),
-    )
+    train_until_done(trainer, run.folder, "encoders", lambda: trainer.evaluate(held_out))
     if rank == 0:
         encoders, _ = trainer.averaged()
         folder = run.folder / "encoders"
@@ -226,8 +219,6 @@ def _train_adapters_process(rank: int, run: Run) -> None:
         trainer,
         run.variant,
         "adapters",
-        run.recipe.log_every,
-        run.recipe.checkpoint_every,
         lambda: trainer.evaluate(held_out) | _log_frames(trainer, held_out.cast, run),
     )
     if rank == 0:

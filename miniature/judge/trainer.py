@@ -1,8 +1,8 @@
-"""The judge's training: one step, its losses, and checkpoints that go on exactly."""
+"""Training of the judge: its recipe and its losses."""
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.data import UNKNOWN, Batch, GroupSource
+from miniature.judge.groups import GROUP
 from miniature.judge.network import (
     Described,
     Found,
@@ -22,12 +23,13 @@ from miniature.judge.network import (
 )
 from miniature.judge.reading import chosen_figures
 from miniature.world.vocabulary import Part
-from training.budget import Budget
-from training.files import load_state, save_state
+from training.loop import Schedule, Trainer
+from training.weights import Weights
 
 _TEMPERATURE = 0.1
 _ROUGHNESS = 4  # pixels that a rough mask reaches beyond its figure
 _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
+_EMA_DELAY = 10
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,15 @@ class JudgeRecipe:
     checkpoint_every: float = 120.0
 
 
-class JudgeTrainer:
-    """Trains a judge step by step.
+class JudgeTrainer(Trainer):
+    """Training of a judge.
 
-    Muon takes matrices: it has those that share the convolutions' memory.
+    Muon takes matrices only: it trains views of the convolutions' weights.
 
     Args:
-        recipe: how.
+        recipe: sizes, budget and learning rates.
         source: makes the batches.
-        device: where the network is.
+        device: training device.
     """
 
     def __init__(self, recipe: JudgeRecipe, source: GroupSource, device: torch.device) -> None:
@@ -87,104 +89,71 @@ class JudgeTrainer:
         self.recipe, self._source, self._device = recipe, source, device
         network = JudgeNetwork(recipe.sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES)
         self.network = network.to(device).train()
-        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
         wide = [
             module.weight
             for module in self.network.modules()
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
         ]
-        self._convolutions = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in wide]
+        matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in wide]
+        for weight, matrix in zip(wide, matrices, strict=True):
+            weight.register_post_accumulate_grad_hook(partial(_move_gradient, matrix))
         known = {id(weight) for weight in wide}
-        self._optimizers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(
-                [matrix for _, matrix in self._convolutions],
-                momentum=_MOMENTUM,
-                weight_decay=recipe.weight_decay,
-            ),
-            torch.optim.AdamW(
-                [x for x in self.network.parameters() if id(x) not in known],
-                betas=_BETAS,
-                weight_decay=recipe.weight_decay,
-            ),
+        muon = torch.optim.Muon(matrices, recipe.muon_rate, recipe.weight_decay, momentum=_MOMENTUM)
+        adam = torch.optim.AdamW(
+            [x for x in self.network.parameters() if id(x) not in known],
+            recipe.adam_rate,
+            _BETAS,
+            weight_decay=recipe.weight_decay,
         )
-        self.budget = Budget(recipe.minutes, recipe.steps)
+        super().__init__(
+            Schedule(
+                recipe.minutes,
+                recipe.steps,
+                GROUP * recipe.batch,
+                recipe.warmup,
+                recipe.cooldown,
+                recipe.log_every,
+                recipe.checkpoint_every,
+                recipe.ema_decay,
+                _EMA_DELAY,
+            ),
+            Weights(self.network.state_dict(), [muon, adam]),
+            loss_weights={
+                "foreground": recipe.foreground_weight,
+                "attributes": recipe.attribute_weight,
+                "identity": recipe.identity_weight,
+            },
+        )
 
-    def step(self) -> dict[str, float]:
-        """Train on one batch; its first half trains the finder, all of it the reader.
-
-        Returns:
-            Each loss by its name.
-        """
-        recipe, step = self.recipe, self.budget.step
-        batch = self._source.training(step, recipe.batch)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step: half the batch trains the finder, all of it the reader."""
+        step = self.budget.step
+        batch = self._source.training(step, self.recipe.batch)
         images = as_floats(batch.images).contiguous(memory_format=torch.channels_last)
         searched = len(images) // 2
         with torch.autocast(self._device.type, torch.bfloat16):
             found = self.network.finder(images[:searched])
             figures, parts = _as_read(found, batch)
-            crops, geometry = crop_figures(images, figures, parts, recipe.sizes.crop)
+            crops, geometry = crop_figures(images, figures, parts, self.recipe.sizes.crop)
             crops = crops.contiguous(memory_format=torch.channels_last)
             described = self.network.reader(crops, geometry)
-        losses = {
+        return {
             "parts": part_loss(found, batch.parts[:searched], step),
             "foreground": outline_loss(found, batch.parts[:searched]),
             "attributes": attribute_loss(found, described, batch),
             "identity": identity_loss(described.embedding, batch.identity),
         }
-        total = (
-            losses["parts"]
-            + recipe.foreground_weight * losses["foreground"]
-            + recipe.attribute_weight * losses["attributes"]
-            + recipe.identity_weight * losses["identity"]
-        )
-        self.network.zero_grad()
-        total.backward()
-        self._update()
-        self.budget.step += 1
-        self._average()
-        return {name: loss.item() for name, loss in losses.items()}
 
-    def _update(self) -> None:
-        recipe = self.recipe
-        factor = self.budget.rate(recipe.warmup, recipe.cooldown)
-        for weight, matrix in self._convolutions:
-            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        rates = (recipe.muon_rate, recipe.adam_rate)
-        for optimizer, rate in zip(self._optimizers, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-            optimizer.step()
+    def averaged(self) -> JudgeNetwork:
+        """Return a network with the averaged weights."""
+        network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.weights.copy_average_to(network)
+        return network
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        step = self.budget.step
-        weight = 1 - min(self.recipe.ema_decay, (1 + step) / (10 + step))
-        kept = self.averaged.state_dict()
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                kept[name].lerp_(value, weight)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        save_state(
-            path,
-            {
-                "network": self.network.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-                "step": self.budget.step,
-                "seconds": self.budget.seconds,
-            },
-        )
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = load_state(path)
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, known in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(known)
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
+def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
+    assert weight.grad is not None
+    matrix.grad, weight.grad = weight.grad.flatten(1), None
 
 
 @torch.no_grad()

@@ -20,8 +20,8 @@ from miniature.model.tokens import CLIP_TOKENS, Tokenizers, load_tokenizers
 from miniature.world.prompts import Wordings, write_prompt
 from miniature.world.spec import WorldRange, sample_spec
 from miniature.world.wordings import NEUTRAL_WORDS
-from training.budget import Budget
-from training.files import Checkpoint, MetricsLog, Stateful
+from training.loop import Schedule, Trainer, train_until_done
+from training.weights import Weights
 
 _PEAK_RATE = 2e-3
 _WORD_RATE = 2e-2  # of word embeddings and the reader: a step moves only the words in its batch
@@ -183,6 +183,56 @@ def _lessons(
     )
 
 
+class TextTrainer(Trainer):
+    """Training of both text encoders and the reader.
+
+    Args:
+        encoders: both encoders, on the training device.
+        reader: reads attributes off the embeddings.
+        lessons: prompts to learn from.
+        recipe: batch and budget.
+        device: training device.
+        rate: factor of the learning rates.
+    """
+
+    def __init__(
+        self,
+        encoders: TextEncoders,
+        reader: AttributeReader,
+        lessons: _Lessons,
+        recipe: Recipe,
+        device: torch.device,
+        rate: float,
+    ) -> None:
+        self._encoders, self._reader, self._lessons = encoders, reader, lessons
+        self._device = device
+        modules = nn.ModuleList([encoders.clip, encoders.t5, reader])
+        schedule = Schedule(
+            recipe.text_minutes,
+            recipe.text_steps,
+            recipe.text_batch,
+            recipe.text_warmup,
+            1.0,
+            2 * recipe.log_every,
+            recipe.checkpoint_every,
+        )
+        optimizer = _optimizer(encoders, reader, rate)
+        weights = Weights(modules.state_dict(), [optimizer], modules.parameters(), averaged=False)
+        super().__init__(schedule, weights)
+
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the loss of a step."""
+        rng = np.random.default_rng((_PROMPT_SEED, self.budget.step))
+        count = len(self._lessons.labels)
+        chosen = torch.from_numpy(rng.integers(0, count, self.schedule.batch))
+        embeddings = self._encoders.encode(
+            self._lessons.clip_ids[chosen].to(self._device),
+            self._lessons.t5_ids[chosen].to(self._device),
+        )
+        labels = self._lessons.labels[chosen].to(self._device)
+        return {"loss": _reading_loss(self._reader(*embeddings), labels)}
+
+
 def train_text_encoders(
     encoders: TextEncoders,
     tokenizers: Tokenizers,
@@ -212,31 +262,9 @@ def train_text_encoders(
     held_out = min(_HELD_OUT, recipe.prompts // 4)
     reader = AttributeReader(recipe.sizes.text_width).to(device)
     modules = nn.ModuleList([encoders.clip, encoders.t5, reader]).to(device).train()
-    optimizer = _optimizer(encoders, reader)
-    budget = Budget(recipe.text_minutes, recipe.text_steps)
-    log = MetricsLog(folder / "text.jsonl")
-    parts: dict[str, Stateful] = {"encoders": modules, "optimizer": optimizer}
-    checkpoint = Checkpoint(folder / "text.pt", recipe.checkpoint_every, budget, parts)
-    checkpoint.restore()
-    while budget.progress < 1:
-        rng = np.random.default_rng((_PROMPT_SEED, budget.step))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["peak"] * budget.rate(recipe.text_warmup, 1.0)
-        chosen = torch.from_numpy(rng.integers(held_out, recipe.prompts, recipe.text_batch))
-        embeddings = encoders.encode(
-            lessons.clip_ids[chosen].to(device), lessons.t5_ids[chosen].to(device)
-        )
-        loss = _reading_loss(reader(*embeddings), lessons.labels[chosen].to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        optimizer.step()
-        budget.step += 1
-        budget.tick()
-        if budget.step % (2 * recipe.log_every) == 0:
-            log.add(step=budget.step, seconds=budget.seconds, loss=loss.item())
-        checkpoint.save_if_due()
-    checkpoint.save()
+    learnt = _Lessons(*(tensor[held_out:] for tensor in vars(lessons).values()))
+    trainer = TextTrainer(encoders, reader, learnt, recipe, device, rate)
+    train_until_done(trainer, folder, "text")
     modules.eval()
     rng = np.random.default_rng(_PROMPT_SEED + 1)
     new = _lessons(held_out, tokenizers, recipe.world, rng, "held_out")
@@ -251,8 +279,8 @@ def train_text_encoders(
     }
 
 
-def _optimizer(encoders: TextEncoders, reader: AttributeReader) -> torch.optim.AdamW:
-    """AdamW in two groups with a `peak` rate each: the encoders' layers; words and reader."""
+def _optimizer(encoders: TextEncoders, reader: AttributeReader, rate: float) -> torch.optim.AdamW:
+    """Build AdamW with two groups: the encoders' layers; word embeddings and reader."""
     words = [model.get_input_embeddings().weight for model in (encoders.clip, encoders.t5)]
     layers = [
         parameter
@@ -261,10 +289,10 @@ def _optimizer(encoders: TextEncoders, reader: AttributeReader) -> torch.optim.A
         if all(parameter is not embedding for embedding in words)
     ]
     groups = [
-        {"params": layers, "peak": _PEAK_RATE},
-        {"params": [*words, *reader.parameters()], "peak": _WORD_RATE},
+        {"params": layers, "lr": rate * _PEAK_RATE},
+        {"params": [*words, *reader.parameters()], "lr": rate * _WORD_RATE},
     ]
-    return torch.optim.AdamW(groups, _PEAK_RATE, (0.9, 0.98), weight_decay=0.01)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
 
 
 def _vary(text: str, rng: np.random.Generator) -> str:

@@ -5,12 +5,10 @@ autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
@@ -34,8 +32,9 @@ from miniature.model.text_encoders import (
     train_text_encoders,
 )
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
-from miniature.model.transformer import Losses, TransformerTrainer
-from training.files import MetricsLog, save_json
+from miniature.model.transformer import TransformerTrainer
+from training.files import save_json
+from training.loop import train_until_done
 from training.parallel import run_together
 
 _MAP_PICTURES = 256
@@ -162,43 +161,15 @@ def _train_transformer_process(rank: int, run: Run) -> None:
         run.processes,
         initial,
     )
-    checkpoint = run.folder / "transformer.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    _train_until_done(trainer, run, checkpoint)
+    held_out = load_latents(run.folder / "latents" / "held_out")
+
+    def report() -> dict[str, float]:
+        _log_samples(trainer, run)
+        return trainer.evaluate(held_out)
+
+    train_until_done(trainer, run.folder, "transformer", report)
     if rank == 0:
         trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
-
-
-def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -> None:
-    """Train, log and write checkpoints until the budget is used."""
-    recipe, budget, first = run.recipe, trainer.budget, trainer.rank == 0
-    log = MetricsLog(run.folder / "transformer.jsonl")
-    recent: list[Losses] = []
-    saved, logged = time.monotonic(), time.monotonic()
-    while budget.progress < 1:
-        recent.append(trainer.step())
-        trainer.tick()
-        done = budget.progress >= 1
-        if first and budget.step % recipe.log_every == 0:
-            now = time.monotonic()
-            log.add(
-                step=budget.step,
-                seen=budget.step * recipe.batch,
-                seconds=budget.seconds,
-                rate=len(recent) * recipe.batch / (now - logged),
-                flow=float(np.mean([losses.flow.item() for losses in recent])),
-                part=float(np.mean([losses.part.item() for losses in recent])),
-                attention=float(np.mean([losses.attention.item() for losses in recent])),
-                match=float(np.mean([losses.match.item() for losses in recent])),
-            )
-            recent, logged = [], now
-        if first and (done or time.monotonic() - saved > recipe.checkpoint_every):
-            trainer.save(checkpoint)
-            scores = trainer.evaluate(load_latents(run.folder / "latents" / "held_out"))
-            log.add(step=budget.step, seen=budget.step * recipe.batch, **scores)
-            _log_samples(trainer, run)
-            saved = logged = time.monotonic()
 
 
 def _log_samples(trainer: TransformerTrainer, run: Run) -> None:

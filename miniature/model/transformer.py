@@ -6,8 +6,7 @@ its own checkpoint.
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +20,8 @@ from miniature.model.match_statistic import match_loss
 from miniature.model.recipe import ModelSizes, Recipe
 from miniature.model.text_encoders import TextEncoders
 from miniature.world.vocabulary import Part
-from training.budget import Budget
-from training.files import load_state, save_state
-from training.master_weights import MasterWeights
-from training.parallel import tick_together
+from training.loop import Schedule, Trainer
+from training.weights import MasterWeights
 
 _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
 _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
@@ -105,17 +102,7 @@ def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
     return 1 + plateau * (more * figure + most * detail)
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The parts of the training loss, averaged over a batch."""
-
-    flow: Tensor
-    part: Tensor
-    attention: Tensor
-    match: Tensor
-
-
-class TransformerTrainer:
+class TransformerTrainer(Trainer):
     """One process of a data-parallel training run.
 
     Args:
@@ -138,22 +125,41 @@ class TransformerTrainer:
         initial: dict[str, Tensor] | None = None,
     ) -> None:
         self.recipe, self.device = recipe, device
-        self.rank, self.world_size = rank, world_size
         self._source = BatchSource(data, encoders.to(device), device)
-        self.budget = Budget(recipe.minutes, recipe.steps)
         torch.manual_seed(3)
         model = build_transformer(recipe.sizes)
         if initial is not None:
             start_weights(model, initial)
         self.part_head = nn.Linear(model.inner_dim, len(Part)).to(device)
         self.model = model.to(device).train()
-        self._master = MasterWeights(
+        weights = MasterWeights(
             self.model,
             lambda name, _: "transformer_blocks" in name and "norm" not in name,
             recipe.muon_rate,
             recipe.adam_rate,
             world_size,
             self.part_head,
+        )
+        super().__init__(
+            Schedule(
+                recipe.minutes,
+                recipe.steps,
+                recipe.batch,
+                recipe.warmup,
+                recipe.cooldown,
+                recipe.log_every,
+                recipe.checkpoint_every,
+                recipe.ema_decay,
+            ),
+            weights,
+            {"part_head": self.part_head},
+            {
+                "part": recipe.part_weight,
+                "attention": recipe.attention_weight,
+                "match": recipe.match_weight,
+            },
+            rank,
+            world_size,
         )
         self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._records = record_attention(self.model, recipe.sizes.text_tokens)
@@ -191,7 +197,7 @@ class TransformerTrainer:
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
-        self._master.copy_average_to(self._teacher)
+        self.weights.copy_average_to(self._teacher)
         asked = replace(
             batch,
             tokens=batch.tokens[chosen],
@@ -210,10 +216,10 @@ class TransformerTrainer:
         guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
         return batch.velocity.index_copy(0, chosen, guided)
 
-    def losses(self, batch: Batch) -> Losses:
-        """The parts of the loss of a batch.
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the losses of a batch.
 
-        Guided targets are longer by the guidance, so their errors count for its square less.
+        Guided targets are longer by the guidance, so their errors are divided by its square.
         """
         error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
         error = error / batch.guidance[:, None].square()
@@ -222,53 +228,32 @@ class TransformerTrainer:
         weights = token_weights(batch.parts, self.recipe, plateau)
         scores = self.part_head(self._features[-1].float()).log_softmax(-1)
         background_end, end = batch.lengths.unbind(1)
-        return Losses(
-            flow=(weights * error).mean() / weights.mean(),
-            part=-(batch.parts * scores).sum(-1).mean(),
-            attention=attention_loss(
+        return {
+            "flow": (weights * error).mean() / weights.mean(),
+            "part": -(batch.parts * scores).sum(-1).mean(),
+            "attention": attention_loss(
                 self._kept_logits(),
                 batch.lengths,
                 foreground,
                 (background_end > 0) & (end > background_end),
             ),
-            match=match_loss(self._outputs, batch.parts),
-        )
+            "match": match_loss(self._outputs, batch.parts),
+        }
 
     def _kept_logits(self) -> list[Tensor]:
         kept = [record.logits for record in self._records]
         return [logits for logits in kept if logits is not None]
 
-    def step(self) -> Losses:
-        """Train on one batch."""
-        recipe, budget = self.recipe, self.budget
-        rate = budget.rate(recipe.warmup, recipe.cooldown)
-        batch = self.draw_batch(budget.step)
-        torch.manual_seed(self.world_size * budget.step + self.rank)  # tokens for the match loss
-        losses = self.losses(batch)
-        total = (
-            losses.flow
-            + recipe.part_weight * losses.part
-            + recipe.attention_weight * losses.attention
-            + recipe.match_weight * losses.match
-        )
-        total.backward()
-        budget.step += 1
-        self._master.update(rate, min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
-        return Losses(
-            losses.flow.detach(),
-            losses.part.detach(),
-            losses.attention.detach(),
-            losses.match.detach(),
-        )
-
-    def tick(self) -> None:
-        """Let time pass in the budget: the first process's clock counts for all."""
-        tick_together(self.budget, self.world_size)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step."""
+        batch = self.draw_batch(self.budget.step)
+        torch.manual_seed(self.world_size * self.budget.step + self.rank)  # for the match loss
+        return self.losses(batch)
 
     def averaged_model(self) -> FluxTransformer2DModel:
         """A model with the averaged weights, float32 on the training device."""
         model = build_transformer(self.recipe.sizes).to(self.device)
-        model.load_state_dict(self._master.average)
+        model.load_state_dict(self.weights.average)
         return model.eval()
 
     @torch.no_grad()
@@ -281,7 +266,7 @@ class TransformerTrainer:
             of the steps.
         """
         model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
-        model.load_state_dict(self._master.average)
+        model.load_state_dict(self.weights.average)
         source = BatchSource([held_out], self._source.encoders, self.device)
         errors = []
         for level in _HELD_OUT_TIMES:
@@ -293,18 +278,6 @@ class TransformerTrainer:
         iou = _mean_iou(mask, batch.parts[..., Part.BACKGROUND] < 0.5)
         model.load_state_dict(own)
         return {"held_out_loss": sum(errors) / len(errors), "mask_iou": iou}
-
-    def save(self, path: Path) -> None:
-        """Write everything that `load` needs to go on exactly."""
-        state = self._master.state_dict() | {"part_head": self.part_head.state_dict()}
-        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
-
-    def load(self, path: Path) -> None:
-        """Go on where `save` was called."""
-        state = load_state(path)
-        self._master.load_state_dict(state)
-        self.part_head.load_state_dict(state["part_head"])
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
 
 
 def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:

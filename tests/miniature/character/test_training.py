@@ -93,10 +93,10 @@ def adapter_trainer(run, pairs):
 
 
 def assert_same_weights(first, second):
-    assert first._master.weights.keys() == second._master.weights.keys()
-    for name, weight in first._master.weights.items():
-        assert torch.equal(weight, second._master.weights[name]), name
-        assert torch.equal(first._master.average[name], second._master.average[name]), name
+    assert first.weights.values.keys() == second.weights.values.keys()
+    for name, weight in first.weights.values.items():
+        assert torch.equal(weight, second.weights.values[name]), name
+        assert torch.equal(first.weights.average[name], second.weights.average[name]), name
 
 
 def test_every_stage_leaves_its_result(run):
@@ -238,7 +238,7 @@ def test_new_adapters_add_nothing(adapter_trainer):
     trainer = adapter_trainer()
     pair = trainer.draw_batch(0)
     predicted = trainer.predict(
-        pair.batch, trainer.features(pair.views), pair.reference, trainer.weights
+        pair.batch, trainer.features(pair.views), pair.reference, trainer.adapted
     )
     assert torch.equal(predicted, velocity(trainer.transformer, pair.batch))
 

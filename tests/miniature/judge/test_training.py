@@ -66,7 +66,10 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(source, tmp_path):
     resumed = JudgeTrainer(train.TOY, source, CPU)
     resumed.load(tmp_path / "judge.pt")
     assert [resumed.step() for _ in range(2)] == losses[2:]
-    for whole, part in ((straight.network, resumed.network), (straight.averaged, resumed.averaged)):
+    for whole, part in (
+        (straight.network, resumed.network),
+        (straight.averaged(), resumed.averaged()),
+    ):
         for name, value in whole.state_dict().items():
             assert torch.equal(value, part.state_dict()[name]), name
 
