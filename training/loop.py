@@ -7,44 +7,16 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.budget import Budget
+from training.budget import Budget, Schedule
 from training.files import MetricsLog, Stateful, load_checkpoint, save_checkpoint
 from training.parallel import tick_together
 from training.weights import Weights
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Settings of a training run.
-
-    Attributes:
-        minutes: time budget.
-        steps: step budget; None leaves the time budget.
-        batch: samples in a step, of all processes together.
-        warmup: steps until the full learning rate.
-        cooldown: last share of the budget, in which the rate falls to 0.02.
-        log_every: steps between two lines of the log.
-        checkpoint_every: seconds between two checkpoints.
-        ema_decay: largest decay of the moving average.
-        ema_delay: the decay after n steps is at most (n + 1) / (n + ema_delay).
-    """
-
-    minutes: float
-    steps: int | None
-    batch: int
-    warmup: int
-    cooldown: float
-    log_every: int
-    checkpoint_every: float
-    ema_decay: float = 0.998
-    ema_delay: int = 20
 
 
 class Trainer(ABC):

@@ -28,7 +28,7 @@ from pipelines.instant_character.adapters import Subject, SubjectAdapter, Subjec
 from pipelines.instant_character.checkpoint import InstantCharacter
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 from pipelines.instant_character.projector import PreparedSubject, SubjectProjector
-from training.loop import Schedule, Trainer
+from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
 TIMESTEPS = 1000  # what the scheduler counts noise levels in
@@ -119,16 +119,7 @@ class AdapterTrainer(Trainer):
         self._teacher = copy.deepcopy(self.adapted)
         _module_of(self._teacher).requires_grad_(False)
         super().__init__(
-            Schedule(
-                recipe.minutes,
-                recipe.steps,
-                recipe.batch,
-                recipe.warmup,
-                recipe.cooldown,
-                recipe.log_every,
-                recipe.checkpoint_every,
-                recipe.ema_decay,
-            ),
+            recipe,
             weights,
             rank=rank,
             world_size=world_size,

@@ -27,7 +27,8 @@ from miniature.character.views import normalised
 from miniature.judge.trainer import identity_loss
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
-from training.loop import Schedule, Trainer
+from training.budget import Schedule
+from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
 _EMBEDDING = 64

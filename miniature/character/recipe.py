@@ -13,6 +13,7 @@ from miniature.model.recipe import GPU, SMALL_WORLD, TOY, Recipe
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from training.budget import Schedule
 
 CAST_WORLD = replace(
     SMALL_WORLD,
@@ -103,7 +104,7 @@ ABLATIONS = ("time", "low-level", "region")
 
 
 @dataclass(frozen=True)
-class SubjectRecipe:
+class SubjectRecipe(Schedule):
     """How much of what the subject's training does.
 
     A stage with a budget ends after so many steps or so many minutes, whichever it has; steps

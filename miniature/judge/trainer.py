@@ -1,7 +1,7 @@
 """Training of the judge: its recipe and its losses."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -23,17 +23,17 @@ from miniature.judge.network import (
 )
 from miniature.judge.reading import chosen_figures
 from miniature.world.vocabulary import Part
-from training.loop import Schedule, Trainer
+from training.budget import Schedule
+from training.loop import Trainer
 from training.weights import Weights
 
 _TEMPERATURE = 0.1
 _ROUGHNESS = 4  # pixels that a rough mask reaches beyond its figure
 _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
-_EMA_DELAY = 10
 
 
 @dataclass(frozen=True)
-class JudgeRecipe:
+class JudgeRecipe(Schedule):
     """How a judge is trained.
 
     Attributes:
@@ -66,6 +66,7 @@ class JudgeRecipe:
     warmup: int = 40
     cooldown: float = 0.6
     ema_decay: float = 0.995
+    ema_delay: int = 10
     foreground_weight: float = 3.0
     attribute_weight: float = 5.0
     identity_weight: float = 0.1
@@ -106,17 +107,7 @@ class JudgeTrainer(Trainer):
             weight_decay=recipe.weight_decay,
         )
         super().__init__(
-            Schedule(
-                recipe.minutes,
-                recipe.steps,
-                GROUP * recipe.batch,
-                recipe.warmup,
-                recipe.cooldown,
-                recipe.log_every,
-                recipe.checkpoint_every,
-                recipe.ema_decay,
-                _EMA_DELAY,
-            ),
+            replace(recipe, batch=GROUP * recipe.batch),
             Weights(self.network.state_dict(), [muon, adam]),
             loss_weights={
                 "foreground": recipe.foreground_weight,

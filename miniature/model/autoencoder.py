@@ -4,6 +4,7 @@ The decoder learns pictures from the map's latents with noise on them, so that i
 transformer gets slightly wrong. Knows nothing of text or diffusion.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from torch import Tensor
 
 from miniature.model.latent_map import BLOCK, CHANNELS, LatentMap, as_values
 from miniature.model.recipe import ModelSizes, Recipe
-from training.loop import Schedule, Trainer, train_until_done
+from training.loop import Trainer, train_until_done
 from training.weights import Weights
 
-_PEAK_RATE, _COOLDOWN = 2e-3, 0.6
+_PEAK_RATE, _COOLDOWN, _EMA_DECAY = 2e-3, 0.6, 0.998
 _DECODER_SHARE = 0.85  # of the budget; the rest fits the encoder
 _CROP_SHARE = 0.7  # of the decoder's part is trained on crops; then on whole pictures
 _CROP = 128
@@ -75,14 +76,14 @@ class AutoencoderTrainer(Trainer):
     ) -> None:
         self._vae, self._images, self._latent_map, self._device = vae, images, latent_map, device
         adam = torch.optim.AdamW(vae.parameters(), _PEAK_RATE, (0.9, 0.99), weight_decay=0)
-        schedule = Schedule(
-            recipe.autoencoder_minutes,
-            recipe.autoencoder_steps,
-            recipe.autoencoder_batch,
-            recipe.warmup,
-            _COOLDOWN,
-            4 * recipe.log_every,
-            recipe.checkpoint_every,
+        schedule = replace(
+            recipe,
+            minutes=recipe.autoencoder_minutes,
+            steps=recipe.autoencoder_steps,
+            batch=recipe.autoencoder_batch,
+            cooldown=_COOLDOWN,
+            log_every=4 * recipe.log_every,
+            ema_decay=_EMA_DECAY,
         )
         super().__init__(schedule, Weights(vae.state_dict(), [adam], vae.parameters()))
 

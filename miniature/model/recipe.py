@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
+from training.budget import Schedule
 
 _HARD_ACTIONS = (
     "standing", "waving", "jumping", "cheering", "dancing", "hips", "pointing", "kneeling",
@@ -56,7 +57,7 @@ class ModelSizes:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Schedule):
     """How much of what the training does.
 
     A stage with a budget ends after so many steps or so many minutes, whichever it has;

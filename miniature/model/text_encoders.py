@@ -20,7 +20,7 @@ from miniature.model.tokens import CLIP_TOKENS, Tokenizers, load_tokenizers
 from miniature.world.prompts import Wordings, write_prompt
 from miniature.world.spec import WorldRange, sample_spec
 from miniature.world.wordings import NEUTRAL_WORDS
-from training.loop import Schedule, Trainer, train_until_done
+from training.loop import Trainer, train_until_done
 from training.weights import Weights
 
 _PEAK_RATE = 2e-3
@@ -207,14 +207,14 @@ class TextTrainer(Trainer):
         self._encoders, self._reader, self._lessons = encoders, reader, lessons
         self._device = device
         modules = nn.ModuleList([encoders.clip, encoders.t5, reader])
-        schedule = Schedule(
-            recipe.text_minutes,
-            recipe.text_steps,
-            recipe.text_batch,
-            recipe.text_warmup,
-            1.0,
-            2 * recipe.log_every,
-            recipe.checkpoint_every,
+        schedule = replace(
+            recipe,
+            minutes=recipe.text_minutes,
+            steps=recipe.text_steps,
+            batch=recipe.text_batch,
+            warmup=recipe.text_warmup,
+            cooldown=1.0,
+            log_every=2 * recipe.log_every,
         )
         optimizer = _optimizer(encoders, reader, rate)
         weights = Weights(modules.state_dict(), [optimizer], modules.parameters(), averaged=False)

@@ -20,7 +20,7 @@ from miniature.model.match_statistic import match_loss
 from miniature.model.recipe import ModelSizes, Recipe
 from miniature.model.text_encoders import TextEncoders
 from miniature.world.vocabulary import Part
-from training.loop import Schedule, Trainer
+from training.loop import Trainer
 from training.weights import MasterWeights
 
 _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
@@ -141,16 +141,7 @@ class TransformerTrainer(Trainer):
             self.part_head,
         )
         super().__init__(
-            Schedule(
-                recipe.minutes,
-                recipe.steps,
-                recipe.batch,
-                recipe.warmup,
-                recipe.cooldown,
-                recipe.log_every,
-                recipe.checkpoint_every,
-                recipe.ema_decay,
-            ),
+            recipe,
             weights,
             {"part_head": self.part_head},
             {
