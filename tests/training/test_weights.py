@@ -9,7 +9,7 @@ from torch import nn
 
 from training.budget import Budget
 from training.parallel import mapped, run_together, tick_together
-from training.weights import MasterWeights, quick_attention
+from training.weights import MasterWeights, Weights, quick_attention
 
 CPU = torch.device("cpu")
 
@@ -63,6 +63,22 @@ def test_large_gradients_are_clipped_together():
         master.update(1.0, 0.9)
         steps.append(master.values["1.weight"].detach())
     assert torch.allclose(*steps, rtol=1e-3)
+
+
+def test_float32_weights_are_trained_in_place_and_averaged():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    weights = Weights(module.state_dict(), [torch.optim.SGD(module.parameters(), lr=1.0)])
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    module(torch.randn(8, 4)).square().sum().backward()
+    gradient = module[0].weight.grad.clone()
+    weights.update(0.5, 0.75)
+    assert torch.equal(module[0].weight, before["0.weight"] - 0.5 * gradient)
+    assert module[0].weight.grad is None
+    after = module.state_dict()
+    assert weights.average.keys() == after.keys() - {"1.num_batches_tracked"}
+    for name, average in weights.average.items():
+        assert torch.allclose(average, torch.lerp(before[name], after[name], 0.25)), name
 
 
 def test_quick_attention_is_attention_and_leaves_no_trace():
