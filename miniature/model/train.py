@@ -37,6 +37,7 @@ from training.files import save_json
 from training.loop import train_until_done
 from training.parallel import run_together
 
+_TEXT_SEED = 2
 _MAP_PICTURES = 256
 _AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
 _HELD_OUT_SCENES = 48
@@ -89,6 +90,7 @@ def train_text(run: Run) -> None:
     if (run.folder / "text_encoder_2" / "config.json").exists():
         return
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    torch.manual_seed(_TEXT_SEED)
     encoders = build_text_encoders(run.recipe.sizes, tokenizers)
     if run.initial is not None:
         start_from(encoders, tokenizers, run.initial)
