@@ -16,22 +16,17 @@ from miniature.character.cast import Cast
 from miniature.character.references import USUAL, Handling, Reference, cut_out
 from miniature.character.views import PictureViews, views_of
 from miniature.dataset import part_shares
-from miniature.judge.attributes import FIGURE_VALUES, true_attributes, visible_attributes
+from miniature.judge.attributes import LOOK_VALUES, true_attributes, visible_attributes
 from miniature.model.match_statistic import token_labels
 from miniature.world import vocabulary as v
+from miniature.world.attributes import Values
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.config import EncoderConfig
 from training.parallel import mapped
 
 UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
-LOOKS: dict[str, tuple[str, ...]] = {
-    name: FIGURE_VALUES[name]
-    for name in (
-        "kind", "skin", "hair_style", "hair_color", "top", "top_color", "pattern", "bottom",
-        "bottom_color", "headwear", "accessory",
-    )
-} | {"shoes": tuple(v.SHOE_COLORS)}  # fmt: skip
+LOOKS: Values = {**LOOK_VALUES, "shoes": tuple(v.SHOE_COLORS)}
 """What belongs to a character in every picture, and its values."""
 _SMALLEST_SHOES = 0.003  # of a reference's pixels
 _LESSON_STREAM, _HELD_OUT_STREAM = 11, 12

@@ -11,32 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniature.world import vocabulary as v
+from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
 
-SCENE_VALUES: dict[str, tuple[str, ...]] = {
-    "place": v.PLACES,
-    "time": v.TIMES,
-    "weather": v.WEATHERS,
+SCENE_VALUES: Values = {name: SCENE[name] for name in ("place", "time", "weather")}
+LOOK_VALUES: Values = {
+    name: (*values, "none") if name in ("hair_style", "hair_color") else values
+    for name, values in CHARACTER.items()
 }
-FIGURE_VALUES: dict[str, tuple[str, ...]] = {
-    "shot": v.SHOTS,
-    "kind": v.KINDS,
-    "skin": tuple(dict.fromkeys((*v.SKIN_COLORS, *v.FUR_COLORS, *v.METAL_COLORS))),
-    "hair_style": (*v.HAIR_STYLES, "none"),
-    "hair_color": (*v.HAIR_COLORS, "none"),
-    "top": v.TOPS,
-    "top_color": tuple(v.CLOTH_COLORS),
-    "pattern": v.PATTERNS,
-    "bottom": v.BOTTOMS,
-    "bottom_color": tuple(v.CLOTH_COLORS),
-    "headwear": v.HEADWEAR,
-    "accessory": v.ACCESSORIES,
-    "action": v.ACTIONS,
-    "position": v.POSITIONS,
-    "view": v.VIEWS,
-    "facing": v.FACINGS,
-}
+FIGURE_VALUES: Values = {"shot": SCENE["shot"], **LOOK_VALUES, **FIGURE}
 SMALLEST_SHARE = 0.003  # of a picture's pixels: what is smaller is not judged
 _SMALLEST_THING = 0.0005  # the same for glasses and other things that are small by nature
 _SMALLEST_CLOTH = 0.04  # of a figure's pixels: what is left of a top behind a book tells nothing

@@ -3,37 +3,15 @@
 Knows the drawn world, and nothing of tensors.
 """
 
-from miniature.world import vocabulary as v
+from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
 from miniature.world.prompts import Prompt
 from miniature.world.spec import Figure, SceneSpec
 
 UNSAID = -100  # cross_entropy's mark for "do not ask"
 
-SCENE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "place": v.PLACES,
-    "time": v.TIMES,
-    "weather": v.WEATHERS,
-    "shot": v.SHOTS,
-    "figures": ("0", "1", "2"),
-}
-FIGURE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "action": v.ACTIONS,
-    "position": v.POSITIONS,
-    "view": v.VIEWS,
-    "facing": v.FACINGS,
-    "kind": v.KINDS,
-    "skin": tuple(dict.fromkeys((*v.SKIN_COLORS, *v.FUR_COLORS, *v.METAL_COLORS))),
-    "hair_style": v.HAIR_STYLES,
-    "hair_color": tuple(v.HAIR_COLORS),
-    "top": v.TOPS,
-    "top_color": tuple(v.CLOTH_COLORS),
-    "pattern": v.PATTERNS,
-    "bottom": v.BOTTOMS,
-    "bottom_color": tuple(v.CLOTH_COLORS),
-    "headwear": v.HEADWEAR,
-    "accessory": v.ACCESSORIES,
-}
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
+SCENE_ATTRIBUTES: Values = {**SCENE, "figures": ("0", "1", "2")}
+FIGURE_ATTRIBUTES: Values = {**FIGURE, **CHARACTER}
+ATTRIBUTES: Values = {
     **SCENE_ATTRIBUTES,
     **FIGURE_ATTRIBUTES,
     **{f"second_{name}": options for name, options in FIGURE_ATTRIBUTES.items()},
