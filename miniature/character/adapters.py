@@ -19,9 +19,9 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from miniature.character.pairs import PairBatch, PairSource, Phase, phase_at
-from miniature.character.recipe import SubjectRecipe
+from miniature.character.recipe import CharacterRecipe
 from miniature.character.views import PictureViews, encode_views
-from miniature.model.batches import Batch
+from miniature.model.batches import LatentBatch
 from miniature.model.transformer import token_weights, velocity
 from pipelines.flux1.attention import subject_attention
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
@@ -38,7 +38,9 @@ _HELD_OUT_LEVELS = (0.9, 0.6, 0.3)
 _MEASURED = 32  # held-out characters
 
 
-def build_subject(recipe: SubjectRecipe, transformer: FluxTransformer2DModel) -> InstantCharacter:
+def build_instant_character(
+    recipe: CharacterRecipe, transformer: FluxTransformer2DModel
+) -> InstantCharacter:
     """A new projector, and new adapters that add nothing yet."""
     projector = SubjectProjector(recipe.sizes.projector(recipe.without))
     adapters = SubjectAdapters.for_transformer(transformer, recipe.sizes.token_width)
@@ -55,7 +57,7 @@ def _module_of(weights: InstantCharacter) -> nn.ModuleDict:
 
 
 @contextmanager
-def following(
+def conditioned_on(
     transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
 ) -> Iterator[None]:
     """Let a transformer look at a subject whoever calls it, and tell the subject of each step.
@@ -92,7 +94,7 @@ class AdapterTrainer(Trainer):
 
     def __init__(
         self,
-        recipe: SubjectRecipe,
+        recipe: CharacterRecipe,
         source: PairSource,
         transformer: FluxTransformer2DModel,
         encoders: SubjectEncoders,
@@ -105,7 +107,7 @@ class AdapterTrainer(Trainer):
         self.transformer = transformer.to(device).requires_grad_(False)
         self._encoders = encoders.to(device, torch.bfloat16).requires_grad_(False).eval()
         torch.manual_seed(6)
-        self.adapted = build_subject(recipe, transformer)
+        self.adapted = build_instant_character(recipe, transformer)
         module = _module_of(self.adapted).to(device)
         if initial is not None:
             module.load_state_dict(_module_of(initial).state_dict())
@@ -143,7 +145,7 @@ class AdapterTrainer(Trainer):
         """What the encoders see of references."""
         return encode_views(self._encoders, views)
 
-    def subject(
+    def condition(
         self, weights: InstantCharacter, features: SubjectFeatures, numbers: Tensor | None = None
     ) -> Subject:
         """A subject of full strength, through which gradients flow.
@@ -158,7 +160,11 @@ class AdapterTrainer(Trainer):
         return Subject(weights.adapters, lambda t: weights.projector.tokens(prepared, t), 1.0)
 
     def predict(
-        self, batch: Batch, features: SubjectFeatures, numbers: Tensor, weights: InstantCharacter
+        self,
+        batch: LatentBatch,
+        features: SubjectFeatures,
+        numbers: Tensor,
+        weights: InstantCharacter,
     ) -> Tensor:
         """The velocity with references, float32 of shape (batch, tokens, 64).
 
@@ -168,8 +174,8 @@ class AdapterTrainer(Trainer):
             numbers: which of them each sample sees, shape (batch,).
             weights: projector and adapters.
         """
-        subject = self.subject(weights, features, numbers)
-        with following(self.transformer, subject, batch.tokens.shape[1]):
+        subject = self.condition(weights, features, numbers)
+        with conditioned_on(self.transformer, subject, batch.tokens.shape[1]):
             return velocity(self.transformer, batch)
 
     @torch.no_grad()
@@ -215,7 +221,7 @@ class AdapterTrainer(Trainer):
 
     def averaged(self) -> InstantCharacter:
         """Projector and adapters with the averaged weights, float32, on the training device."""
-        weights = build_subject(self.recipe, self.transformer)
+        weights = build_instant_character(self.recipe, self.transformer)
         module = _module_of(weights).to(self._device)
         self.weights.copy_average_to(module)
         module.requires_grad_(False)
@@ -246,7 +252,7 @@ class AdapterTrainer(Trainer):
         return {name: total / len(_HELD_OUT_LEVELS) for name, total in sums.items()}
 
 
-def _chosen(batch: Batch, chosen: Tensor) -> Batch:
+def _chosen(batch: LatentBatch, chosen: Tensor) -> LatentBatch:
     """Some of the samples, as far as the transformer looks at them."""
     return replace(
         batch,

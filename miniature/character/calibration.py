@@ -10,7 +10,7 @@ from torch import Tensor
 
 from miniature.character.cast import Cast
 from miniature.character.outsiders import KINDS, draw_outsider
-from miniature.character.recipe import SubjectRecipe
+from miniature.character.recipe import CharacterRecipe
 from miniature.character.references import cut_out
 from miniature.character.views import encode_views, views_of
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
@@ -34,7 +34,7 @@ class Calibration:
 
 
 def calibrate(
-    encoders: SubjectEncoders, cast: Cast, held_out: Cast, recipe: SubjectRecipe
+    encoders: SubjectEncoders, cast: Cast, held_out: Cast, recipe: CharacterRecipe
 ) -> Calibration:
     """Learn which references are familiar.
 

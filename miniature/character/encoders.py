@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from miniature.character.lessons import LOOKS, UNKNOWN, Lessons, LessonSource
-from miniature.character.recipe import SubjectRecipe, SubjectSizes
+from miniature.character.recipe import CharacterRecipe, CharacterSizes
 from miniature.character.views import normalised
 from miniature.judge.trainer import identity_loss
 from miniature.world.vocabulary import Part
@@ -36,7 +36,7 @@ _GROUND_WEIGHT = 0.3  # of the patches that show no figure, against those that d
 _MEASURED = 64  # held-out characters
 
 
-def build_encoders(sizes: SubjectSizes) -> SubjectEncoders:
+def build_encoders(sizes: CharacterSizes) -> SubjectEncoders:
     """New encoders; their processors normalise as the published ones do."""
     siglip = SiglipVisionModel(
         SiglipVisionConfig(
@@ -113,7 +113,7 @@ class EncoderTrainer(Trainer):
 
     def __init__(
         self,
-        recipe: SubjectRecipe,
+        recipe: CharacterRecipe,
         source: LessonSource,
         device: torch.device,
         rank: int = 0,

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miniature.character.cast import Cast
-from miniature.character.recipe import SubjectRecipe
+from miniature.character.recipe import CharacterRecipe
 from miniature.character.references import STRONG, USUAL, cut_out
 from miniature.character.views import PictureViews, views_of
-from miniature.model.batches import Batch, BatchSource, Samples, draw_times
+from miniature.model.batches import BatchSource, LatentBatch, Samples, draw_times
 from miniature.model.latents import LatentData
 from miniature.model.text_encoders import TextEncoders
 from pipelines.instant_character.config import EncoderConfig
@@ -43,7 +43,7 @@ class Phase:
     own_share: float
 
 
-def phase_at(progress: float, recipe: SubjectRecipe) -> Phase:
+def phase_at(progress: float, recipe: CharacterRecipe) -> Phase:
     """The phase that a training is in.
 
     Args:
@@ -67,7 +67,7 @@ class PairBatch:
         reference: the number of the reference of each sample, int64 of shape (batch,).
     """
 
-    batch: Batch
+    batch: LatentBatch
     views: PictureViews
     reference: Tensor
 
@@ -103,7 +103,7 @@ class PairSource:
     def training(
         self,
         step: int,
-        recipe: SubjectRecipe,
+        recipe: CharacterRecipe,
         phase: Phase,
         guided_share: float,
         rank: int = 0,
@@ -121,9 +121,9 @@ class PairSource:
         """
         rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
         data = self._data[phase.resolution]
-        shown, painted, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
+        shown, rendered, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
         silent = rng.random(size) < recipe.miniature.empty_prompts
-        wordings = painted * data.wordings + rng.integers(0, data.wordings, size)
+        wordings = rendered * data.wordings + rng.integers(0, data.wordings, size)
         times = draw_times(rng, size)
         strengths = rng.uniform(1, recipe.miniature.most_guidance, size)
         guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
@@ -133,7 +133,7 @@ class PairSource:
         batch = self._sources[phase.resolution].batch(
             data,
             Samples(
-                scenes=painted[samples],
+                scenes=rendered[samples],
                 prompts=np.where(silent, len(data.t5_ids) - 1, wordings)[samples],
                 times=times[samples],
                 guidance=guidance[samples],
@@ -153,7 +153,7 @@ class PairSource:
     def _choose(
         self, rng: np.random.Generator, count: int, targets: int, phase: Phase
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Which pictures are references, which are to be painted, and where they are the same.
+        """Which pictures are references, which are to be rendered, and where they are the same.
 
         Returns:
             Rows of the references, shape (count,); rows to paint, shape (count * targets,); and
@@ -162,14 +162,14 @@ class PairSource:
         scenes = self.cast.scenes
         first = rng.integers(0, self.cast.characters, count) * scenes
         own = rng.random(count) < phase.own_share
-        shown, painted = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
+        shown, rendered = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
         for k in range(count):
             anywhere = int(rng.integers(scenes))
             scene = 0 if rng.random() < _FIRST_SCENE and not own[k] else anywhere
             others = rng.permutation([other for other in range(scenes) if other != scene])
             chosen = np.full(targets, scene) if own[k] else np.resize(others, targets)
-            shown[k], painted[k] = first[k] + scene, first[k] + chosen
-        return shown, painted.ravel(), own
+            shown[k], rendered[k] = first[k] + scene, first[k] + chosen
+        return shown, rendered.ravel(), own
 
     def held_out(self, level: float, count: int) -> PairBatch:
         """Second scenes of the first characters, with their first scenes as references.
@@ -196,7 +196,7 @@ class PairSource:
         return self._pair(batch, pictures, torch.arange(len(first)))
 
     def _pair(
-        self, batch: Batch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
+        self, batch: LatentBatch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
     ) -> PairBatch:
         views = views_of(pictures, self._config, self._threads)
         return PairBatch(batch, views.to(self._device), numbers.to(self._device))

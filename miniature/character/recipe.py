@@ -25,7 +25,7 @@ CAST_WORLD = replace(
 
 
 @dataclass(frozen=True)
-class SubjectSizes:
+class CharacterSizes:
     """Sizes of the subject's networks.
 
     Attributes:
@@ -104,7 +104,7 @@ ABLATIONS = ("time", "low-level", "region")
 
 
 @dataclass(frozen=True)
-class SubjectRecipe(Schedule):
+class CharacterRecipe(Schedule):
     """How much of what the subject's training does.
 
     A stage with a budget ends after so many steps or so many minutes, whichever it has; steps
@@ -147,7 +147,7 @@ class SubjectRecipe(Schedule):
     """
 
     miniature: Recipe = Recipe()
-    sizes: SubjectSizes = SubjectSizes()
+    sizes: CharacterSizes = CharacterSizes()
     world: WorldRange = CAST_WORLD
     without: frozenset[str] = frozenset()
     characters: int = 6000
@@ -195,9 +195,9 @@ class SubjectRecipe(Schedule):
             raise ValueError(f"{self.scenes} scene of a character has no other one to paint")
 
 
-TOY_SUBJECT = SubjectRecipe(
+TOY_CHARACTER = CharacterRecipe(
     miniature=TOY,
-    sizes=SubjectSizes(
+    sizes=CharacterSizes(
         side=32,
         width=16,
         layers=2,
@@ -228,11 +228,11 @@ TOY_SUBJECT = SubjectRecipe(
 )
 
 RECIPES = {
-    "small": SubjectRecipe(),
-    "toy": TOY_SUBJECT,
-    "gpu": SubjectRecipe(
+    "small": CharacterRecipe(),
+    "toy": TOY_CHARACTER,
+    "gpu": CharacterRecipe(
         miniature=GPU,
-        sizes=SubjectSizes(
+        sizes=CharacterSizes(
             width=128,
             encoder_heads=4,
             layers=6,

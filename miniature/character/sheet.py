@@ -13,7 +13,7 @@ from diffusers import FluxPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniature.character.adapters import AdapterTrainer, following
+from miniature.character.adapters import AdapterTrainer, conditioned_on
 from miniature.character.cast import Cast
 from miniature.character.lessons import LOOKS
 from miniature.character.references import cut_out
@@ -60,7 +60,7 @@ def frames_of(cast: Cast, characters: int) -> Frames:
     )
 
 
-def paint_frames(
+def render_frames(
     trainer: AdapterTrainer,
     model: Path,
     frames: Frames,
@@ -87,8 +87,8 @@ def paint_frames(
     ).to(trainer.transformer.device)
     pipeline.set_progress_bar_config(disable=True)
 
-    def paint() -> NDArray[np.uint8]:
-        return sample.paint(
+    def render() -> NDArray[np.uint8]:
+        return sample.render(
             pipeline,
             frames.prompts,
             text_tokens=pipeline.tokenizer_2.model_max_length,
@@ -97,15 +97,15 @@ def paint_frames(
         )
 
     if not with_reference:
-        return paint()
+        return render()
     with torch.no_grad():
         weights = trainer.averaged()
         for part in (weights.projector, weights.adapters):
             part.to(torch.bfloat16)
         views = views_of(frames.references, config).to(trainer.transformer.device)
-        subject = trainer.subject(weights, trainer.features(views))
-    with following(trainer.transformer, subject, _TOKENS):
-        return paint()
+        subject = trainer.condition(weights, trainer.features(views))
+    with conditioned_on(trainer.transformer, subject, _TOKENS):
+        return render()
 
 
 def judge_frames(

@@ -23,8 +23,8 @@ from miniature.character.cast import HELD_OUT_SEED, Cast, draw_cast, load_cast
 from miniature.character.encoders import EncoderTrainer
 from miniature.character.lessons import LessonSource
 from miniature.character.pairs import PairSource, Resolution
-from miniature.character.recipe import ABLATIONS, RECIPES, SubjectRecipe
-from miniature.character.sheet import contact_sheet, frames_of, judge_frames, paint_frames
+from miniature.character.recipe import ABLATIONS, RECIPES, CharacterRecipe
+from miniature.character.sheet import contact_sheet, frames_of, judge_frames, render_frames
 from miniature.character.wordings import prompt_beside_reference
 from miniature.dataset import DrawnData, available_processes, part_shares
 from miniature.judge.reading import load_judge
@@ -58,7 +58,7 @@ _LOGGED_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
-class Run:
+class CharacterRun:
     """One training run.
 
     Attributes:
@@ -73,7 +73,7 @@ class Run:
     """
 
     folder: Path
-    recipe: SubjectRecipe
+    recipe: CharacterRecipe
     device: torch.device
     processes: int
     model: Path
@@ -97,7 +97,7 @@ class Run:
         return self.recipe.miniature.sizes.text_tokens
 
 
-def draw(run: Run) -> None:
+def draw(run: CharacterRun) -> None:
     """Draw the characters to learn from, and others to measure on."""
     recipe, processes = run.recipe, available_processes()
     draw_cast(run.folder / "cast", recipe.characters, recipe.scenes, recipe.world, processes)
@@ -111,7 +111,7 @@ def draw(run: Run) -> None:
     )
 
 
-def train_encoders(run: Run) -> None:
+def train_encoders(run: CharacterRun) -> None:
     """Train both encoders, or take those of the initial subject."""
     folder = run.folder / "encoders"
     if (folder / DINO / "preprocessor_config.json").exists():
@@ -123,7 +123,7 @@ def train_encoders(run: Run) -> None:
     run_together(_train_encoders_process, run.processes, run)
 
 
-def _train_encoders_process(rank: int, run: Run) -> None:
+def _train_encoders_process(rank: int, run: CharacterRun) -> None:
     recipe = run.recipe
     sizes = recipe.sizes
     training, held_out = (
@@ -143,7 +143,7 @@ def _train_encoders_process(rank: int, run: Run) -> None:
             processor.save_pretrained(folder / name)
 
 
-def _encoders(run: Run) -> SubjectEncoders:
+def _encoders(run: CharacterRun) -> SubjectEncoders:
     """The trained encoders, in float32."""
     folder = run.folder / "encoders"
     return SubjectEncoders.from_pretrained(
@@ -151,7 +151,7 @@ def _encoders(run: Run) -> SubjectEncoders:
     )
 
 
-def find_bounds(run: Run) -> None:
+def find_bounds(run: CharacterRun) -> None:
     """Find out which references are familiar."""
     if (run.folder / "familiarity.json").exists():
         return
@@ -163,7 +163,7 @@ def find_bounds(run: Run) -> None:
     print(numbers, flush=True)
 
 
-def make_latents(run: Run) -> None:
+def make_latents(run: CharacterRun) -> None:
     """Turn pictures into latents, at both sizes, and prompts into tokens."""
     latent_map = load_latent_map(run.model / "vae")
     tokenizers = load_tokenizers(run.model, run.text_tokens)
@@ -192,14 +192,14 @@ def _drawn(cast: Cast, side: int | None) -> DrawnData:
     return DrawnData(images, parts, cast.specs, cast.first_seed)
 
 
-def train_adapters(run: Run) -> None:
+def train_adapters(run: CharacterRun) -> None:
     """Train projector and adapters."""
     run.variant.mkdir(exist_ok=True)
     if not (run.variant / ADAPTER).exists():
         run_together(_train_adapters_process, run.processes, run)
 
 
-def _train_adapters_process(rank: int, run: Run) -> None:
+def _train_adapters_process(rank: int, run: CharacterRun) -> None:
     training, held_out = (_pairs(run, name) for name in _CASTS)
     transformer = _transformer(run)
     initial: InstantCharacter | None = None
@@ -228,11 +228,11 @@ def _train_adapters_process(rank: int, run: Run) -> None:
         write_whole(run.variant / ADAPTER, lambda path: save_instant_character(path, weights))
 
 
-def _transformer(run: Run) -> FluxTransformer2DModel:
+def _transformer(run: CharacterRun) -> FluxTransformer2DModel:
     return FluxTransformer2DModel.from_pretrained(run.model / "transformer", dtype=torch.bfloat16)
 
 
-def _pairs(run: Run, name: str) -> PairSource:
+def _pairs(run: CharacterRun, name: str) -> PairSource:
     """Samples of a cast; held-out ones are of full size alone."""
     folder = run.folder / "latents" / name
     resolutions: tuple[Resolution, ...] = ("low", "full")
@@ -242,14 +242,14 @@ def _pairs(run: Run, name: str) -> PairSource:
     return PairSource(cast, data, text_encoders, encoder, run.device, run.threads)
 
 
-def _log_frames(trainer: AdapterTrainer, cast: Cast, run: Run) -> dict[str, float]:
+def _log_frames(trainer: AdapterTrainer, cast: Cast, run: CharacterRun) -> dict[str, float]:
     """Paint some frames with and without their references, save the first, and judge both."""
     frames = frames_of(cast, _LOGGED_CHARACTERS)
     guided = trainer.budget.progress > run.recipe.guided_from
     judge = load_judge(run.judge)
     numbers: dict[str, float] = {}
     for suffix, with_reference in (("", True), ("_without", False)):
-        pictures = paint_frames(
+        pictures = render_frames(
             trainer,
             run.model,
             frames,
@@ -267,7 +267,7 @@ def _log_frames(trainer: AdapterTrainer, cast: Cast, run: Run) -> dict[str, floa
     return numbers
 
 
-def assemble(run: Run) -> None:
+def assemble(run: CharacterRun) -> None:
     """Save everything as one folder in half precision."""
     destination = run.variant / "subject"
     partial = destination.with_name(destination.name + ".partial")
@@ -285,7 +285,7 @@ def assemble(run: Run) -> None:
     partial.rename(destination)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {
+STAGES: dict[str, Callable[[CharacterRun], None]] = {
     "cast": draw,
     "encoders": train_encoders,
     "bounds": find_bounds,
@@ -328,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None
     }
     device = torch.device(options.device)
-    run = Run(
+    run = CharacterRun(
         folder=options.out,
         recipe=replace(RECIPES[options.recipe], without=frozenset(options.without), **changes),
         device=device,

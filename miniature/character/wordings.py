@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from miniature.world.prompts import Prompt, write_prompt
+from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.spec import SceneSpec
 
 _STREAM = 10
 _USUAL, _BRIEF, _NAMELESS = 0.2, 0.3, 0.1  # shares of prompts; the others say the kind alone
 
 
-def prompt_beside_reference(spec: SceneSpec, seed: int, variant: int = 0) -> Prompt:
+def prompt_beside_reference(spec: SceneSpec, seed: int, variant: int = 0) -> ScenePrompt:
     """One of the endlessly many prompts for a scene whose character is known from a picture.
 
     A fifth are as always, three in ten leave out most of the character, one in ten all of it (as

@@ -24,7 +24,7 @@ _WOBBLING, _DEGRADED = 0.4, 0.5  # shares of the pictures
 
 
 @dataclass(frozen=True)
-class Batch:
+class GroupBatch:
     """Pictures of one training step with their truth, on the training device.
 
     Attributes:
@@ -83,7 +83,7 @@ class GroupSource:
     def __init__(self, data: dict[str, ShapeData], device: torch.device) -> None:
         self._data, self._device = data, device
 
-    def training(self, step: int, groups: int) -> Batch:
+    def training(self, step: int, groups: int) -> GroupBatch:
         """The pictures of a step, all of one shape.
 
         Args:
@@ -110,7 +110,7 @@ class GroupSource:
             images.append(image)
             labels.append(label)
             figures.append(label // OWNER == number + 1)
-        return Batch(
+        return GroupBatch(
             images=self._tensor(np.stack(images)),
             parts=self._tensor(np.stack(labels) % OWNER),
             figures=self._tensor(np.stack(figures)),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
-from miniature.judge.data import UNKNOWN, Batch, GroupSource
+from miniature.judge.data import UNKNOWN, GroupBatch, GroupSource
 from miniature.judge.groups import GROUP
 from miniature.judge.network import (
     Described,
@@ -148,7 +148,7 @@ def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
 
 
 @torch.no_grad()
-def _as_read(found: Found, batch: Batch) -> tuple[Tensor, Tensor]:
+def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
     """The figures and the parts as the judge takes them.
 
     Where the finder did not look or does not find a figure yet, they are as they are.
@@ -192,7 +192,7 @@ def outline_loss(found: Found, parts: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(found.foreground.float(), truth)
 
 
-def attribute_loss(found: Found, described: Described, batch: Batch) -> Tensor:
+def attribute_loss(found: Found, described: Described, batch: GroupBatch) -> Tensor:
     """Mean over the attributes of their cross entropies; what cannot be seen does not count."""
     pairs = [
         *zip(found.scene.values(), batch.scene[: len(found.features)].unbind(1), strict=True),

@@ -4,7 +4,7 @@ Knows the drawn world, and nothing of tensors.
 """
 
 from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
-from miniature.world.prompts import Prompt
+from miniature.world.prompts import ScenePrompt
 from miniature.world.spec import Figure, SceneSpec
 
 UNSAID = -100  # cross_entropy's mark for "do not ask"
@@ -18,7 +18,7 @@ ATTRIBUTES: Values = {
 }
 
 
-def stated_attributes(spec: SceneSpec, prompt: Prompt) -> list[int]:
+def stated_attributes(spec: SceneSpec, prompt: ScenePrompt) -> list[int]:
     """The index of each attribute's value, or -100 where the prompt does not say it."""
     labels = [
         options.index(str(len(spec.figures)) if name == "figures" else getattr(spec, name))

@@ -149,15 +149,15 @@ def _decoder_loss(
     noise = torch.rand(len(latents), 1, 1, 1, device=latents.device) * _MOST_NOISE
     noisy = latents + noise * torch.randn_like(latents)
     with torch.autocast(pictures.device.type, torch.bfloat16):
-        painted = vae.decode(noisy.contiguous()).sample
-    return picture_loss(painted.float(), pictures)
+        rendered = vae.decode(noisy.contiguous()).sample
+    return picture_loss(rendered.float(), pictures)
 
 
-def picture_loss(painted: Tensor, truth: Tensor) -> Tensor:
+def picture_loss(rendered: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of pixels and of the steps between neighbouring pixels."""
-    across = F.l1_loss(painted.diff(dim=-1), truth.diff(dim=-1))
-    down = F.l1_loss(painted.diff(dim=-2), truth.diff(dim=-2))
-    return F.l1_loss(painted, truth) + _EDGE_WEIGHT * (across + down)
+    across = F.l1_loss(rendered.diff(dim=-1), truth.diff(dim=-1))
+    down = F.l1_loss(rendered.diff(dim=-2), truth.diff(dim=-2))
+    return F.l1_loss(rendered, truth) + _EDGE_WEIGHT * (across + down)
 
 
 def _encoder_loss(vae: AutoencoderKL, pictures: Tensor, latents: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ _WHOLE = 255  # how the stored shares of parts say "all of the token"
 
 
 @dataclass(frozen=True)
-class Batch:
+class LatentBatch:
     """Samples of one step, on the training device.
 
     Attributes:
@@ -98,7 +98,7 @@ class BatchSource:
 
     def training(
         self, step: int, recipe: Recipe, guided_share: float, rank: int, world_size: int
-    ) -> Batch:
+    ) -> LatentBatch:
         """One process's samples of a training step.
 
         Args:
@@ -128,7 +128,7 @@ class BatchSource:
         )
         return self.batch(data, samples)
 
-    def at_noise_level(self, level: float) -> Batch:
+    def at_noise_level(self, level: float) -> LatentBatch:
         """All scenes of the first shape at one noise level, always with the same noise."""
         data = self.data[0]
         scenes = np.arange(len(data.latents))
@@ -151,7 +151,7 @@ class BatchSource:
         )
 
     @torch.no_grad()
-    def batch(self, data: LatentData, samples: Samples) -> Batch:
+    def batch(self, data: LatentData, samples: Samples) -> LatentBatch:
         """The samples of a step.
 
         Args:
@@ -168,7 +168,7 @@ class BatchSource:
             rows_as_tensor(data.t5_ids, samples.prompts).long().to(device),
         )
         parts = rows_as_tensor(data.parts, samples.scenes).to(device)
-        return Batch(
+        return LatentBatch(
             tokens=torch.lerp(clean, noise, times[:, None, None]),
             velocity=noise - clean,
             times=times,

@@ -18,14 +18,14 @@ from torch import Tensor
 from miniature.dataset import DrawnData
 from miniature.model.latent_map import LatentMap, as_values
 from miniature.model.tokens import Tokenizers
-from miniature.world.prompts import Prompt
+from miniature.world.prompts import ScenePrompt
 from miniature.world.scene import prompt_for
 from miniature.world.spec import SceneSpec
 from training.files import write_whole
 
 _BATCH = 64
 
-PromptWriter = Callable[[SceneSpec, int, int], Prompt]
+PromptWriter = Callable[[SceneSpec, int, int], ScenePrompt]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def prepare_latents(
         write(spec, drawn.first_seed + number, variant)
         for number, spec in enumerate(drawn.specs)
         for variant in range(wordings)
-    ] + [Prompt("")]
+    ] + [ScenePrompt("")]
     texts = [prompt.text for prompt in prompts]
     _save(folder / "parts.npy", np.asarray(drawn.parts))
     _save(folder / "t5.npy", tokenizers.t5_ids(texts).astype(np.int16))

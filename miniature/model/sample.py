@@ -29,7 +29,7 @@ _CAPTION_CHARACTERS = 42
 DEFAULT_MODEL = Path(MINIATURE.source)
 
 
-def paint(
+def render(
     pipeline: FluxPipeline,
     prompts: Sequence[str],
     *,
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [prompt.text for prompt in drawn]
     batches = [prompts[first : first + 6] for first in range(0, len(prompts), 6)]
     pictures = [
-        paint(
+        render(
             pipeline,
             batch,
             text_tokens=pipeline.tokenizer_2.model_max_length,

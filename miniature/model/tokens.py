@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase, T5Tokenizer
 
-from miniature.world.prompts import Prompt, Wordings, write_prompt
+from miniature.world.prompts import ScenePrompt, Wordings, write_prompt
 from miniature.world.spec import WHOLE, WorldRange, sample_spec
 from miniature.world.wordings import every_phrase
 
@@ -21,7 +21,7 @@ _CORPUS_SEED = 7
 
 def sample_prompts(
     count: int, seed: int, world: WorldRange = WHOLE, wordings: Wordings = "training"
-) -> list[Prompt]:
+) -> list[ScenePrompt]:
     """Prompts of random scenes.
 
     Args:
@@ -117,7 +117,7 @@ class Tokenizers:
         """T5 tokens, int64 of shape (texts, text_tokens)."""
         return self._ids(self.t5, texts, self.text_tokens)
 
-    def group_lengths(self, prompts: Sequence[Prompt]) -> np.ndarray:
+    def group_lengths(self, prompts: Sequence[ScenePrompt]) -> np.ndarray:
         """T5 tokens of the background, and of the whole prompt, without the end token.
 
         Returns:

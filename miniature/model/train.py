@@ -47,7 +47,7 @@ _LOGGED_STEPS = 12
 
 
 @dataclass(frozen=True)
-class Run:
+class ModelRun:
     """One training run.
 
     Attributes:
@@ -70,7 +70,7 @@ class Run:
         return self.recipe.sizes.text_tokens
 
 
-def draw_world(run: Run) -> None:
+def draw_world(run: ModelRun) -> None:
     """Draw the pictures."""
     recipe = run.recipe
     oblong = round(recipe.oblong_share * recipe.scenes)
@@ -79,13 +79,13 @@ def draw_world(run: Run) -> None:
     draw_dataset(folder, counts, recipe.world, processes, recipe.pictures_from)
 
 
-def make_tokenizers(run: Run) -> None:
+def make_tokenizers(run: ModelRun) -> None:
     """Make both tokenizers from the world's words."""
     if not (run.folder / "tokenizer_2").exists():
         train_tokenizers(run.folder, run.text_tokens, run.recipe.prompts)
 
 
-def train_text(run: Run) -> None:
+def train_text(run: ModelRun) -> None:
     """Train both text encoders."""
     if (run.folder / "text_encoder_2" / "config.json").exists():
         return
@@ -107,7 +107,7 @@ def train_text(run: Run) -> None:
     encoders.t5.save_pretrained(run.folder / "text_encoder_2")
 
 
-def _latent_map(run: Run) -> LatentMap:
+def _latent_map(run: ModelRun) -> LatentMap:
     """The run's latent map; fitted, or taken from the initial pipeline, when first asked for."""
     if not (run.folder / FILE_NAME).exists():
         known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
@@ -119,7 +119,7 @@ def _latent_map(run: Run) -> LatentMap:
     return load_latent_map(run.folder)
 
 
-def train_vae(run: Run) -> None:
+def train_vae(run: ModelRun) -> None:
     """Fit the autoencoder to the latent map."""
     if (run.folder / "vae" / "config.json").exists():
         return
@@ -130,7 +130,7 @@ def train_vae(run: Run) -> None:
     vae.save_pretrained(run.folder / "vae")
 
 
-def make_latents(run: Run) -> None:
+def make_latents(run: ModelRun) -> None:
     """Turn pictures into latents and prompts into tokens."""
     latent_map, folder = _latent_map(run), run.folder / "latents"
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
@@ -142,14 +142,14 @@ def make_latents(run: Run) -> None:
         prepare_latents(folder / "held_out", drawn, latent_map, tokenizers, 1)
 
 
-def train_transformer(run: Run) -> None:
+def train_transformer(run: ModelRun) -> None:
     """Train the transformer, in several processes if the run says so."""
     if (run.folder / "transformer" / "config.json").exists():
         return
     run_together(_train_transformer_process, run.processes, run)
 
 
-def _train_transformer_process(rank: int, run: Run) -> None:
+def _train_transformer_process(rank: int, run: ModelRun) -> None:
     initial = None
     if run.initial is not None:
         known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
@@ -174,7 +174,7 @@ def _train_transformer_process(rank: int, run: Run) -> None:
         trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
 
 
-def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
+def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
     """Paint some prompts with the weights as they are; decoded by the latent map."""
     model = trainer.averaged_model().to(torch.bfloat16)
     encoders = load_text_encoders(run.folder).to(run.device)
@@ -184,7 +184,7 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
     drawn = sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)
     prompts = [prompt.text for prompt in drawn]
     guided = trainer.budget.progress > run.recipe.guided_from
-    pictures = sample.paint(
+    pictures = sample.render(
         assemble(tokenizers, encoders, model, None),
         prompts,
         text_tokens=run.text_tokens,
@@ -199,12 +199,12 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
     sheet.save(folder / f"{trainer.budget.step:07d}.png")
 
 
-def assemble_pipeline(run: Run) -> None:
+def assemble_pipeline(run: ModelRun) -> None:
     """Save everything as one pipeline."""
     save_assembled(run.folder, run.folder / "pipeline", run.text_tokens)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {
+STAGES: dict[str, Callable[[ModelRun], None]] = {
     "world": draw_world,
     "tokenizers": make_tokenizers,
     "text": train_text,
@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     device = torch.device(options.device)
     cores = available_processes() if device.type == "cpu" else 1
-    run = Run(
+    run = ModelRun(
         folder=options.out,
         recipe=replace(RECIPES[options.recipe], **changes),
         device=device,

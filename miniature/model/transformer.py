@@ -14,7 +14,7 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from miniature.model.attention_statistic import attention_loss, foreground_scores, record_attention
-from miniature.model.batches import Batch, BatchSource
+from miniature.model.batches import BatchSource, LatentBatch
 from miniature.model.latents import LatentData
 from miniature.model.match_statistic import match_loss
 from miniature.model.recipe import ModelSizes, Recipe
@@ -165,20 +165,20 @@ class TransformerTrainer(Trainer):
                 lambda module, inputs, output: self._outputs.append(output[:, text:])
             )
 
-    def draw_batch(self, step: int) -> Batch:
+    def draw_batch(self, step: int) -> LatentBatch:
         """This process's samples of a step."""
         guiding = self.budget.progress >= self.recipe.guided_from
         guided_share = self.recipe.guided_share if guiding else 0.0
         return self._source.training(step, self.recipe, guided_share, self.rank, self.world_size)
 
-    def predict(self, batch: Batch) -> Tensor:
+    def predict(self, batch: LatentBatch) -> Tensor:
         """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
         self._outputs.clear()
         return velocity(self.model, batch)
 
     @torch.no_grad()
-    def targets(self, batch: Batch) -> Tensor:
+    def targets(self, batch: LatentBatch) -> Tensor:
         """What the model shall predict, shape (batch, tokens, 64).
 
         Samples without guidance have the data's velocity. The others have what the averaged
@@ -207,7 +207,7 @@ class TransformerTrainer(Trainer):
         guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
         return batch.velocity.index_copy(0, chosen, guided)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
         Guided targets are longer by the guidance, so their errors are divided by its square.
@@ -271,7 +271,7 @@ class TransformerTrainer(Trainer):
         return {"held_out_loss": sum(errors) / len(errors), "mask_iou": iou}
 
 
-def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
+def velocity(model: FluxTransformer2DModel, batch: LatentBatch) -> Tensor:
     """What a bfloat16 model predicts for a batch, float32 of shape (batch, tokens, 64)."""
     dtype = torch.bfloat16
     predicted: Tensor = model(

@@ -108,7 +108,7 @@ def _terse_clause(doing: Doing) -> str:
     return " ".join((doing.words, *placed, *turned))
 
 
-def tell_one(
+def action_of_one(
     figure: Figure, look: Look, shot: str, chance: Random, wordings: str
 ) -> tuple[list[Piece], frozenset[str]]:
     """The action part of a prompt with one figure.
@@ -140,7 +140,7 @@ def tell_one(
     return [(clause, (0,)), *_ending(shot)], doing.hidden
 
 
-def tell_two(
+def action_of_two(
     figures: Sequence[Figure],
     looks: Sequence[Look],
     shot: str,

@@ -16,7 +16,7 @@ import numpy as np
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.doings import Piece, shot_words, tell_one, tell_two
+from miniature.world.doings import Piece, action_of_one, action_of_two, shot_words
 from miniature.world.figure.looks import Look, left_out, look_of, pick, sentence
 from miniature.world.spec import SceneSpec
 
@@ -41,7 +41,7 @@ class Marks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prompt:
+class ScenePrompt:
     """A prompt in its three parts.
 
     Attributes:
@@ -101,7 +101,7 @@ def write_prompt(
     rng: np.random.Generator,
     wordings: Wordings = "training",
     brevity: float = 0.0,
-) -> Prompt:
+) -> ScenePrompt:
     """Describe a scene in random words, leaving out what chance says.
 
     Args:
@@ -126,10 +126,10 @@ def write_prompt(
 
 def _write(
     spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float, *, brief: bool
-) -> Prompt:
+) -> ScenePrompt:
     background = _background(spec, chance, wordings, brief=brief)
     if not spec.figures:
-        return Prompt(_empty(background, chance, wordings))
+        return ScenePrompt(_empty(background, chance, wordings))
     shot = shot_words(spec.shot, chance)
     if len(spec.figures) == 2:
         brevity = max(brevity, 0.3)
@@ -141,12 +141,12 @@ def _write(
     if len(spec.figures) == 1:
         who: list[Piece] = [(_opening(chance, wordings), ())]
         who.append((sentence(looks[0], chance, wordings, alone=True), (0,)))
-        does, unsaid = tell_one(spec.figures[0], looks[0], shot, chance, wordings)
+        does, unsaid = action_of_one(spec.figures[0], looks[0], shot, chance, wordings)
         unsaids: tuple[frozenset[str], ...] = (unsaid,)
     else:
         placed = chance.random() < 0.35
         who = _both(looks, chance, wordings, placed=placed)
-        does, unsaids = tell_two(spec.figures, looks, shot, chance, wordings, placed=placed)
+        does, unsaids = action_of_two(spec.figures, looks, shot, chance, wordings, placed=placed)
     character, places_of_looks = _joined(who, len(looks))
     action, places_of_doings = _joined(does, len(looks))
     comma = "," if len(looks) == 2 or chance.random() < 0.85 else ""
@@ -154,7 +154,7 @@ def _write(
     clear = action.split()[0].endswith("ing") and ", " not in character
     after = "" if runs_on or (clear and not comma) else ","
     all_hidden = [frozenset(names) | more for names, more in zip(hidden, unsaids, strict=True)]
-    return Prompt(
+    return ScenePrompt(
         background + comma,
         character + after,
         action,

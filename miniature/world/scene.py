@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from miniature.world.canvas import Canvas
 from miniature.world.figure.figure import draw_figures
 from miniature.world.place.places import draw_place
-from miniature.world.prompts import Prompt, Wordings, write_prompt
+from miniature.world.prompts import ScenePrompt, Wordings, write_prompt
 from miniature.world.spec import WHOLE, SceneSpec, WorldRange, sample_spec
 
 _DRAWING, _WORDING, _CHOOSING = 0, 1, 2  # separate streams of chance: words never move a line
@@ -32,7 +32,7 @@ class Scene:
     parts: NDArray[np.uint8]
     owners: NDArray[np.uint8]
     spec: SceneSpec
-    prompt: Prompt
+    prompt: ScenePrompt
 
     @property
     def foreground(self) -> NDArray[np.bool_]:
@@ -78,7 +78,7 @@ def draw_scene(
 
 def prompt_for(
     spec: SceneSpec, seed: int, variant: int = 0, wordings: Wordings = "training"
-) -> Prompt:
+) -> ScenePrompt:
     """One of the endlessly many prompts for a scene.
 
     Args:

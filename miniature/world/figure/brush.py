@@ -35,7 +35,7 @@ class Brush:
         """Width of outlines, pixels."""
         return max(1.2, 0.0088 * self.scale)
 
-    def place(self, pairs: list[Joint] | Points) -> Points:
+    def to_canvas(self, pairs: list[Joint] | Points) -> Points:
         """Figure coordinates as pixels of the canvas, shape (n, 2)."""
         local = points(pairs) * self.scale
         if self.roll:
@@ -49,7 +49,7 @@ class Brush:
         self, pairs: list[Joint] | Points, color: Color, part: Part, edge: Color | None = None
     ) -> None:
         """Fill a polygon."""
-        self.canvas.polygon(self.place(pairs), color, part, edge, self.edge_width)
+        self.canvas.polygon(self.to_canvas(pairs), color, part, edge, self.edge_width)
 
     def line(
         self,
@@ -61,7 +61,7 @@ class Brush:
     ) -> None:
         """Draw a thick line; its width in units of the figure."""
         self.canvas.stroke(
-            self.place(pairs), width * self.scale, color, part, edge, self.edge_width
+            self.to_canvas(pairs), width * self.scale, color, part, edge, self.edge_width
         )
 
     def oval(

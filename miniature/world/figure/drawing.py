@@ -19,7 +19,7 @@ _BODY_COLORS = {**{kind: FUR_COLORS for kind in ("cat", "rabbit", "bear")}, "rob
 
 
 @dataclass(frozen=True)
-class Subject:
+class PosedFigure:
     """A figure in its own coordinates, where it always looks to the right.
 
     Attributes:

@@ -12,7 +12,7 @@ from miniature.world.spec import Character
 
 _HAIR = ("hair_style", "hair_color")
 _CLOTHES = ("top", "top_color", "pattern", "bottom", "bottom_color")
-LOOKS = ("skin", *_HAIR, *_CLOTHES, "headwear", "accessory")
+LOOK_NAMES = ("skin", *_HAIR, *_CLOTHES, "headwear", "accessory")
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
     draw = chance.random()
     share = 0.07 if draw < 0.6 else 0.4 if draw < 0.8 else 0.85
     share += brevity * (1 - share)
-    hidden = {name for name in LOOKS if chance.random() < share}
+    hidden = {name for name in LOOK_NAMES if chance.random() < share}
     if character.is_person and chance.random() < 0.5:
         hidden.add("skin")
     if character.top == "dress" or "bottom" in hidden:
         hidden |= {"bottom", "bottom_color"}
     if "top" in hidden:
         hidden |= {"top_color", "pattern"}
-    return hidden - {name for name in LOOKS if getattr(character, name) == "none"}
+    return hidden - {name for name in LOOK_NAMES if getattr(character, name) == "none"}
 
 
 def look_of(character: Character, hidden: set[str], chance: Random) -> Look:

@@ -46,7 +46,7 @@ _DRIFT = np.random.Generator(np.random.PCG64(20).advance(108)).uniform(-1, 1, (9
 stars' one, and does not move when stars are added."""
 
 
-def paint_sky(
+def draw_sky(
     s: Setting,
     horizon: float,
     day: tuple[Color, Color] | None = None,
@@ -89,7 +89,7 @@ def paint_sky(
         _crescent(s, *moon)
 
 
-def paint_clouds(s: Setting, *places: Pair) -> None:
+def draw_clouds(s: Setting, *places: Pair) -> None:
     """White clouds of fair weather; the night shows none."""
     if s.weather != "clear" or s.time == "night":
         return
@@ -100,7 +100,7 @@ def paint_clouds(s: Setting, *places: Pair) -> None:
             s.solid(x + shift, y, _around(dx, dy, rx, 12), color, lit=True)
 
 
-def paint_weather(s: Setting) -> None:
+def draw_weather(s: Setting) -> None:
     """What falls or hangs in the air: call it when the whole place is painted."""
     if s.weather == "rain":
         _rain(s)

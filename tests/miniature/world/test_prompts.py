@@ -9,8 +9,8 @@ import pytest
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.figure.looks import LOOKS
-from miniature.world.prompts import Prompt, write_prompt
+from miniature.world.figure.looks import LOOK_NAMES
+from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.spec import WHOLE, Character, Figure, SceneSpec, sample_spec, views_of
 
 GIRL = Character(
@@ -84,7 +84,7 @@ def test_prompts_are_their_parts_joined_by_spaces(world, wordings):
 
 
 def test_spans_of_a_prompt_without_a_background():
-    prompt = Prompt("", "a girl,", "waving")
+    prompt = ScenePrompt("", "a girl,", "waving")
     assert prompt.text == "a girl, waving"
     assert prompt.spans == {"background": (0, 0), "character": (0, 7), "action": (8, 14)}
     assert prompt.figure_spans == ()
@@ -154,7 +154,7 @@ def test_prompts_say_what_is_not_hidden_and_nothing_that_is(wordings):
         for name, phrases in SAID.items():
             assert says(prompt.character, phrases) == (name not in prompt.hidden), (name, prompt)
             counts[name] += name in prompt.hidden
-    assert set(SAID) == set(LOOKS)
+    assert set(SAID) == set(LOOK_NAMES)
     assert all(40 < counts[name] < 360 for name in SAID), counts
 
 
