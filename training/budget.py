@@ -1,4 +1,4 @@
-"""How far a training stage has come: by steps, repeatable to the bit, or by the clock."""
+"""Settings and progress of a training: counted in steps, repeatable to the bit, or in time."""
 
 import time
 from dataclasses import dataclass, field
@@ -33,11 +33,11 @@ class Schedule:
 
 @dataclass
 class Budget:
-    """Counts steps and training time; both survive an interruption.
+    """Steps and training time used so far; both survive an interruption.
 
     Attributes:
-        minutes: the time budget, used where `steps` is None.
-        steps: the step budget.
+        minutes: time budget, used where `steps` is None.
+        steps: step budget.
         step: steps done.
         seconds: training time at the last tick, earlier runs included.
     """
@@ -49,7 +49,7 @@ class Budget:
     _ticked: float = field(default_factory=time.monotonic)
 
     def tick(self) -> None:
-        """Count the time since the last tick; until the next one it stands still."""
+        """Add the time since the last call; `seconds` does not change in between."""
         now = time.monotonic()
         self.seconds += now - self._ticked
         self._ticked = now
@@ -67,7 +67,7 @@ class Budget:
         return max(0.0, 1 - self.progress)
 
     def rate(self, warmup: int, cooldown: float) -> float:
-        """The learning rate's factor now: a short rise, a plateau, a linear fall.
+        """Return the factor of the learning rate: a short rise, a plateau, a linear fall.
 
         Args:
             warmup: steps of the rise.

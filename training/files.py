@@ -1,4 +1,4 @@
-"""Results of training stages on disk: written whole or not at all, so that all may be killed."""
+"""Files of a training, written completely or not at all: states, checkpoints, JSON and logs."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from training.budget import Budget
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there when it is complete.
+    """Write a file under another name and rename it when it is complete.
 
     Args:
-        path: where the file shall be.
-        write: writes the file to the path that it is given.
+        path: final path of the file.
+        write: writes the file to a given path.
     """
     partial = path.with_name(path.name + ".partial")
     write(partial)
@@ -29,7 +29,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `save_state` saved, on the CPU."""
+    """Load what `save_state` saved, on the CPU."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
@@ -41,27 +41,27 @@ def save_json(path: Path, values: Any) -> None:
 
 
 def load_json(path: Path) -> Any:
-    """What `save_json` saved."""
+    """Load what `save_json` saved."""
     return json.loads(path.read_text())
 
 
 class Stateful(Protocol):
-    """Modules and optimizers: what gives its state and takes it back."""
+    """Object with a state that can be saved and restored, such as a module or an optimizer."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state."""
+        """Return the state."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> object:
-        """Take a state back."""
+        """Restore a state."""
 
 
 def save_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
-    """Write the state of a training, from which an interrupted one continues exactly.
+    """Save the state of a training, so that it can continue exactly.
 
     Args:
         path: the file.
         budget: steps and time of the training.
-        parts: what is trained and what trains it, by name.
+        parts: everything with a state, by name.
     """
     state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     save_state(path, {**state, "step": budget.step, "seconds": budget.seconds})
@@ -76,7 +76,7 @@ def load_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -
 
 
 class MetricsLog:
-    """A JSONL file that grows by one line of numbers at a time, echoed to the terminal."""
+    """JSONL file of numbers; each new line is also printed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -20,12 +20,12 @@ from training.weights import Weights
 
 
 class Trainer(ABC):
-    """One process of a training run.
+    """Process of a training run.
 
     Args:
         schedule: budget, learning rate, average, log and checkpoints.
-        weights: what is trained.
-        parts: what else a checkpoint holds, by name.
+        weights: the weights in training.
+        parts: further objects of a checkpoint, by name.
         loss_weights: factors of the losses in their sum; 1 where a name is missing.
         rank: number of this process.
         world_size: number of processes that train together, each with its share of the batch.

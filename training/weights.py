@@ -20,7 +20,7 @@ class Weights:
         values: the tensors by name, where they are used: a module's `state_dict`.
         optimizers: optimizers of these tensors, with the full learning rates in their groups.
         clipped: parameters whose gradients are clipped to a norm of 1 together.
-        averaged: whether floating-point values are averaged.
+        averaged: keep averages of the floating-point values.
 
     Attributes:
         values: the tensors by name.
@@ -172,9 +172,9 @@ class MasterWeights(Weights):
 
 @contextmanager
 def quick_attention(device: torch.device) -> Iterator[None]:
-    """Attention in plain bfloat16 products on a CPU, where the fused kernel's backward is slow.
+    """Compute attention in plain bfloat16 products on a CPU, where the fused backward is slow.
 
-    At the miniature's sizes that takes half the time; elsewhere nothing changes.
+    This halves the time at the miniature's sizes. Other devices are not affected.
     """
     if device.type != "cpu":
         yield

@@ -1,10 +1,9 @@
 """Training of the projector and the adapters beside a frozen transformer.
 
-The loss is the transformer's own flow-matching loss. A sample whose subject has strength 0 would
-teach nothing, for then only frozen weights are at work; so every sample has a reference, and what
-makes strength and guidance work is learnt otherwise: the adapters start at nothing, a tenth of the
-samples has a reference and no prompt (the other branch of classifier-free guidance), and a part
-learns guidance from the averaged weights.
+The loss is the transformer's flow-matching loss. Every sample has a reference: without one, only
+frozen weights would be evaluated. The adapters start at zero. A tenth of the samples has a
+reference and no prompt (the other branch of classifier-free guidance), and some samples learn
+guidance from the averaged weights.
 """
 
 import copy
@@ -31,7 +30,7 @@ from pipelines.instant_character.projector import PreparedSubject, SubjectProjec
 from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
-TIMESTEPS = 1000  # what the scheduler counts noise levels in
+TIMESTEPS = 1000  # of the scheduler, from noise level 0 to 1
 _PROJECTOR, _ADAPTERS = "image_proj", "ip_adapter"
 _VECTORS = ("time_embedding", "proj_in", "proj_out")  # matrices that AdamW trains
 _HELD_OUT_LEVELS = (0.9, 0.6, 0.3)
@@ -41,7 +40,7 @@ _MEASURED = 32  # held-out characters
 def build_instant_character(
     recipe: CharacterRecipe, transformer: FluxTransformer2DModel
 ) -> InstantCharacter:
-    """A new projector, and new adapters that add nothing yet."""
+    """Build a projector, and adapters that add nothing yet."""
     projector = SubjectProjector(recipe.sizes.projector(recipe.without))
     adapters = SubjectAdapters.for_transformer(transformer, recipe.sizes.token_width)
     for adapter in adapters:
@@ -52,44 +51,44 @@ def build_instant_character(
 
 
 def _module_of(weights: InstantCharacter) -> nn.ModuleDict:
-    """Both parts in one module, under the published checkpoint's names."""
+    """Return both parts in one module, under the published checkpoint's names."""
     return nn.ModuleDict({_PROJECTOR: weights.projector, _ADAPTERS: weights.adapters})
 
 
 @contextmanager
 def conditioned_on(
-    transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
+    transformer: FluxTransformer2DModel, condition: Subject, image_tokens: int
 ) -> Iterator[None]:
-    """Let a transformer look at a subject whoever calls it, and tell the subject of each step.
+    """Condition a transformer on a reference in every call.
 
     Args:
         transformer: called with `timestep` by keyword, in thousandths of the scheduler's.
-        subject: what it looks at.
-        image_tokens: tokens of one picture.
+        condition: the reference's tokens and adapters; each call begins a step of it.
+        image_tokens: number of tokens of a picture.
     """
 
     def begin(module: nn.Module, arguments: Any, keywords: dict[str, Any]) -> None:
-        subject.begin_step(TIMESTEPS * keywords["timestep"].float())
+        condition.begin_step(TIMESTEPS * keywords["timestep"].float())
 
     hook = transformer.register_forward_pre_hook(begin, with_kwargs=True)
     try:
-        with subject_attention(transformer, subject, image_tokens):
+        with subject_attention(transformer, condition, image_tokens):
             yield
     finally:
         hook.remove()
 
 
 class AdapterTrainer(Trainer):
-    """One process of the adapters' training.
+    """Process of the adapters' training.
 
     Args:
         recipe: sizes, weights of the losses, budget.
-        source: makes the samples.
-        transformer: whose adapters these are, in bfloat16; it is frozen.
-        encoders: the trained subject encoders; frozen, too, and made bfloat16.
-        device: where to train.
-        rank, world_size: this process among those that train together.
-        initial: weights to start from; None starts anew.
+        source: source of the batches.
+        transformer: transformer that the adapters are for, in bfloat16; it is frozen.
+        encoders: trained encoders of references; frozen and turned into bfloat16.
+        device: training device.
+        rank, world_size: number of this process, and of all that train together.
+        initial: weights to start from; None starts from new weights.
     """
 
     def __init__(
@@ -129,11 +128,11 @@ class AdapterTrainer(Trainer):
 
     @property
     def phase(self) -> Phase:
-        """The phase that the training is in."""
+        """Return the phase of the training."""
         return phase_at(self.budget.progress, self.recipe)
 
     def draw_batch(self, step: int) -> PairBatch:
-        """This process's samples of a step, in the phase that the training is in."""
+        """Return this process's batch of a step, in the phase of the training."""
         guiding = self.budget.progress >= self.recipe.guided_from
         share = self.recipe.guided_share if guiding else 0.0
         return self._source.training(
@@ -142,18 +141,18 @@ class AdapterTrainer(Trainer):
 
     @torch.no_grad()
     def features(self, views: PictureViews) -> SubjectFeatures:
-        """What the encoders see of references."""
+        """Encode references."""
         return encode_views(self._encoders, views)
 
     def condition(
         self, weights: InstantCharacter, features: SubjectFeatures, numbers: Tensor | None = None
     ) -> Subject:
-        """A subject of full strength, through which gradients flow.
+        """Return references as a differentiable condition of full strength.
 
         Args:
             weights: projector and adapters.
-            features: of the references.
-            numbers: which of them each sample sees; None where samples and references are one.
+            features: features of the references.
+            numbers: index of each sample's reference; None where each sample has its own.
         """
         projected = weights.projector.prepare(features).projected
         prepared = PreparedSubject(projected if numbers is None else projected[numbers])
@@ -166,27 +165,27 @@ class AdapterTrainer(Trainer):
         numbers: Tensor,
         weights: InstantCharacter,
     ) -> Tensor:
-        """The velocity with references, float32 of shape (batch, tokens, 64).
+        """Predict the velocity with references, float32 of shape (batch, tokens, 64).
 
         Args:
-            batch: what to paint.
-            features: of the references.
-            numbers: which of them each sample sees, shape (batch,).
+            batch: the samples.
+            features: features of the references.
+            numbers: index of each sample's reference, shape (batch,).
             weights: projector and adapters.
         """
-        subject = self.condition(weights, features, numbers)
-        with conditioned_on(self.transformer, subject, batch.tokens.shape[1]):
+        condition = self.condition(weights, features, numbers)
+        with conditioned_on(self.transformer, condition, batch.tokens.shape[1]):
             return velocity(self.transformer, batch)
 
     @torch.no_grad()
     def targets(self, pair: PairBatch, features: SubjectFeatures) -> Tensor:
-        """What to predict, shape (batch, tokens, 64).
+        """Return the targets, shape (batch, tokens, 64).
 
-        Samples without guidance have the data's velocity. The others have what the transformer has
-        learnt of guidance, and what the reference changes (of the averaged weights, without
-        guidance) times g: v_g(prompt) + g * (v_1(prompt, reference) - v_1(prompt)). Were guidance
-        learnt perfectly, that would be v_1(nothing) + g * (v_1(prompt, reference) - v_1(nothing));
-        as it is, the adapters need not mend what it lacks.
+        Without guidance, the target is the data's velocity. With guidance g, it is the
+        transformer's own guided velocity plus g times the change by the reference, of the averaged
+        weights: v_g(prompt) + g * (v_1(prompt, reference) - v_1(prompt)). If the transformer had
+        learnt guidance perfectly, this would be v_1(nothing) + g * (v_1(prompt, reference) -
+        v_1(nothing)); so the adapters do not have to correct its guidance.
         """
         batch = pair.batch
         chosen = torch.nonzero(batch.guidance > 1).flatten()
@@ -201,9 +200,9 @@ class AdapterTrainer(Trainer):
         return batch.velocity.index_copy(0, chosen, target)
 
     def loss(self, pair: PairBatch) -> Tensor:
-        """The flow-matching loss; figures and their details count more until the rate falls.
+        """Compute the flow-matching loss; figures and details weigh more until the rate falls.
 
-        Errors of guided samples are taken relative to their guidance, which multiplies them.
+        Errors of guided samples are divided by the square of their guidance.
         """
         features = self.features(pair.views)
         predicted = self.predict(pair.batch, features, pair.reference, self.adapted)
@@ -220,7 +219,7 @@ class AdapterTrainer(Trainer):
             return {"flow": self.loss(pair)}
 
     def averaged(self) -> InstantCharacter:
-        """Projector and adapters with the averaged weights, float32, on the training device."""
+        """Return projector and adapters with the averaged weights, in float32."""
         weights = build_instant_character(self.recipe, self.transformer)
         module = _module_of(weights).to(self._device)
         self.weights.copy_average_to(module)
@@ -229,11 +228,11 @@ class AdapterTrainer(Trainer):
 
     @torch.no_grad()
     def evaluate(self, held_out: PairSource) -> dict[str, float]:
-        """Losses of the averaged weights on characters that were never trained on.
+        """Evaluate the averaged weights on held-out characters.
 
         Returns:
             Flow loss, unweighted, over fixed noise levels: `held_out` with the character's
-            reference, `held_out_without` with none, `held_out_other` with somebody else's.
+            reference, `held_out_without` with none, `held_out_other` with another character's.
         """
         self.weights.copy_average_to(_module_of(self._teacher))
         sums = {"held_out": 0.0, "held_out_without": 0.0, "held_out_other": 0.0}
@@ -253,7 +252,7 @@ class AdapterTrainer(Trainer):
 
 
 def _chosen(batch: LatentBatch, chosen: Tensor) -> LatentBatch:
-    """Some of the samples, as far as the transformer looks at them."""
+    """Select samples, in the fields that the transformer takes."""
     return replace(
         batch,
         tokens=batch.tokens[chosen],

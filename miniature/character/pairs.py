@@ -1,6 +1,6 @@
-"""Samples for the adapters' training: references, and pictures to paint with them.
+"""Batches for the training of the adapters: references, and pictures that show their characters.
 
-What a step trains on depends on its number alone.
+A batch depends on the number of its step alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ _FIRST_SCENE = 0.5  # share of references that show the character as an upload w
 
 @dataclass(frozen=True)
 class Phase:
-    """What a part of the adapters' training is like; the paper has three.
+    """Phase of the adapters' training; the paper has three.
 
     Attributes:
         name: "unpaired", "paired" or "mixed".
-        resolution: of the pictures to paint.
-        own_share: share of the references that are cut from the picture to paint.
+        resolution: resolution of the target pictures.
+        own_share: share of the references that are cut from the target picture.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Phase:
 
 
 def phase_at(progress: float, recipe: CharacterRecipe) -> Phase:
-    """The phase that a training is in.
+    """Return the phase of a training.
 
     Args:
         progress: share of the budget that is used.
-        recipe: says when phases change.
+        recipe: has the starts of the phases.
     """
     if progress < recipe.paired_from:
         return Phase("unpaired", "low", 1.0)
@@ -59,12 +59,12 @@ def phase_at(progress: float, recipe: CharacterRecipe) -> Phase:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Samples of one step, on the training device.
+    """Batch of a step, on the training device.
 
     Attributes:
-        batch: what to paint.
-        views: of the references.
-        reference: the number of the reference of each sample, int64 of shape (batch,).
+        batch: target pictures and prompts.
+        views: views of the references.
+        reference: index of each sample's reference, int64 of shape (batch,).
     """
 
     batch: LatentBatch
@@ -73,15 +73,15 @@ class PairBatch:
 
 
 class PairSource:
-    """Makes batches of a cast.
+    """Source of batches of a cast.
 
     Args:
         cast: the characters.
         data: latents and tokens of their pictures, by resolution; row i is the cast's picture i.
         text_encoders: frozen, on the device.
-        config: the subject encoders' side and crops.
-        device: where batches shall be.
-        threads: how many prepare references.
+        config: the reference encoders' side and crops.
+        device: device of the batches.
+        threads: number of threads that prepare references.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class PairSource:
         rank: int = 0,
         world_size: int = 1,
     ) -> PairBatch:
-        """One process's samples of a training step.
+        """Return this process's batch of a training step.
 
         Args:
-            step: the number that decides everything.
+            step: number of the step.
             recipe: size of the whole batch, share of empty prompts, largest guidance.
-            phase: what the references are cut from, and how large pictures are.
+            phase: source of the references, and resolution of the pictures.
             guided_share: share of the samples that learn guidance.
-            rank: this process, among `world_size` that share the batch.
+            rank: number of this process among `world_size` that share the batch.
             world_size: number of processes.
         """
         rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
@@ -153,11 +153,11 @@ class PairSource:
     def _choose(
         self, rng: np.random.Generator, count: int, targets: int, phase: Phase
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Which pictures are references, which are to be rendered, and where they are the same.
+        """Choose the references and the target pictures.
 
         Returns:
-            Rows of the references, shape (count,); rows to paint, shape (count * targets,); and
-            whether a reference is cut from the picture to paint, shape (count,).
+            Rows of the references, shape (count,); rows of the targets, shape (count * targets,);
+            and True where a reference is cut from its target, shape (count,).
         """
         scenes = self.cast.scenes
         first = rng.integers(0, self.cast.characters, count) * scenes
@@ -172,13 +172,13 @@ class PairSource:
         return shown, rendered.ravel(), own
 
     def held_out(self, level: float, count: int) -> PairBatch:
-        """Second scenes of the first characters, with their first scenes as references.
+        """Return second scenes of the first characters, with their first scenes as references.
 
-        Always the same, at full size; the prompts say what the characters are and no more.
+        They are always the same, at full size; the prompts state the kind of character only.
 
         Args:
             level: noise level.
-            count: of how many characters, at most as many as there are.
+            count: number of characters, at most as many as there are.
         """
         cast, data = self.cast, self._data["full"]
         first = np.arange(min(count, cast.characters)) * cast.scenes

@@ -1,9 +1,9 @@
-"""Train what follows a reference: python -m miniature.character.train --out DIR
+"""Train the miniature's InstantCharacter: python -m miniature.character.train --out DIR
 
 Stages, each skipped when its result exists in DIR: cast (draws the characters), encoders, bounds
-(which references are familiar), latents, adapters (both trainings go on where they were stopped),
-assemble (DIR/complete/subject, whose place is in the pipeline's folder). With `--without` the
-adapters lack a part of the projector, and have a folder of their own.
+(of familiar references), latents, adapters, assemble (DIR/complete/subject, which belongs into the
+pipeline's folder). An interrupted training continues. With `--without` the projector lacks a part,
+and the adapters have a folder of their own.
 """
 
 import argparse
@@ -59,17 +59,17 @@ _LOGGED_CHARACTERS = 6
 
 @dataclass(frozen=True)
 class CharacterRun:
-    """One training run.
+    """Settings of a run of the command.
 
     Attributes:
-        folder: where its results are.
-        recipe: how much of what it does.
-        device: where the networks train.
-        processes: how many processes train together.
-        model: the pipeline whose transformer gets the adapters.
-        judge: the judge that reads logged pictures.
-        initial: a trained subject; its encoders are kept, and its projector and adapters trained
-            on. None starts anew.
+        folder: folder of the results.
+        recipe: sizes and schedules.
+        device: training device.
+        processes: number of processes that train together.
+        model: pipeline folder of the transformer that the adapters are for.
+        judge: folder of the judge that reads logged pictures.
+        initial: folder of trained weights; its encoders are kept, its projector and adapters are
+            trained on. None starts from new weights.
     """
 
     folder: Path
@@ -82,13 +82,13 @@ class CharacterRun:
 
     @property
     def variant(self) -> Path:
-        """The folder of the adapters, which is another one where a part is left out."""
+        """Folder of the adapters; another one where a part is left out."""
         without = "-".join(name for name in ABLATIONS if name in self.recipe.without)
         return self.folder / (f"without-{without}" if without else "complete")
 
     @property
     def threads(self) -> int:
-        """Threads that prepare references; where the cores train, they do it in between."""
+        """Number of threads that prepare references; 1 where the CPU trains."""
         return 1 if self.device.type == "cpu" else available_processes()
 
     @property
@@ -98,7 +98,7 @@ class CharacterRun:
 
 
 def draw(run: CharacterRun) -> None:
-    """Draw the characters to learn from, and others to measure on."""
+    """Draw training characters and held-out ones."""
     recipe, processes = run.recipe, available_processes()
     draw_cast(run.folder / "cast", recipe.characters, recipe.scenes, recipe.world, processes)
     draw_cast(
@@ -112,7 +112,7 @@ def draw(run: CharacterRun) -> None:
 
 
 def train_encoders(run: CharacterRun) -> None:
-    """Train both encoders, or take those of the initial subject."""
+    """Train both encoders, or copy the initial ones."""
     folder = run.folder / "encoders"
     if (folder / DINO / "preprocessor_config.json").exists():
         return
@@ -144,7 +144,7 @@ def _train_encoders_process(rank: int, run: CharacterRun) -> None:
 
 
 def _encoders(run: CharacterRun) -> SubjectEncoders:
-    """The trained encoders, in float32."""
+    """Load the trained encoders, in float32."""
     folder = run.folder / "encoders"
     return SubjectEncoders.from_pretrained(
         folder / SIGLIP, folder / DINO, config=run.recipe.sizes.encoder
@@ -152,7 +152,7 @@ def _encoders(run: CharacterRun) -> SubjectEncoders:
 
 
 def find_bounds(run: CharacterRun) -> None:
-    """Find out which references are familiar."""
+    """Fit the bounds of familiar references."""
     if (run.folder / "familiarity.json").exists():
         return
     cast, held_out = (load_cast(run.folder / name) for name in _CASTS)
@@ -181,7 +181,7 @@ def make_latents(run: CharacterRun) -> None:
 
 
 def _drawn(cast: Cast, side: int | None) -> DrawnData:
-    """A cast's pictures at another size, with the parts of their tokens."""
+    """Resize a cast's pictures and compute the parts of their tokens."""
     images, labels = cast.images, cast.parts
     if side is not None:
         size = (side, side)
@@ -233,7 +233,7 @@ def _transformer(run: CharacterRun) -> FluxTransformer2DModel:
 
 
 def _pairs(run: CharacterRun, name: str) -> PairSource:
-    """Samples of a cast; held-out ones are of full size alone."""
+    """Open the training data of a cast; held-out pictures have full size only."""
     folder = run.folder / "latents" / name
     resolutions: tuple[Resolution, ...] = ("low", "full")
     data = {size: load_latents(folder / size) for size in resolutions if (folder / size).exists()}
@@ -243,7 +243,7 @@ def _pairs(run: CharacterRun, name: str) -> PairSource:
 
 
 def _log_frames(trainer: AdapterTrainer, cast: Cast, run: CharacterRun) -> dict[str, float]:
-    """Paint some frames with and without their references, save the first, and judge both."""
+    """Render frames with and without references, save those with, and judge both."""
     frames = frames_of(cast, _LOGGED_CHARACTERS)
     guided = trainer.budget.progress > run.recipe.guided_from
     judge = load_judge(run.judge)
@@ -297,7 +297,7 @@ _NUMBERS = ("characters", "encoder_minutes", "encoder_steps", "minutes", "steps"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.character.train",
         description=(__doc__ or "").splitlines()[0],
@@ -307,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--judge", type=Path, default=DEFAULT_MODEL / "judge", help="its folder")
     parser.add_argument(
-        "--init", type=Path, help="a subject folder of the same sizes to go on from"
+        "--init", type=Path, help="a folder of trained weights of the same sizes to start from"
     )
     parser.add_argument(
         "--without", nargs="+", choices=ABLATIONS, default=[], help="parts of the projector"

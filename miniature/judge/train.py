@@ -1,6 +1,6 @@
 """Train the judge: python -m miniature.judge.train --out DIR
 
-Draws the pictures (DIR/pictures), trains (going on where it was stopped), saves the judge and
+Draws the pictures (DIR/pictures), trains (an interrupted training continues), saves the judge and
 measures it on held-out pictures (DIR/judge.safetensors, config.json, accuracy.json).
 """
 
@@ -35,12 +35,12 @@ RECIPES = {"small": JudgeRecipe(), "toy": TOY}
 
 
 def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None:
-    """Train until the budget is used; log and write checkpoints on the way.
+    """Train a judge and save it.
 
     Args:
-        folder: with the drawn pictures; where checkpoints, the log and the judge go.
-        recipe: how.
-        device: where.
+        folder: has the drawn pictures; gets the checkpoint, the log and the judge.
+        recipe: sizes and schedule.
+        device: training device.
     """
     trainer = JudgeTrainer(recipe, GroupSource(load_groups(folder / "pictures"), device), device)
     train_until_done(trainer, folder, "judge")
@@ -48,7 +48,7 @@ def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.judge.train",
         description=(__doc__ or "").splitlines()[0],

@@ -28,29 +28,29 @@ from training.loop import Trainer
 from training.weights import Weights
 
 _TEMPERATURE = 0.1
-_ROUGHNESS = 4  # pixels that a rough mask reaches beyond its figure
+_ROUGHNESS = 4  # pixels by which a rough mask exceeds its figure
 _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
 
 
 @dataclass(frozen=True)
 class JudgeRecipe(Schedule):
-    """How a judge is trained.
+    """Sizes, schedule and loss weights of a judge.
 
     Attributes:
-        sizes: of its networks.
-        groups: groups of four pictures drawn.
+        sizes: sizes of its networks.
+        groups: number of groups of four pictures.
         minutes: time budget.
         steps: step budget; None leaves the time budget.
-        batch: groups in a step.
-        muon_rate: learning rate of the convolutions that see neighbours.
+        batch: groups of four pictures in a step.
+        muon_rate: learning rate of the 3 x 3 convolutions.
         adam_rate: learning rate of all other parameters.
-        weight_decay: of both.
+        weight_decay: weight decay of both.
         warmup: steps until the full rate.
         cooldown: last share of the run in which the rate falls to nothing.
-        ema_decay: the average's memory; short at first.
-        foreground_weight: of the loss on the figures' outlines; that on the parts counts 1.
-        attribute_weight: of the mean loss on the attributes.
-        identity_weight: of the loss on the embedding.
+        ema_decay, ema_delay: of the moving average.
+        foreground_weight: weight of the loss on the foreground; that on the parts has weight 1.
+        attribute_weight: weight of the mean loss on the attributes.
+        identity_weight: weight of the loss on the embedding.
         log_every: steps between two lines of the log.
         checkpoint_every: seconds between two checkpoints.
     """
@@ -149,16 +149,16 @@ def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
 
 @torch.no_grad()
 def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
-    """The figures and the parts as the judge takes them.
+    """Return figures and parts as the finder predicts them.
 
-    Where the finder did not look or does not find a figure yet, they are as they are.
+    The true ones are returned where the finder was not applied or does not find the figure yet.
 
     Args:
-        found: in the batch's first pictures.
-        batch: whose figures these are.
+        found: output for the batch's first pictures.
+        batch: the batch.
 
     Returns:
-        Figures and parts, as in the batch.
+        Figures and parts, in the form of the batch.
     """
     searched = len(found.foreground)
     truth = batch.figures[:searched]
@@ -172,12 +172,12 @@ def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
 
 
 def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
-    """Cross entropy of the figures' part labels at half size: of four pixels, one in turn counts.
+    """Cross entropy of the figures' part labels at half size, at one of four pixels in turn.
 
     Args:
-        found: the finder's answer.
+        found: output of the finder.
         parts: true labels, uint8 of shape (n, h, w).
-        step: whose turn it is.
+        step: number of the step, which selects the pixel.
     """
     half = parts[:, step // 2 % 2 :: 2, step % 2 :: 2]
     inside = half > 0
@@ -193,7 +193,7 @@ def outline_loss(found: Found, parts: Tensor) -> Tensor:
 
 
 def attribute_loss(found: Found, described: Described, batch: GroupBatch) -> Tensor:
-    """Mean over the attributes of their cross entropies; what cannot be seen does not count."""
+    """Mean cross entropy of the attributes; UNKNOWN values do not count."""
     pairs = [
         *zip(found.scene.values(), batch.scene[: len(found.features)].unbind(1), strict=True),
         *zip(described.figure.values(), batch.figure.unbind(1), strict=True),
@@ -206,11 +206,11 @@ def attribute_loss(found: Found, described: Described, batch: GroupBatch) -> Ten
 
 
 def identity_loss(embedding: Tensor, identity: Tensor) -> Tensor:
-    """InfoNCE: of all pictures in the batch, the one of the same character is nearest.
+    """InfoNCE loss that makes pictures of one character nearest to each other in the batch.
 
     Args:
         embedding: of unit length, shape (n, d).
-        identity: equal for pictures of one character, shape (n,); UNKNOWN is equal to nothing.
+        identity: equal for pictures of one character, shape (n,); UNKNOWN equals nothing.
 
     Returns:
         The mean over the pictures whose character is in another picture; 0 without any.

@@ -1,4 +1,4 @@
-"""Attributes as the networks learn them: what can be asked about a prompt, and the true answers.
+"""Attributes that a prompt can state, as labels that the text encoders learn.
 
 Knows the drawn world, and nothing of tensors.
 """
@@ -7,7 +7,7 @@ from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
 from miniature.world.prompts import ScenePrompt
 from miniature.world.spec import Figure, SceneSpec
 
-UNSAID = -100  # cross_entropy's mark for "do not ask"
+UNSAID = -100  # label that cross_entropy ignores
 
 SCENE_ATTRIBUTES: Values = {**SCENE, "figures": ("0", "1", "2")}
 FIGURE_ATTRIBUTES: Values = {**FIGURE, **CHARACTER}
@@ -19,7 +19,7 @@ ATTRIBUTES: Values = {
 
 
 def stated_attributes(spec: SceneSpec, prompt: ScenePrompt) -> list[int]:
-    """The index of each attribute's value, or -100 where the prompt does not say it."""
+    """Return the index of each attribute's value, or UNSAID where the prompt does not state it."""
     labels = [
         options.index(str(len(spec.figures)) if name == "figures" else getattr(spec, name))
         for name, options in SCENE_ATTRIBUTES.items()
@@ -31,7 +31,7 @@ def stated_attributes(spec: SceneSpec, prompt: ScenePrompt) -> list[int]:
 
 
 def _figure_labels(figure: Figure | None, hidden: frozenset[str]) -> list[int]:
-    """As `stated_attributes`; -100 also for what the figure has none of: an animal has no hair."""
+    """Return a figure's labels; UNSAID also where it has no such attribute (animals: hair)."""
     if figure is None:
         return [UNSAID] * len(FIGURE_ATTRIBUTES)
     labels = []

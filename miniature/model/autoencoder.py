@@ -1,7 +1,7 @@
-"""The miniature's AutoencoderKL, fitted to the latent map: a decoder that sharpens, an encoder.
+"""Training of the miniature's AutoencoderKL, which is fitted to the latent map.
 
-The decoder learns pictures from the map's latents with noise on them, so that it forgives what the
-transformer gets slightly wrong. Knows nothing of text or diffusion.
+The decoder learns pictures from noisy latents of the map, so that it tolerates small errors of the
+transformer. Knows nothing of text or diffusion.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ _SEED = 1
 
 
 def build_autoencoder(sizes: ModelSizes) -> AutoencoderKL:
-    """A new autoencoder with FLUX's layout: 16 latent channels at an eighth of the size."""
+    """Build an autoencoder with FLUX's layout: 16 latent channels at an eighth of the size."""
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -59,7 +59,7 @@ class AutoencoderTrainer(Trainer):
     """Training of the decoder, then of the encoder.
 
     Args:
-        vae: what is trained, on the training device.
+        vae: the autoencoder in training, on the training device.
         images: uint8 of shape (n, 256, 256, 3).
         latent_map: map that gives the latents of pictures.
         recipe: sizes, batch and budget.

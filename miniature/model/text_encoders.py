@@ -1,7 +1,7 @@
 """The miniature's text encoders, trained to name the attributes that a prompt states.
 
-CLIP's pooled output and T5's sequence must each tell who is where, in what, doing what. Afterwards
-they are frozen. Padding is not masked, exactly as `FluxPipeline` calls them.
+All attributes are read off CLIP's pooled output and off T5's sequence. Afterwards the encoders are
+frozen. Padding is not masked, exactly as `FluxPipeline` calls them.
 """
 
 from dataclasses import dataclass, replace
@@ -36,19 +36,19 @@ class TextEncoders:
     """Both text encoders.
 
     Attributes:
-        clip: gives the pooled embedding.
-        t5: gives the sequence.
+        clip: encoder of the pooled embedding.
+        t5: encoder of the sequence.
     """
 
     clip: CLIPTextModel
     t5: T5EncoderModel
 
     def to(self, device: torch.device) -> "TextEncoders":
-        """Both on a device."""
+        """Move both to a device."""
         return TextEncoders(self.clip.to(device), self.t5.to(device))
 
     def encode(self, clip_ids: Tensor, t5_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of tokenised prompts.
+        """Return the embeddings of tokenised prompts.
 
         Args:
             clip_ids: shape (batch, 77).
@@ -62,7 +62,7 @@ class TextEncoders:
 
 
 def build_text_encoders(sizes: ModelSizes, tokenizers: Tokenizers) -> TextEncoders:
-    """New text encoders for a vocabulary."""
+    """Build text encoders for a vocabulary."""
     width = sizes.text_width
     clip = CLIPTextModel(
         CLIPTextConfig(
@@ -96,7 +96,7 @@ def build_text_encoders(sizes: ModelSizes, tokenizers: Tokenizers) -> TextEncode
 
 
 def load_text_encoders(folder: Path) -> TextEncoders:
-    """Open the text encoders that a pipeline folder holds, in float32."""
+    """Load the text encoders of a pipeline folder, in float32."""
     return TextEncoders(
         CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32).eval(),
         T5EncoderModel.from_pretrained(folder / "text_encoder_2", dtype=torch.float32).eval(),
@@ -104,11 +104,11 @@ def load_text_encoders(folder: Path) -> TextEncoders:
 
 
 def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> None:
-    """Copy weights of another pipeline's text encoders; words are matched by their spelling.
+    """Copy the weights of another pipeline's text encoders; words are matched by their spelling.
 
     Args:
-        encoders: get the weights.
-        tokenizers: the words of `encoders`.
+        encoders: receive the weights.
+        tokenizers: tokenizers of `encoders`.
         folder: a pipeline whose encoders have the same sizes.
     """
     old, old_tokenizers = (
@@ -131,10 +131,10 @@ def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> 
 
 
 class AttributeReader(nn.Module):
-    """Reads every attribute off both embeddings; used in training alone.
+    """Linear heads that read every attribute off both embeddings; used in training only.
 
-    In the sequence each token votes for values, and the strongest votes win: so every word comes to
-    carry what it says.
+    In the sequence each token votes for values, and the strongest votes win. So the embedding of
+    each word learns what the word states.
     """
 
     def __init__(self, width: int) -> None:
@@ -144,19 +144,19 @@ class AttributeReader(nn.Module):
         self.from_pooled = nn.Linear(width, sum(self.sizes))
 
     def forward(self, sequence: Tensor, pooled: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores of every attribute's values, from the sequence and from the pooled embedding."""
+        """Return scores of every attribute's values, from the sequence and the pooled embedding."""
         votes = self.from_token(sequence).logsumexp(1)
         return list(votes.split(self.sizes, 1)), list(self.from_pooled(pooled).split(self.sizes, 1))
 
 
 @dataclass(frozen=True)
-class _Lessons:
-    """Prompts as the encoders read them, with what they state.
+class _LabelledPrompts:
+    """Tokenised prompts with the attributes that they state.
 
     Attributes:
         clip_ids: shape (prompts, 77).
         t5_ids: shape (prompts, text tokens).
-        labels: shape (prompts, attributes), -100 where nothing is stated.
+        labels: shape (prompts, attributes), UNSAID where nothing is stated.
     """
 
     clip_ids: Tensor
@@ -164,19 +164,19 @@ class _Lessons:
     labels: Tensor
 
 
-def _lessons(
+def _labelled_prompts(
     count: int,
     tokenizers: Tokenizers,
     world: WorldRange,
     rng: np.random.Generator,
     wordings: Wordings,
-) -> _Lessons:
+) -> _LabelledPrompts:
     world = replace(world, pair_share=min(_MORE_PAIRS * world.pair_share, 1.0))
     specs = [sample_spec(rng, world) for _ in range(count)]
     prompts = [write_prompt(spec, rng, wordings) for spec in specs]
     texts = [_vary(prompt.text, rng) for prompt in prompts]
     labels = [stated_attributes(s, p) for s, p in zip(specs, prompts, strict=True)]
-    return _Lessons(
+    return _LabelledPrompts(
         torch.from_numpy(tokenizers.clip_ids(texts)),
         torch.from_numpy(tokenizers.t5_ids(texts)),
         torch.tensor(labels),
@@ -189,7 +189,7 @@ class TextTrainer(Trainer):
     Args:
         encoders: both encoders, on the training device.
         reader: reads attributes off the embeddings.
-        lessons: prompts to learn from.
+        lessons: prompts with their labels.
         recipe: batch and budget.
         device: training device.
         rate: factor of the learning rates.
@@ -199,7 +199,7 @@ class TextTrainer(Trainer):
         self,
         encoders: TextEncoders,
         reader: AttributeReader,
-        lessons: _Lessons,
+        lessons: _LabelledPrompts,
         recipe: Recipe,
         device: torch.device,
         rate: float,
@@ -241,15 +241,15 @@ def train_text_encoders(
     folder: Path,
     rate: float = 1.0,
 ) -> dict[str, dict[str, float]]:
-    """Train both encoders in place, until the budget is used; an interrupted training goes on.
+    """Train both encoders in place; an interrupted training continues exactly.
 
     Args:
-        encoders: what to train; left on the CPU, in evaluation mode.
-        tokenizers: their words.
+        encoders: both encoders; left on the CPU, in evaluation mode.
+        tokenizers: both tokenizers.
         recipe: the world, batch and budget.
-        device: where to train.
+        device: training device.
         folder: gets the metrics log (text.jsonl) and the checkpoint (text.pt).
-        rate: factor of the learning rates; encoders that are trained already forget at 1.
+        rate: factor of the learning rates; below 1 for encoders that are trained already.
 
     Returns:
         Accuracy by encoder and attribute: on unseen prompts in the wordings of the training
@@ -258,16 +258,16 @@ def train_text_encoders(
     """
     torch.manual_seed(2)
     rng = np.random.default_rng(_PROMPT_SEED)
-    lessons = _lessons(recipe.prompts, tokenizers, recipe.world, rng, "training")
+    lessons = _labelled_prompts(recipe.prompts, tokenizers, recipe.world, rng, "training")
     held_out = min(_HELD_OUT, recipe.prompts // 4)
     reader = AttributeReader(recipe.sizes.text_width).to(device)
     modules = nn.ModuleList([encoders.clip, encoders.t5, reader]).to(device).train()
-    learnt = _Lessons(*(tensor[held_out:] for tensor in vars(lessons).values()))
+    learnt = _LabelledPrompts(*(tensor[held_out:] for tensor in vars(lessons).values()))
     trainer = TextTrainer(encoders, reader, learnt, recipe, device, rate)
     train_until_done(trainer, folder, "text")
     modules.eval()
     rng = np.random.default_rng(_PROMPT_SEED + 1)
-    new = _lessons(held_out, tokenizers, recipe.world, rng, "held_out")
+    new = _labelled_prompts(held_out, tokenizers, recipe.world, rng, "held_out")
     by_sequence, by_pooled = _accuracies(encoders, reader, lessons, held_out, device)
     new_by_sequence, new_by_pooled = _accuracies(encoders, reader, new, held_out, device)
     encoders.to(torch.device("cpu"))
@@ -296,25 +296,25 @@ def _optimizer(encoders: TextEncoders, reader: AttributeReader, rate: float) -> 
 
 
 def _vary(text: str, rng: np.random.Generator) -> str:
-    """What people write besides: no commas, a capital at the start, words that say nothing here.
+    """Vary a prompt as people do: without commas, with a capital, with neutral or unknown words.
 
-    Some of those are spelled by the tokenizers, as names are.
+    Unknown words are spelled by the tokenizers, as names are.
     """
     draw, capital = rng.random(2)
     words = text.split(" ")
     if draw < 0.1:
         text = text.replace(",", "")
     elif draw < 0.25 and len(words) < _ROOM:
-        place = int(rng.integers(len(words) + 1))
+        index = int(rng.integers(len(words) + 1))
         letters = rng.choice(list(ascii_lowercase), int(rng.integers(3, 8)))
         spelled = "".join(letters)
         neutral = NEUTRAL_WORDS[int(rng.integers(len(NEUTRAL_WORDS)))]
-        text = " ".join((*words[:place], spelled if draw < 0.18 else neutral, *words[place:]))
+        text = " ".join((*words[:index], spelled if draw < 0.18 else neutral, *words[index:]))
     return text[0].upper() + text[1:] if capital < 0.1 else text
 
 
 def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
-    """Cross entropy over all attributes that are stated at all in the batch, both readings."""
+    """Cross entropy of all attributes that the batch states, of both embeddings."""
     losses = [
         F.cross_entropy(found, labels[:, number % len(ATTRIBUTES)], ignore_index=UNSAID)
         for number, found in enumerate([*scores[0], *scores[1]])
@@ -327,7 +327,7 @@ def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> 
 def _accuracies(
     encoders: TextEncoders,
     reader: AttributeReader,
-    lessons: _Lessons,
+    lessons: _LabelledPrompts,
     count: int,
     device: torch.device,
 ) -> tuple[dict[str, float], dict[str, float]]:

@@ -1,7 +1,7 @@
 """Train the miniature: python -m miniature.model.train --out DIR
 
 Stages, each skipped when its result exists in DIR: world (draws the pictures), tokenizers, text,
-autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/pipeline).
+autoencoder, latents, transformer, assemble (DIR/pipeline). An interrupted training continues.
 """
 
 import argparse
@@ -48,14 +48,14 @@ _LOGGED_STEPS = 12
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One training run.
+    """Settings of a run of the command.
 
     Attributes:
-        folder: where its results are.
-        recipe: how much of what it does.
-        device: where the networks train.
-        processes: how many processes train the transformer together.
-        initial: a pipeline to start from; None starts anew.
+        folder: folder of the results.
+        recipe: sizes and schedules.
+        device: training device.
+        processes: number of processes that train the transformer.
+        initial: pipeline to start from; None starts from new weights.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ def draw_world(run: ModelRun) -> None:
 
 
 def make_tokenizers(run: ModelRun) -> None:
-    """Make both tokenizers from the world's words."""
+    """Train both tokenizers on the world's words."""
     if not (run.folder / "tokenizer_2").exists():
         train_tokenizers(run.folder, run.text_tokens, run.recipe.prompts)
 
@@ -108,7 +108,7 @@ def train_text(run: ModelRun) -> None:
 
 
 def _latent_map(run: ModelRun) -> LatentMap:
-    """The run's latent map; fitted, or taken from the initial pipeline, when first asked for."""
+    """Return the run's latent map; the first call fits it or copies the initial pipeline's."""
     if not (run.folder / FILE_NAME).exists():
         known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
         if run.initial is not None and known:
@@ -143,7 +143,7 @@ def make_latents(run: ModelRun) -> None:
 
 
 def train_transformer(run: ModelRun) -> None:
-    """Train the transformer, in several processes if the run says so."""
+    """Train the transformer in one or several processes."""
     if (run.folder / "transformer" / "config.json").exists():
         return
     run_together(_train_transformer_process, run.processes, run)
@@ -175,7 +175,7 @@ def _train_transformer_process(rank: int, run: ModelRun) -> None:
 
 
 def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
-    """Paint some prompts with the weights as they are; decoded by the latent map."""
+    """Render some prompts with the averaged weights, decoded by the latent map."""
     model = trainer.averaged_model().to(torch.bfloat16)
     encoders = load_text_encoders(run.folder).to(run.device)
     for encoder in (encoders.clip, encoders.t5):
@@ -216,7 +216,7 @@ STAGES: dict[str, Callable[[ModelRun], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.model.train", description=(__doc__ or "").splitlines()[0]
     )

@@ -1,7 +1,6 @@
 """Training of the miniature's FluxTransformer2DModel: flow, guidance, body parts, attention.
 
-Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files but
-its own checkpoint.
+Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files.
 """
 
 import copy
@@ -40,11 +39,11 @@ _DETAILS = (
     Part.RIGHT_SHIN,
     Part.PROP,
 )
-"""What is small and tells actions and faces apart."""
+"""Small parts in which actions and faces differ."""
 
 
 def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
-    """A new transformer; what modulates and what is put out starts at zero, guidance too."""
+    """Build a transformer whose modulation, output and guidance start at zero."""
     model = FluxTransformer2DModel(
         patch_size=1,
         in_channels=64,
@@ -67,31 +66,31 @@ def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
 
 
 def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) -> None:
-    """Copy known weights into a model; one without guidance may start one with it.
+    """Copy weights into a model; only those of the guidance may be missing.
 
     Raises:
         ValueError: if anything else is missing, left over or of another size.
     """
     state = model.state_dict()
     missing = {name for name in state if name not in initial and not name.startswith(_GUIDANCE)}
-    strange = {
+    unknown = {
         name for name, t in initial.items() if name not in state or state[name].shape != t.shape
     }
-    if missing or strange:
+    if missing or unknown:
         raise ValueError(
             f"the weights to start from are of another model: {len(missing)} are missing, "
-            f"{len(strange)} do not fit, such as {min(missing | strange)}"
+            f"{len(unknown)} do not fit, such as {min(missing | unknown)}"
         )
     model.load_state_dict({**state, **initial})
 
 
 def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
-    """What each token counts for in the flow loss.
+    """Compute the weight of each token in the flow loss.
 
     Args:
         parts: share of each part in each token, shape (batch, tokens, parts).
-        recipe: what tokens of the character and of its details count for.
-        plateau: how much of that holds; at 0 all tokens count alike.
+        recipe: weights of the character's tokens and of its details.
+        plateau: share of the extra weight that is applied; at 0 all weights are 1.
 
     Returns:
         Shape (batch, tokens); 1 for background.
@@ -103,15 +102,15 @@ def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
 
 
 class TransformerTrainer(Trainer):
-    """One process of a data-parallel training run.
+    """Process of the transformer's training.
 
     Args:
         recipe: sizes, weights of the losses, budget.
         data: latents, parts and tokens, one entry for each shape of picture.
         encoders: frozen text encoders.
-        device: where to train.
-        rank, world_size: this process among those that train together.
-        initial: weights to start from; None starts anew.
+        device: training device.
+        rank, world_size: number of this process, and of all that train together.
+        initial: weights to start from; None starts from new weights.
     """
 
     def __init__(
@@ -166,30 +165,30 @@ class TransformerTrainer(Trainer):
             )
 
     def draw_batch(self, step: int) -> LatentBatch:
-        """This process's samples of a step."""
+        """Return this process's batch of a step."""
         guiding = self.budget.progress >= self.recipe.guided_from
         guided_share = self.recipe.guided_share if guiding else 0.0
         return self._source.training(step, self.recipe, guided_share, self.rank, self.world_size)
 
     def predict(self, batch: LatentBatch) -> Tensor:
-        """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
+        """Return the model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
         self._outputs.clear()
         return velocity(self.model, batch)
 
     @torch.no_grad()
     def targets(self, batch: LatentBatch) -> Tensor:
-        """What the model shall predict, shape (batch, tokens, 64).
+        """Return the targets of a batch, shape (batch, tokens, 64).
 
-        Samples without guidance have the data's velocity. The others have what the averaged
-        weights predict with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the scale
-        counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
+        Without guidance, the target is the data's velocity. With guidance, it is the prediction
+        of the averaged weights with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the
+        scale counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
         """
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
         self.weights.copy_average_to(self._teacher)
-        asked = replace(
+        stated = replace(
             batch,
             tokens=batch.tokens[chosen],
             times=batch.times[chosen],
@@ -198,13 +197,14 @@ class TransformerTrainer(Trainer):
             pooled=batch.pooled[chosen],
         )
         sequence, pooled = self._source.without_prompt()
-        silent = replace(
-            asked,
-            sequence=sequence.expand_as(asked.sequence),
-            pooled=pooled.expand_as(asked.pooled),
+        empty = replace(
+            stated,
+            sequence=sequence.expand_as(stated.sequence),
+            pooled=pooled.expand_as(stated.pooled),
         )
-        stated, unstated = velocity(self._teacher, asked), velocity(self._teacher, silent)
-        guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
+        without = velocity(self._teacher, empty)
+        change = velocity(self._teacher, stated) - without
+        guided = without + batch.guidance[chosen, None, None] * change
         return batch.velocity.index_copy(0, chosen, guided)
 
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
@@ -242,14 +242,14 @@ class TransformerTrainer(Trainer):
         return self.losses(batch)
 
     def averaged_model(self) -> FluxTransformer2DModel:
-        """A model with the averaged weights, float32 on the training device."""
+        """Return a model with the averaged weights, float32 on the training device."""
         model = build_transformer(self.recipe.sizes).to(self.device)
         model.load_state_dict(self.weights.average)
         return model.eval()
 
     @torch.no_grad()
     def evaluate(self, held_out: LatentData) -> dict[str, float]:
-        """Numbers of the averaged weights on scenes that were never trained on.
+        """Evaluate the averaged weights on held-out scenes.
 
         Returns:
             `held_out_loss`: flow loss over fixed noise levels; `mask_iou`: intersection over
@@ -272,7 +272,7 @@ class TransformerTrainer(Trainer):
 
 
 def velocity(model: FluxTransformer2DModel, batch: LatentBatch) -> Tensor:
-    """What a bfloat16 model predicts for a batch, float32 of shape (batch, tokens, 64)."""
+    """Predict the velocity with a bfloat16 model, float32 of shape (batch, tokens, 64)."""
     dtype = torch.bfloat16
     predicted: Tensor = model(
         hidden_states=batch.tokens.to(dtype),
@@ -288,7 +288,7 @@ def velocity(model: FluxTransformer2DModel, batch: LatentBatch) -> Tensor:
 
 
 def _mean_iou(found: Tensor, truth: Tensor) -> float:
-    """Mean over the samples that have any foreground at all."""
+    """Average over the samples that have any foreground at all."""
     some = truth.any(1)
     both, either = (found & truth).sum(1), (found | truth).sum(1).clamp(min=1)
     return (both / either)[some].mean().item()

@@ -3,8 +3,8 @@
 A prompt is always `background + " " + character + " " + action`, empty parts dropped; the
 parts usually end in a comma. That is how the storyboard application composes its prompts.
 
-There are two sets of wordings. What "held_out" says is made of the words of "training" in
-sentences, and for places in pairs of phrases, that "training" never forms.
+There are two sets of wordings. "held_out" has the words of "training" in other sentences, and other
+pairs of phrases for places.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from miniature.world.spec import SceneSpec
 Wordings = Literal["training", "held_out"]
 Span = tuple[int, int]
 
-_LONGEST = 62  # words and commas that the text encoders have room for
+_LONGEST = 62  # words and commas that fit into the text encoders
 _BREVITIES = (0.0, 0.3, 0.6, 1.0)  # a prompt that is too long is written anew, with less in it
-_FAIR_WEATHER = ("sun", "blue sky")  # said of places on clear days alone
+_FAIR_WEATHER = ("sun", "blue sky")  # used on clear days only
 
 
 class Marks(NamedTuple):
-    """Where a prompt tells of a figure.
+    """Positions of a figure's words in a prompt.
 
     Attributes:
         character: start and end in the character part, in characters.
@@ -42,18 +42,18 @@ class Marks(NamedTuple):
 
 @dataclass(frozen=True)
 class ScenePrompt:
-    """A prompt in its three parts.
+    """Prompt of a drawn scene, in three parts.
 
     Attributes:
-        background: where it is; the part's own punctuation included.
-        character: who is there; empty where nobody is.
-        action: what they do; empty where nobody is.
-        hidden: names of the first figure's attributes that the prompt does not mention, of its
-            character (but the shoes, which are never mentioned), position, view and facing. What
-            goes without saying is not hidden: to wear nothing on the head, a plain pattern, the
-            front view, the middle of the picture.
-        hidden_second: the same of the second figure.
-        marks: where the parts tell of each figure.
+        background: the place; the part's own punctuation included.
+        character: the characters; empty where nobody is.
+        action: their actions; empty where nobody is.
+        hidden: names of the first figure's attributes that the prompt does not state: of its
+            character (but the shoes, which are never stated), position, view and facing. Usual
+            values are not hidden: no headwear, a plain pattern, the front view, the middle of
+            the picture.
+        hidden_second: the same for the second figure.
+        marks: positions of each figure's words.
     """
 
     background: str
@@ -65,7 +65,7 @@ class ScenePrompt:
 
     @property
     def text(self) -> str:
-        """The prompt as the text encoders get it."""
+        """Prompt as one text."""
         return " ".join(part for part in (self.background, self.character, self.action) if part)
 
     @property
@@ -82,7 +82,7 @@ class ScenePrompt:
 
     @property
     def figure_spans(self) -> tuple[dict[str, Span], ...]:
-        """For each figure start and end, in characters of `text`, of what tells of it.
+        """Start and end of the words of each figure, in characters of `text`.
 
         The keys are "character" and "action". Two figures who do the same share an action.
         """
@@ -102,14 +102,14 @@ def write_prompt(
     wordings: Wordings = "training",
     brevity: float = 0.0,
 ) -> ScenePrompt:
-    """Describe a scene in random words, leaving out what chance says.
+    """Describe a scene in random words, with some attributes left out.
 
     Args:
         spec: the scene.
-        rng: chooses wordings and what is left out.
-        wordings: which sentences to choose from.
-        brevity: how much more than usual is left out of the characters, in [0, 1]; at 1 nothing
-            is said but what they are.
+        rng: source of randomness.
+        wordings: set of sentences.
+        brevity: additional share of the characters' attributes to leave out, in [0, 1]; at 1
+            only their kind is stated.
 
     Raises:
         ValueError: for unknown wordings.
@@ -189,7 +189,7 @@ def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: b
 
 
 def _when(spec: SceneSpec, chance: Random) -> str:
-    """Time and weather; a clear day is mostly taken for granted."""
+    """Return words for time and weather; a clear day is rarely stated."""
     time, weather, draw = spec.time, spec.weather, chance.random()
     if (time, weather) == ("day", "clear"):
         if draw < 0.88:
@@ -226,29 +226,29 @@ def _opening(chance: Random, wordings: Wordings) -> str:
 def _both(
     looks: Sequence[Look], chance: Random, wordings: Wordings, *, placed: bool
 ) -> list[Piece]:
-    """The character part of two figures."""
+    """Return the character part of two figures."""
     another = looks[0].noun == looks[1].noun and chance.random() < 0.7
-    told = [
+    phrases = [
         sentence(looks[0], chance, wordings, alone=False),
         sentence(looks[1], chance, wordings, alone=False, article="another" if another else ""),
     ]
     known: tuple[str, ...] = (", and ", ", together with ", " next to ")
-    if " and " not in told[0]:
+    if " and " not in phrases[0]:
         known = (" and ", " and ", *known)
     between = pick(chance, known if wordings == "training" else (" beside ", ", beside "))
     if not placed:
-        return [(told[0], (0,)), (between, ()), (told[1], (1,))]
+        return [(phrases[0], (0,)), (between, ()), (phrases[1], (1,))]
     sides = ("on the left", "on the right")
     if wordings == "training" and chance.random() < 0.3:
-        told = [f"{side} {words}" for side, words in zip(sides, told, strict=True)]
-        return [(told[0], (0,)), (pick(chance, (", ", " and ")), ()), (told[1], (1,))]
-    told = [f"{words} {side}" for side, words in zip(sides, told, strict=True)]
+        phrases = [f"{side} {words}" for side, words in zip(sides, phrases, strict=True)]
+        return [(phrases[0], (0,)), (pick(chance, (", ", " and ")), ()), (phrases[1], (1,))]
+    phrases = [f"{words} {side}" for side, words in zip(sides, phrases, strict=True)]
     first = 1 if not another and chance.random() < 0.3 else 0
-    return [(told[first], (first,)), (between, ()), (told[1 - first], (1 - first,))]
+    return [(phrases[first], (first,)), (between, ()), (phrases[1 - first], (1 - first,))]
 
 
 def _joined(pieces: Sequence[Piece], figures: int) -> tuple[str, list[Span]]:
-    """Words from pieces, and where each figure's piece is in them."""
+    """Join pieces to a text, and return the span of each figure's piece in it."""
     text, spans = "", [(0, 0)] * figures
     for words, owners in pieces:
         for owner in owners:

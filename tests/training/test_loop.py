@@ -23,7 +23,7 @@ SCHEDULE = Schedule(
 
 
 class LineTrainer(Trainer):
-    """Fits a line, and stops before a step if it is told to."""
+    """Trainer of a line that can be interrupted before a step."""
 
     def __init__(self, stop=None, **loss_weights):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Tops, skirts and patterns, and what is worn over them: backpacks, bags and scarves."""
+"""Tops, skirts and patterns, backpacks, bags and scarves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _Surface = Callable[[float, float], Joint]
 
 @dataclass(frozen=True)
 class Clothes:
-    """Paints what a figure wears on the body.
+    """Clothes of a figure's body.
 
     Attributes:
-        posed: who wears it.
+        posed: the figure.
     """
 
     posed: PosedFigure
@@ -34,14 +34,14 @@ class Clothes:
 
     @property
     def _hem(self) -> float:
-        """How far the top reaches below the waist; a coat reaches to the knees if they let it."""
+        """Reach of the top below the waist; a coat reaches to the knees unless they are raised."""
         if self.posed.character.top != "coat":
             return 0.03
         raised = self.posed.figure.action in ("sitting", "cycling", "kneeling")
         return 0.05 if raised else 0.3 * self.posed.body.leg
 
     def draw_behind(self) -> None:
-        """A backpack and a hood, as far as they show behind the body."""
+        """Draw a backpack and a hood, as far as they show behind the body."""
         posed, brush = self.posed, self.posed.brush
         neck, wide = posed.bones.neck, posed.body.shoulder
         if posed.character.accessory == "backpack" and not posed.from_behind:
@@ -67,7 +67,7 @@ class Clothes:
             brush.oval(place, reach, 0.075, hood, Part.TORSO, outline_of(posed.top))
 
     def draw(self) -> None:
-        """Skirt, then the top with its pattern and its details, then bags and straps."""
+        """Draw the skirt, then the top with its pattern and its details, then bags and straps."""
         person = self.posed.character
         if person.top == "dress":
             self._skirt(self.posed.top, self.posed.body.thigh * 1.25, person.pattern)
@@ -136,11 +136,11 @@ class Clothes:
         posed.brush.shape(outline, color, Part.TORSO, outline_of(color))
 
     def _pattern(self, surface: _Surface, columns: int, rows: int) -> None:
-        """Stripes, dots or checks on a piece of cloth.
+        """Draw stripes, dots or checks on a piece of cloth.
 
         Args:
-            surface: gives a point of it for a place across (-1 to 1) and a height (0 to 1).
-            columns, rows: how many checks there are.
+            surface: function from a position across (-1 to 1) and a height (0 to 1) to a point.
+            columns, rows: number of checks.
         """
         posed, pattern = self.posed, self.posed.character.pattern
         pale = posed.character.top_color in ("white", "yellow", "pink", "gray")
@@ -165,7 +165,7 @@ class Clothes:
                     brush.shape([surface(*corner) for corner in corners], ink, part)
 
     def _details(self) -> None:
-        """What tells one kind of top from another."""
+        """Draw the details of a kind of top."""
         posed, brush = self.posed, self.posed.brush
         at, mid, top = posed.on_torso, posed.on_chest, posed.character.top
         shade, edge = darker(posed.top, 0.8), outline_of(posed.top)
@@ -195,7 +195,7 @@ class Clothes:
                 brush.line(cord, 0.013, _LIGHT, Part.TORSO)
 
     def _pack_on_top(self) -> None:
-        """The pack from behind, or its straps from the front."""
+        """Draw the pack from behind, or its straps from the front."""
         posed, color = self.posed, self._pack
         at, brush, edge = posed.on_torso, posed.brush, outline_of(self._pack)
         if posed.from_behind:
@@ -209,7 +209,7 @@ class Clothes:
             brush.line(strap, 0.036, color, Part.BACKPACK, edge)
 
     def _shoulder_bag(self) -> None:
-        """A bag at the hip on a strap across the chest."""
+        """Draw a bag at the hip on a strap across the chest."""
         posed, color = self.posed, self._bag
         brush, edge = posed.brush, outline_of(self._bag)
         x = -0.02 if posed.sideways else -0.72 * posed.body.waist
@@ -228,7 +228,7 @@ class Clothes:
         brush.oval((x, y), 0.014, 0.014, (250, 214, 110), Part.BAG)
 
     def draw_scarf(self) -> None:
-        """A scarf around the neck, its end hanging or blowing."""
+        """Draw a scarf around the neck, its end hanging or blowing."""
         posed, brush = self.posed, self.posed.brush
         if posed.character.accessory != "scarf":
             return

@@ -25,11 +25,11 @@ _LAMP: Color = (240, 70, 70)
 
 @dataclass(frozen=True)
 class AnimalHead:
-    """Paints the head of a cat, a rabbit or a bear.
+    """Head of a cat, a rabbit or a bear.
 
     Attributes:
-        posed: whose head it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
     posed: PosedFigure
@@ -44,7 +44,7 @@ class AnimalHead:
         return darker(self._fur, 0.55)
 
     def draw(self) -> None:
-        """The whole head."""
+        """Draw the whole head."""
         posed, pen = self.posed, self.pen
         behind = posed.from_behind
         if posed.character.headwear in ("none", "crown"):
@@ -124,7 +124,7 @@ class AnimalHead:
 
 
 def draw_tail(posed: PosedFigure) -> None:
-    """The tail of an animal: behind it, or above its clothes where it is seen from behind."""
+    """Draw the tail of an animal: behind it, or above its clothes where it is seen from behind."""
     kind, brush, fur = posed.character.kind, posed.brush, posed.skin
     edge, sideways = darker(fur, 0.55), posed.sideways
     base = 0.0 if posed.from_behind else -0.86 * posed.body.waist
@@ -143,18 +143,18 @@ def draw_tail(posed: PosedFigure) -> None:
 
 @dataclass(frozen=True)
 class RobotHead:
-    """Paints a robot's head: a box with a screen for a face.
+    """Head of a robot: a box with a screen for a face.
 
     Attributes:
-        posed: whose head it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
     posed: PosedFigure
     pen: HeadBrush
 
     def draw(self) -> None:
-        """The whole head."""
+        """Draw the whole head."""
         posed, pen, metal = self.posed, self.pen, self.posed.skin
         edge, behind = darker(metal, 0.5), posed.from_behind
         if posed.character.headwear == "none":
@@ -197,7 +197,7 @@ class RobotHead:
 
 
 def _box(x: float, y: float, half_width: float, half_height: float) -> list[Joint]:
-    """A box with round corners."""
+    """Return a box with round corners."""
     turn = np.linspace(0, 2 * math.pi, 32, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     across = x + half_width * np.sign(c) * np.abs(c) ** 0.4

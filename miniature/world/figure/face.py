@@ -1,4 +1,4 @@
-"""Faces: eyes, cheeks, mouth, and what is worn or grows on them.
+"""Faces: eyes, cheeks, mouth, beard and glasses.
 
 Everything is measured in head radii around the middle of the head.
 """
@@ -22,11 +22,11 @@ _LAUGHING = ("cheering", "jumping", "dancing", "waving", "skateboarding", "cycli
 
 @dataclass(frozen=True)
 class Face:
-    """Paints the face of a person or an animal on a head that is there already.
+    """Face of a person or an animal, drawn onto its head.
 
     Attributes:
-        posed: whose face it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
     posed: PosedFigure
@@ -34,7 +34,7 @@ class Face:
 
     @property
     def eyes(self) -> tuple[tuple[float, float], ...]:
-        """Horizontal place and relative width of each eye that is seen."""
+        """Horizontal position and relative width of each visible eye."""
         if self.posed.sideways:
             return ((0.5, 0.95),)
         if self.posed.turned:
@@ -43,7 +43,7 @@ class Face:
 
     @property
     def middle(self) -> float:
-        """Horizontal place of the mouth."""
+        """Horizontal position of the mouth."""
         return 0.72 if self.posed.sideways else 0.32 if self.posed.turned else 0.0
 
     @property
@@ -52,7 +52,7 @@ class Face:
         return 0.02 if self.posed.character.kind in ANIMALS else 0.1
 
     def draw_eyes(self) -> None:
-        """Eyes, open or asleep, with blushing cheeks below."""
+        """Draw eyes, open or asleep, with blushing cheeks below."""
         pen, skin, y = self.pen, self.posed.skin, self.level
         blush: Color = (242, 142, 132) if sum(skin) > 480 else darker(skin, 0.8)
         lashes = self.posed.character.kind in ("girl", "woman")
@@ -82,7 +82,7 @@ class Face:
         pen.oval((x + 0.06 * wide, y + 0.09), 0.035 * wide, 0.045, _WHITE, Part.FACE)
 
     def draw_nose(self) -> None:
-        """A small shade where the nose is; in profile the head's outline shows it."""
+        """Draw a small shade for the nose; in profile the head's outline shows it."""
         shade = darker(self.posed.skin, 0.78)
         if self.posed.turned:
             self.pen.oval((0.4, 0.28), 0.07, 0.045, shade, Part.FACE)
@@ -90,7 +90,7 @@ class Face:
             self.pen.oval((0.0, 0.29), 0.06, 0.045, shade, Part.FACE)
 
     def draw_mouth(self) -> None:
-        """A smile; a laugh for what is fun."""
+        """Draw a smile, or a laugh for lively actions."""
         pen, sideways = self.pen, self.posed.sideways
         color: Color = (52, 16, 20) if self.posed.is_dark else _MOUTH
         if self.posed.character.accessory == "beard":
@@ -105,7 +105,7 @@ class Face:
         pen.curve((self.middle, 0.44), wide, 0.18, turns, 0.08, color, Part.FACE)
 
     def draw_beard(self) -> None:
-        """A full beard along the jaw, open around the mouth."""
+        """Draw a full beard along the jaw, open around the mouth."""
         pen, color = self.pen, self.posed.hair
         chin = pairs_of(arc(0, 0.08, 1.08, 1.04, -0.01, 0.51))
         m = self.middle * 0.8
@@ -116,7 +116,7 @@ class Face:
         pen.shape([*chin, *top], color, Part.BEARD, darker(color, 0.7))
 
     def draw_glasses(self, lens: Color = _LENS, frame: Color = INK) -> None:
-        """Round glasses, the eyes clear behind them."""
+        """Draw round glasses, the eyes clear behind them."""
         pen, places, y = self.pen, self.eyes, self.level
         asleep = self.posed.asleep
         for x, wide in places:

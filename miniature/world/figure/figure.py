@@ -1,4 +1,4 @@
-"""Figures: placed and scaled to the picture, then painted from the farthest part to the nearest."""
+"""Figures: scaled and positioned in the picture, then drawn from the farthest part on."""
 
 import math
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ _MARGIN = 4.0  # pixels between a figure and the picture's edge
 
 
 def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Paint a scene's figures, and label their parts and pixels.
+    """Draw a scene's figures, and label their parts and pixels.
 
     Args:
         canvas: a canvas with the place on it.
         spec: the scene.
-        rng: chooses the small shifts.
+        rng: source of the small shifts.
     """
     for number, figure in enumerate(spec.figures, start=1):
         body, pose = body_of(figure.character), pose_for(figure.action, rng)
@@ -51,7 +51,7 @@ def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> N
 
 @dataclass(frozen=True)
 class _Extent:
-    """How far a figure reaches from its pelvis, in units of its size."""
+    """Reach of a figure from its pelvis, in units of its size."""
 
     left: float
     right: float
@@ -61,7 +61,7 @@ class _Extent:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where in the picture a figure goes, and how large it gets there."""
+    """Position and size of a figure in its picture."""
 
     canvas: Canvas
     spec: SceneSpec
@@ -75,7 +75,7 @@ class _Frame:
         return len(self.spec.figures) == 2
 
     def _extent(self) -> _Extent:
-        """The figure's reach as the picture shows it, after it is turned and mirrored."""
+        """Return the figure's reach as the picture shows it, after it is turned and mirrored."""
         bones, body, person = self.bones, self.body, self.figure.character
         drop = drop_of(self.pose, body, bones)
         prop_left, prop_right, prop_up = reach_of(self.pose, body, bones)
@@ -99,7 +99,7 @@ class _Frame:
         return _Extent(left, right, up, down)
 
     def brush(self, rng: np.random.Generator) -> Brush:
-        """The figure's coordinates."""
+        """Return the brush in the figure's coordinates."""
         canvas, figure, shot = self.canvas, self.figure, self.spec.shot
         scale = _CHILD_SIZE if figure.character.is_child else _ADULT_SIZE
         scale *= _SHOT_SCALES[shot] * _SHAPE_SCALES[self.spec.shape] * rng.uniform(0.98, 1.02)
@@ -125,7 +125,7 @@ class _Frame:
         return Brush(canvas, x, y, scale, mirrored, roll)
 
     def _room(self) -> tuple[float, float]:
-        """Left and right end of what the figure can take up, pixels."""
+        """Return the left and right limit of the figure, pixels."""
         width = self.canvas.width
         if not self._is_pair:
             return _MARGIN, width - _MARGIN
@@ -133,7 +133,7 @@ class _Frame:
         return (_MARGIN, half) if self.figure.position == "left" else (half, width - _MARGIN)
 
     def _around_head(self, x: float, scale: float, mirrored: bool, roll: float) -> Brush:
-        """The coordinates that put the head where a near shot has it."""
+        """Return the brush for a near shot, which fixes the position of the head."""
         canvas, head = self.canvas, self.bones.head
         scale *= min(1.0, canvas.width / 256 + 0.04)
         middle = 0.5 * canvas.width
@@ -146,7 +146,7 @@ class _Frame:
         return Brush(canvas, x - shift_x, y - shift_y, scale, mirrored, roll)
 
     def shadow(self, brush: Brush) -> tuple[float, float]:
-        """Half the width and the middle of the figure's shadow, pixels."""
+        """Return half the width and the middle of the figure's shadow, pixels."""
         extent = self._extent()
         if self.pose.roll or self.pose.prop in ("bicycle", "skateboard"):
             wide = 0.5 * (extent.left + extent.right) * brush.scale
@@ -155,7 +155,7 @@ class _Frame:
 
 
 def _draw(posed: PosedFigure) -> None:
-    """Everything, from the farthest to the nearest."""
+    """Draw all parts, from the farthest to the nearest."""
     limbs, clothes, props = Limbs(posed), Clothes(posed), Props(posed)
     pen = HeadBrush(posed.brush, posed.bones.head, posed.body.head)
     tailed, behind = posed.character.kind in ANIMALS, posed.from_behind

@@ -1,4 +1,4 @@
-"""Hair of people: what hangs or stands behind the head, and what frames the face.
+"""Hair of people, behind the head and around the face.
 
 Everything is measured in head radii around the middle of the head.
 """
@@ -31,11 +31,11 @@ _SIDE_FRINGE: tuple[Joint, ...] = (
 
 @dataclass(frozen=True)
 class Hair:
-    """Paints one person's hair.
+    """Hair of a person.
 
     Attributes:
-        posed: whose hair it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
     posed: PosedFigure
@@ -58,7 +58,7 @@ class Hair:
         return self.posed.character.headwear in _COVERING
 
     def draw_back(self) -> None:
-        """What is seen behind the head and the shoulders."""
+        """Draw the hair behind the head and the shoulders."""
         if self._style == "curly":
             self._curls()
         elif self._style == "spiky":
@@ -111,7 +111,7 @@ class Hair:
         self.pen.line([(-1.0, -0.72), (-1.08, -0.2)], 0.2, _BAND, Part.HAIR, darker(_BAND))
 
     def draw_front(self) -> None:
-        """What frames the face."""
+        """Draw the hair around the face."""
         fringe = _FRONT_FRINGE
         if self.posed.sideways:
             fringe = _SIDE_FRINGE
@@ -141,7 +141,7 @@ class Hair:
             self.pen.shape([*fall, *tips], self._color, Part.HAIR, self._edge)
 
     def draw_nape(self) -> None:
-        """The head from behind."""
+        """Draw the head from behind."""
         color, edge = self._color, self._edge
         self.pen.oval((0, -0.02), 1.13, 1.08, color, Part.HAIR, edge)
         if self._style == "long":

@@ -1,4 +1,4 @@
-"""Heads of people; and which head a character has.
+"""Heads of people, and the choice of a character's kind of head.
 
 Everything is measured in head radii around the middle of the head.
 """
@@ -20,18 +20,18 @@ from miniature.world.vocabulary import ANIMALS, Part, darker
 
 @dataclass(frozen=True)
 class PersonHead:
-    """Paints the head of a girl, a boy, a woman or a man.
+    """Head of a girl, a boy, a woman or a man.
 
     Attributes:
-        posed: whose head it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
     posed: PosedFigure
     pen: HeadBrush
 
     def draw(self) -> None:
-        """Skin, face, hair and headwear."""
+        """Draw skin, face, hair and headwear."""
         posed, pen, skin = self.posed, self.pen, self.posed.skin
         edge, hair = darker(skin, 0.66), Hair(self.posed, self.pen)
         if not posed.sideways:
@@ -59,7 +59,7 @@ class PersonHead:
 
 
 def _outline(*, nose: bool) -> list[Joint]:
-    """The edge of a face; in profile with a nose."""
+    """Return the edge of a face; in profile with a nose."""
     turn = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     bump = 1 + (0.11 * np.exp(-(((turn - 0.27) / 0.16) ** 2)) if nose else 0.0)
     across, down = 1.06 * np.cos(turn) * bump, 0.98 * np.sin(turn)
@@ -67,13 +67,13 @@ def _outline(*, nose: bool) -> list[Joint]:
 
 
 def draw_behind_head(posed: PosedFigure, pen: HeadBrush) -> None:
-    """What of a head is behind the body: hair that hangs or stands off."""
+    """Draw the parts of a head that are behind the body."""
     if posed.character.is_person:
         Hair(posed, pen).draw_back()
 
 
 def draw_head(posed: PosedFigure, pen: HeadBrush) -> None:
-    """The head of a person, an animal or a robot, with all that is on it."""
+    """Draw the head of a person, an animal or a robot, with all that is on it."""
     kind = posed.character.kind
     if kind in ANIMALS:
         AnimalHead(posed, pen).draw()

@@ -26,7 +26,7 @@ _GEM: Color = (214, 40, 80)
 
 
 def draw_headwear(posed: PosedFigure, pen: HeadBrush) -> None:
-    """Paint what a character wears on the head, if anything."""
+    """Draw a character's headwear, if any."""
     kind = posed.character.headwear
     if kind == "none":
         return

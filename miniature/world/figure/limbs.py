@@ -15,10 +15,10 @@ _FAR = 0.88  # how dark the far limbs of a figure seen from the side are
 
 @dataclass(frozen=True)
 class Limbs:
-    """Paints a figure's arms and legs.
+    """Arms and legs of a figure.
 
     Attributes:
-        posed: whose they are.
+        posed: the figure.
     """
 
     posed: PosedFigure
@@ -28,7 +28,7 @@ class Limbs:
         return self.posed.character.kind == "robot"
 
     def hand(self, place: Joint, shade: float = 1.0) -> None:
-        """A hand, or a paw."""
+        """Draw a hand, or a paw."""
         color = darker(self.posed.skin, shade * (0.82 if self._is_robot else 1.0))
         self.posed.brush.oval(place, 0.05, 0.05, color, Part.HAND, darker(color, 0.62))
 
@@ -36,7 +36,7 @@ class Limbs:
         return _FAR if self.posed.sideways and side == "left" else 1.0
 
     def arm(self, side: str) -> None:
-        """One arm with its sleeve and its hand; "left" is on the left of the picture."""
+        """Draw an arm with its sleeve and its hand; "left" is on the left of the picture."""
         posed, left, shade = self.posed, side == "left", self._shade(side)
         shoulder, elbow, hand = posed.bones.left_arm if left else posed.bones.right_arm
         upper = Part.LEFT_UPPER_ARM if left else Part.RIGHT_UPPER_ARM
@@ -61,7 +61,7 @@ class Limbs:
             brush.line([shoulder, middle], width * 1.16, cloth, upper, outline_of(cloth))
 
     def leg(self, side: str) -> None:
-        """One leg with what it wears and its shoe."""
+        """Draw a leg with its clothes and its shoe."""
         posed, left, shade = self.posed, side == "left", self._shade(side)
         hip, knee, ankle = posed.bones.left_leg if left else posed.bones.right_leg
         thigh = Part.LEFT_THIGH if left else Part.RIGHT_THIGH
@@ -83,7 +83,7 @@ class Limbs:
             brush.line([knee, ankle], width * 0.92, cloth, shin)
 
     def _rings(self, start: Joint, stop: Joint, width: float, part: Part) -> None:
-        """The joints of a robot's bare limb."""
+        """Draw the joints of a robot's bare limb."""
         brush, ink = self.posed.brush, darker(self.posed.skin, 0.62)
         length = max(1e-3, math.hypot(stop[0] - start[0], stop[1] - start[1]))
         x = -(stop[1] - start[1]) / length * 0.4 * width

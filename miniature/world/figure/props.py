@@ -1,4 +1,4 @@
-"""What characters hold, kick, sit on or ride."""
+"""Objects that characters hold, kick, sit on or ride."""
 
 import math
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ _ROD = 5.2  # length of a fishing rod, in distances between the hands
 
 
 def drop_of(pose: Pose, body: Body, bones: Skeleton) -> float:
-    """How far a prop reaches below the soles of who stands or sits on it."""
+    """Return the reach of a prop below the figure's soles."""
     if pose.prop == "skateboard":
         return _BOARD
     return (_AXLE + _WHEEL) * body.leg - bones.sole if pose.prop == "bicycle" else 0.0
 
 
 def reach_of(pose: Pose, body: Body, bones: Skeleton) -> tuple[float, float, float]:
-    """How far a prop reaches to the left and the right of the pelvis, and up; at least 0 each."""
+    """Return the reach of a prop to the left and right of the pelvis, and up; at least 0 each."""
     hand = bones.right_arm[2]
     if pose.prop == "umbrella":
         middle, top = _canopy_of(body, bones)
@@ -59,22 +59,22 @@ def reach_of(pose: Pose, body: Body, bones: Skeleton) -> tuple[float, float, flo
 
 
 def _canopy_of(body: Body, bones: Skeleton) -> Joint:
-    """Middle of an umbrella's rim."""
+    """Return the middle of an umbrella's rim."""
     return bones.right_arm[2][0] - 0.1, bones.head[1] - body.head * 1.02
 
 
 def _tip_of(bones: Skeleton) -> Joint:
-    """Where a fishing rod ends."""
+    """Return the end of a fishing rod."""
     (x, y), (near_x, near_y) = bones.left_arm[2], bones.right_arm[2]
     return x + _ROD * (near_x - x), y + _ROD * (near_y - y)
 
 
 @dataclass(frozen=True)
 class Props:
-    """Paints a pose's prop: behind the body, between its limbs, or in front of it.
+    """Prop of a pose, behind the body, between its limbs, or in front of it.
 
     Attributes:
-        posed: who has it.
+        posed: the figure.
     """
 
     posed: PosedFigure
@@ -84,7 +84,7 @@ class Props:
         return self.posed.pose.prop
 
     def draw_behind(self) -> None:
-        """The props that the body covers."""
+        """Draw the props that the body covers."""
         if self._prop == "crate":
             self._crate()
         elif self._prop == "umbrella":
@@ -93,12 +93,12 @@ class Props:
             self._skateboard()
 
     def draw_between(self) -> None:
-        """What is between a rider's legs."""
+        """Draw the bicycle between the rider's legs."""
         if self._prop == "bicycle":
             self._bicycle()
 
     def draw_under_hands(self) -> None:
-        """What covers the body, but not the hands."""
+        """Draw the props that cover the body, but not the hands."""
         draw = {
             "book": self._book,
             "guitar": self._guitar,

@@ -12,7 +12,7 @@ _BUBBLES = np.random.default_rng(4).uniform((8, 12, 2.8), (248, 190, 5.4), (12, 
 
 
 def draw_space(s: Setting) -> None:
-    """A gray moon with craters under stars and a big planet."""
+    """Draw a gray moon with craters under stars and a big planet."""
     s.fade((10, 8, 28), (34, 20, 62), 0, SIDE)
     for x, y, radius in STARS:
         s.disc(x, y, radius * 1.1, WHITE)
@@ -35,7 +35,7 @@ def draw_space(s: Setting) -> None:
 
 
 def draw_underwater(s: Setting) -> None:
-    """Fish and seaweed above a sandy bottom."""
+    """Draw fish and seaweed above a sandy bottom."""
     s.fade((72, 194, 224), (14, 76, 148), 0, 216)
     s.fade((208, 194, 144), (182, 166, 120), 208, SIDE)
     for x, tall in ((20, 92), (48, 56), (212, 70), (238, 104)):
@@ -53,7 +53,7 @@ def draw_underwater(s: Setting) -> None:
 
 
 def draw_cave(s: Setting) -> None:
-    """Dark rock with stalactites and glowing crystals."""
+    """Draw dark rock with stalactites and glowing crystals."""
     s.box(0, 0, SIDE, SIDE, (48, 40, 62))
     hollow: list[Pair] = [
         (22, 212),
@@ -92,7 +92,7 @@ def draw_cave(s: Setting) -> None:
 
 
 def _crystal(s: Setting, x: float, y: float, tall: float, lean: float, color: Color) -> None:
-    """A six-sided column with a light and a dark face."""
+    """Draw a six-sided column with a light and a dark face."""
     top = -tall
     light, dark = blend(color, WHITE, 0.45), darker(color, 0.78)
     s.solid(x, y, [(-9, 0), (lean - 9, top + 14), (lean, top), (lean, top + 16), (0, 0)], light)
@@ -100,7 +100,7 @@ def _crystal(s: Setting, x: float, y: float, tall: float, lean: float, color: Co
 
 
 def draw_volcano(s: Setting) -> None:
-    """A black mountain with red lava under a smoky sky."""
+    """Draw a black mountain with red lava under a smoky sky."""
     s.fade((74, 44, 66), (224, 104, 72), 0, 190)
     x = 96 + s.shift(6)
     for dx, y, radius in ((-2, 46, 20), (14, 24, 25), (-16, 8, 24), (42, 4, 26)):

@@ -15,13 +15,13 @@ _FLOWERS: tuple[Pair, ...] = (
 
 
 def _crest(level: float, height: float, phase: float, length: float = 42) -> list[Pair]:
-    """Everything below a wavy line, as a polygon."""
+    """Return everything below a wavy line as a polygon."""
     wave = [(x, level + height * math.sin(x / length + phase)) for x in range(0, 257, 16)]
     return [(0, SIDE), *((float(x), y) for x, y in wave), (SIDE, SIDE)]
 
 
 def _fir(s: Setting, x: float, base: float, width: float, color: Color) -> None:
-    """A fir of three tiers; its branches carry snow when it snows."""
+    """Draw a fir of three tiers; its branches carry snow when it snows."""
     s.box(x - width * 0.14, base - 8, x + width * 0.14, base + 8, (105, 75, 50))
     for tier in range(3):
         half, y = width * (1 - 0.2 * tier), base - width * 0.85 * tier
@@ -33,7 +33,7 @@ def _fir(s: Setting, x: float, base: float, width: float, color: Color) -> None:
 
 
 def _tree(s: Setting, x: float, base: float, wide: float, color: Color = (66, 150, 70)) -> None:
-    """A tree with a round crown."""
+    """Draw a tree with a round crown."""
     crown = base - 98 * wide
     s.box(x - 7 * wide, crown, x + 7 * wide, base, (125, 85, 55))
     for dx, dy, radius in ((-20, 6, 27), (20, 6, 27), (0, 10, 27), (0, -18, 28)):
@@ -53,7 +53,7 @@ def _ring(radius: float) -> list[Pair]:
 
 
 def draw_beach(s: Setting) -> None:
-    """Sand, sea and a palm tree."""
+    """Draw sand, sea and a palm tree."""
     horizon = 118 + s.shift(4)
     shore = horizon + 46
     draw_sky(s, horizon, ((110, 190, 245), (205, 235, 252)), (204, 40), (190, horizon - 10))
@@ -75,7 +75,7 @@ def draw_beach(s: Setting) -> None:
 
 
 def draw_forest(s: Setting) -> None:
-    """Two rows of firs on a green ground."""
+    """Draw two rows of firs on a green ground."""
     draw_sky(s, 186, ((160, 212, 178), (206, 232, 186)), None, (130, 112))
     s.ground((92, 142, 66), (62, 108, 50), 172)
     s.fade((126, 184, 130), (104, 164, 104), 140, 174)
@@ -90,7 +90,7 @@ def draw_forest(s: Setting) -> None:
 
 
 def draw_mountain(s: Setting) -> None:
-    """White peaks above deep snow."""
+    """Draw white peaks above deep snow."""
     draw_sky(s, 190, ((140, 184, 236), (226, 240, 250)), None, (72, 92))
     shift = s.shift(8)
     for middle, peak, half, color in (
@@ -117,7 +117,7 @@ def draw_mountain(s: Setting) -> None:
 
 
 def draw_desert(s: Setting) -> None:
-    """Dunes and two cactus plants."""
+    """Draw dunes and two cactus plants."""
     level = 148 + s.shift(6)
     draw_sky(s, level + 14, ((134, 204, 228), (255, 232, 180)), (198, 44), (186, level - 18))
     s.shape(_crest(level, 11, 0.4), s.snowy((222, 160, 90), 0.7))
@@ -135,7 +135,7 @@ def draw_desert(s: Setting) -> None:
 
 
 def draw_hill(s: Setting) -> None:
-    """The top of a grassy hill above a valley with a river."""
+    """Draw the top of a grassy hill above a valley with a river."""
     draw_sky(s, 176)
     draw_clouds(s, (76, 40), (176, 62))
     s.shape(_crest(138, 15, 1.0 + s.shift(0.3)), s.snowy((88, 128, 152), 0.5))
@@ -159,7 +159,7 @@ def draw_hill(s: Setting) -> None:
 
 
 def draw_park(s: Setting) -> None:
-    """Round trees on a meadow with flowers."""
+    """Draw round trees on a meadow with flowers."""
     draw_sky(s, 164, ((120, 192, 246), (212, 237, 250)), None, (176, 132))
     draw_clouds(s, (66, 36), (186, 26))
     s.ground((134, 204, 98), (96, 172, 76), 156)
@@ -171,7 +171,7 @@ def draw_park(s: Setting) -> None:
 
 
 def draw_field(s: Setting) -> None:
-    """Golden rows that run to the horizon, and a windmill."""
+    """Draw golden rows that run to the horizon, and a windmill."""
     horizon = 150 + s.shift(4)
     draw_sky(s, horizon + 4, None, (206, 44))
     draw_clouds(s, (140, 34))

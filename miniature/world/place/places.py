@@ -1,8 +1,8 @@
-"""The places of the drawn world, painted behind the figures.
+"""Places of the drawn world, drawn behind the figures.
 
-Each painter fills the whole canvas with broad, flat shapes: what repeats from picture to
-picture (which wall, which side the bed stands on) is few and discrete, so that a small model
-can paint it sharply. The middle stays calm, and people stand on the canvas's ground line.
+Each place fills the whole canvas with broad, flat shapes. What varies from picture to picture (the
+colour of a wall, the side of a bed) has few values, so that a small model can render it sharply.
+The middle stays calm, and people stand on the canvas's ground line.
 """
 
 from collections.abc import Callable
@@ -47,9 +47,9 @@ def draw_place(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> Non
     """Fill a canvas with a scene's place, at its time of day and in its weather.
 
     Args:
-        canvas: what to paint on, of the scene's size; everything on it is covered.
+        canvas: canvas of the scene's size; everything on it is covered.
         spec: the scene.
-        rng: chooses colours, small shifts and the side.
+        rng: source of colours, small shifts and the side.
     """
     setting = Setting(canvas, rng, spec.time, spec.weather)
     _DRAWINGS[spec.place](setting)

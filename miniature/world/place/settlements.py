@@ -13,7 +13,7 @@ _HALF_TURN = [math.pi * (1 + step / 12) for step in range(13)]
 
 
 def draw_city(s: Setting) -> None:
-    """Tall buildings along a road; their windows shine when it is dark."""
+    """Draw tall buildings along a road; their windows shine when it is dark."""
     draw_sky(s, 198, ((160, 200, 234), (222, 232, 240)), None, (136, 58), (145, 40))
     light = s.pick((250, 235, 160), (200, 226, 244))
     if s.dark:
@@ -43,7 +43,7 @@ def draw_city(s: Setting) -> None:
 
 
 def _battlements(s: Setting, x0: float, x1: float, y: float, color: Color) -> None:
-    """A row of merlons with their feet at y."""
+    """Draw a row of merlons with their feet at y."""
     count = max(2, round(s.x(x1 - x0) / 15))
     step = (x1 - x0) / count
     for number in range(count):
@@ -53,7 +53,7 @@ def _battlements(s: Setting, x0: float, x1: float, y: float, color: Color) -> No
 
 
 def _tower(s: Setting, x: float, half: float, top: float, roof: Color) -> None:
-    """A round tower with a pointed roof and a flag."""
+    """Draw a round tower with a pointed roof and a flag."""
     s.box(x - half, top, x + half, 192, _STONE)
     s.box(x + half * 0.35, top, x + half, 192, darker(_STONE, 0.88))
     for y in (top + 22, top + 62):
@@ -67,7 +67,7 @@ def _tower(s: Setting, x: float, half: float, top: float, roof: Color) -> None:
 
 
 def draw_castle(s: Setting) -> None:
-    """A stone wall with a gate between two towers."""
+    """Draw a stone wall with a gate between two towers."""
     draw_sky(s, 190, ((138, 190, 240), (226, 232, 244)), None, (130, 92), (132, 46))
     draw_clouds(s, (126, 44))
     roof = s.pick((196, 62, 62), (64, 98, 178))
@@ -84,7 +84,7 @@ def draw_castle(s: Setting) -> None:
 
 
 def draw_farm(s: Setting) -> None:
-    """A red barn, a white fence and hay."""
+    """Draw a red barn, a white fence and hay."""
     draw_sky(s, 164, ((132, 200, 246), (226, 240, 246)), None, (176, 128))
     draw_clouds(s, (178, 38))
     s.ground((158, 196, 92), (128, 170, 76), 158)
@@ -108,7 +108,7 @@ def draw_farm(s: Setting) -> None:
 
 
 def draw_harbor(s: Setting) -> None:
-    """A wooden pier before sailing boats and a lighthouse."""
+    """Draw a wooden pier before sailing boats and a lighthouse."""
     horizon = 116 + s.shift(4)
     draw_sky(s, horizon, ((126, 196, 236), (232, 240, 238)), None, (150, horizon - 8), (84, 38))
     draw_clouds(s, (126, 30))
@@ -133,7 +133,7 @@ def draw_harbor(s: Setting) -> None:
 
 
 def _lighthouse(s: Setting, x: float) -> None:
-    """A red and white lighthouse on a rock; its lamp is lit when it is dark."""
+    """Draw a red and white lighthouse on a rock; its lamp is lit when it is dark."""
     s.shape([(x - 34, 150), (x - 18, 128), (x + 20, 126), (SIDE, 152)], (104, 108, 116))
     levels = (58, 76, 94, 112, 130)
     for number, (top, low) in enumerate(zip(levels, levels[1:], strict=False)):
@@ -149,7 +149,7 @@ def _lighthouse(s: Setting, x: float) -> None:
 
 
 def draw_playground(s: Setting) -> None:
-    """A slide, swings and a sandbox."""
+    """Draw a slide, swings and a sandbox."""
     draw_sky(s, 160, ((150, 214, 244), (236, 244, 240)), None, (128, 128))
     draw_clouds(s, (120, 34))
     s.shape([(0, 166), (0, 146), (64, 138), (150, 146), (SIDE, 136), (SIDE, 166)], (112, 180, 100))

@@ -1,4 +1,4 @@
-"""The subject's training command at toy size: its results, its exactness, what is learnt."""
+"""The training command at toy size: its results, its exactness, and its learning."""
 
 import json
 import shutil
@@ -110,8 +110,8 @@ def test_every_stage_leaves_its_result(run):
     for name in ("kept", "kept_without", "action", "place"):
         assert 0 <= lines[-1][name] <= 1
     assert list((run.folder / "complete" / "samples").glob("*.png"))
-    told = json.loads((run.folder / "encoders.jsonl").read_text().splitlines()[-1])
-    assert 0 <= told["looks"] <= 1 and 0 <= told["parts"] <= 1 and 0 <= told["identity"] <= 1
+    logged = json.loads((run.folder / "encoders.jsonl").read_text().splitlines()[-1])
+    assert 0 <= logged["looks"] <= 1 and 0 <= logged["parts"] <= 1 and 0 <= logged["identity"] <= 1
     found = json.loads((run.folder / "familiarity.json").read_text())
     assert found["bound"] > 0
     assert found["familiar"].keys() == {"reference", *KINDS}

@@ -1,4 +1,4 @@
-"""What a judge answers, at toy size and with random weights."""
+"""Readings of a judge, at toy size and with random weights."""
 
 import numpy as np
 import pytest

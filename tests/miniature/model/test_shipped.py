@@ -1,4 +1,4 @@
-"""The weights in assets/miniature: small enough to ship, opened by diffusers, and painting."""
+"""The weights in assets/miniature: small enough to ship, opened by diffusers, and rendering."""
 
 import numpy as np
 import pytest
@@ -49,8 +49,8 @@ def test_the_autoencoder_decodes_its_latent_space(pipeline):
     truth = as_values(np.stack([draw_scene(20_000_000 + seed).image for seed in range(2)]))
     latents = load_latent_map(sample.DEFAULT_MODEL / "vae").encode(truth)
     with torch.no_grad():
-        painted = pipeline.vae.decode(latents).sample.clamp(-1, 1)
-    error = (painted - truth).square().mean().item()
+        decoded = pipeline.vae.decode(latents).sample.clamp(-1, 1)
+    error = (decoded - truth).square().mean().item()
     assert 10 * np.log10(4 / error) > 25  # decibels; a gray picture has about 11
 
 

@@ -58,7 +58,7 @@ def words_of(text):
 
 
 def says(text, phrases):
-    """Whether a text holds one of the phrases, articles aside, in whole words."""
+    """Return whether a text holds one of the phrases, articles aside, in whole words."""
     bare = (phrase.removeprefix("a ").removeprefix("an ") for phrase in phrases)
     return any(re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", text) for phrase in bare)
 
@@ -171,11 +171,11 @@ def test_two_figures_hide_each_its_own(wordings):
             assert says(prompt.character, hers) == (name not in prompt.hidden)
             assert says(prompt.character, its) == (name not in prompt.hidden_second)
         where = prompt.character + prompt.action
-        told = "left" in where.replace("facing left", "").replace("looking left", "")
-        assert told or "position" in prompt.hidden
+        stated = "left" in where.replace("facing left", "").replace("looking left", "")
+        assert stated or "position" in prompt.hidden
         counts.update(f"first {name}" for name in prompt.hidden)
         counts.update(f"second {name}" for name in prompt.hidden_second)
-    assert counts["first facing"] == 300  # nobody asks where a waving girl is facing
+    assert counts["first facing"] == 300  # a waving girl's facing is never stated
     assert 60 < counts["second facing"] < 180
     assert counts["first view"] == counts["second view"] == 0
     assert all(30 < counts[f"{one} top"] < 270 for one in ("first", "second"))
@@ -242,13 +242,13 @@ def test_time_and_weather_are_said_and_never_contradicted(time, weather, wording
 
 
 def test_every_word_of_the_tables_is_used(world):
-    told = " . ".join(prompt.text for prompt in world[1]["training"])
+    texts = " . ".join(prompt.text for prompt in world[1]["training"])
     for table in w.TABLES:
         for name, phrases in table.items():
             if table is w.WEATHER_ADJECTIVES:
                 continue
             bare = [phrase.removeprefix("a ").removeprefix("an ") for phrase in phrases]
-            assert any(phrase in told for phrase in bare), (name, phrases)
+            assert any(phrase in texts for phrase in bare), (name, phrases)
     assert tuple(w.ACTION_WORDS) == v.ACTIONS
 
 
