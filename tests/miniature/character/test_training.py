@@ -205,7 +205,7 @@ class OnePair:
         return self.pair
 
 
-def test_adapters_learn_what_a_reference_looks_like(adapter_trainer, pairs):
+def test_adapters_learn_the_look_of_a_reference(adapter_trainer, pairs):
     """Without a prompt, from the same noise, the references alone say which picture is which."""
     recipe = replace(
         RECIPE, steps=40, batch=2, targets=1, guided_share=0.0, muon_rate=0.05, adam_rate=0.01
@@ -307,7 +307,7 @@ def test_a_part_of_the_projector_can_be_left_out(run):
     assert (run.folder / "complete" / "subject").exists()
 
 
-def test_a_training_goes_on_from_a_subject(run, tmp_path):
+def test_a_training_starts_from_trained_weights(run, tmp_path):
     subject = run.folder / "complete" / "subject"
     train.main(arguments(tmp_path, run.model, "--init", str(subject), "--steps", "1"))
     ours = train._encoders(run).state_dict()

@@ -91,7 +91,7 @@ def test_a_batch_is_decided_by_its_step(source):
     assert first.images.shape != other.images.shape or not torch.equal(first.images, other.images)
 
 
-def test_a_batch_tells_who_is_who(source):
+def test_a_batch_has_the_identities_of_its_figures(source):
     for step in range(6):
         batch = source.training(step, 2)
         assert batch.figure.shape == (8, len(FIGURE_VALUES))

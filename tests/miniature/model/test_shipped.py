@@ -30,7 +30,7 @@ def test_the_weights_are_small_and_in_half_precision():
     assert half.transformer.dtype == torch.float16
 
 
-def test_it_paints_a_finite_picture_of_the_size_asked_for(pipeline):
+def test_it_renders_a_finite_picture_of_the_requested_size(pipeline):
     image = pipeline(
         "on a sunny beach, a girl with long red hair, waving",
         height=256,

@@ -181,7 +181,7 @@ def test_two_figures_hide_each_its_own(wordings):
     assert all(30 < counts[f"{one} top"] < 270 for one in ("first", "second"))
 
 
-def test_two_of_a_kind_are_told_apart():
+def test_two_of_a_kind_are_distinguished():
     spec = replace(TOGETHER, figures=(TOGETHER.figures[0], Figure(GIRL, "hips", "right")))
     for wordings in WORDINGS:
         for prompt in prompts_of(spec, 200, wordings):

@@ -59,7 +59,7 @@ def test_nothing_is_left_undrawn(place):
 
 
 @pytest.mark.parametrize("shape", v.SHAPES)
-def test_every_place_is_told_from_the_others_at_sixteen_tokens_across(shape):
+def test_every_place_differs_from_the_others_at_sixteen_tokens_across(shape):
     known = {place: thumbnails(place, shape, range(6)) for place in v.PLACES}
     for place in v.PLACES:
         for unseen in thumbnails(place, shape, range(50, 52))[::2]:
@@ -132,7 +132,7 @@ def test_a_canvas_has_its_shape_and_its_ground(shape, ground):
     assert canvas.ground == ground
 
 
-def test_labels_are_painted_with_the_same_strokes():
+def test_labels_are_drawn_with_the_same_strokes():
     canvas = Canvas(64, 48)
     canvas.owner = 2
     canvas.polygon(points([(4, 4), (20, 4), (20, 20), (4, 20)]), (255, 0, 0), v.Part.TORSO)
