@@ -1,4 +1,4 @@
-"""The training pictures on disk: drawn once, by all cores, and read as memory maps.
+"""Training pictures on disk: drawn once, by all cores, and read as memory maps.
 
 For every shape of picture a data folder holds a folder with `images.npy` (n, height, width, 3)
 uint8, `parts.npy` (n, tokens, parts) uint8 and `specs.jsonl`; its picture i is drawn from seed
@@ -33,10 +33,10 @@ class DrawnData:
 
     Attributes:
         images: uint8 of shape (n, height, width, 3).
-        parts: how much of each token each part covers, in 255ths, uint8 of shape
+        parts: share of each token that each part covers, in 255ths, uint8 of shape
             (n, tokens, parts), tokens row by row.
-        specs: what each picture was drawn from, n of them.
-        first_seed: the seed of the first picture; the others follow.
+        specs: specification of each picture, n of them.
+        first_seed: seed of the first picture; picture i has seed `first_seed + i`.
     """
 
     images: NDArray[np.uint8]
@@ -46,11 +46,11 @@ class DrawnData:
 
 
 def part_shares(parts: NDArray[np.uint8], side: int = TOKEN_SIZE) -> NDArray[np.uint8]:
-    """How much of each token each part covers.
+    """Compute the share of each token that each part covers.
 
     Args:
         parts: part labels of one picture, shape (height, width), both multiples of `side`.
-        side: of a token, in pixels.
+        side: side of a token, in pixels.
 
     Returns:
         255ths of the token's area, uint8 of shape (tokens, parts), tokens row by row.
@@ -70,11 +70,11 @@ def draw_dataset(
     """Draw scenes of every shape into a folder, unless they are there already.
 
     Args:
-        folder: where to; made if need be.
+        folder: destination; created if it is missing.
         counts: number of scenes of each shape.
-        world: which part of the world they show.
-        processes: how many draw side by side.
-        further: added to all seeds.
+        world: range of the scenes.
+        processes: number of processes that draw.
+        further: number added to all seeds.
     """
     missing = {s: n for s, n in counts.items() if not (folder / s / "specs.jsonl").exists()}
     shards = []
@@ -125,7 +125,7 @@ def draw_held_out(count: int, world: WorldRange) -> DrawnData:
 
 
 def available_processes() -> int:
-    """The number of cores this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -151,7 +151,7 @@ class _Shard:
 
 
 def _draw_shard(shard: _Shard) -> list[str]:
-    """Draw scenes into their files and give their specifications as JSON."""
+    """Draw scenes into their files and return their specifications as JSON."""
     use_one_drawing_thread()
     images = np.lib.format.open_memmap(shard.folder / "images.npy", "r+")
     parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")

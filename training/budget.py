@@ -1,16 +1,43 @@
-"""How far a training stage has come: by steps, repeatable to the bit, or by the clock."""
+"""Settings and progress of a training: counted in steps, repeatable to the bit, or in time."""
 
 import time
 from dataclasses import dataclass, field
 
 
-@dataclass
-class Budget:
-    """Counts steps and training time; both survive an interruption.
+@dataclass(frozen=True)
+class Schedule:
+    """Settings of a training run.
 
     Attributes:
-        minutes: the time budget, used where `steps` is None.
-        steps: the step budget.
+        minutes: time budget.
+        steps: step budget; None leaves the time budget.
+        batch: samples in a step, of all processes together.
+        warmup: steps until the full learning rate.
+        cooldown: last share of the budget, in which the rate falls to 0.02.
+        log_every: steps between two lines of the log.
+        checkpoint_every: seconds between two checkpoints.
+        ema_decay: largest decay of the moving average.
+        ema_delay: the decay after n steps is at most (n + 1) / (n + ema_delay).
+    """
+
+    minutes: float
+    steps: int | None
+    batch: int
+    warmup: int
+    cooldown: float
+    log_every: int
+    checkpoint_every: float
+    ema_decay: float = 0.998
+    ema_delay: int = 20
+
+
+@dataclass
+class Budget:
+    """Steps and training time used so far; both survive an interruption.
+
+    Attributes:
+        minutes: time budget, used where `steps` is None.
+        steps: step budget.
         step: steps done.
         seconds: training time at the last tick, earlier runs included.
     """
@@ -22,7 +49,7 @@ class Budget:
     _ticked: float = field(default_factory=time.monotonic)
 
     def tick(self) -> None:
-        """Count the time since the last tick; until the next one it stands still."""
+        """Add the time since the last call; `seconds` does not change in between."""
         now = time.monotonic()
         self.seconds += now - self._ticked
         self._ticked = now
@@ -40,7 +67,7 @@ class Budget:
         return max(0.0, 1 - self.progress)
 
     def rate(self, warmup: int, cooldown: float) -> float:
-        """The learning rate's factor now: a short rise, a plateau, a linear fall.
+        """Return the factor of the learning rate: a short rise, a plateau, a linear fall.
 
         Args:
             warmup: steps of the rise.

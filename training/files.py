@@ -1,8 +1,7 @@
-"""Results of training stages on disk: written whole or not at all, so that all may be killed."""
+"""Files of a training, written completely or not at all: states, checkpoints, JSON and logs."""
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +12,11 @@ from training.budget import Budget
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there when it is complete.
+    """Write a file under another name and rename it when it is complete.
 
     Args:
-        path: where the file shall be.
-        write: writes the file to the path that it is given.
+        path: final path of the file.
+        write: writes the file to a given path.
     """
     partial = path.with_name(path.name + ".partial")
     write(partial)
@@ -30,7 +29,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `save_state` saved, on the CPU."""
+    """Load what `save_state` saved, on the CPU."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
@@ -42,60 +41,42 @@ def save_json(path: Path, values: Any) -> None:
 
 
 def load_json(path: Path) -> Any:
-    """What `save_json` saved."""
+    """Load what `save_json` saved."""
     return json.loads(path.read_text())
 
 
 class Stateful(Protocol):
-    """Modules and optimizers: what gives its state and takes it back."""
+    """Object with a state that can be saved and restored, such as a module or an optimizer."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state."""
+        """Return the state."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> object:
-        """Take a state back."""
+        """Restore a state."""
 
 
-class Checkpoint:
-    """The state of a training stage on disk, from which an interrupted one goes on exactly.
+def save_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
+    """Save the state of a training, so that it can continue exactly.
 
     Args:
         path: the file.
-        every: seconds between two savings.
-        budget: counts the stage's steps and time.
-        parts: what is trained, and what trains it.
+        budget: steps and time of the training.
+        parts: everything with a state, by name.
     """
+    state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    save_state(path, {**state, "step": budget.step, "seconds": budget.seconds})
 
-    def __init__(
-        self, path: Path, every: float, budget: Budget, parts: Mapping[str, Stateful]
-    ) -> None:
-        self._path, self._every, self._budget, self._parts = path, every, budget, parts
-        self._saved = time.monotonic()
 
-    def restore(self) -> None:
-        """Go on from the file, where there is one."""
-        if not self._path.exists():
-            return
-        state = load_state(self._path)
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        self._budget.step, self._budget.seconds = state["step"], state["seconds"]
-
-    def save(self) -> None:
-        """Write the file."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
-        state |= {"step": self._budget.step, "seconds": self._budget.seconds}
-        save_state(self._path, state)
-        self._saved = time.monotonic()
-
-    def save_if_due(self) -> None:
-        """Write the file if the last time is long ago."""
-        if time.monotonic() - self._saved > self._every:
-            self.save()
+def load_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
+    """Restore what `save_checkpoint` wrote into the same parts."""
+    state = load_state(path)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    budget.step, budget.seconds = state["step"], state["seconds"]
 
 
 class MetricsLog:
-    """A JSONL file that grows by one line of numbers at a time, echoed to the terminal."""
+    """JSONL file of numbers; each new line is also printed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

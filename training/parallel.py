@@ -1,4 +1,4 @@
-"""Processes that train together on one machine, and threads that prepare what they need."""
+"""Processes that train together on one machine, and threads that prepare their data."""
 
 import socket
 from collections.abc import Callable, Iterable
@@ -21,8 +21,8 @@ def run_together(work: Work, processes: int, *arguments: object) -> None:
 
     Args:
         work: a function of a module, called as `work(rank, *arguments)`.
-        processes: how many.
-        arguments: the same for all; they must be possible to pickle.
+        processes: number of processes.
+        arguments: further arguments, the same for all; they are pickled.
     """
     if processes == 1:
         work(0, *arguments)
@@ -44,11 +44,11 @@ def _join(rank: int, work: Work, processes: int, port: int, arguments: tuple[obj
 
 
 def tick_together(budget: Budget, processes: int) -> None:
-    """Let time pass in the budgets of all processes: the first one's clock counts.
+    """Update the time of the budgets of all processes from the clock of the first.
 
     Args:
-        budget: this process's.
-        processes: how many train together.
+        budget: budget of this process.
+        processes: number of processes that train together.
     """
     budget.tick()
     if processes > 1:
@@ -58,12 +58,12 @@ def tick_together(budget: Budget, processes: int) -> None:
 
 
 def mapped(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """What a function gives for each item, worked out by several threads if there are several.
+    """Return the results of a function for each item, computed in threads.
 
     Args:
-        function: spends its time in libraries that let other threads run.
+        function: a function that releases the GIL most of the time.
         items: its arguments.
-        threads: how many.
+        threads: number of threads.
     """
     if threads == 1:
         return [function(item) for item in items]

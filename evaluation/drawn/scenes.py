@@ -14,7 +14,7 @@ from evaluation.suite import SuiteCharacter, SuiteFrame
 from miniature.judge.attributes import visible_attributes
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.prompts import Prompt
+from miniature.world.prompts import ScenePrompt
 from miniature.world.scene import draw_scene
 from miniature.world.spec import Character, Figure, SceneSpec, WorldRange, choose, views_of
 from pipelines import request
@@ -79,7 +79,7 @@ def frame_spec(
 
 def suite_frame(
     spec: SceneSpec,
-    prompt: Prompt,
+    prompt: ScenePrompt,
     seed: int,
     referred: frozenset[str] = frozenset(),
     place_of: int | None = None,
@@ -104,7 +104,7 @@ def suite_frame(
     )
 
 
-def left_out(spec: SceneSpec, prompt: Prompt, seed: int = 0) -> tuple[str, ...]:
+def left_out(spec: SceneSpec, prompt: ScenePrompt, seed: int = 0) -> tuple[str, ...]:
     """The character's attributes that can be seen and are not said; a plain pattern is custom."""
     character = spec.figures[0].character
     names = {field.name for field in fields(Character)} & prompt.hidden
@@ -156,7 +156,7 @@ def picture_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(*_SEEDS))
 
 
-def _says(prompt: Prompt, spec: SceneSpec, name: str) -> bool:
+def _says(prompt: ScenePrompt, spec: SceneSpec, name: str) -> bool:
     """Whether a prompt says a visible attribute of its scene, instead of leaving it to custom."""
     figure = spec.figures[0]
     if name in ("time", "weather"):

@@ -27,7 +27,7 @@ from evaluation.drawn.scenes import (
 )
 from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteReference
 from miniature.world import vocabulary as v
-from miniature.world.prompts import Prompt, write_prompt
+from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.scene import draw_scene
 from miniature.world.spec import WHOLE, SceneSpec, WorldRange, choose, sample_character, sample_spec
 
@@ -124,7 +124,7 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
     """A character whose prompt leaves out enough to measure, in frames of distinct actions."""
     rng = np.random.default_rng((_SEED, _CHARACTER, number))
     shares_place = number % 2 == 0
-    said: tuple[Prompt, ...] = ()
+    said: tuple[ScenePrompt, ...] = ()
     while not said:
         actions = _distinct(rng, open_actions(world), FRAMES)
         places = _distinct(rng, world.places, FRAMES)
@@ -150,7 +150,7 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
 
 def _prompts(
     specs: Sequence[SceneSpec], rng: np.random.Generator, shares_place: bool
-) -> tuple[Prompt, ...]:
+) -> tuple[ScenePrompt, ...]:
     """One prompt for each scene of a character, who is described alike in all of them.
 
     Returns:
@@ -169,7 +169,7 @@ def _prompts(
     return _as_told((identity, *others), sources)
 
 
-def _as_told(written: Sequence[Prompt], sources: Sequence[int]) -> tuple[Prompt, ...]:
+def _as_told(written: Sequence[ScenePrompt], sources: Sequence[int]) -> tuple[ScenePrompt, ...]:
     """Prompts of one character as the application composes them.
 
     Args:
@@ -181,7 +181,7 @@ def _as_told(written: Sequence[Prompt], sources: Sequence[int]) -> tuple[Prompt,
     """
     who, hidden = _closed(written[0].character), written[0].hidden
     prompts = tuple(
-        Prompt(_closed(written[source].background), who, prompt.action, hidden)
+        ScenePrompt(_closed(written[source].background), who, prompt.action, hidden)
         for prompt, source in zip(written, sources, strict=True)
     )
     short = all(p.text.count(" ") + 1 + p.text.count(",") <= _LONGEST for p in prompts)
@@ -216,7 +216,7 @@ def _referred(world: WorldRange, number: int) -> SuiteCharacter:
     if number % 2 == 0:
         first, second = sorted(int(index) for index in rng.permutation(FRAMES)[:2])
         sources[second] = first
-    said: tuple[Prompt, ...] = ()
+    said: tuple[ScenePrompt, ...] = ()
     while not said:
         actions = _distinct(rng, _without(open_actions(world), action), FRAMES)
         places = _distinct(rng, _without(world.places, place), FRAMES)

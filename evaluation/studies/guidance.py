@@ -26,7 +26,7 @@ from evaluation.drawn.judge import JUDGE
 from evaluation.drawn.suite import PROMPTS, make_suite
 from evaluation.suite import SuiteCharacter
 from miniature.judge.reading import Judge, load_judge
-from miniature.model.sample import GUIDANCE, TRUE_GUIDANCE, paint
+from miniature.model.sample import GUIDANCE, TRUE_GUIDANCE, render
 from pipelines.models.catalog import MINIATURE
 
 ATTRIBUTES = ("place", "action", "hair_color", "top_color")
@@ -86,7 +86,7 @@ def try_setting(
     for first in range(0, len(cases), batch):
         some = cases[first : first + batch]
         started = time.perf_counter()
-        pictures = paint(
+        pictures = render(
             pipeline,
             [case.frames[0].prompt.text for case in some],
             text_tokens=MINIATURE.max_sequence_length,

@@ -1,5 +1,4 @@
-"""What the miniature follows a reference picture with: small encoders, projector, adapters.
+"""InstantCharacter for the miniature, trained on characters of the drawn world.
 
-Their training, on characters of the drawn world; the classes are those of
-`pipelines.instant_character`, at a small size.
+The classes are those of `pipelines.instant_character`, at a small size.
 """

@@ -1,4 +1,4 @@
-"""Which references count as familiar: bounds from drawn ones, measured on made-up outsiders."""
+"""Bounds of familiar references, fitted to drawn ones and measured on generated outsiders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from miniature.character.cast import Cast
 from miniature.character.outsiders import KINDS, draw_outsider
-from miniature.character.recipe import SubjectRecipe
+from miniature.character.recipe import CharacterRecipe
 from miniature.character.references import cut_out
 from miniature.character.views import encode_views, views_of
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
@@ -22,11 +22,11 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found.
+    """Result of a calibration.
 
     Attributes:
         familiarity: the distribution of references and its bound.
-        shares: of references and of each kind of outsider, how many count as familiar.
+        shares: share of references, and of each kind of outsider, that counts as familiar.
     """
 
     familiarity: Familiarity
@@ -34,16 +34,16 @@ class Calibration:
 
 
 def calibrate(
-    encoders: SubjectEncoders, cast: Cast, held_out: Cast, recipe: SubjectRecipe
+    encoders: SubjectEncoders, cast: Cast, held_out: Cast, recipe: CharacterRecipe
 ) -> Calibration:
-    """Learn which references are familiar.
+    """Fit the bounds of familiar references.
 
     Args:
-        encoders: trained; used where they are.
-        cast: the characters that were learnt from; gives the distribution.
+        encoders: trained encoders; kept on their device.
+        cast: training characters, which give the distribution.
         held_out: other characters; half of them give the bound, the others are measured.
-        recipe: how many references and outsiders to look at, and the share of references that
-            shall count as familiar.
+        recipe: numbers of references and outsiders, and the share of references that counts as
+            familiar.
     """
     known = _summaries(encoders, _references(cast, range(recipe.calibrating)))
     rows = len(held_out.specs)
@@ -68,7 +68,7 @@ def calibrate(
 
 
 def _references(cast: Cast, rows: range) -> list[NDArray[np.uint8]]:
-    """References of a cast's pictures, roughly cut; a row beyond the last is cut anew."""
+    """Cut rough references from a cast's pictures; rows beyond the last start again."""
     return [
         cut_out(
             cast.images[row % len(cast.specs)],
@@ -81,7 +81,7 @@ def _references(cast: Cast, rows: range) -> list[NDArray[np.uint8]]:
 
 @torch.no_grad()
 def _summaries(encoders: SubjectEncoders, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """What the encoders' features say of pictures as wholes, shape (pictures, channels)."""
+    """Return the feature statistics of pictures, shape (pictures, channels)."""
     device = encoders.siglip.device
     found: list[Tensor] = []
     for first in range(0, len(pictures), _AT_ONCE):

@@ -1,9 +1,8 @@
 """The cast: drawn characters, each in several scenes, on disk.
 
 A folder holds `images.npy` (n, 256, 256, 3) uint8, `parts.npy` (n, 256, 256) uint8, part labels,
-and `specs.jsonl`; rows c * scenes and on show character c. The first scene of each shows the whole
-of it, as a picture that somebody would upload does; in the others it is elsewhere, does something
-else and is seen in any way.
+and `specs.jsonl`; character c has the rows from c * scenes on. The first scene shows the whole
+character, as uploaded pictures do; the others have other places, actions and views.
 """
 
 import json
@@ -30,7 +29,7 @@ from training.files import write_whole
 
 TRAINING_SEED = 20_000_000
 HELD_OUT_SEED = 30_000_000
-_MOST_SCENES = 10  # seeds that a character has
+_MOST_SCENES = 10  # seeds of a character
 _CAST_STREAM = 9
 _HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # with something held before the clothes
 _SHARD = 50
@@ -44,7 +43,7 @@ class Cast:
     Attributes:
         images: uint8 of shape (n, 256, 256, 3).
         parts: a `vocabulary.Part` for each pixel, uint8 of shape (n, 256, 256).
-        specs: what each picture was drawn from, n of them; each shows one figure.
+        specs: specification of each picture, n of them, with one figure each.
         scenes: pictures of each character.
         first_seed: picture i was drawn from seed `picture_seed(first_seed, i, scenes)`.
     """
@@ -57,23 +56,23 @@ class Cast:
 
     @property
     def characters(self) -> int:
-        """How many characters there are."""
+        """Number of characters."""
         return len(self.specs) // self.scenes
 
 
 def picture_seed(first_seed: int, row: int, scenes: int) -> int:
-    """The seed of a picture, so that more scenes of a character do not change the others."""
+    """Return the seed of a picture, which does not depend on the number of scenes."""
     character, scene = divmod(row, scenes)
     return first_seed + character * _MOST_SCENES + scene
 
 
 def character_scenes(seed: int, scenes: int, world: WorldRange) -> list[SceneSpec]:
-    """A random character in several places.
+    """Sample the scenes of a random character.
 
     Args:
-        seed: decides everything.
-        scenes: how many, at most 10.
-        world: what there is; its shares of pairs and of empty pictures are not used.
+        seed: seed of the character and its scenes.
+        scenes: number of scenes, at most 10.
+        world: range of the scenes; its shares of pairs and of empty pictures are not used.
 
     Raises:
         ValueError: if there are too many or too few.
@@ -113,14 +112,14 @@ def draw_cast(
     processes: int,
     first_seed: int = TRAINING_SEED,
 ) -> None:
-    """Draw characters into a folder, unless they are there already.
+    """Draw characters into a folder, unless they exist already.
 
     Args:
-        folder: where to; made if need be.
-        characters: how many.
+        folder: destination; created if it is missing.
+        characters: number of characters.
         scenes: pictures of each.
-        world: which part of the world they show.
-        processes: how many draw side by side.
+        world: range of the scenes.
+        processes: number of processes that draw.
         first_seed: TRAINING_SEED or HELD_OUT_SEED.
     """
     if (folder / "specs.jsonl").exists():
@@ -172,7 +171,7 @@ class _Shard:
 
 
 def _draw_shard(shard: _Shard) -> list[str]:
-    """Draw characters into their files and give their specifications as JSON."""
+    """Draw characters into their files and return their specifications as JSON."""
     use_one_drawing_thread()
     images = np.lib.format.open_memmap(shard.folder / "images.npy", "r+")
     parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")

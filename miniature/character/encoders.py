@@ -1,13 +1,13 @@
-"""Training of the small SigLIP and DINOv2: what words say of a character, and where what is.
+"""Training of the small SigLIP and DINOv2.
 
-SigLIP's patches vote for the looks of the character, the values that prompts can state (the words
-of the drawn world are a closed list, so naming them takes the place of contrast with texts).
-DINOv2's patches tell the part that they show, and their mean, who it is: of all references of a
-step, the one of the same character in another picture shall be nearest. Both see whole references
-and crops of enlarged ones, as they will be used.
+SigLIP's patches vote for the character's looks, the values that prompts can state. (The words of
+the drawn world are a closed list, so this classification replaces the contrast with texts.)
+DINOv2's patches predict the part that they show, and their mean the identity: of all references of
+a step, the one of the same character in another picture is to be nearest. Both see whole references
+and crops of enlarged ones, as at inference.
 """
 
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,24 +21,24 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from miniature.character.lessons import LOOKS, UNKNOWN, Lessons, LessonSource
-from miniature.character.recipe import SubjectRecipe, SubjectSizes
+from miniature.character.lessons import LOOKS, Lessons, LessonSource
+from miniature.character.recipe import CharacterRecipe, CharacterSizes
 from miniature.character.views import normalised
+from miniature.judge.data import UNKNOWN
 from miniature.judge.trainer import identity_loss
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
-from training.budget import Budget
-from training.files import load_state, save_state
-from training.master_weights import MasterWeights, quick_attention
-from training.parallel import tick_together
+from training.budget import Schedule
+from training.loop import Trainer
+from training.weights import MasterWeights, quick_attention
 
 _EMBEDDING = 64
 _GROUND_WEIGHT = 0.3  # of the patches that show no figure, against those that do
 _MEASURED = 64  # held-out characters
 
 
-def build_encoders(sizes: SubjectSizes) -> SubjectEncoders:
-    """New encoders; their processors normalise as the published ones do."""
+def build_encoders(sizes: CharacterSizes) -> SubjectEncoders:
+    """Build encoders; their processors normalise as the published ones do."""
     siglip = SiglipVisionModel(
         SiglipVisionConfig(
             image_size=sizes.side,
@@ -80,10 +80,10 @@ def build_encoders(sizes: SubjectSizes) -> SubjectEncoders:
 
 
 class LessonHeads(nn.Module):
-    """What reads the answers off the patches; used in training alone.
+    """Linear heads that predict the labels from patches; used in training only.
 
     Args:
-        width: channels of each encoder.
+        width: number of channels of each encoder.
     """
 
     def __init__(self, width: int) -> None:
@@ -93,28 +93,28 @@ class LessonHeads(nn.Module):
         self.identity = nn.Linear(width, _EMBEDDING)
 
     def votes(self, patches: Tensor) -> list[Tensor]:
-        """Scores of each look's values, (n, values) each: the strongest votes of patches win."""
+        """Return scores of each look's values, (n, values) each, from the patches' votes."""
         together = self.looks(patches).float().logsumexp(1)
         return list(together.split([len(values) for values in LOOKS.values()], 1))
 
     def embedding(self, patches: Tensor) -> Tensor:
-        """Who it is, of unit length, shape (n, 64)."""
+        """Return the embedding of the identity, of unit length, shape (n, 64)."""
         return F.normalize(self.identity(patches.mean(1)).float(), dim=-1)
 
 
-class EncoderTrainer:
-    """One process of the encoders' training.
+class EncoderTrainer(Trainer):
+    """Process of the encoders' training.
 
     Args:
         recipe: sizes, batch, budget, weights of the losses.
-        source: makes the lessons.
-        device: where to train.
-        rank, world_size: this process among those that train together.
+        source: source of the batches.
+        device: training device.
+        rank, world_size: number of this process, and of all that train together.
     """
 
     def __init__(
         self,
-        recipe: SubjectRecipe,
+        recipe: CharacterRecipe,
         source: LessonSource,
         device: torch.device,
         rank: int = 0,
@@ -122,20 +122,34 @@ class EncoderTrainer:
     ) -> None:
         torch.manual_seed(5)
         self.recipe, self._source, self._device = recipe, source, device
-        self.rank, self._world_size = rank, world_size
         self.encoders = build_encoders(recipe.sizes).to(device).train()
         self.heads = LessonHeads(recipe.sizes.width).to(device)
-        self._master = MasterWeights(
+        weights = MasterWeights(
             nn.ModuleDict({"encoders": self.encoders, "heads": self.heads}),
             lambda name, _: ".layer" in name,
             recipe.muon_rate,
             recipe.adam_rate,
             world_size,
         )
-        self.budget = Budget(recipe.encoder_minutes, recipe.encoder_steps)
+        super().__init__(
+            Schedule(
+                recipe.encoder_minutes,
+                recipe.encoder_steps,
+                recipe.encoder_batch,
+                recipe.warmup,
+                recipe.cooldown,
+                recipe.log_every,
+                recipe.checkpoint_every,
+                recipe.ema_decay,
+            ),
+            weights,
+            loss_weights={"parts": recipe.part_weight, "identity": recipe.identity_weight},
+            rank=rank,
+            world_size=world_size,
+        )
 
     def losses(self, lessons: Lessons) -> dict[str, Tensor]:
-        """The parts of the loss."""
+        """Compute the losses of a batch."""
         looks = self._siglip_patches(lessons.pictures)
         places = self._dino_patches(lessons.pictures)
         return {
@@ -156,50 +170,33 @@ class EncoderTrainer:
         patches: Tensor = self.encoders.dino(pixels).last_hidden_state[:, 1:]
         return patches
 
-    def step(self) -> dict[str, float]:
-        """Train on one batch.
+    def rate(self) -> float:
+        """Return the rate of the next step, with which the shipped encoders were trained."""
+        budget = replace(self.budget, step=self.budget.step + 1)
+        return budget.rate(self.recipe.warmup, self.recipe.cooldown)
 
-        Returns:
-            Each loss by its name.
-        """
-        recipe, budget = self.recipe, self.budget
-        lessons = self._source.training(
-            budget.step, recipe.encoder_batch, self.rank, self._world_size
-        ).to(self._device)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step."""
+        step, references = self.budget.step, self.recipe.encoder_batch
+        lessons = self._source.training(step, references, self.rank, self.world_size)
         with quick_attention(self._device):
-            losses = self.losses(lessons)
-            total = (
-                losses["looks"]
-                + recipe.part_weight * losses["parts"]
-                + recipe.identity_weight * losses["identity"]
-            )
-            total.backward()
-        budget.step += 1
-        self._master.update(
-            budget.rate(recipe.warmup, recipe.cooldown),
-            min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)),
-        )
-        return {name: loss.item() for name, loss in losses.items()}
-
-    def tick(self) -> None:
-        """Let time pass in the budget."""
-        tick_together(self.budget, self._world_size)
+            return self.losses(lessons.to(self._device))
 
     def averaged(self) -> tuple[SubjectEncoders, LessonHeads]:
-        """Encoders and heads with the averaged weights, float32, on the training device."""
+        """Return encoders and heads with the averaged weights, in float32."""
         encoders = build_encoders(self.recipe.sizes).to(self._device)
         heads = LessonHeads(self.recipe.sizes.width).to(self._device)
-        self._master.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
+        self.weights.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
         return encoders.eval().requires_grad_(False), heads.requires_grad_(False)
 
     @torch.no_grad()
     def evaluate(self, held_out: LessonSource) -> dict[str, float]:
-        """Numbers of the averaged weights on characters that were never trained on.
+        """Evaluate the averaged weights on held-out characters.
 
         Returns:
-            `looks`: share of visible looks that are named rightly, and the same of each look;
-            `parts`: share of patches with a figure whose part is; `identity`: share of
-            references whose nearest among another scene's is of the same character.
+            `looks`: accuracy of visible looks, of all and by name; `parts`: accuracy of the parts
+            of patches with a figure; `identity`: share of references whose nearest reference in
+            another scene is of the same character.
         """
         own = self.encoders, self.heads
         self.encoders, self.heads = self.averaged()
@@ -207,18 +204,18 @@ class EncoderTrainer:
             held_out.held_out(scene, _MEASURED, rough=True).to(self._device) for scene in (0, 1)
         )
         votes = self.heads.votes(self._siglip_patches(first.pictures))
-        told = torch.stack([scores.argmax(-1) for scores in votes], 1)
-        seen, right = first.looks != UNKNOWN, told == first.looks
+        named = torch.stack([scores.argmax(-1) for scores in votes], 1)
+        seen, right = first.looks != UNKNOWN, named == first.looks
         numbers = {"looks": right[seen].float().mean().item()}
         for number, name in enumerate(LOOKS):
             if seen[:, number].any():
                 numbers[name] = right[:, number][seen[:, number]].float().mean().item()
-        places = self._dino_patches(first.pictures)
+        patches = self._dino_patches(first.pictures)
         shown = first.parts != Part.BACKGROUND
-        named = self.heads.parts(places).argmax(-1) == first.parts
-        numbers["parts"] = named[shown].float().mean().item()
+        matching = self.heads.parts(patches).argmax(-1) == first.parts
+        numbers["parts"] = matching[shown].float().mean().item()
         count = len(first.identity)
-        one = self.heads.embedding(places[:count])
+        one = self.heads.embedding(patches[:count])
         other = self.heads.embedding(self._dino_patches(second.pictures[:count]))
         nearest = (one @ other.T).argmax(1)
         itself = torch.arange(count, device=nearest.device)
@@ -226,24 +223,13 @@ class EncoderTrainer:
         self.encoders, self.heads = own
         return numbers
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        state = self._master.state_dict()
-        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = load_state(path)
-        self._master.load_state_dict(state)
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
-
 
 def look_loss(votes: list[Tensor], looks: Tensor) -> Tensor:
-    """Mean over the looks of their cross entropies; what cannot be seen does not count.
+    """Mean cross entropy of the looks; UNKNOWN values do not count.
 
     Args:
         votes: scores of each look's values, shape (n, values) each.
-        looks: true numbers, int64 of shape (n, looks).
+        looks: true indices, int64 of shape (n, looks).
     """
     losses = []
     for scores, truth in zip(votes, looks.unbind(1), strict=True):
@@ -253,7 +239,7 @@ def look_loss(votes: list[Tensor], looks: Tensor) -> Tensor:
 
 
 def part_loss(scores: Tensor, parts: Tensor) -> Tensor:
-    """Cross entropy of the patches' parts; patches without a figure count less.
+    """Cross entropy of the patches' parts; patches without a figure have a smaller weight.
 
     Args:
         scores: shape (n, patches, parts).

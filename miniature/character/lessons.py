@@ -1,6 +1,6 @@
-"""What the encoders learn from: references of the cast, with what they show and whose they are.
+"""Batches for the training of the encoders: references of the cast with their labels.
 
-A step's lessons depend on its number alone.
+A batch depends on the number of its step alone.
 """
 
 from collections.abc import Sequence
@@ -16,35 +16,30 @@ from miniature.character.cast import Cast
 from miniature.character.references import USUAL, Handling, Reference, cut_out
 from miniature.character.views import PictureViews, views_of
 from miniature.dataset import part_shares
-from miniature.judge.attributes import FIGURE_VALUES, true_attributes, visible_attributes
+from miniature.judge.attributes import LOOK_VALUES, true_attributes, visible_attributes
+from miniature.judge.data import UNKNOWN
 from miniature.model.match_statistic import token_labels
 from miniature.world import vocabulary as v
+from miniature.world.attributes import Values
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.config import EncoderConfig
 from training.parallel import mapped
 
-UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
-LOOKS: dict[str, tuple[str, ...]] = {
-    name: FIGURE_VALUES[name]
-    for name in (
-        "kind", "skin", "hair_style", "hair_color", "top", "top_color", "pattern", "bottom",
-        "bottom_color", "headwear", "accessory",
-    )
-} | {"shoes": tuple(v.SHOE_COLORS)}  # fmt: skip
-"""What belongs to a character in every picture, and its values."""
+LOOKS: Values = {**LOOK_VALUES, "shoes": tuple(v.SHOE_COLORS)}
+"""Attributes that a character has in every picture, and their values."""
 _SMALLEST_SHOES = 0.003  # of a reference's pixels
 _LESSON_STREAM, _HELD_OUT_STREAM = 11, 12
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """References of a step, the whole ones first, then a crop of each enlarged one.
+    """References of a step: the whole ones first, then a crop of each enlarged one.
 
     Attributes:
         pictures: uint8 of shape (2 n, side, side, 3).
-        looks: number of each look's value, int64 of shape (2 n, looks); UNKNOWN where it cannot
-            be seen.
+        looks: index of each look's value, int64 of shape (2 n, looks); UNKNOWN where it is not
+            visible.
         parts: the part that most of each patch shows, right limbs counted as left ones, int64 of
             shape (2 n, patches).
         identity: equal for references of one character, int64 of shape (n,).
@@ -56,7 +51,7 @@ class Lessons:
     identity: Tensor
 
     def to(self, device: torch.device) -> "Lessons":
-        """The same on a device."""
+        """Move the tensors to a device."""
         return Lessons(
             self.pictures.to(device),
             self.looks.to(device),
@@ -66,10 +61,10 @@ class Lessons:
 
 
 def look_numbers(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
-    """The number of the value of each look, UNKNOWN where it cannot be seen.
+    """Return the index of each look's value, UNKNOWN where it is not visible.
 
     Args:
-        spec: the scene with the figure.
+        spec: specification of the scene with the figure.
         parts: labels of the figure's pixels in the reference, shape (h, w).
     """
     values = true_attributes(spec, 0)
@@ -83,13 +78,13 @@ def look_numbers(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
 
 
 class LessonSource:
-    """Makes lessons of a cast.
+    """Source of batches of a cast's references.
 
     Args:
         cast: the characters.
         config: the encoders' side and crops.
         patch: side of a patch, in pixels.
-        threads: how many prepare references.
+        threads: number of threads that prepare references.
     """
 
     def __init__(self, cast: Cast, config: EncoderConfig, patch: int, threads: int = 1) -> None:
@@ -97,12 +92,12 @@ class LessonSource:
         self._threads = threads
 
     def training(self, step: int, references: int, rank: int = 0, world_size: int = 1) -> Lessons:
-        """One process's lessons of a step: two pictures of each character.
+        """Return this process's batch of a step, with two pictures of each character.
 
         Args:
-            step: the number that decides everything.
-            references: how many for all processes together.
-            rank: this process, among `world_size` that share them.
+            step: number of the step.
+            references: number of references, of all processes together.
+            rank: number of this process among `world_size` that share them.
             world_size: number of processes.
         """
         rng = np.random.default_rng((_LESSON_STREAM, step))
@@ -117,12 +112,12 @@ class LessonSource:
         return self._lessons([rows[k] for k in mine], chances, USUAL)
 
     def held_out(self, scene: int, count: int, *, rough: bool) -> Lessons:
-        """References of one scene of each of the first characters, always the same ones.
+        """Return references of one scene of each of the first characters, always the same ones.
 
         Args:
-            scene: which.
-            count: of how many characters, at most as many as there are.
-            rough: whether they are cut out as roughly as in training, or exactly.
+            scene: index of the scene.
+            count: number of characters, at most as many as there are.
+            rough: cut them out as roughly as in training, or exactly.
         """
         rows = [
             character * self.cast.scenes + scene
@@ -182,7 +177,7 @@ def _chosen_pictures(views: PictureViews, pieces: Sequence[int]) -> Tensor:
 
 
 def _resized(reference: Reference, side: int) -> NDArray[np.uint8]:
-    """The labels of a reference at another size."""
+    """Resize the labels of a reference."""
     return np.asarray(
         cv2.resize(reference.parts, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8
     )

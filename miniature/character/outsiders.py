@@ -1,7 +1,7 @@
-"""Pictures that are not of the drawn world, made up to measure whether they are told from it.
+"""Generated pictures that are not of the drawn world, to measure the bounds of familiarity.
 
-Nothing learns from them. The cut-out ones have the outline of a figure of the world, so that the
-outline alone gives nothing away.
+Nothing is trained on them. Some have the outline of a figure of the world, so that the outline
+alone is not enough to recognise them.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ _LETTERS = "ABCDEFGHKLMNOPRSTUVWXYZ23456789"
 
 
 def _noise(rng: np.random.Generator) -> Picture:
-    """Grains of one to sixteen pixels."""
+    """Draw grains of one to sixteen pixels."""
     count = _SIDE // int(2 ** rng.integers(0, 5))
     grains = rng.integers(0, 256, (count, count, 3), np.uint8)
     return np.asarray(cv2.resize(grains, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST))
 
 
 def _gradient(rng: np.random.Generator) -> Picture:
-    """One colour that becomes another."""
+    """Draw a gradient between two colours."""
     first, last = rng.uniform(0, 255, (2, 3))
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[0:_SIDE, 0:_SIDE] / (_SIDE - 1)
@@ -39,7 +39,7 @@ def _gradient(rng: np.random.Generator) -> Picture:
 
 
 def _photograph(rng: np.random.Generator) -> Picture:
-    """Textures as photographs have: power falls with frequency, and edges lie in it."""
+    """Draw textures like a photograph's: power falls with frequency, and there are edges."""
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(_SIDE), np.fft.rfftfreq(_SIDE), indexing="ij"))
     falling = 1 / np.maximum(frequency, 1 / _SIDE) ** rng.uniform(0.8, 1.4)
     layers = []
@@ -55,7 +55,7 @@ def _photograph(rng: np.random.Generator) -> Picture:
 
 
 def _doodle(rng: np.random.Generator) -> Picture:
-    """Lines and shapes of a pen on white paper, without any order."""
+    """Draw random pen lines and shapes on white paper."""
     picture = np.full((_SIDE, _SIDE, 3), _WHITE, np.uint8)
     for _ in range(int(rng.integers(8, 25))):
         points = rng.integers(0, _SIDE, (int(rng.integers(2, 6)), 1, 2))
@@ -68,7 +68,7 @@ def _doodle(rng: np.random.Generator) -> Picture:
 
 
 def _letters(rng: np.random.Generator) -> Picture:
-    """Lines of text on white paper."""
+    """Draw lines of text on white paper."""
     picture = np.full((_SIDE, _SIDE, 3), _WHITE, np.uint8)
     size = float(rng.uniform(0.5, 2.0))
     color = tuple(int(level) for level in rng.integers(0, 120, 3))
@@ -79,25 +79,25 @@ def _letters(rng: np.random.Generator) -> Picture:
 
 
 def _place(rng: np.random.Generator) -> Picture:
-    """A place of the drawn world with nobody in it."""
+    """Draw a place of the drawn world with nobody in it."""
     return draw_scene(int(rng.integers(2**31)), SceneSpec(choose(rng, v.PLACES))).image
 
 
 def _negative(figure: Reference, rng: np.random.Generator) -> Picture:
-    """A figure of the world in the colours of a film's negative."""
+    """Invert the colours of a figure of the world."""
     inside = figure.parts[..., None] > 0
     return np.asarray(np.where(inside, _WHITE - figure.picture, figure.picture), np.uint8)
 
 
 def _sketch(figure: Reference, rng: np.random.Generator) -> Picture:
-    """The pencil lines of a figure of the world."""
+    """Draw the edges of a figure of the world."""
     gray = cv2.cvtColor(figure.picture, cv2.COLOR_RGB2GRAY)
     edges = cv2.Canny(cv2.GaussianBlur(gray, (0, 0), 1.0), 40, 90)
     return np.asarray(cv2.cvtColor(_WHITE - edges, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _filled(make: Callable[[np.random.Generator], Picture]) -> "Maker":
-    """A figure's outline filled with something else."""
+    """Make a figure's outline filled with a texture."""
 
     def fill(figure: Reference, rng: np.random.Generator) -> Picture:
         side = figure.parts.shape[0]
@@ -109,7 +109,7 @@ def _filled(make: Callable[[np.random.Generator], Picture]) -> "Maker":
 
 
 def _whole(make: Callable[[np.random.Generator], Picture]) -> "Maker":
-    """A picture that has nothing to do with a figure."""
+    """Make a picture that does not depend on the figure."""
     return lambda figure, rng: make(rng)
 
 
@@ -132,11 +132,11 @@ KINDS: dict[str, Maker] = {
 
 
 def draw_outsider(kind: str, number: int, image: Picture, parts: Picture) -> Picture:
-    """Make up a picture.
+    """Draw an outsider.
 
     Args:
         kind: a name of KINDS.
-        number: which of the endlessly many.
+        number: seed of the outsider.
         image: a picture of the drawn world with a figure, uint8 of shape (h, w, 3).
         parts: its part labels, uint8 of shape (h, w).
 

@@ -1,6 +1,6 @@
-"""Samples for the adapters' training: references, and pictures to paint with them.
+"""Batches for the training of the adapters: references, and pictures that show their characters.
 
-What a step trains on depends on its number alone.
+A batch depends on the number of its step alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miniature.character.cast import Cast
-from miniature.character.recipe import SubjectRecipe
+from miniature.character.recipe import CharacterRecipe
 from miniature.character.references import STRONG, USUAL, cut_out
 from miniature.character.views import PictureViews, views_of
-from miniature.model.batches import Batch, BatchSource, Samples, draw_times
+from miniature.model.batches import BatchSource, LatentBatch, Samples, draw_times
 from miniature.model.latents import LatentData
 from miniature.model.text_encoders import TextEncoders
 from pipelines.instant_character.config import EncoderConfig
@@ -30,12 +30,12 @@ _FIRST_SCENE = 0.5  # share of references that show the character as an upload w
 
 @dataclass(frozen=True)
 class Phase:
-    """What a part of the adapters' training is like; the paper has three.
+    """Phase of the adapters' training; the paper has three.
 
     Attributes:
         name: "unpaired", "paired" or "mixed".
-        resolution: of the pictures to paint.
-        own_share: share of the references that are cut from the picture to paint.
+        resolution: resolution of the target pictures.
+        own_share: share of the references that are cut from the target picture.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Phase:
     own_share: float
 
 
-def phase_at(progress: float, recipe: SubjectRecipe) -> Phase:
-    """The phase that a training is in.
+def phase_at(progress: float, recipe: CharacterRecipe) -> Phase:
+    """Return the phase of a training.
 
     Args:
         progress: share of the budget that is used.
-        recipe: says when phases change.
+        recipe: has the starts of the phases.
     """
     if progress < recipe.paired_from:
         return Phase("unpaired", "low", 1.0)
@@ -59,29 +59,29 @@ def phase_at(progress: float, recipe: SubjectRecipe) -> Phase:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Samples of one step, on the training device.
+    """Batch of a step, on the training device.
 
     Attributes:
-        batch: what to paint.
-        views: of the references.
-        reference: the number of the reference of each sample, int64 of shape (batch,).
+        batch: target pictures and prompts.
+        views: views of the references.
+        reference: index of each sample's reference, int64 of shape (batch,).
     """
 
-    batch: Batch
+    batch: LatentBatch
     views: PictureViews
     reference: Tensor
 
 
 class PairSource:
-    """Makes batches of a cast.
+    """Source of batches of a cast.
 
     Args:
         cast: the characters.
         data: latents and tokens of their pictures, by resolution; row i is the cast's picture i.
         text_encoders: frozen, on the device.
-        config: the subject encoders' side and crops.
-        device: where batches shall be.
-        threads: how many prepare references.
+        config: the reference encoders' side and crops.
+        device: device of the batches.
+        threads: number of threads that prepare references.
     """
 
     def __init__(
@@ -103,27 +103,27 @@ class PairSource:
     def training(
         self,
         step: int,
-        recipe: SubjectRecipe,
+        recipe: CharacterRecipe,
         phase: Phase,
         guided_share: float,
         rank: int = 0,
         world_size: int = 1,
     ) -> PairBatch:
-        """One process's samples of a training step.
+        """Return this process's batch of a training step.
 
         Args:
-            step: the number that decides everything.
+            step: number of the step.
             recipe: size of the whole batch, share of empty prompts, largest guidance.
-            phase: what the references are cut from, and how large pictures are.
+            phase: source of the references, and resolution of the pictures.
             guided_share: share of the samples that learn guidance.
-            rank: this process, among `world_size` that share the batch.
+            rank: number of this process among `world_size` that share the batch.
             world_size: number of processes.
         """
         rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
         data = self._data[phase.resolution]
-        shown, painted, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
+        shown, rendered, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
         silent = rng.random(size) < recipe.miniature.empty_prompts
-        wordings = painted * data.wordings + rng.integers(0, data.wordings, size)
+        wordings = rendered * data.wordings + rng.integers(0, data.wordings, size)
         times = draw_times(rng, size)
         strengths = rng.uniform(1, recipe.miniature.most_guidance, size)
         guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
@@ -133,7 +133,7 @@ class PairSource:
         batch = self._sources[phase.resolution].batch(
             data,
             Samples(
-                scenes=painted[samples],
+                scenes=rendered[samples],
                 prompts=np.where(silent, len(data.t5_ids) - 1, wordings)[samples],
                 times=times[samples],
                 guidance=guidance[samples],
@@ -153,32 +153,32 @@ class PairSource:
     def _choose(
         self, rng: np.random.Generator, count: int, targets: int, phase: Phase
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Which pictures are references, which are to be painted, and where they are the same.
+        """Choose the references and the target pictures.
 
         Returns:
-            Rows of the references, shape (count,); rows to paint, shape (count * targets,); and
-            whether a reference is cut from the picture to paint, shape (count,).
+            Rows of the references, shape (count,); rows of the targets, shape (count * targets,);
+            and True where a reference is cut from its target, shape (count,).
         """
         scenes = self.cast.scenes
         first = rng.integers(0, self.cast.characters, count) * scenes
         own = rng.random(count) < phase.own_share
-        shown, painted = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
+        shown, rendered = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
         for k in range(count):
             anywhere = int(rng.integers(scenes))
             scene = 0 if rng.random() < _FIRST_SCENE and not own[k] else anywhere
             others = rng.permutation([other for other in range(scenes) if other != scene])
             chosen = np.full(targets, scene) if own[k] else np.resize(others, targets)
-            shown[k], painted[k] = first[k] + scene, first[k] + chosen
-        return shown, painted.ravel(), own
+            shown[k], rendered[k] = first[k] + scene, first[k] + chosen
+        return shown, rendered.ravel(), own
 
     def held_out(self, level: float, count: int) -> PairBatch:
-        """Second scenes of the first characters, with their first scenes as references.
+        """Return second scenes of the first characters, with their first scenes as references.
 
-        Always the same, at full size; the prompts say what the characters are and no more.
+        They are always the same, at full size; the prompts state the kind of character only.
 
         Args:
             level: noise level.
-            count: of how many characters, at most as many as there are.
+            count: number of characters, at most as many as there are.
         """
         cast, data = self.cast, self._data["full"]
         first = np.arange(min(count, cast.characters)) * cast.scenes
@@ -196,7 +196,7 @@ class PairSource:
         return self._pair(batch, pictures, torch.arange(len(first)))
 
     def _pair(
-        self, batch: Batch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
+        self, batch: LatentBatch, pictures: Sequence[NDArray[np.uint8]], numbers: Tensor
     ) -> PairBatch:
         views = views_of(pictures, self._config, self._threads)
         return PairBatch(batch, views.to(self._device), numbers.to(self._device))

@@ -1,10 +1,9 @@
-"""Sizes and schedules of the subject: how large its encoders and adapters are, how they learn.
+"""Sizes and schedules of the character encoders and adapters.
 
-What it costs with the `small` sizes, counted in products of matrices (a multiply-add is two): 1.7
-GFLOP for both encoders on a reference (720 patches: the whole picture and four crops), 1.9 for
-what the projector makes of it once, forward and backward; with the frozen transformer, whose
-weights need no gradients, 5.5 for each picture to paint, two of which share a reference. One of
-the samples that learn guidance takes 6 more.
+Cost with the `small` sizes, counted in matrix products (a multiply-add is two): 1.7 GFLOP for both
+encoders on a reference (720 patches: the whole picture and four crops), 1.9 for the projector,
+forward and backward, and 5.5 for each target picture with the frozen transformer, whose weights
+need no gradients. Two targets share a reference. A sample that learns guidance takes 6 more.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from miniature.model.recipe import GPU, SMALL_WORLD, TOY, Recipe
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
+from training.budget import Schedule
 
 CAST_WORLD = replace(
     SMALL_WORLD,
@@ -20,16 +20,16 @@ CAST_WORLD = replace(
     headwear=("none",) * 4 + v.HEADWEAR[1:],
     accessories=("none",) * 3 + v.ACCESSORIES[1:],
 )
-"""What the `small` transformer paints, with more of what tells characters apart."""
+"""Range of the `small` transformer, with more of the attributes in which characters differ."""
 
 
 @dataclass(frozen=True)
-class SubjectSizes:
-    """Sizes of the subject's networks.
+class CharacterSizes:
+    """Sizes of the encoders and of the projector.
 
     Attributes:
-        side: of the picture that an encoder sees, in pixels; the enlarged one has twice that.
-        patch: of an encoder, in pixels.
+        side: side of an encoder's picture, in pixels; the enlarged one has twice that.
+        patch: side of an encoder's patch, in pixels.
         width: channels of each encoder.
         layers: depth of each encoder.
         encoder_heads: their attention heads.
@@ -38,8 +38,8 @@ class SubjectSizes:
         heads: attention heads of such a block; their width together is twice `width`.
         resampler_width, resampler_layers, resampler_heads: of the resampler.
         time_channels: sines and cosines of a timestep.
-        queries: subject tokens.
-        token_width: channels of a subject token.
+        queries: number of tokens of a reference.
+        token_width: channels of such a token.
     """
 
     side: int = 96
@@ -71,11 +71,11 @@ class SubjectSizes:
 
     @property
     def encoder(self) -> EncoderConfig:
-        """What is taken from the encoders."""
+        """Configuration of the encoders."""
         return EncoderConfig(self.siglip_layers, self.dino_layers, self.side)
 
     def projector(self, without: frozenset[str]) -> ProjectorConfig:
-        """The projector's sizes.
+        """Return the projector's configuration.
 
         Args:
             without: parts of it that are left out, names of ABLATIONS.
@@ -99,54 +99,54 @@ class SubjectSizes:
 
 
 ABLATIONS = ("time", "low-level", "region")
-"""Parts of the projector that a training can leave out, to measure what they are good for."""
+"""Parts of the projector that a training can leave out, to measure their effect."""
 
 
 @dataclass(frozen=True)
-class SubjectRecipe:
-    """How much of what the subject's training does.
+class CharacterRecipe(Schedule):
+    """Settings of the training of encoders and adapters; its schedule is the adapters'.
 
-    A stage with a budget ends after so many steps or so many minutes, whichever it has; steps
-    make a run repeatable to the bit.
+    A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
+    repeatable to the bit.
 
     Attributes:
-        miniature: the recipe of the transformer that gets the adapters: what tokens count for in
-            the loss, share of empty prompts, most guidance.
-        sizes: of the networks.
-        world: which part of the drawn world the characters live in.
+        miniature: recipe of the transformer: token weights in the loss, share of empty prompts,
+            largest guidance.
+        sizes: sizes of the networks.
+        world: range of the scenes.
         without: parts of the projector that are left out, names of ABLATIONS.
-        characters: how many are drawn to learn from.
-        held_out: how many are drawn to measure on.
-        scenes: pictures of each.
-        wordings: prompts written for each picture.
+        characters: number of training characters.
+        held_out: number of held-out characters.
+        scenes: pictures of each character.
+        wordings: number of prompts for each picture.
         encoder_minutes, minutes: time budgets of the encoders and of the adapters.
         encoder_steps, steps: step budgets; None leaves the time budget.
         encoder_batch: references in a step of the encoders, two of each character.
         batch: targets in a step of the adapters.
-        targets: how many of them share one reference.
+        targets: number of targets that share a reference.
         muon_rate: learning rate of matrices.
         adam_rate: learning rate of all other parameters.
         warmup: steps until the full rate.
         cooldown: last share of a stage in which the rate falls to nothing.
-        ema_decay: the average's memory; short at first.
-        part_weight: of the loss on what the patches show.
-        identity_weight: of the loss on who it is.
+        ema_decay: largest decay of the moving average.
+        part_weight: weight of the loss on the patches' parts.
+        identity_weight: weight of the loss on the identity.
         low_side: side of the pictures of low resolution, in pixels.
         paired_from: share of the adapters' run after which the reference shows the character in
-            another picture than the one to paint.
+            another picture than the target.
         mixed_from: share after which pictures are of full size, and references of both kinds.
-        own_share: share of references from the picture to paint, in the mixed part.
-        guided_from: share after which a part of the samples learns guidance.
-        guided_share: that part.
+        own_share: share of references from the target, in the mixed phase.
+        guided_from: share after which some samples learn guidance.
+        guided_share: share of these samples.
         familiar: share of held-out references that count as familiar.
-        calibrating: references that say what is familiar.
-        outsiders: pictures of each kind that is not, to measure on.
+        calibrating: number of references that give the distribution.
+        outsiders: number of pictures of each kind of outsider.
         log_every: steps between two lines of a metrics log.
         checkpoint_every: seconds between two checkpoints.
     """
 
     miniature: Recipe = Recipe()
-    sizes: SubjectSizes = SubjectSizes()
+    sizes: CharacterSizes = CharacterSizes()
     world: WorldRange = CAST_WORLD
     without: frozenset[str] = frozenset()
     characters: int = 6000
@@ -191,12 +191,12 @@ class SubjectRecipe:
                 f"{self.encoder_batch} references not two for each character"
             )
         if self.scenes < 2:
-            raise ValueError(f"{self.scenes} scene of a character has no other one to paint")
+            raise ValueError(f"{self.scenes} scene of a character has no other one as its target")
 
 
-TOY_SUBJECT = SubjectRecipe(
+TOY_CHARACTER = CharacterRecipe(
     miniature=TOY,
-    sizes=SubjectSizes(
+    sizes=CharacterSizes(
         side=32,
         width=16,
         layers=2,
@@ -227,11 +227,11 @@ TOY_SUBJECT = SubjectRecipe(
 )
 
 RECIPES = {
-    "small": SubjectRecipe(),
-    "toy": TOY_SUBJECT,
-    "gpu": SubjectRecipe(
+    "small": CharacterRecipe(),
+    "toy": TOY_CHARACTER,
+    "gpu": CharacterRecipe(
         miniature=GPU,
-        sizes=SubjectSizes(
+        sizes=CharacterSizes(
             width=128,
             encoder_heads=4,
             layers=6,

@@ -1,8 +1,8 @@
-"""Reference pictures from drawn scenes: the figure alone on white, as cleanly cut as life is.
+"""Reference pictures from drawn scenes: the figure alone on white, with realistic defects.
 
 A prepared reference is cut out by its mask, pasted on white, cropped to the mask's box and padded
 to a square. Masks of real pictures are ragged, miss some of the figure and keep some of the ground;
-pictures come resampled, compressed and cropped. With chance given, so do these.
+real pictures are resampled, compressed and cropped. With a generator, so are these.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _KNOT = 20  # pixels between two random numbers of a ragged outline
 
 @dataclass(frozen=True)
 class Handling:
-    """How roughly references are treated; all but `turn` are chances, in [0, 1].
+    """Probabilities of defects of references, in [0, 1], and the deviation `turn`.
 
     Attributes:
         ragged: an outline that wavers by a pixel or two.
@@ -35,8 +35,8 @@ class Handling:
         soft: an outline that fades.
         degraded: a picture that was blurred, tinted, compressed.
         closer: a crop that does not show all of the figure.
-        mirrored: left and right changed.
-        turn: degrees by which the picture is turned, a standard deviation.
+        mirrored: left and right swapped.
+        turn: standard deviation of the picture's rotation, in degrees.
     """
 
     ragged: float = 0.5
@@ -52,12 +52,12 @@ class Handling:
 
 USUAL = Handling()
 STRONG = Handling(closer=0.4, turn=8.0)
-"""For a reference that is cut from the very picture that shall be painted, lest it be copied."""
+"""Handling of a reference that is cut from its own target, so that it is not copied."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A prepared reference and what its pixels show.
+    """Prepared reference with part labels.
 
     Attributes:
         picture: RGB on white, uint8 of shape (side, side, 3).
@@ -80,8 +80,8 @@ def cut_out(
     Args:
         image: RGB, uint8 of shape (h, w, 3).
         parts: part labels, uint8 of shape (h, w).
-        rng: decides what goes wrong; None cuts the figure out exactly.
-        handling: how roughly.
+        rng: source of the defects; None cuts the figure out exactly.
+        handling: probabilities of the defects.
 
     Raises:
         ValueError: if nobody is in the picture.
@@ -122,7 +122,7 @@ def _squared(picture: Picture, labels: Picture) -> Reference:
 
 
 def _neighbourhood(mask: Picture) -> tuple[slice, slice]:
-    """The rows and columns around a mask that what goes wrong with it can reach."""
+    """Return the rows and columns around a mask that defects can reach."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return (
         slice(max(0, int(rows[0]) - _REACH), int(rows[-1]) + _REACH + 1),
@@ -132,7 +132,7 @@ def _neighbourhood(mask: Picture) -> tuple[slice, slice]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A square of a picture: its centre and its side, in pixels."""
+    """Square of a picture: its centre and its side, in pixels."""
 
     x: float
     y: float
@@ -140,7 +140,7 @@ class _Frame:
 
 
 def _frame_of(mask: NDArray[np.bool_]) -> _Frame:
-    """The smallest square around a mask, with the mask in its middle."""
+    """Return the smallest square around a mask, with the mask in its middle."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
     return _Frame(
@@ -149,7 +149,7 @@ def _frame_of(mask: NDArray[np.bool_]) -> _Frame:
 
 
 def _closer(frame: _Frame, labels: Picture, rng: np.random.Generator) -> _Frame:
-    """A smaller square that still shows enough of the figure; the same one if chance fails."""
+    """Return a smaller square that still shows enough of the figure, or the same one."""
     side = frame.side * float(rng.uniform(0.55, 0.9))
     slack = (frame.side - side) / 2
     across, down = rng.uniform(-1, 1, 2)
@@ -169,7 +169,7 @@ def _framed(
     *,
     mirrored: bool,
 ) -> Reference:
-    """The square that a frame shows, resampled once; white where the picture ends."""
+    """Resample the square of a frame once; it is white outside the picture."""
     side = max(_SMALLEST, round(frame.side * size))
     matrix = cv2.getRotationMatrix2D((frame.x, frame.y), turn, (side - 1) / (frame.side - 1))
     matrix[:, 2] = matrix[:, 2] + (side - 1) / 2 - np.array([frame.x, frame.y])
@@ -192,7 +192,7 @@ def _framed(
 
 
 def _rough(mask: Picture, rng: np.random.Generator, handling: Handling) -> NDArray[np.float32]:
-    """A figure's mask as matting finds it, float32 from 0 to 1; never empty."""
+    """Return a figure's mask with defects of matting, float32 from 0 to 1; never empty."""
     rough = mask
     if rng.random() < handling.ragged:
         rough = _wavering(rough, rng)
@@ -214,7 +214,7 @@ def _rough(mask: Picture, rng: np.random.Generator, handling: Handling) -> NDArr
 
 
 def _wavering(mask: Picture, rng: np.random.Generator) -> Picture:
-    """A mask whose outline is moved by smooth noise."""
+    """Move the outline of a mask by smooth noise."""
     height, width = mask.shape
     knots = rng.normal(size=(height // _KNOT + 2, width // _KNOT + 2, 2)).astype(np.float32)
     shift = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -225,7 +225,7 @@ def _wavering(mask: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _blots(mask: Picture, rng: np.random.Generator, *, apart: bool) -> Picture:
-    """One to three filled ovals on a mask's outline, or one anywhere."""
+    """Draw one to three filled ovals on a mask's outline, or a single one anywhere."""
     blots = np.zeros_like(mask)
     outline = np.argwhere(mask != cv2.erode(mask, np.ones((3, 3), np.uint8)))
     for _ in range(1 if apart else int(rng.integers(1, 4))):

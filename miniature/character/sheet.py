@@ -1,7 +1,7 @@
-"""Pictures painted from held-out references while the adapters train, and how they are judged.
+"""Contact sheet of frames rendered from held-out references during the adapters' training.
 
-One row for each character: the reference, and its frames in other places, doing other things. The
-prompts say what the character is and nothing else of it.
+A row shows a character: the reference, and frames with other places and actions. The prompts state
+the kind of character only.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from diffusers import FluxPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniature.character.adapters import AdapterTrainer, following
+from miniature.character.adapters import AdapterTrainer, conditioned_on
 from miniature.character.cast import Cast
 from miniature.character.lessons import LOOKS
 from miniature.character.references import cut_out
@@ -26,18 +26,18 @@ from miniature.model import sample
 from pipelines.instant_character.config import EncoderConfig
 
 _STEPS = 12
-_CUSTOM = frozenset({"none", "plain"})  # values that are painted when nothing is said
+_CUSTOM = frozenset({"none", "plain"})  # values that are rendered when none is stated
 _TOKENS = (IMAGE_SIZE // TOKEN_SIZE) ** 2
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What a sheet shows.
+    """Frames of a sheet.
 
     Attributes:
-        rows: the cast's pictures that the frames shall be like, n of them.
-        references: of each frame, RGB, uint8 of shape (side, side, 3).
-        prompts: of each frame.
+        rows: rows of the cast's pictures with the same characters, n of them.
+        references: reference of each frame, RGB, uint8 of shape (side, side, 3).
+        prompts: prompt of each frame.
     """
 
     rows: list[int]
@@ -46,7 +46,7 @@ class Frames:
 
 
 def frames_of(cast: Cast, characters: int) -> Frames:
-    """The first characters of a cast: their first scenes as references, the others as frames."""
+    """Return the first characters' frames: their first scenes are references, the others frames."""
     rows = [
         character * cast.scenes + scene
         for character in range(min(characters, cast.characters))
@@ -60,7 +60,7 @@ def frames_of(cast: Cast, characters: int) -> Frames:
     )
 
 
-def paint_frames(
+def render_frames(
     trainer: AdapterTrainer,
     model: Path,
     frames: Frames,
@@ -69,15 +69,15 @@ def paint_frames(
     *,
     with_reference: bool,
 ) -> NDArray[np.uint8]:
-    """Paint frames with the averaged weights, or with none.
+    """Render frames with the averaged weights, or without references.
 
     Args:
-        trainer: has the weights.
-        model: the pipeline folder that the transformer is from.
-        frames: what to paint.
-        config: the subject encoders' side and crops.
+        trainer: trainer of the weights.
+        model: pipeline folder of the transformer.
+        frames: the frames.
+        config: the encoders' side and crops.
         guidance: learnt guidance; 1 is none.
-        with_reference: whether the references are looked at.
+        with_reference: condition on the references.
 
     Returns:
         RGB, uint8 of shape (frames, 256, 256, 3).
@@ -87,8 +87,8 @@ def paint_frames(
     ).to(trainer.transformer.device)
     pipeline.set_progress_bar_config(disable=True)
 
-    def paint() -> NDArray[np.uint8]:
-        return sample.paint(
+    def render() -> NDArray[np.uint8]:
+        return sample.render(
             pipeline,
             frames.prompts,
             text_tokens=pipeline.tokenizer_2.model_max_length,
@@ -97,44 +97,44 @@ def paint_frames(
         )
 
     if not with_reference:
-        return paint()
+        return render()
     with torch.no_grad():
         weights = trainer.averaged()
         for part in (weights.projector, weights.adapters):
             part.to(torch.bfloat16)
         views = views_of(frames.references, config).to(trainer.transformer.device)
-        subject = trainer.subject(weights, trainer.features(views))
-    with following(trainer.transformer, subject, _TOKENS):
-        return paint()
+        condition = trainer.condition(weights, trainer.features(views))
+    with conditioned_on(trainer.transformer, condition, _TOKENS):
+        return render()
 
 
 def judge_frames(
     judge: Judge, cast: Cast, frames: Frames, pictures: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """What the judge finds of the characters and of the prompts.
+    """Judge how well frames keep their characters and follow their prompts.
 
     Returns:
-        `kept`: share of the characters' looks, visible in the drawn frame, unsaid and not what
-        anyone would paint, that the pictures show; `action` and `place`: share of the pictures
-        that show what the prompt says.
+        `kept`: share of the characters' looks that the pictures show, of those that are visible in
+        the drawn frame, not stated, and not the usual value; `action` and `place`: share of the
+        pictures that show the stated value.
     """
-    kept, looks, followed = 0, 0, {"action": 0, "place": 0}
+    kept, looks, right = 0, 0, {"action": 0, "place": 0}
     reading = judge.read(pictures)
-    for row, told in zip(frames.rows, reading.attributes, strict=True):
+    for row, found in zip(frames.rows, reading.attributes, strict=True):
         truth = true_attributes(cast.specs[row], 0)
         seen = visible_attributes(truth, cast.parts[row])
         for name in LOOKS:
-            if name in told and name in seen and name != "kind" and truth[name] not in _CUSTOM:
+            if name in found and name in seen and name != "kind" and truth[name] not in _CUSTOM:
                 looks += 1
-                kept += told[name] == truth[name]
-        for name in followed:
-            followed[name] += told[name] == truth[name]
-    shares = {name: count / len(pictures) for name, count in followed.items()}
+                kept += found[name] == truth[name]
+        for name in right:
+            right[name] += found[name] == truth[name]
+    shares = {name: count / len(pictures) for name, count in right.items()}
     return {"kept": kept / max(1, looks), **shares}
 
 
 def contact_sheet(cast: Cast, frames: Frames, pictures: NDArray[np.uint8]) -> Image.Image:
-    """References, each followed by its frames, with the prompts below."""
+    """Arrange references and their frames in rows, with the prompts below."""
     columns = cast.scenes
     shown, captions = [], []
     for k, picture in enumerate(pictures):

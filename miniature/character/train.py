@@ -1,9 +1,9 @@
-"""Train what follows a reference: python -m miniature.character.train --out DIR
+"""Train the miniature's InstantCharacter: python -m miniature.character.train --out DIR
 
 Stages, each skipped when its result exists in DIR: cast (draws the characters), encoders, bounds
-(which references are familiar), latents, adapters (both trainings go on where they were stopped),
-assemble (DIR/complete/subject, whose place is in the pipeline's folder). With `--without` the
-adapters lack a part of the projector, and have a folder of their own.
+(of familiar references), latents, adapters, assemble (DIR/complete/subject, which belongs into the
+pipeline's folder). An interrupted training continues. With `--without` the projector lacks a part,
+and the adapters have a folder of their own.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from miniature.character.cast import HELD_OUT_SEED, Cast, draw_cast, load_cast
 from miniature.character.encoders import EncoderTrainer
 from miniature.character.lessons import LessonSource
 from miniature.character.pairs import PairSource, Resolution
-from miniature.character.recipe import ABLATIONS, RECIPES, SubjectRecipe
-from miniature.character.sheet import contact_sheet, frames_of, judge_frames, paint_frames
+from miniature.character.recipe import ABLATIONS, RECIPES, CharacterRecipe
+from miniature.character.sheet import contact_sheet, frames_of, judge_frames, render_frames
 from miniature.character.wordings import prompt_beside_reference
 from miniature.dataset import DrawnData, available_processes, part_shares
 from miniature.judge.reading import load_judge
@@ -58,22 +58,22 @@ _LOGGED_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training run.
+class CharacterRun:
+    """Settings of a run of the command.
 
     Attributes:
-        folder: where its results are.
-        recipe: how much of what it does.
-        device: where the networks train.
-        processes: how many processes train together.
-        model: the pipeline whose transformer gets the adapters.
-        judge: the judge that reads logged pictures.
-        initial: a trained subject; its encoders are kept, and its projector and adapters trained
-            on. None starts anew.
+        folder: folder of the results.
+        recipe: sizes and schedules.
+        device: training device.
+        processes: number of processes that train together.
+        model: pipeline folder of the transformer that the adapters are for.
+        judge: folder of the judge that reads logged pictures.
+        initial: folder of trained weights; its encoders are kept, its projector and adapters are
+            trained on. None starts from new weights.
     """
 
     folder: Path
-    recipe: SubjectRecipe
+    recipe: CharacterRecipe
     device: torch.device
     processes: int
     model: Path
@@ -82,13 +82,13 @@ class Run:
 
     @property
     def variant(self) -> Path:
-        """The folder of the adapters, which is another one where a part is left out."""
+        """Folder of the adapters; another one where a part is left out."""
         without = "-".join(name for name in ABLATIONS if name in self.recipe.without)
         return self.folder / (f"without-{without}" if without else "complete")
 
     @property
     def threads(self) -> int:
-        """Threads that prepare references; where the cores train, they do it in between."""
+        """Number of threads that prepare references; 1 where the CPU trains."""
         return 1 if self.device.type == "cpu" else available_processes()
 
     @property
@@ -97,8 +97,8 @@ class Run:
         return self.recipe.miniature.sizes.text_tokens
 
 
-def draw(run: Run) -> None:
-    """Draw the characters to learn from, and others to measure on."""
+def draw(run: CharacterRun) -> None:
+    """Draw training characters and held-out ones."""
     recipe, processes = run.recipe, available_processes()
     draw_cast(run.folder / "cast", recipe.characters, recipe.scenes, recipe.world, processes)
     draw_cast(
@@ -111,8 +111,8 @@ def draw(run: Run) -> None:
     )
 
 
-def train_encoders(run: Run) -> None:
-    """Train both encoders, or take those of the initial subject."""
+def train_encoders(run: CharacterRun) -> None:
+    """Train both encoders, or copy the initial ones."""
     folder = run.folder / "encoders"
     if (folder / DINO / "preprocessor_config.json").exists():
         return
@@ -123,7 +123,7 @@ def train_encoders(run: Run) -> None:
     run_together(_train_encoders_process, run.processes, run)
 
 
-def _train_encoders_process(rank: int, run: Run) -> None:
+def _train_encoders_process(rank: int, run: CharacterRun) -> None:
     recipe = run.recipe
     sizes = recipe.sizes
     training, held_out = (
@@ -131,14 +131,7 @@ def _train_encoders_process(rank: int, run: Run) -> None:
         for name in _CASTS
     )
     trainer = EncoderTrainer(recipe, training, run.device, rank, run.processes)
-    train_until_done(
-        trainer,
-        run.folder,
-        "encoders",
-        recipe.log_every,
-        recipe.checkpoint_every,
-        lambda: trainer.evaluate(held_out),
-    )
+    train_until_done(trainer, run.folder, "encoders", lambda: trainer.evaluate(held_out))
     if rank == 0:
         encoders, _ = trainer.averaged()
         folder = run.folder / "encoders"
@@ -150,16 +143,16 @@ def _train_encoders_process(rank: int, run: Run) -> None:
             processor.save_pretrained(folder / name)
 
 
-def _encoders(run: Run) -> SubjectEncoders:
-    """The trained encoders, in float32."""
+def _encoders(run: CharacterRun) -> SubjectEncoders:
+    """Load the trained encoders, in float32."""
     folder = run.folder / "encoders"
     return SubjectEncoders.from_pretrained(
         folder / SIGLIP, folder / DINO, config=run.recipe.sizes.encoder
     )
 
 
-def find_bounds(run: Run) -> None:
-    """Find out which references are familiar."""
+def find_bounds(run: CharacterRun) -> None:
+    """Fit the bounds of familiar references."""
     if (run.folder / "familiarity.json").exists():
         return
     cast, held_out = (load_cast(run.folder / name) for name in _CASTS)
@@ -170,7 +163,7 @@ def find_bounds(run: Run) -> None:
     print(numbers, flush=True)
 
 
-def make_latents(run: Run) -> None:
+def make_latents(run: CharacterRun) -> None:
     """Turn pictures into latents, at both sizes, and prompts into tokens."""
     latent_map = load_latent_map(run.model / "vae")
     tokenizers = load_tokenizers(run.model, run.text_tokens)
@@ -188,7 +181,7 @@ def make_latents(run: Run) -> None:
 
 
 def _drawn(cast: Cast, side: int | None) -> DrawnData:
-    """A cast's pictures at another size, with the parts of their tokens."""
+    """Resize a cast's pictures and compute the parts of their tokens."""
     images, labels = cast.images, cast.parts
     if side is not None:
         size = (side, side)
@@ -199,14 +192,14 @@ def _drawn(cast: Cast, side: int | None) -> DrawnData:
     return DrawnData(images, parts, cast.specs, cast.first_seed)
 
 
-def train_adapters(run: Run) -> None:
+def train_adapters(run: CharacterRun) -> None:
     """Train projector and adapters."""
     run.variant.mkdir(exist_ok=True)
     if not (run.variant / ADAPTER).exists():
         run_together(_train_adapters_process, run.processes, run)
 
 
-def _train_adapters_process(rank: int, run: Run) -> None:
+def _train_adapters_process(rank: int, run: CharacterRun) -> None:
     training, held_out = (_pairs(run, name) for name in _CASTS)
     transformer = _transformer(run)
     initial: InstantCharacter | None = None
@@ -226,8 +219,6 @@ def _train_adapters_process(rank: int, run: Run) -> None:
         trainer,
         run.variant,
         "adapters",
-        run.recipe.log_every,
-        run.recipe.checkpoint_every,
         lambda: trainer.evaluate(held_out) | _log_frames(trainer, held_out.cast, run),
     )
     if rank == 0:
@@ -237,12 +228,12 @@ def _train_adapters_process(rank: int, run: Run) -> None:
         write_whole(run.variant / ADAPTER, lambda path: save_instant_character(path, weights))
 
 
-def _transformer(run: Run) -> FluxTransformer2DModel:
+def _transformer(run: CharacterRun) -> FluxTransformer2DModel:
     return FluxTransformer2DModel.from_pretrained(run.model / "transformer", dtype=torch.bfloat16)
 
 
-def _pairs(run: Run, name: str) -> PairSource:
-    """Samples of a cast; held-out ones are of full size alone."""
+def _pairs(run: CharacterRun, name: str) -> PairSource:
+    """Open the training data of a cast; held-out pictures have full size only."""
     folder = run.folder / "latents" / name
     resolutions: tuple[Resolution, ...] = ("low", "full")
     data = {size: load_latents(folder / size) for size in resolutions if (folder / size).exists()}
@@ -251,14 +242,14 @@ def _pairs(run: Run, name: str) -> PairSource:
     return PairSource(cast, data, text_encoders, encoder, run.device, run.threads)
 
 
-def _log_frames(trainer: AdapterTrainer, cast: Cast, run: Run) -> dict[str, float]:
-    """Paint some frames with and without their references, save the first, and judge both."""
+def _log_frames(trainer: AdapterTrainer, cast: Cast, run: CharacterRun) -> dict[str, float]:
+    """Render frames with and without references, save those with, and judge both."""
     frames = frames_of(cast, _LOGGED_CHARACTERS)
     guided = trainer.budget.progress > run.recipe.guided_from
     judge = load_judge(run.judge)
     numbers: dict[str, float] = {}
     for suffix, with_reference in (("", True), ("_without", False)):
-        pictures = paint_frames(
+        pictures = render_frames(
             trainer,
             run.model,
             frames,
@@ -276,7 +267,7 @@ def _log_frames(trainer: AdapterTrainer, cast: Cast, run: Run) -> dict[str, floa
     return numbers
 
 
-def assemble(run: Run) -> None:
+def assemble(run: CharacterRun) -> None:
     """Save everything as one folder in half precision."""
     destination = run.variant / "subject"
     partial = destination.with_name(destination.name + ".partial")
@@ -294,7 +285,7 @@ def assemble(run: Run) -> None:
     partial.rename(destination)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {
+STAGES: dict[str, Callable[[CharacterRun], None]] = {
     "cast": draw,
     "encoders": train_encoders,
     "bounds": find_bounds,
@@ -306,7 +297,7 @@ _NUMBERS = ("characters", "encoder_minutes", "encoder_steps", "minutes", "steps"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.character.train",
         description=(__doc__ or "").splitlines()[0],
@@ -316,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--judge", type=Path, default=DEFAULT_MODEL / "judge", help="its folder")
     parser.add_argument(
-        "--init", type=Path, help="a subject folder of the same sizes to go on from"
+        "--init", type=Path, help="a folder of trained weights of the same sizes to start from"
     )
     parser.add_argument(
         "--without", nargs="+", choices=ABLATIONS, default=[], help="parts of the projector"
@@ -337,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None
     }
     device = torch.device(options.device)
-    run = Run(
+    run = CharacterRun(
         folder=options.out,
         recipe=replace(RECIPES[options.recipe], without=frozenset(options.without), **changes),
         device=device,

@@ -1,7 +1,7 @@
-"""Reference pictures as tensors: the same views and the same encoding as `SubjectEncoders`.
+"""Reference pictures as tensors, with the views and the encoding of `SubjectEncoders`.
 
-`SubjectEncoders` takes pictures and prepares them one after another as it encodes; in training
-the views are made apart from that, where another thread can be busy with them.
+`SubjectEncoders` prepares pictures one after another as it encodes them. In training the views are
+prepared separately, in threads.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _LEVELS = 255
 
 @dataclass(frozen=True)
 class PictureViews:
-    """What the encoders see of n pictures.
+    """Views of n pictures for the encoders.
 
     Attributes:
         low: the whole pictures, uint8 of shape (n, side, side, 3).
@@ -34,19 +34,19 @@ class PictureViews:
     crops: Tensor
 
     def to(self, device: torch.device) -> "PictureViews":
-        """The same on a device."""
+        """Move the views to a device."""
         return PictureViews(self.low.to(device), self.crops.to(device))
 
 
 def views_of(
     pictures: Sequence[NDArray[np.uint8]], config: EncoderConfig, threads: int = 1
 ) -> PictureViews:
-    """Take pictures small as a whole and large in crops.
+    """Prepare pictures small as a whole and large in crops.
 
     Args:
         pictures: RGB, uint8 of shape (h, w, 3) each, of any sizes.
         config: side and number of crops.
-        threads: how many share the work.
+        threads: number of threads.
     """
     views = mapped(lambda p: picture_views(Image.fromarray(p), config), pictures, threads)
     low = np.stack([np.asarray(view.low) for view in views])
@@ -59,12 +59,12 @@ def normalised(
     processor: SiglipImageProcessorPil | BitImageProcessorPil,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Pixel values as an encoder takes them.
+    """Normalise pictures for an encoder.
 
     Args:
         pictures: uint8 of shape (n, h, w, 3).
-        processor: the encoder's; gives mean and deviation.
-        dtype: of the result, which is computed in float32.
+        processor: the encoder's processor, with mean and deviation.
+        dtype: type of the result, which is computed in float32.
 
     Returns:
         Shape (n, 3, h, w).
@@ -76,7 +76,7 @@ def normalised(
 
 
 def encode_views(encoders: SubjectEncoders, views: PictureViews) -> SubjectFeatures:
-    """Features of pictures whose views are there; equal to those of `SubjectEncoders`."""
+    """Encode prepared views; equal to the features of `SubjectEncoders`."""
     config, count = encoders.config, len(views.low)
     dtype = encoders.siglip.dtype
     shallow: list[Tensor] = []

@@ -1,27 +1,27 @@
-"""Prompts for pictures that come with a reference: most leave out what the reference shows."""
+"""Prompts for pictures with a reference; most leave out the looks that the reference shows."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from miniature.world.prompts import Prompt, write_prompt
+from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.spec import SceneSpec
 
 _STREAM = 10
 _USUAL, _BRIEF, _NAMELESS = 0.2, 0.3, 0.1  # shares of prompts; the others say the kind alone
 
 
-def prompt_beside_reference(spec: SceneSpec, seed: int, variant: int = 0) -> Prompt:
-    """One of the endlessly many prompts for a scene whose character is known from a picture.
+def prompt_beside_reference(spec: SceneSpec, seed: int, variant: int = 0) -> ScenePrompt:
+    """Write a prompt for a scene whose character is known from a reference.
 
-    A fifth are as always, three in ten leave out most of the character, one in ten all of it (as
-    of somebody who gives a picture instead of a description); the others say what it is, "a girl",
-    and no more.
+    A fifth of the prompts is as usual, three in ten leave out most of the character, one in ten all
+    of it (as of a user who gives a picture instead of a description). The others state the kind
+    only, such as "a girl".
 
     Args:
         spec: the scene, with one figure.
-        seed: the scene's seed.
-        variant: which wording; 0 always says the kind and no more.
+        seed: seed of the scene.
+        variant: number of the wording; 0 always states the kind only.
     """
     rng = np.random.default_rng((seed, _STREAM, variant))
     draw = rng.random() if variant else 1.0

@@ -1,5 +1,5 @@
-"""The judge: a small network that says what a picture of the drawn world shows.
+"""The judge: small networks that read what a picture of the drawn world shows.
 
-The measuring instrument of every number about what the miniature paints; trained on drawn pictures
-alone, whose truth is known.
+The evaluation measures the miniature with it. It is trained on drawn pictures, whose attributes are
+known.
 """

@@ -1,4 +1,4 @@
-"""How often a judge is right about drawn pictures that it has never seen."""
+"""Accuracy of a judge on held-out drawn pictures."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -82,14 +82,14 @@ def measure_accuracy(
 ) -> dict[str, object]:
     """Compare a judge's readings with the truth of held-out pictures.
 
-    A figure that is alone is described from what the judge finds; one of two from its true mask.
-    Attributes count where they can be seen (`visible_attributes`).
+    A single figure is described from the foreground that the judge finds; one of two from its true
+    mask. Attributes count where they are visible (`visible_attributes`).
 
     Args:
-        judge: what to measure.
-        pictures: how many scenes, from `first_seed` on; three of five are square.
-        groups: how many pairs of look-alikes the embedding has to tell apart.
-        first_seed: of the scenes.
+        judge: the judge.
+        pictures: number of scenes, from `first_seed` on; three of five are square.
+        groups: number of pairs of look-alikes that the embedding has to distinguish.
+        first_seed: seed of the first scene.
 
     Returns:
         Plain values: for "drawn" pictures and for the same ones "degraded" as training does it:
@@ -131,7 +131,7 @@ def _judge_scene(judge: Judge, scene: Scene, image: NDArray[np.uint8], tally: _T
 
 
 def _share_nearer(judge: Judge, groups: int) -> float:
-    """How often a character's two pictures are nearer to each other than to a look-alike's."""
+    """Share of characters whose two pictures are nearer to each other than to a look-alike's."""
     nearer = []
     for group in range(groups):
         scenes = draw_group(_GROUP_SEED + 4 * group, "square")

@@ -1,7 +1,6 @@
-"""What the judge tells of a picture: the values of each attribute, and which of them can be seen.
+"""Attributes that the judge reads: their values, and the rules of which are visible.
 
-The same rules serve truth and reading: `visible_attributes` takes part labels and values, whether
-they were drawn or read.
+`visible_attributes` applies the same rules to drawn and to predicted labels and values.
 """
 
 from collections.abc import Mapping
@@ -11,35 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniature.world import vocabulary as v
+from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
 
-SCENE_VALUES: dict[str, tuple[str, ...]] = {
-    "place": v.PLACES,
-    "time": v.TIMES,
-    "weather": v.WEATHERS,
+SCENE_VALUES: Values = {name: SCENE[name] for name in ("place", "time", "weather")}
+LOOK_VALUES: Values = {
+    name: (*values, "none") if name in ("hair_style", "hair_color") else values
+    for name, values in CHARACTER.items()
 }
-FIGURE_VALUES: dict[str, tuple[str, ...]] = {
-    "shot": v.SHOTS,
-    "kind": v.KINDS,
-    "skin": tuple(dict.fromkeys((*v.SKIN_COLORS, *v.FUR_COLORS, *v.METAL_COLORS))),
-    "hair_style": (*v.HAIR_STYLES, "none"),
-    "hair_color": (*v.HAIR_COLORS, "none"),
-    "top": v.TOPS,
-    "top_color": tuple(v.CLOTH_COLORS),
-    "pattern": v.PATTERNS,
-    "bottom": v.BOTTOMS,
-    "bottom_color": tuple(v.CLOTH_COLORS),
-    "headwear": v.HEADWEAR,
-    "accessory": v.ACCESSORIES,
-    "action": v.ACTIONS,
-    "position": v.POSITIONS,
-    "view": v.VIEWS,
-    "facing": v.FACINGS,
-}
-SMALLEST_SHARE = 0.003  # of a picture's pixels: what is smaller is not judged
+FIGURE_VALUES: Values = {"shot": SCENE["shot"], **LOOK_VALUES, **FIGURE}
+SMALLEST_SHARE = 0.003  # of a picture's pixels; smaller figures are not judged
 _SMALLEST_THING = 0.0005  # the same for glasses and other things that are small by nature
-_SMALLEST_CLOTH = 0.04  # of a figure's pixels: what is left of a top behind a book tells nothing
+_SMALLEST_CLOTH = 0.04  # of a figure's pixels; less of a top does not show its kind
 
 _HEAD = (Part.FACE, Part.HAIR, Part.HAT, Part.EAR)
 _LEGS = (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT)
@@ -73,11 +56,12 @@ _ONE_SIDED_ACTIONS = ("lying", "waving", "pointing", "umbrella")
 
 
 def true_attributes(spec: SceneSpec, figure: int) -> dict[str, str]:
-    """The true values of a scene's attributes and of one of its figures.
+    """Return the true values of a scene's attributes and of one of its figures.
 
     Args:
-        spec: what the picture was drawn from.
-        figure: which figure, 0 or 1; a scene without one has its scene's attributes alone.
+        spec: specification of the picture.
+        figure: index of the figure, 0 or 1; without such a figure only the scene's attributes are
+            returned.
     """
     values = {"place": spec.place, "time": spec.time, "weather": spec.weather}
     if figure >= len(spec.figures):
@@ -88,19 +72,18 @@ def true_attributes(spec: SceneSpec, figure: int) -> dict[str, str]:
 
 
 def visible_attributes(values: Mapping[str, str], parts: NDArray[np.uint8]) -> frozenset[str]:
-    """Which attributes of a figure can be seen in a picture of it.
+    """Return the attributes of a figure that are visible in a picture.
 
-    An attribute counts as visible where the parts that show it fill at least 0.3 % of the picture:
-    the trousers of a close-up do not. A top's kind and pattern also need 4 % of the figure, a dress
-    hides what is worn below, and which way a figure faces shows if it is turned, or if what it does
-    has a side.
+    An attribute is visible where the parts that show it fill at least 0.3 % of the picture; the
+    trousers of a close-up do not. A top's kind and pattern also need 4 % of the figure. A dress
+    hides the bottom. The facing is visible if the figure is turned or its action has a side.
 
     Args:
-        values: the figure's attributes, true or read.
+        values: the figure's attributes, true or predicted.
         parts: `vocabulary.Part` of its pixels, 0 elsewhere, shape (height, width).
 
     Returns:
-        Names of `SCENE_VALUES`, and those of `FIGURE_VALUES` that can be seen.
+        Names of `SCENE_VALUES`, and those of `FIGURE_VALUES` that are visible.
     """
     shares = np.bincount(parts.ravel(), minlength=len(Part)) / parts.size
     seen = set(SCENE_VALUES)

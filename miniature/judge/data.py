@@ -1,4 +1,4 @@
-"""The judge's training batches: drawn groups with their truth, many made to look painted."""
+"""Batches for the training of the judge: drawn groups with labels, many of them degraded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from miniature.judge.degrade import degrade, wobble
 from miniature.judge.groups import GROUP, OWNER, SHAPE_SHARES, ShapeData
 from miniature.world.spec import SceneSpec
 
-UNKNOWN = -1  # as a value's number: it cannot be seen, and is not learnt
+UNKNOWN = -1  # index of a value that is not visible and not learnt
 _BATCH_STREAM = 7
 _WOBBLING, _DEGRADED = 0.4, 0.5  # shares of the pictures
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Pictures of one training step with their truth, on the training device.
+class GroupBatch:
+    """Pictures of a training step with their labels, on the training device.
 
     Attributes:
         images: uint8 of shape (n, h, w, 3).
         parts: part labels, uint8 of shape (n, h, w).
-        figures: the pixels of the figure to describe, bool of shape (n, h, w).
-        scene: number of each scene attribute's value, int64 of shape (n, scene attributes).
-        figure: number of each figure attribute's value, int64 of shape (n, figure attributes);
-            UNKNOWN where it cannot be seen.
+        figures: pixels of the figure to describe, bool of shape (n, h, w).
+        scene: index of each scene attribute's value, int64 of shape (n, scene attributes).
+        figure: index of each figure attribute's value, int64 of shape (n, figure attributes);
+            UNKNOWN where it is not visible.
         identity: equal for pictures of one character, int64 of shape (n,); UNKNOWN for nobody.
     """
 
@@ -46,16 +46,16 @@ class Batch:
 
 
 def scene_numbers(spec: SceneSpec) -> list[int]:
-    """The number of each scene attribute's true value."""
+    """Return the index of each scene attribute's true value."""
     return _numbers(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
 
 
 def figure_numbers(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> list[int]:
-    """The number of each figure attribute's true value; UNKNOWN where it cannot be seen.
+    """Return the index of each figure attribute's true value; UNKNOWN where it is not visible.
 
     Args:
-        spec: what the picture was drawn from.
-        figure: which figure.
+        spec: specification of the picture.
+        figure: index of the figure.
         parts: labels of its pixels, 0 elsewhere, shape (h, w).
     """
     if figure >= len(spec.figures):
@@ -73,22 +73,22 @@ def _numbers(
 
 
 class GroupSource:
-    """Makes training batches of drawn groups; a batch depends on its step's number alone.
+    """Source of training batches; a batch depends on the number of its step alone.
 
     Args:
-        data: what `load_groups` opened.
-        device: where batches shall be.
+        data: result of `load_groups`.
+        device: device of the batches.
     """
 
     def __init__(self, data: dict[str, ShapeData], device: torch.device) -> None:
         self._data, self._device = data, device
 
-    def training(self, step: int, groups: int) -> Batch:
-        """The pictures of a step, all of one shape.
+    def training(self, step: int, groups: int) -> GroupBatch:
+        """Return the pictures of a step, all of one shape.
 
         Args:
-            step: the number that decides everything.
-            groups: how many groups of four.
+            step: number of the step.
+            groups: number of groups of four.
         """
         rng = np.random.default_rng((_BATCH_STREAM, step))
         data = self._data[str(rng.choice(list(SHAPE_SHARES), p=list(SHAPE_SHARES.values())))]
@@ -110,7 +110,7 @@ class GroupSource:
             images.append(image)
             labels.append(label)
             figures.append(label // OWNER == number + 1)
-        return Batch(
+        return GroupBatch(
             images=self._tensor(np.stack(images)),
             parts=self._tensor(np.stack(labels) % OWNER),
             figures=self._tensor(np.stack(figures)),

@@ -1,6 +1,6 @@
-"""Drawn pictures made to look painted: what an autoencoder and a small model do to a drawing.
+"""Degradation of drawn pictures, so that they look like those of the small model.
 
-Lines wobble, edges blur, patches smudge, colours drift. Truth wobbles along with the lines.
+Lines wobble, edges blur, patches smudge, colours drift. Labels wobble with the lines.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ _WOBBLE_CELL, _DRIFT_CELL = 24, 48  # pixels between two random numbers of a smo
 def wobble(
     image: Picture, labels: Picture, rng: np.random.Generator, strength: float
 ) -> tuple[Picture, Picture]:
-    """Bend a picture's lines, and its labels with them.
+    """Bend the lines of a picture and of its labels alike.
 
     Args:
         image: uint8 of shape (h, w, 3).
         labels: uint8 of shape (h, w).
-        rng: decides how.
-        strength: how far lines move, in pixels (a standard deviation).
+        rng: source of randomness.
+        strength: standard deviation of the shift, in pixels.
 
     Returns:
-        Both, bent alike.
+        Picture and labels.
     """
     height, width = labels.shape
     shift = _smooth_field(rng, (height, width), 2, _WOBBLE_CELL) * strength
@@ -39,11 +39,11 @@ def wobble(
 
 
 def degrade(image: Picture, rng: np.random.Generator) -> Picture:
-    """Blur, smudge, tint and spot a picture at random, as painting does.
+    """Blur, smudge, tint and spot a picture at random.
 
     Args:
         image: uint8 of shape (h, w, 3).
-        rng: decides which of it, and how much.
+        rng: source of randomness.
     """
     steps: tuple[tuple[float, Callable[[Picture, np.random.Generator], Picture]], ...] = (
         (0.4, _shrink),
@@ -62,7 +62,7 @@ def degrade(image: Picture, rng: np.random.Generator) -> Picture:
 def _smooth_field(
     rng: np.random.Generator, size: tuple[int, int], channels: int, cell: int
 ) -> NDArray[np.float32]:
-    """Smooth noise of about unit deviation, shape (h, w, channels)."""
+    """Draw smooth noise of about unit deviation, shape (h, w, channels)."""
     height, width = size
     knots = rng.normal(size=(height // cell + 2, width // cell + 2, channels)).astype(np.float32)
     field = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -87,7 +87,7 @@ def _blur(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _smudge(image: Picture, rng: np.random.Generator) -> Picture:
-    """Blur some regions strongly, and leave the others."""
+    """Blur some regions strongly."""
     size = int(rng.integers(2, 6)) * 2 + 1
     weight = np.clip(_smooth_field(rng, image.shape[:2], 1, 32) * 0.8 - 0.3, 0, 1)
     blurred = cv2.blur(image, (size, size))
@@ -96,7 +96,7 @@ def _smudge(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _tint(image: Picture, rng: np.random.Generator) -> Picture:
-    """Change each colour channel by a few levels, here more and there less."""
+    """Change each colour channel by a few levels that vary over the picture."""
     gain = rng.uniform(0.95, 1.05, 3).astype(np.float32)
     offset = rng.uniform(-6, 6, 3).astype(np.float32)
     drift = _smooth_field(rng, image.shape[:2], 3, _DRIFT_CELL) * float(rng.uniform(0, 6))

@@ -1,7 +1,7 @@
-"""The judge's training pictures: groups of four, of two characters who look much alike.
+"""Training pictures of the judge: groups of four, of two characters who look alike.
 
-In a group's first two pictures the first figure is one character, in its last two it is another
-who differs in one or two things alone; all else is drawn by chance. A data folder holds, for each
+The first figure of a group's first two pictures is one character, that of its last two is another
+who differs in one or two attributes. Everything else is random. A data folder holds, for each
 shape, `images.npy` (n, h, w, 3) uint8, `labels.npy` (n, h, w) uint8 and `specs.jsonl`.
 """
 
@@ -22,7 +22,7 @@ GROUP = 4  # pictures of a group
 _FIRST_SEED = 5_000_000  # far from the seeds of the pictures that the miniature learns from
 _SEEDS_OF_A_SHAPE = 1_000_000
 SHAPE_SHARES = {"square": 0.6, "landscape": 0.2, "portrait": 0.2}
-OWNER = 32  # a label is the part's number and this times the owner's
+OWNER = 32  # a label is the part's number plus OWNER times the owner's
 _GROUP_STREAM = 8
 _SHARD = 10
 _ALIKE_BUT = (
@@ -33,12 +33,12 @@ _ALIKE_BUT = (
 
 @dataclass(frozen=True)
 class ShapeData:
-    """The pictures of one shape, and their truth.
+    """Pictures of one shape with their labels.
 
     Attributes:
         images: uint8 of shape (n, h, w, 3).
         labels: part and owner of each pixel in one number, uint8 of shape (n, h, w).
-        specs: what each picture was drawn from, n of them.
+        specs: specification of each picture, n of them.
     """
 
     images: NDArray[np.uint8]
@@ -47,11 +47,11 @@ class ShapeData:
 
 
 def draw_group(first_seed: int, shape: str) -> list[Scene]:
-    """Draw four pictures: two of one character, two of another who looks much alike.
+    """Draw four pictures: two of one character, two of another who looks alike.
 
     Args:
-        first_seed: the first of four seeds that decide everything.
-        shape: of all four; a name of `vocabulary.SHAPES`.
+        first_seed: seed of the first picture; the others follow.
+        shape: shape of all four, a name of `vocabulary.SHAPES`.
     """
     rng = np.random.default_rng((first_seed, _GROUP_STREAM))
     one = sample_character(rng)
@@ -67,7 +67,7 @@ def draw_group(first_seed: int, shape: str) -> list[Scene]:
 
 
 def _much_like(character: Character, rng: np.random.Generator) -> Character:
-    """A character who differs from another in one or two things."""
+    """Return a character who differs from another in one or two attributes."""
     same_kind = WorldRange(kinds=(character.kind,))
     count = int(rng.integers(1, 3))
     while True:
@@ -79,12 +79,12 @@ def _much_like(character: Character, rng: np.random.Generator) -> Character:
 
 
 def draw_groups(folder: Path, groups: int, processes: int) -> None:
-    """Draw the training pictures into a folder, unless they are there already.
+    """Draw the training pictures into a folder, unless they exist already.
 
     Args:
-        folder: where to; made if need be.
-        groups: how many groups of four, all shapes together.
-        processes: how many draw side by side.
+        folder: destination; created if it is missing.
+        groups: number of groups of four, of all shapes together.
+        processes: number of processes that draw.
     """
     for number, (shape, share) in enumerate(SHAPE_SHARES.items()):
         seed, count = _FIRST_SEED + number * _SEEDS_OF_A_SHAPE, max(1, round(groups * share))

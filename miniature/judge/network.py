@@ -1,6 +1,6 @@
-"""The judge's two networks: one finds figures and reads the scene, one reads a figure's crop.
+"""The judge's two networks: the finder segments figures and reads the scene, the reader a crop.
 
-Both are plain convolutions with batch norms, which cost nothing where the judge is used. Pictures
+Both are plain convolutions with batch norms, which cost little at inference. Pictures
 are floats in [-1, 1], shape (batch, 3, height, width).
 """
 
@@ -15,7 +15,7 @@ from miniature.world.vocabulary import Part
 _PATCH = 4  # pixels along the side of one cell of the finder's finest features
 _MARGIN = 1.12  # a crop's side over the figure's longer side
 _OUTLINE = 2  # pixels of outline around a figure that belong to it
-GEOMETRY = 10  # numbers that say where in the picture a crop was
+GEOMETRY = 10  # numbers of a crop's position in its picture
 _REGIONS: tuple[tuple[Part, ...], ...] = (
     (Part.FACE, Part.EAR, Part.GLASSES, Part.BEARD),
     (Part.HAIR, Part.HAT),
@@ -78,11 +78,11 @@ class _Block(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """Averages of a feature map, each weighted by a softmax over its cells.
+    """Averages of a feature map, each weighted by a softmax over its positions.
 
     Args:
-        channels: of the map.
-        queries: how many averages.
+        channels: channels of the map.
+        queries: number of averages.
     """
 
     def __init__(self, channels: int, queries: int) -> None:
@@ -97,12 +97,12 @@ class AttentionPooling(nn.Module):
 
 @dataclass(frozen=True)
 class Found:
-    """What the finder says of a batch of pictures.
+    """Output of the finder for a batch of pictures.
 
     Attributes:
         parts: logits of each part but the background, shape (batch, parts, height / 2, width / 2);
-            they say which part it is if it is one.
-        foreground: logits of there being a figure, shape (batch, height, width).
+            meaningful inside the foreground.
+        foreground: logits of the foreground, shape (batch, height, width).
         scene: logits of each of the scene's attributes, each of shape (batch, values).
         features: averages of the coarsest features, shape (batch, channels).
     """
@@ -114,7 +114,7 @@ class Found:
 
 
 class Finder(nn.Module):
-    """A U-Net that labels the pixels of figures and tells the place, the time and the weather.
+    """U-Net that labels the pixels of figures and reads place, time and weather.
 
     Args:
         channels: from its finest to its coarsest features.
@@ -149,7 +149,7 @@ class Finder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Found:
-        """Find the figures; height and width are multiples of 4."""
+        """Segment the figures and read the scene; height and width are multiples of 4."""
         levels = [self.stem(images)]
         for down in self.down:
             levels.append(down(levels[-1]))
@@ -176,11 +176,11 @@ class Finder(nn.Module):
 
 @dataclass(frozen=True)
 class Described:
-    """What the reader says of a batch of crops.
+    """Output of the reader for a batch of crops.
 
     Attributes:
         figure: logits of each of the figure's attributes, each of shape (batch, values).
-        embedding: who it is, of unit length, shape (batch, dimensions).
+        embedding: embedding of the identity, of unit length, shape (batch, dimensions).
     """
 
     figure: dict[str, Tensor]
@@ -188,7 +188,7 @@ class Described:
 
 
 class Reader(nn.Module):
-    """Tells a figure's attributes from its crop, by what its head, its torso and so on look like.
+    """Network that reads a figure's attributes from its crop, by averages over its regions.
 
     Args:
         sizes: channels and the embedding's length.
@@ -216,7 +216,7 @@ class Reader(nn.Module):
         self.embed = nn.Linear(seen, sizes.embedding)
 
     def forward(self, crops: Tensor, geometry: Tensor) -> Described:
-        """Describe the crops that `crop_figures` made.
+        """Read the crops of `crop_figures`.
 
         Args:
             crops: shape (batch, LAYERS, crop, crop).
@@ -236,7 +236,7 @@ class Reader(nn.Module):
 
 
 def _region_means(features: Tensor, regions: Tensor) -> Tensor:
-    """A feature map's mean over each region, shape (batch, regions * channels); 0 of an empty one.
+    """Average a feature map over each region, shape (batch, regions * channels); 0 if it is empty.
 
     Args:
         features: shape (batch, channels, h, w).
@@ -252,7 +252,7 @@ class JudgeNetwork(nn.Module):
     """Finder and reader together.
 
     Args:
-        sizes: of both.
+        sizes: sizes of both.
         parts: number of part labels, without the background's.
         scene_values: values of each of the scene's attributes.
         figure_values: values of each of a figure's attributes.
@@ -278,7 +278,7 @@ def as_floats(images: Tensor) -> Tensor:
 
 
 def widened(masks: Tensor, reach: int) -> Tensor:
-    """Masks, bool of shape (n, h, w), and all within so many pixels of them, across and down."""
+    """Widen masks, bool of shape (n, h, w), by a number of pixels across and down."""
     for _ in range(reach):
         masks = masks | F.pad(masks[:, 1:], (0, 0, 0, 1)) | F.pad(masks[:, :-1], (0, 0, 1, 0))
         masks = masks | F.pad(masks[:, :, 1:], (0, 1)) | F.pad(masks[:, :, :-1], (1, 0))
@@ -286,38 +286,38 @@ def widened(masks: Tensor, reach: int) -> Tensor:
 
 
 def part_labels(found: Found) -> Tensor:
-    """Found parts at full size, 0 outside the foreground, uint8 of shape (n, h, w)."""
+    """Return predicted parts at full size, 0 outside the foreground, uint8 of shape (n, h, w)."""
     labels = (found.parts.argmax(1) + 1).to(torch.uint8)
     full = F.interpolate(labels[:, None], size=found.foreground.shape[1:], mode="nearest")
     return full.squeeze(1) * (found.foreground > 0)
 
 
 def crop_figures(images: Tensor, masks: Tensor, parts: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Cut figures out of their pictures, all to one size, with nothing else around them.
+    """Crop figures to one size, with the background blanked.
 
     Args:
         images: pictures, shape (n, 3, height, width).
-        masks: the figure of each, bool of shape (n, height, width); where it is empty, the whole
-            picture is the box, and the crop is blank.
+        masks: the figure of each, bool of shape (n, height, width); an empty mask gives a blank
+            crop of the whole picture.
         parts: part labels, uint8 of shape (n, height, width).
-        side: of the crops in pixels.
+        side: side of the crops, in pixels.
 
     Returns:
         Crops, shape (n, LAYERS, side, side): picture, mask, and the shares of the regions. And
-        where they were, shape (n, GEOMETRY).
+        their positions, shape (n, GEOMETRY).
     """
     region_of = torch.full((len(Part),), -1, dtype=torch.int8, device=images.device)
     for number, members in enumerate(_REGIONS):
         region_of[list(members)] = number
-    crops, places = [], []
+    crops, geometry = [], []
     for image, mask, wide, labels in zip(
         images, masks, widened(masks, _OUTLINE), parts, strict=True
     ):
         box = _box(mask)
         layers = (image, wide, torch.where(mask, region_of[labels.int()], -1))
         crops.append(_cut(layers, box, side))
-        places.append(_place(box, mask.shape[1], mask.shape[0]))
-    return torch.cat(crops), torch.tensor(places, device=images.device)
+        geometry.append(_geometry(box, mask.shape[1], mask.shape[0]))
+    return torch.cat(crops), torch.tensor(geometry, device=images.device)
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ class _Box:
 
 
 def _box(mask: Tensor) -> _Box:
-    """The smallest box around a mask of shape (h, w); all of it if it is empty."""
+    """Return the smallest box around a mask of shape (h, w); all of it if it is empty."""
     if not mask.any():
         return _Box(0, 0, mask.shape[1], mask.shape[0])
     columns, rows = mask.any(0).nonzero().ravel(), mask.any(1).nonzero().ravel()
@@ -337,7 +337,7 @@ def _box(mask: Tensor) -> _Box:
 
 
 def _cut(layers: tuple[Tensor, Tensor, Tensor], box: _Box, side: int) -> Tensor:
-    """Cut a square out of a picture, its mask and its regions' numbers."""
+    """Crop a square from a picture, its mask and its regions' numbers."""
     image, mask, regions = layers
     height, width = mask.shape
     reach = round(max(box.bottom - box.top, box.right - box.left) * _MARGIN)
@@ -350,8 +350,8 @@ def _cut(layers: tuple[Tensor, Tensor, Tensor], box: _Box, side: int) -> Tensor:
     return F.interpolate(F.pad(whole, beyond)[None], (side, side), mode="bilinear", antialias=True)
 
 
-def _place(box: _Box, width: int, height: int) -> list[float]:
-    """Middle and size of a box, the picture's shape, and the borders that it touches."""
+def _geometry(box: _Box, width: int, height: int) -> list[float]:
+    """Return middle and size of a box, the picture's size, and the borders that it touches."""
     return [
         4 * (box.left + box.right) / width - 4,
         4 * (box.top + box.bottom) / height - 4,

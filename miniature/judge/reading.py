@@ -1,10 +1,10 @@
-"""The judge: what a picture of the drawn world shows, drawn or painted.
+"""The judge: reads pictures of the drawn world, drawn or rendered.
 
     judge = load_judge(Path("assets/miniature/judge"))
     reading = judge.read(pictures)
 
 A judge's folder holds `judge.safetensors` (half precision) and `config.json`: its sizes, and the
-values that it knows.
+values of its attributes.
 """
 
 from collections.abc import Iterator
@@ -30,23 +30,24 @@ from miniature.judge.network import (
 from training.files import load_json, save_json, write_whole
 
 WEIGHTS, CONFIGURATION = "judge.safetensors", "config.json"
-NOBODY = "none"  # the value of a figure's attributes where there is no figure
+NOBODY = "none"  # value of a figure's attributes where there is no figure
 _AT_ONCE = 16  # pictures
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a judge says of n pictures; all tensors are on the CPU.
+    """Predictions of a judge for n pictures; all tensors are on the CPU.
 
     Attributes:
         parts: a `vocabulary.Part` for each pixel, 0 outside the foreground, uint8 of shape
             (n, h, w).
-        foreground: the pixels of all figures, bool of shape (n, h, w).
+        foreground: pixels of all figures, bool of shape (n, h, w).
         attributes: of each picture, the value of each of the scene's and the figure's attributes;
             NOBODY for a figure's where there is none.
         confidence: of each picture, the probability of each of these values, in [0, 1]; 0 where
             there is no figure.
-        embedding: who the figure is, of unit length, shape (n, d); from its pixels alone.
+        embedding: embedding of the figure's identity, of unit length, shape (n, d); from its pixels
+            alone.
         features: for a Fréchet distance between sets of pictures, shape (n, f).
     """
 
@@ -59,10 +60,10 @@ class Reading:
 
 
 class Judge:
-    """Reads pictures.
+    """Trained judge.
 
     Args:
-        network: trained; it is set to evaluation, and used where it is.
+        network: its networks; set to evaluation mode, and kept on their device.
     """
 
     def __init__(self, network: JudgeNetwork) -> None:
@@ -71,13 +72,13 @@ class Judge:
 
     @torch.inference_mode()
     def read(self, images: Tensor | NDArray[np.uint8], masks: Tensor | None = None) -> Reading:
-        """Say what pictures show.
+        """Read pictures.
 
         Args:
             images: uint8 of shape (n, h, w, 3), n at least 1, h and w multiples of 4.
-            masks: the figure to describe in each, bool of shape (n, h, w); it may be rough, for
-                where it overlaps with what is found, the found outline counts. None describes
-                all that is found: right for a picture with one figure.
+            masks: the figure to describe in each, bool of shape (n, h, w). A rough mask is enough:
+                where it overlaps with the predicted foreground, its outline is that of the
+                foreground. None describes the whole foreground, as for a single figure.
 
         Raises:
             ValueError: if the images are not uint8 pictures, or the masks have another shape.
@@ -135,11 +136,11 @@ class Judge:
 
 
 def chosen_figures(found: Tensor, masks: Tensor) -> Tensor:
-    """The found pixels inside masks; a mask that overlaps with next to nothing stands for itself.
+    """Restrict masks to the predicted foreground, unless they hardly overlap with it.
 
     Args:
-        found: pixels of all figures, bool of shape (n, h, w).
-        masks: roughly where the one to describe is, same shape.
+        found: predicted pixels of all figures, bool of shape (n, h, w).
+        masks: rough masks of the figures to describe, same shape.
     """
     inside = found & masks
     enough = inside.float().mean((1, 2)) >= SMALLEST_SHARE
@@ -161,8 +162,8 @@ def save_judge(network: JudgeNetwork, folder: Path) -> None:
     """Save a judge in half precision.
 
     Args:
-        network: what to save.
-        folder: where to; made if need be.
+        network: the networks.
+        folder: destination; created if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
@@ -181,11 +182,11 @@ def save_judge(network: JudgeNetwork, folder: Path) -> None:
 
 
 def load_judge(folder: Path, device: str | torch.device = "cpu") -> Judge:
-    """Open a saved judge.
+    """Load a saved judge.
 
     Args:
-        folder: what `save_judge` wrote to.
-        device: where it shall read.
+        folder: folder of `save_judge`.
+        device: device of the networks.
     """
     configuration = load_json(folder / CONFIGURATION)
     sizes = configuration["sizes"]

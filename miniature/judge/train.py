@@ -1,17 +1,14 @@
 """Train the judge: python -m miniature.judge.train --out DIR
 
-Draws the pictures (DIR/pictures), trains (going on where it was stopped), saves the judge and
+Draws the pictures (DIR/pictures), trains (an interrupted training continues), saves the judge and
 measures it on held-out pictures (DIR/judge.safetensors, config.json, accuracy.json).
 """
 
 import argparse
-import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from miniature.dataset import available_processes
@@ -21,7 +18,8 @@ from miniature.judge.groups import draw_groups, load_groups
 from miniature.judge.network import JudgeSizes
 from miniature.judge.reading import load_judge, save_judge
 from miniature.judge.trainer import JudgeRecipe, JudgeTrainer
-from training.files import MetricsLog, save_json
+from training.files import save_json
+from training.loop import train_until_done
 
 TOY = JudgeRecipe(
     sizes=JudgeSizes(
@@ -37,36 +35,20 @@ RECIPES = {"small": JudgeRecipe(), "toy": TOY}
 
 
 def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None:
-    """Train until the budget is used; log and write checkpoints on the way.
+    """Train a judge and save it.
 
     Args:
-        folder: with the drawn pictures; where checkpoints, the log and the judge go.
-        recipe: how.
-        device: where.
+        folder: has the drawn pictures; gets the checkpoint, the log and the judge.
+        recipe: sizes and schedule.
+        device: training device.
     """
     trainer = JudgeTrainer(recipe, GroupSource(load_groups(folder / "pictures"), device), device)
-    checkpoint = folder / "judge.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    log, budget = MetricsLog(folder / "judge.jsonl"), trainer.budget
-    recent: dict[str, list[float]] = defaultdict(list)
-    saved = time.monotonic()
-    while budget.progress < 1:
-        for name, loss in trainer.step().items():
-            recent[name].append(loss)
-        budget.tick()
-        if budget.step % recipe.log_every == 0:
-            means = {name: float(np.mean(losses)) for name, losses in recent.items()}
-            log.add(step=budget.step, seconds=budget.seconds, **means)
-            recent.clear()
-        if budget.progress >= 1 or time.monotonic() - saved > recipe.checkpoint_every:
-            trainer.save(checkpoint)
-            saved = time.monotonic()
-    save_judge(trainer.averaged, folder)
+    train_until_done(trainer, folder, "judge")
+    save_judge(trainer.averaged(), folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.judge.train",
         description=(__doc__ or "").splitlines()[0],

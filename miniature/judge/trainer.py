@@ -1,15 +1,16 @@
-"""The judge's training: one step, its losses, and checkpoints that go on exactly."""
+"""Training of the judge: its recipe and its losses."""
 
 import copy
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
-from miniature.judge.data import UNKNOWN, Batch, GroupSource
+from miniature.judge.data import UNKNOWN, GroupBatch, GroupSource
+from miniature.judge.groups import GROUP
 from miniature.judge.network import (
     Described,
     Found,
@@ -22,33 +23,34 @@ from miniature.judge.network import (
 )
 from miniature.judge.reading import chosen_figures
 from miniature.world.vocabulary import Part
-from training.budget import Budget
-from training.files import load_state, save_state
+from training.budget import Schedule
+from training.loop import Trainer
+from training.weights import Weights
 
 _TEMPERATURE = 0.1
-_ROUGHNESS = 4  # pixels that a rough mask reaches beyond its figure
+_ROUGHNESS = 4  # pixels by which a rough mask exceeds its figure
 _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
 
 
 @dataclass(frozen=True)
-class JudgeRecipe:
-    """How a judge is trained.
+class JudgeRecipe(Schedule):
+    """Sizes, schedule and loss weights of a judge.
 
     Attributes:
-        sizes: of its networks.
-        groups: groups of four pictures drawn.
+        sizes: sizes of its networks.
+        groups: number of groups of four pictures.
         minutes: time budget.
         steps: step budget; None leaves the time budget.
-        batch: groups in a step.
-        muon_rate: learning rate of the convolutions that see neighbours.
+        batch: groups of four pictures in a step.
+        muon_rate: learning rate of the 3 x 3 convolutions.
         adam_rate: learning rate of all other parameters.
-        weight_decay: of both.
+        weight_decay: weight decay of both.
         warmup: steps until the full rate.
         cooldown: last share of the run in which the rate falls to nothing.
-        ema_decay: the average's memory; short at first.
-        foreground_weight: of the loss on the figures' outlines; that on the parts counts 1.
-        attribute_weight: of the mean loss on the attributes.
-        identity_weight: of the loss on the embedding.
+        ema_decay, ema_delay: of the moving average.
+        foreground_weight: weight of the loss on the foreground; that on the parts has weight 1.
+        attribute_weight: weight of the mean loss on the attributes.
+        identity_weight: weight of the loss on the embedding.
         log_every: steps between two lines of the log.
         checkpoint_every: seconds between two checkpoints.
     """
@@ -64,6 +66,7 @@ class JudgeRecipe:
     warmup: int = 40
     cooldown: float = 0.6
     ema_decay: float = 0.995
+    ema_delay: int = 10
     foreground_weight: float = 3.0
     attribute_weight: float = 5.0
     identity_weight: float = 0.1
@@ -71,15 +74,15 @@ class JudgeRecipe:
     checkpoint_every: float = 120.0
 
 
-class JudgeTrainer:
-    """Trains a judge step by step.
+class JudgeTrainer(Trainer):
+    """Training of a judge.
 
-    Muon takes matrices: it has those that share the convolutions' memory.
+    Muon takes matrices only: it trains views of the convolutions' weights.
 
     Args:
-        recipe: how.
+        recipe: sizes, budget and learning rates.
         source: makes the batches.
-        device: where the network is.
+        device: training device.
     """
 
     def __init__(self, recipe: JudgeRecipe, source: GroupSource, device: torch.device) -> None:
@@ -87,118 +90,75 @@ class JudgeTrainer:
         self.recipe, self._source, self._device = recipe, source, device
         network = JudgeNetwork(recipe.sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES)
         self.network = network.to(device).train()
-        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
         wide = [
             module.weight
             for module in self.network.modules()
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
         ]
-        self._convolutions = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in wide]
+        matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in wide]
+        for weight, matrix in zip(wide, matrices, strict=True):
+            weight.register_post_accumulate_grad_hook(partial(_move_gradient, matrix))
         known = {id(weight) for weight in wide}
-        self._optimizers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(
-                [matrix for _, matrix in self._convolutions],
-                momentum=_MOMENTUM,
-                weight_decay=recipe.weight_decay,
-            ),
-            torch.optim.AdamW(
-                [x for x in self.network.parameters() if id(x) not in known],
-                betas=_BETAS,
-                weight_decay=recipe.weight_decay,
-            ),
+        muon = torch.optim.Muon(matrices, recipe.muon_rate, recipe.weight_decay, momentum=_MOMENTUM)
+        adam = torch.optim.AdamW(
+            [x for x in self.network.parameters() if id(x) not in known],
+            recipe.adam_rate,
+            _BETAS,
+            weight_decay=recipe.weight_decay,
         )
-        self.budget = Budget(recipe.minutes, recipe.steps)
+        super().__init__(
+            replace(recipe, batch=GROUP * recipe.batch),
+            Weights(self.network.state_dict(), [muon, adam]),
+            loss_weights={
+                "foreground": recipe.foreground_weight,
+                "attributes": recipe.attribute_weight,
+                "identity": recipe.identity_weight,
+            },
+        )
 
-    def step(self) -> dict[str, float]:
-        """Train on one batch; its first half trains the finder, all of it the reader.
-
-        Returns:
-            Each loss by its name.
-        """
-        recipe, step = self.recipe, self.budget.step
-        batch = self._source.training(step, recipe.batch)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step: half the batch trains the finder, all of it the reader."""
+        step = self.budget.step
+        batch = self._source.training(step, self.recipe.batch)
         images = as_floats(batch.images).contiguous(memory_format=torch.channels_last)
         searched = len(images) // 2
         with torch.autocast(self._device.type, torch.bfloat16):
             found = self.network.finder(images[:searched])
             figures, parts = _as_read(found, batch)
-            crops, geometry = crop_figures(images, figures, parts, recipe.sizes.crop)
+            crops, geometry = crop_figures(images, figures, parts, self.recipe.sizes.crop)
             crops = crops.contiguous(memory_format=torch.channels_last)
             described = self.network.reader(crops, geometry)
-        losses = {
+        return {
             "parts": part_loss(found, batch.parts[:searched], step),
             "foreground": outline_loss(found, batch.parts[:searched]),
             "attributes": attribute_loss(found, described, batch),
             "identity": identity_loss(described.embedding, batch.identity),
         }
-        total = (
-            losses["parts"]
-            + recipe.foreground_weight * losses["foreground"]
-            + recipe.attribute_weight * losses["attributes"]
-            + recipe.identity_weight * losses["identity"]
-        )
-        self.network.zero_grad()
-        total.backward()
-        self._update()
-        self.budget.step += 1
-        self._average()
-        return {name: loss.item() for name, loss in losses.items()}
 
-    def _update(self) -> None:
-        recipe = self.recipe
-        factor = self.budget.rate(recipe.warmup, recipe.cooldown)
-        for weight, matrix in self._convolutions:
-            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        rates = (recipe.muon_rate, recipe.adam_rate)
-        for optimizer, rate in zip(self._optimizers, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-            optimizer.step()
+    def averaged(self) -> JudgeNetwork:
+        """Return a network with the averaged weights."""
+        network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.weights.copy_average_to(network)
+        return network
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        step = self.budget.step
-        weight = 1 - min(self.recipe.ema_decay, (1 + step) / (10 + step))
-        kept = self.averaged.state_dict()
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                kept[name].lerp_(value, weight)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        save_state(
-            path,
-            {
-                "network": self.network.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-                "step": self.budget.step,
-                "seconds": self.budget.seconds,
-            },
-        )
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = load_state(path)
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, known in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(known)
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
+def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
+    assert weight.grad is not None
+    matrix.grad, weight.grad = weight.grad.flatten(1), None
 
 
 @torch.no_grad()
-def _as_read(found: Found, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The figures and the parts as the judge takes them.
+def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
+    """Return figures and parts as the finder predicts them.
 
-    Where the finder did not look or does not find a figure yet, they are as they are.
+    The true ones are returned where the finder was not applied or does not find the figure yet.
 
     Args:
-        found: in the batch's first pictures.
-        batch: whose figures these are.
+        found: output for the batch's first pictures.
+        batch: the batch.
 
     Returns:
-        Figures and parts, as in the batch.
+        Figures and parts, in the form of the batch.
     """
     searched = len(found.foreground)
     truth = batch.figures[:searched]
@@ -212,12 +172,12 @@ def _as_read(found: Found, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
-    """Cross entropy of the figures' part labels at half size: of four pixels, one in turn counts.
+    """Cross entropy of the figures' part labels at half size, at one of four pixels in turn.
 
     Args:
-        found: the finder's answer.
+        found: output of the finder.
         parts: true labels, uint8 of shape (n, h, w).
-        step: whose turn it is.
+        step: number of the step, which selects the pixel.
     """
     half = parts[:, step // 2 % 2 :: 2, step % 2 :: 2]
     inside = half > 0
@@ -232,8 +192,8 @@ def outline_loss(found: Found, parts: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(found.foreground.float(), truth)
 
 
-def attribute_loss(found: Found, described: Described, batch: Batch) -> Tensor:
-    """Mean over the attributes of their cross entropies; what cannot be seen does not count."""
+def attribute_loss(found: Found, described: Described, batch: GroupBatch) -> Tensor:
+    """Mean cross entropy of the attributes; UNKNOWN values do not count."""
     pairs = [
         *zip(found.scene.values(), batch.scene[: len(found.features)].unbind(1), strict=True),
         *zip(described.figure.values(), batch.figure.unbind(1), strict=True),
@@ -246,11 +206,11 @@ def attribute_loss(found: Found, described: Described, batch: Batch) -> Tensor:
 
 
 def identity_loss(embedding: Tensor, identity: Tensor) -> Tensor:
-    """InfoNCE: of all pictures in the batch, the one of the same character is nearest.
+    """InfoNCE loss that makes pictures of one character nearest to each other in the batch.
 
     Args:
         embedding: of unit length, shape (n, d).
-        identity: equal for pictures of one character, shape (n,); UNKNOWN is equal to nothing.
+        identity: equal for pictures of one character, shape (n,); UNKNOWN equals nothing.
 
     Returns:
         The mean over the pictures whose character is in another picture; 0 without any.

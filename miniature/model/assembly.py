@@ -1,4 +1,4 @@
-"""The miniature as a pipeline: put together from its parts, and saved for `from_pretrained`."""
+"""The miniature as a `FluxPipeline`: assembled from its parts and saved for `from_pretrained`."""
 
 import shutil
 from pathlib import Path
@@ -23,13 +23,13 @@ def assemble(
     transformer: FluxTransformer2DModel,
     vae: AutoencoderKL | None,
 ) -> FluxPipeline:
-    """diffusers' own pipeline around the miniature's parts.
+    """Build diffusers' pipeline from the miniature's parts.
 
     Args:
         tokenizers: both tokenizers.
         encoders: both text encoders.
         transformer: the transformer.
-        vae: the autoencoder; without one the pipeline can give latents only.
+        vae: the autoencoder; without one the pipeline returns latents only.
     """
     scheduler = FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000,
@@ -57,8 +57,8 @@ def save_assembled(folder: Path, destination: Path, text_tokens: int) -> None:
     """Save the parts of a training folder as one pipeline in float16.
 
     Args:
-        folder: holds the trained parts under the names that `FluxPipeline` gives them.
-        destination: gets the pipeline; replaced if it is there already.
+        folder: training folder; the parts have the names of `FluxPipeline`.
+        destination: folder of the pipeline; replaced if it exists.
         text_tokens: T5 tokens of a prompt.
     """
     pipeline = assemble(

@@ -1,10 +1,10 @@
-"""CharaConsist's mask statistic, as a training loss: words shall attend where they belong.
+"""CharaConsist's mask statistic as a training loss.
 
-The published mask compares, for each image token, the attention that the background's words
-and the character's and action's words give it in the single-stream blocks: logits of rotated
+The published mask compares, for each image token, its attention to the background's words with
+its attention to the character's and action's words in the single-stream blocks: logits of rotated
 queries and keys, not divided by sqrt(head_dim), softmax over the real text tokens, summed over
-heads, mean over each group of words, mean over blocks. Here the same numbers are kept while
-the model trains, and scored against the drawn foreground.
+heads, mean over each group of words, mean over blocks. Here the same numbers are computed during
+training and compared with the drawn foreground.
 """
 
 import torch
@@ -19,7 +19,7 @@ _LEAST = 1e-30  # attention that float32 can still divide by
 
 
 class RecordingProcessor:
-    """Attention of a FLUX block that keeps the logits of image queries and text keys.
+    """Attention processor of a FLUX block that keeps the logits of image queries and text keys.
 
     Attributes:
         text_tokens: number of text tokens at the start of the sequence.
@@ -73,7 +73,7 @@ class RecordingProcessor:
 
 
 def record_attention(model: FluxTransformer2DModel, text_tokens: int) -> list[RecordingProcessor]:
-    """Give every block of a model a recording processor.
+    """Set a recording processor in every block of a model.
 
     Returns:
         The processors of the single-stream blocks, in order.
@@ -87,7 +87,7 @@ def record_attention(model: FluxTransformer2DModel, text_tokens: int) -> list[Re
 
 
 def foreground_scores(logits: list[Tensor], lengths: Tensor) -> Tensor:
-    """How much more the character's and action's words attend than the background's.
+    """Compare the attention to the character's and action's words with that to the background's.
 
     Args:
         logits: unscaled, of each single block, shape (batch, heads, image tokens, text tokens).
@@ -97,9 +97,9 @@ def foreground_scores(logits: list[Tensor], lengths: Tensor) -> Tensor:
         log(foreground attention / background attention) of each block and, last, of all
         blocks together, shape (blocks + 1, batch, image tokens). Foreground is where it is >= 0.
     """
-    place = torch.arange(logits[0].shape[-1], device=lengths.device)
+    index = torch.arange(logits[0].shape[-1], device=lengths.device)
     background_end, end = lengths[:, :1], lengths[:, 1:]
-    real, background = place < end, place < background_end
+    real, background = index < end, index < background_end
     groups = torch.stack([real & ~background, background], -1).float()
     groups = groups / groups.sum(1, keepdim=True).clamp(min=1)
     means = torch.stack(
@@ -121,7 +121,8 @@ def attention_loss(
         logits: as in `foreground_scores`.
         lengths: as in `foreground_scores`.
         foreground: share of each image token that the character covers, shape (batch, tokens).
-        used: which samples count, bool of shape (batch,): those with words of both groups.
+        used: mask of the samples that count, those with words of both groups, bool of shape
+            (batch,).
 
     Returns:
         A scalar; 0 where no sample counts.

@@ -1,47 +1,25 @@
-"""Attributes as the networks learn them: what can be asked about a prompt, and the true answers.
+"""Attributes that a prompt can state, as labels that the text encoders learn.
 
 Knows the drawn world, and nothing of tensors.
 """
 
-from miniature.world import vocabulary as v
-from miniature.world.prompts import Prompt
+from miniature.world.attributes import CHARACTER, FIGURE, SCENE, Values
+from miniature.world.prompts import ScenePrompt
 from miniature.world.spec import Figure, SceneSpec
 
-UNSAID = -100  # cross_entropy's mark for "do not ask"
+UNSAID = -100  # label that cross_entropy ignores
 
-SCENE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "place": v.PLACES,
-    "time": v.TIMES,
-    "weather": v.WEATHERS,
-    "shot": v.SHOTS,
-    "figures": ("0", "1", "2"),
-}
-FIGURE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "action": v.ACTIONS,
-    "position": v.POSITIONS,
-    "view": v.VIEWS,
-    "facing": v.FACINGS,
-    "kind": v.KINDS,
-    "skin": tuple(dict.fromkeys((*v.SKIN_COLORS, *v.FUR_COLORS, *v.METAL_COLORS))),
-    "hair_style": v.HAIR_STYLES,
-    "hair_color": tuple(v.HAIR_COLORS),
-    "top": v.TOPS,
-    "top_color": tuple(v.CLOTH_COLORS),
-    "pattern": v.PATTERNS,
-    "bottom": v.BOTTOMS,
-    "bottom_color": tuple(v.CLOTH_COLORS),
-    "headwear": v.HEADWEAR,
-    "accessory": v.ACCESSORIES,
-}
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
+SCENE_ATTRIBUTES: Values = {**SCENE, "figures": ("0", "1", "2")}
+FIGURE_ATTRIBUTES: Values = {**FIGURE, **CHARACTER}
+ATTRIBUTES: Values = {
     **SCENE_ATTRIBUTES,
     **FIGURE_ATTRIBUTES,
     **{f"second_{name}": options for name, options in FIGURE_ATTRIBUTES.items()},
 }
 
 
-def stated_attributes(spec: SceneSpec, prompt: Prompt) -> list[int]:
-    """The index of each attribute's value, or -100 where the prompt does not say it."""
+def stated_attributes(spec: SceneSpec, prompt: ScenePrompt) -> list[int]:
+    """Return the index of each attribute's value, or UNSAID where the prompt does not state it."""
     labels = [
         options.index(str(len(spec.figures)) if name == "figures" else getattr(spec, name))
         for name, options in SCENE_ATTRIBUTES.items()
@@ -53,7 +31,7 @@ def stated_attributes(spec: SceneSpec, prompt: Prompt) -> list[int]:
 
 
 def _figure_labels(figure: Figure | None, hidden: frozenset[str]) -> list[int]:
-    """As `stated_attributes`; -100 also for what the figure has none of: an animal has no hair."""
+    """Return a figure's labels; UNSAID also where it has no such attribute (animals: hair)."""
     if figure is None:
         return [UNSAID] * len(FIGURE_ATTRIBUTES)
     labels = []

@@ -1,10 +1,10 @@
-"""The miniature's AutoencoderKL, fitted to the latent map: a decoder that sharpens, an encoder.
+"""Training of the miniature's AutoencoderKL, which is fitted to the latent map.
 
-The decoder learns pictures from the map's latents with noise on them, so that it forgives what the
-transformer gets slightly wrong. Knows nothing of text or diffusion.
+The decoder learns pictures from noisy latents of the map, so that it tolerates small errors of the
+transformer. Knows nothing of text or diffusion.
 """
 
-import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from miniature.model.latent_map import BLOCK, CHANNELS, LatentMap, as_values
 from miniature.model.recipe import ModelSizes, Recipe
-from training.budget import Budget
-from training.files import Checkpoint, MetricsLog
+from training.loop import Trainer, train_until_done
+from training.weights import Weights
 
-_PEAK_RATE = 2e-3
+_PEAK_RATE, _COOLDOWN, _EMA_DECAY = 2e-3, 0.6, 0.998
 _DECODER_SHARE = 0.85  # of the budget; the rest fits the encoder
 _CROP_SHARE = 0.7  # of the decoder's part is trained on crops; then on whole pictures
 _CROP = 128
@@ -29,7 +29,7 @@ _SEED = 1
 
 
 def build_autoencoder(sizes: ModelSizes) -> AutoencoderKL:
-    """A new autoencoder with FLUX's layout: 16 latent channels at an eighth of the size."""
+    """Build an autoencoder with FLUX's layout: 16 latent channels at an eighth of the size."""
     vae = AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -55,6 +55,53 @@ def build_autoencoder(sizes: ModelSizes) -> AutoencoderKL:
     return vae
 
 
+class AutoencoderTrainer(Trainer):
+    """Training of the decoder, then of the encoder.
+
+    Args:
+        vae: the autoencoder in training, on the training device.
+        images: uint8 of shape (n, 256, 256, 3).
+        latent_map: map that gives the latents of pictures.
+        recipe: sizes, batch and budget.
+        device: training device.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        images: NDArray[np.uint8],
+        latent_map: LatentMap,
+        recipe: Recipe,
+        device: torch.device,
+    ) -> None:
+        self._vae, self._images, self._latent_map, self._device = vae, images, latent_map, device
+        adam = torch.optim.AdamW(vae.parameters(), _PEAK_RATE, (0.9, 0.99), weight_decay=0)
+        schedule = replace(
+            recipe,
+            minutes=recipe.autoencoder_minutes,
+            steps=recipe.autoencoder_steps,
+            batch=recipe.autoencoder_batch,
+            cooldown=_COOLDOWN,
+            log_every=4 * recipe.log_every,
+            ema_decay=_EMA_DECAY,
+        )
+        super().__init__(schedule, Weights(vae.state_dict(), [adam], vae.parameters()))
+
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the loss of a step, which is named after the part that it trains."""
+        rng, batch = np.random.default_rng((_SEED, self.budget.step)), self.schedule.batch
+        torch.manual_seed(int(rng.integers(2**62)))
+        progress = self.budget.progress
+        crop = _CROP if progress < _DECODER_SHARE * _CROP_SHARE else None
+        count = batch if crop else max(1, batch // 3)
+        chosen = np.sort(rng.integers(0, len(self._images), count))
+        pictures = as_values(self._images[chosen]).to(self._device)
+        latents = self._latent_map.encode(pictures)
+        if progress < _DECODER_SHARE:
+            return {"decoder": _decoder_loss(self._vae, pictures, latents, crop, rng)}
+        return {"encoder": _encoder_loss(self._vae, pictures, latents)}
+
+
 def train_autoencoder(
     images: NDArray[np.uint8],
     latent_map: LatentMap,
@@ -63,15 +110,15 @@ def train_autoencoder(
     folder: Path,
     initial: AutoencoderKL | None = None,
 ) -> AutoencoderKL:
-    """Fit an autoencoder to a latent map; an interrupted training goes on exactly.
+    """Fit an autoencoder to a latent map; an interrupted training continues exactly.
 
     Args:
         images: uint8 of shape (n, 256, 256, 3).
-        latent_map: what its latents shall be.
+        latent_map: map that gives the latents of pictures.
         recipe: sizes, batch and budget.
-        device: where to train.
+        device: training device.
         folder: gets the metrics log (autoencoder.jsonl) and the checkpoint (autoencoder.pt).
-        initial: an autoencoder of the same sizes to start from; None starts anew.
+        initial: autoencoder of the same sizes to start from; None starts from new weights.
 
     Returns:
         The average of the trained weights, in float32 on the CPU.
@@ -80,45 +127,10 @@ def train_autoencoder(
     vae = build_autoencoder(recipe.sizes)
     if initial is not None:
         vae.load_state_dict(initial.state_dict())
-    vae.to(device)
-    average = copy.deepcopy(vae)
-    optimizer = torch.optim.AdamW(
-        vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0
-    )
-    budget = Budget(recipe.autoencoder_minutes, recipe.autoencoder_steps)
-    log, running = MetricsLog(folder / "autoencoder.jsonl"), 0.0
-    parts = {"vae": vae, "average": average, "optimizer": optimizer}
-    checkpoint = Checkpoint(folder / "autoencoder.pt", recipe.checkpoint_every, budget, parts)
-    checkpoint.restore()
-    while budget.progress < 1:
-        rng = np.random.default_rng((_SEED, budget.step))
-        torch.manual_seed(int(rng.integers(2**62)))
-        for group in optimizer.param_groups:
-            group["lr"] = _PEAK_RATE * budget.rate(recipe.warmup, 0.6)
-        decoding = budget.progress < _DECODER_SHARE
-        crop = _CROP if budget.progress < _DECODER_SHARE * _CROP_SHARE else None
-        count = recipe.autoencoder_batch if crop else max(1, recipe.autoencoder_batch // 3)
-        chosen = np.sort(rng.integers(0, len(images), count))
-        pictures = as_values(images[chosen]).to(device)
-        latents = latent_map.encode(pictures)
-        if decoding:
-            loss = _decoder_loss(vae, pictures, latents, crop, rng)
-        else:
-            loss = _encoder_loss(vae, pictures, latents)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        budget.step += 1
-        budget.tick()
-        _follow(average, vae, min(0.998, (budget.step + 1) / (budget.step + 20)))
-        running = loss.item() if not running else 0.95 * running + 0.05 * loss.item()
-        if budget.step % (4 * recipe.log_every) == 0:
-            part = "decoder" if decoding else "encoder"
-            log.add(step=budget.step, seconds=budget.seconds, part=part, loss=running)
-        checkpoint.save_if_due()
-    checkpoint.save()
-    result: AutoencoderKL = average.to("cpu").eval()
+    trainer = AutoencoderTrainer(vae.to(device), images, latent_map, recipe, device)
+    train_until_done(trainer, folder, "autoencoder")
+    trainer.weights.copy_average_to(vae)
+    result: AutoencoderKL = vae.to("cpu").eval()
     return result
 
 
@@ -137,15 +149,15 @@ def _decoder_loss(
     noise = torch.rand(len(latents), 1, 1, 1, device=latents.device) * _MOST_NOISE
     noisy = latents + noise * torch.randn_like(latents)
     with torch.autocast(pictures.device.type, torch.bfloat16):
-        painted = vae.decode(noisy.contiguous()).sample
-    return picture_loss(painted.float(), pictures)
+        rendered = vae.decode(noisy.contiguous()).sample
+    return picture_loss(rendered.float(), pictures)
 
 
-def picture_loss(painted: Tensor, truth: Tensor) -> Tensor:
+def picture_loss(rendered: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of pixels and of the steps between neighbouring pixels."""
-    across = F.l1_loss(painted.diff(dim=-1), truth.diff(dim=-1))
-    down = F.l1_loss(painted.diff(dim=-2), truth.diff(dim=-2))
-    return F.l1_loss(painted, truth) + _EDGE_WEIGHT * (across + down)
+    across = F.l1_loss(rendered.diff(dim=-1), truth.diff(dim=-1))
+    down = F.l1_loss(rendered.diff(dim=-2), truth.diff(dim=-2))
+    return F.l1_loss(rendered, truth) + _EDGE_WEIGHT * (across + down)
 
 
 def _encoder_loss(vae: AutoencoderKL, pictures: Tensor, latents: Tensor) -> Tensor:
@@ -153,10 +165,3 @@ def _encoder_loss(vae: AutoencoderKL, pictures: Tensor, latents: Tensor) -> Tens
         found = vae.encode(pictures).latent_dist
     certainty = (found.logvar.float() + 6).square().mean()
     return F.l1_loss(found.mean.float(), latents) + 1e-3 * certainty
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(
-        list(average.parameters()), [p.detach() for p in model.parameters()], 1 - decay
-    )

@@ -1,6 +1,6 @@
-"""Samples for the transformer's training: noisy latents, prompts and truth, on the device.
+"""Batches for the training of the transformer: noisy latents, prompts and labels.
 
-What a step trains on depends on its number alone, so that an interrupted run goes on exactly.
+A batch depends on the number of its step alone, so that an interrupted run continues exactly.
 All samples of a step are pictures of one shape.
 """
 
@@ -19,18 +19,18 @@ from miniature.model.text_encoders import TextEncoders
 _TIME_MEAN, _TIME_SPREAD, _UNIFORM_TIMES = 0.6, 1.1, 0.1
 _SMALLEST_TIME = 1e-3
 _TRAINING_SEED, _FIXED_SEED = 3, 4
-_WHOLE = 255  # how the stored shares of parts say "all of the token"
+_WHOLE = 255  # stored share of a part that covers all of a token
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Samples of one step, on the training device.
+class LatentBatch:
+    """Batch of a step, on the training device.
 
     Attributes:
         tokens: noisy latents, shape (batch, tokens, 64).
-        velocity: what to predict for them without guidance, same shape.
+        velocity: target without guidance, same shape.
         times: noise levels in (0, 1], shape (batch,).
-        guidance: how strongly the prediction shall be guided, shape (batch,); 1 is not at all.
+        guidance: guidance of the target, shape (batch,); 1 is none.
         sequence: text embeddings, shape (batch, text tokens, width).
         pooled: pooled text embeddings, shape (batch, width).
         parts: share of each part in each token, shape (batch, tokens, parts).
@@ -51,14 +51,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Samples:
-    """Which samples make a batch, each array of shape (batch,).
+    """Samples of a batch, each array of shape (batch,).
 
     Attributes:
-        scenes: numbers of scenes.
+        scenes: indices of scenes.
         prompts: rows of their prompts' tokens.
         times: noise levels.
         guidance: strengths of guidance.
-        noise_seed: decides the noise.
+        noise_seed: seed of the noise.
     """
 
     scenes: NDArray[np.int64]
@@ -69,7 +69,7 @@ class Samples:
 
 
 def draw_times(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Noise levels to train on: sigmoid(N(0.3, 1.1)), a tenth of them uniform."""
+    """Draw noise levels: sigmoid(N(0.6, 1.1)), a tenth of them uniform."""
     normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, count)))
     return np.where(rng.random(count) < _UNIFORM_TIMES, rng.random(count), normal)
 
@@ -81,12 +81,12 @@ def token_positions(rows: int, columns: int) -> Tensor:
 
 
 class BatchSource:
-    """Makes batches of prepared scenes.
+    """Source of batches of prepared scenes.
 
     Args:
         data: latents, parts and tokens of scenes, one entry for each shape of picture.
         encoders: frozen text encoders, on the device.
-        device: where batches shall be.
+        device: device of the batches.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class BatchSource:
 
     def training(
         self, step: int, recipe: Recipe, guided_share: float, rank: int, world_size: int
-    ) -> Batch:
-        """One process's samples of a training step.
+    ) -> LatentBatch:
+        """Return this process's batch of a training step.
 
         Args:
-            step: the number that decides everything.
+            step: number of the step.
             recipe: size of the whole batch, share of empty prompts, largest guidance.
             guided_share: share of the samples that learn guidance.
-            rank: this process, among `world_size` that share the batch.
+            rank: number of this process among `world_size` that share the batch.
             world_size: number of processes.
         """
         rng, size = np.random.default_rng((_TRAINING_SEED, step)), recipe.batch
@@ -128,8 +128,8 @@ class BatchSource:
         )
         return self.batch(data, samples)
 
-    def at_noise_level(self, level: float) -> Batch:
-        """All scenes of the first shape at one noise level, always with the same noise."""
+    def at_noise_level(self, level: float) -> LatentBatch:
+        """Return all scenes of the first shape at one noise level, always with the same noise."""
         data = self.data[0]
         scenes = np.arange(len(data.latents))
         samples = Samples(
@@ -143,7 +143,7 @@ class BatchSource:
 
     @torch.no_grad()
     def without_prompt(self) -> tuple[Tensor, Tensor]:
-        """The empty prompt's embeddings: sequence (1, text tokens, width), pooled (1, width)."""
+        """Return the empty prompt's embeddings, (1, text tokens, width) and pooled (1, width)."""
         data, last = self.data[0], np.array([len(self.data[0].t5_ids) - 1])
         return self.encoders.encode(
             rows_as_tensor(data.clip_ids, last).long().to(self.device),
@@ -151,12 +151,12 @@ class BatchSource:
         )
 
     @torch.no_grad()
-    def batch(self, data: LatentData, samples: Samples) -> Batch:
-        """The samples of a step.
+    def batch(self, data: LatentData, samples: Samples) -> LatentBatch:
+        """Return a batch.
 
         Args:
-            data: what the samples are numbers and rows of, one of the source's shapes.
-            samples: which.
+            data: prepared scenes of one of the source's shapes.
+            samples: indices into `data`, noise levels and guidance.
         """
         device = self.device
         clean = pack(rows_as_tensor(data.latents, samples.scenes).float()).to(device)
@@ -168,7 +168,7 @@ class BatchSource:
             rows_as_tensor(data.t5_ids, samples.prompts).long().to(device),
         )
         parts = rows_as_tensor(data.parts, samples.scenes).to(device)
-        return Batch(
+        return LatentBatch(
             tokens=torch.lerp(clean, noise, times[:, None, None]),
             velocity=noise - clean,
             times=times,

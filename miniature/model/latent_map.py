@@ -1,7 +1,7 @@
 """The latent space: sixteen principal components of every 8 x 8 block of pixels.
 
-The autoencoder is fitted to this linear map instead of finding a space of its own, so latents
-of drawn pictures cost one matrix product, and a later training keeps the space of an earlier one.
+The autoencoder is fitted to this linear map. So latents of drawn pictures cost one matrix product,
+and a later training keeps the latent space of an earlier one.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ _WHITENING = -0.3  # between -0.5, all components alike, and 0, as they come
 
 @dataclass(frozen=True)
 class LatentMap:
-    """A linear map between blocks of pixels and latents.
+    """Linear map between blocks of pixels and latents.
 
     Attributes:
-        matrix: latents of a block's values, shape (16, 192).
+        matrix: matrix from a block's values to a latent, shape (16, 192).
         offset: added to the product, shape (16,).
-        inverse: the best block for a latent, shape (192, 16).
-        mean: the block of the latent 0, shape (192,).
+        inverse: matrix from a latent to the best block, shape (192, 16).
+        mean: block of the latent 0, shape (192,).
     """
 
     matrix: Tensor
@@ -37,7 +37,7 @@ class LatentMap:
     mean: Tensor
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latents of pictures.
+        """Return the latents of pictures.
 
         Args:
             images: values in [-1, 1], shape (batch, 3, height, width), multiples of 8.
@@ -52,7 +52,7 @@ class LatentMap:
         return latents.unflatten(-1, (rows, columns))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The pictures that latents stand for, as well as a linear map can say.
+        """Return the pictures of latents, as far as a linear map can give them.
 
         Args:
             latents: shape (batch, 16, rows, columns).
@@ -65,7 +65,7 @@ class LatentMap:
         return torch.nn.functional.fold(blocks, size, BLOCK, stride=BLOCK)
 
     def save(self, folder: Path) -> None:
-        """Write the map into a folder, beside the autoencoder it belongs to."""
+        """Write the map into the folder of its autoencoder."""
         tensors = {
             "matrix": self.matrix,
             "offset": self.offset,
@@ -81,12 +81,12 @@ def load_latent_map(folder: Path) -> LatentMap:
 
 
 def as_values(images: NDArray[np.uint8]) -> Tensor:
-    """Pictures of shape (batch, height, width, 3) as values in [-1, 1], channels first."""
+    """Turn pictures of shape (batch, height, width, 3) into values in [-1, 1], channels first."""
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def fit_latent_map(images: NDArray[np.uint8]) -> LatentMap:
-    """Principal components of the blocks of pictures, partly whitened.
+    """Fit the principal components of the blocks of pictures, partly whitened.
 
     Args:
         images: uint8 of shape (n, height, width, 3); some hundreds are enough.
@@ -105,6 +105,6 @@ def fit_latent_map(images: NDArray[np.uint8]) -> LatentMap:
 
 
 def _blocks(values: Tensor) -> Tensor:
-    """All blocks of pictures, float64 of shape (blocks, 192)."""
+    """Return all blocks of pictures, float64 of shape (blocks, 192)."""
     columns = torch.nn.functional.unfold(values, BLOCK, stride=BLOCK)
     return columns.transpose(1, 2).reshape(-1, _VALUES).double()

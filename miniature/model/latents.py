@@ -1,4 +1,4 @@
-"""What the transformer trains on: latents and tokens of every drawn scene, on disk.
+"""Training data of the transformer on disk: latents and tokens of every drawn scene.
 
 For every shape of picture a folder holds a folder with `latents.npy` (n, 16, rows, columns)
 float16, `parts.npy` and, for n scenes in v wordings, `t5.npy` (n * v + 1, text tokens), `clip.npy`
@@ -18,19 +18,19 @@ from torch import Tensor
 from miniature.dataset import DrawnData
 from miniature.model.latent_map import LatentMap, as_values
 from miniature.model.tokens import Tokenizers
-from miniature.world.prompts import Prompt
+from miniature.world.prompts import ScenePrompt
 from miniature.world.scene import prompt_for
 from miniature.world.spec import SceneSpec
 from training.files import write_whole
 
 _BATCH = 64
 
-PromptWriter = Callable[[SceneSpec, int, int], Prompt]
+PromptWriter = Callable[[SceneSpec, int, int], ScenePrompt]
 
 
 @dataclass(frozen=True)
 class LatentData:
-    """Training data of the transformer, pictures of one shape.
+    """Training data of the transformer, from pictures of one shape.
 
     Attributes:
         latents: normalised, float16 of shape (n, 16, rows, columns).
@@ -56,7 +56,7 @@ class LatentData:
 
 
 def pack(latents: Tensor) -> Tensor:
-    """Latents (batch, 16, rows, columns) as FLUX's tokens (batch, rows * columns / 4, 64)."""
+    """Turn latents (batch, 16, rows, columns) into tokens (batch, rows * columns / 4, 64)."""
     batch, channels, rows, columns = latents.shape
     tiles = latents.view(batch, channels, rows // 2, 2, columns // 2, 2)
     return tiles.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns // 4, channels * 4)
@@ -70,13 +70,13 @@ def prepare_latents(
     wordings: int,
     write: PromptWriter = prompt_for,
 ) -> None:
-    """Write latents and tokens of scenes of one shape, unless they are there already.
+    """Write latents and tokens of scenes of one shape, unless they exist already.
 
     Args:
-        folder: gets the files.
+        folder: destination.
         drawn: the pictures.
-        latent_map: gives their latents.
-        tokenizers: give the tokens of their prompts.
+        latent_map: map to the latents.
+        tokenizers: tokenizers of the prompts.
         wordings: prompts for each scene.
         write: writes the prompt of a scene from its seed and the number of the wording.
     """
@@ -87,7 +87,7 @@ def prepare_latents(
         write(spec, drawn.first_seed + number, variant)
         for number, spec in enumerate(drawn.specs)
         for variant in range(wordings)
-    ] + [Prompt("")]
+    ] + [ScenePrompt("")]
     texts = [prompt.text for prompt in prompts]
     _save(folder / "parts.npy", np.asarray(drawn.parts))
     _save(folder / "t5.npy", tokenizers.t5_ids(texts).astype(np.int16))
@@ -101,7 +101,7 @@ def prepare_latents(
 
 
 def load_latents(folder: Path) -> LatentData:
-    """Read what `prepare_latents` wrote, into memory: samples are drawn from all over it."""
+    """Read what `prepare_latents` wrote into memory."""
     latents = np.load(folder / "latents.npy")
     t5_ids = np.load(folder / "t5.npy")
     return LatentData(
@@ -115,7 +115,7 @@ def load_latents(folder: Path) -> LatentData:
 
 
 def rows_as_tensor(values: NDArray[np.generic], rows: NDArray[np.int64]) -> Tensor:
-    """Some rows of an array, copied."""
+    """Copy some rows of an array into a tensor."""
     return torch.from_numpy(np.array(values[rows]))
 
 

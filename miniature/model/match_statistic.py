@@ -1,4 +1,4 @@
-"""CharaConsist's point matching, as a training loss: equal body parts shall find each other.
+"""CharaConsist's point matching as a training loss that makes equal body parts similar.
 
 The published matches pair a token of one picture with the token of another whose attention outputs
 have the largest cosine similarity, averaged over the blocks. Here the same similarities are taken
@@ -16,7 +16,7 @@ from torch import Tensor
 from miniature.world.vocabulary import Part
 
 _TEMPERATURE = 0.1
-_CHARACTER_TOKENS = 40  # of a picture, chosen by chance; a figure has about fifty
+_CHARACTER_TOKENS = 40  # of a picture, chosen at random; a figure has about fifty
 _OTHER_TOKENS = 12
 _NEVER = -1e4
 _MIRRORED = {
@@ -28,7 +28,7 @@ _MIRRORED = {
 
 
 def token_labels(parts: Tensor) -> Tensor:
-    """The part that most of a token shows, right limbs counted as left ones.
+    """Return the part that most of a token shows, right limbs counted as left ones.
 
     Args:
         parts: share of each part in each token, shape (batch, tokens, parts).
@@ -44,7 +44,7 @@ def token_labels(parts: Tensor) -> Tensor:
 
 
 def match_loss(outputs: Sequence[Tensor], parts: Tensor) -> Tensor:
-    """How badly tokens of the characters find the same part in the batch's other pictures.
+    """Compute the contrastive loss of the characters' tokens between pictures of a batch.
 
     Args:
         outputs: attention outputs of the image tokens, one entry for each block, each of shape

@@ -1,9 +1,10 @@
-"""Sizes and schedules of the miniature: what is built, how large, and how it is trained."""
+"""Sizes and schedules of the miniature."""
 
 from dataclasses import dataclass
 
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
+from training.budget import Schedule
 
 _HARD_ACTIONS = (
     "standing", "waving", "jumping", "cheering", "dancing", "hips", "pointing", "kneeling",
@@ -21,8 +22,8 @@ SMALL_WORLD = WorldRange(
     back=0.12,
     pair_share=0.04,
 )
-"""The whole world for trainings of some hours: what so small a model hardly learns is drawn seldom,
-and what it learns slowly often, such as actions that differ in the arms alone."""
+"""Range of the scenes of a training of some hours. What so small a model hardly learns is seldom;
+what it learns slowly is frequent, such as actions that differ in the arms alone."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,19 @@ class ModelSizes:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How much of what the training does.
+class Recipe(Schedule):
+    """Settings of the training of the miniature; its schedule is the transformer's.
 
-    A stage with a budget ends after so many steps or so many minutes, whichever it has;
-    steps make a run repeatable to the bit.
+    A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
+    repeatable to the bit.
 
     Attributes:
-        sizes: of the networks.
-        world: which part of the drawn world is learnt.
-        scenes: pictures drawn.
-        pictures_from: added to their seeds, so that a later training sees other pictures.
+        sizes: sizes of the networks.
+        world: range of the scenes.
+        scenes: number of drawn pictures.
+        pictures_from: number added to their seeds, so that a later training sees other pictures.
         oblong_share: share of them that is landscape, and as large a share that is portrait.
-        wordings: prompts written for each picture.
+        wordings: number of prompts for each picture.
         prompts: prompts that the tokenizers and the text encoders learn from.
         autoencoder_minutes, text_minutes, minutes: time budgets of the trained stages.
         autoencoder_steps, text_steps, steps: step budgets; None leaves the time budget.
@@ -78,17 +79,18 @@ class Recipe:
         warmup: steps until the full learning rate.
         text_warmup: the same for the text encoders.
         cooldown: last share of the run in which the rate falls to nothing.
-        ema_decay: the average's memory; short at first.
+        ema_decay: largest decay of the moving average.
         empty_prompts: share of samples trained without a prompt, for true guidance.
         part_weight: weight of the body part loss.
         attention_weight: weight of the loss on the mask statistic.
         match_weight: weight of the loss on the matches between pictures.
-        foreground_weight: what a token fully inside the character counts for; one of the
-            background counts for 1. Falls to 1 in the cooldown.
+        foreground_weight: weight of a token inside the character in the flow loss; a background
+            token has weight 1. Falls to 1 in the cooldown.
         detail_weight: the same for a token of faces, limbs and things held.
-        guided_from: share of the run after which a part of the samples learns guidance.
-        guided_share: that part; its targets are the averaged model's own, guided.
-        most_guidance: the largest guidance that is learnt; the smallest, and "none", is 1.
+        guided_from: share of the run after which some samples learn guidance.
+        guided_share: share of these samples; their targets are guided predictions of the averaged
+            model.
+        most_guidance: largest guidance that is learnt; the smallest is 1, which is none.
         log_every: steps between two lines of the metrics log.
         checkpoint_every: seconds between two checkpoints.
     """

@@ -1,7 +1,7 @@
-"""Contact sheets of what the miniature paints: python -m miniature.model.sample --out FILE
+"""Render a contact sheet with the miniature: python -m miniature.model.sample --out FILE
 
-The prompts come from the drawn world's own generator with a fixed seed, in wordings that no
-training uses; nothing is chosen by hand.
+The prompts come from the drawn world's generator with a fixed seed, in wordings that no training
+uses. Nothing is chosen by hand.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _CAPTION_CHARACTERS = 42
 DEFAULT_MODEL = Path(MINIATURE.source)
 
 
-def paint(
+def render(
     pipeline: FluxPipeline,
     prompts: Sequence[str],
     *,
@@ -40,16 +40,16 @@ def paint(
     seed: int = 0,
     latent_map: LatentMap | None = None,
 ) -> NDArray[np.uint8]:
-    """Paint prompts side by side, picture i from noise of seed + i.
+    """Render prompts in one batch, picture i from noise of seed + i.
 
     Args:
         pipeline: the miniature.
-        prompts: what to paint.
+        prompts: the prompts.
         text_tokens: T5 tokens of a prompt.
         steps: denoising steps.
-        guidance: guidance that the model has learnt; 1 is off.
+        guidance: learnt guidance; 1 is off.
         true_guidance: classifier-free guidance with the empty negative prompt; 1 is off.
-        seed: of the first picture.
+        seed: seed of the first picture.
         latent_map: decodes instead of the autoencoder where given.
 
     Returns:
@@ -78,7 +78,7 @@ def paint(
 def contact_sheet(
     pictures: NDArray[np.uint8], captions: Sequence[str], columns: int = 6
 ) -> Image.Image:
-    """Pictures in rows, each with its caption underneath.
+    """Arrange pictures in rows, each with its caption underneath.
 
     Args:
         pictures: RGB, uint8 of shape (n, height, width, 3).
@@ -99,14 +99,17 @@ def contact_sheet(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Paint a sheet as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.model.sample", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="where the sheet goes")
     parser.add_argument("--prompts", type=int, default=48, help="how many pictures")
     parser.add_argument(
-        "--recipe", choices=RECIPES, default="small", help="whose part of the world is asked for"
+        "--recipe",
+        choices=RECIPES,
+        default="small",
+        help="whose range of scenes the prompts are from",
     )
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps")
@@ -125,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [prompt.text for prompt in drawn]
     batches = [prompts[first : first + 6] for first in range(0, len(prompts), 6)]
     pictures = [
-        paint(
+        render(
             pipeline,
             batch,
             text_tokens=pipeline.tokenizer_2.model_max_length,

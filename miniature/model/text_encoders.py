@@ -1,7 +1,7 @@
 """The miniature's text encoders, trained to name the attributes that a prompt states.
 
-CLIP's pooled output and T5's sequence must each tell who is where, in what, doing what. Afterwards
-they are frozen. Padding is not masked, exactly as `FluxPipeline` calls them.
+All attributes are read off CLIP's pooled output and off T5's sequence. Afterwards the encoders are
+frozen. Padding is not masked, exactly as `FluxPipeline` calls them.
 """
 
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from miniature.model.tokens import CLIP_TOKENS, Tokenizers, load_tokenizers
 from miniature.world.prompts import Wordings, write_prompt
 from miniature.world.spec import WorldRange, sample_spec
 from miniature.world.wordings import NEUTRAL_WORDS
-from training.budget import Budget
-from training.files import Checkpoint, MetricsLog, Stateful
+from training.loop import Trainer, train_until_done
+from training.weights import Weights
 
 _PEAK_RATE = 2e-3
 _WORD_RATE = 2e-2  # of word embeddings and the reader: a step moves only the words in its batch
@@ -36,19 +36,19 @@ class TextEncoders:
     """Both text encoders.
 
     Attributes:
-        clip: gives the pooled embedding.
-        t5: gives the sequence.
+        clip: encoder of the pooled embedding.
+        t5: encoder of the sequence.
     """
 
     clip: CLIPTextModel
     t5: T5EncoderModel
 
     def to(self, device: torch.device) -> "TextEncoders":
-        """Both on a device."""
+        """Move both to a device."""
         return TextEncoders(self.clip.to(device), self.t5.to(device))
 
     def encode(self, clip_ids: Tensor, t5_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of tokenised prompts.
+        """Return the embeddings of tokenised prompts.
 
         Args:
             clip_ids: shape (batch, 77).
@@ -62,7 +62,7 @@ class TextEncoders:
 
 
 def build_text_encoders(sizes: ModelSizes, tokenizers: Tokenizers) -> TextEncoders:
-    """New text encoders for a vocabulary."""
+    """Build text encoders for a vocabulary."""
     width = sizes.text_width
     clip = CLIPTextModel(
         CLIPTextConfig(
@@ -96,7 +96,7 @@ def build_text_encoders(sizes: ModelSizes, tokenizers: Tokenizers) -> TextEncode
 
 
 def load_text_encoders(folder: Path) -> TextEncoders:
-    """Open the text encoders that a pipeline folder holds, in float32."""
+    """Load the text encoders of a pipeline folder, in float32."""
     return TextEncoders(
         CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32).eval(),
         T5EncoderModel.from_pretrained(folder / "text_encoder_2", dtype=torch.float32).eval(),
@@ -104,11 +104,11 @@ def load_text_encoders(folder: Path) -> TextEncoders:
 
 
 def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> None:
-    """Copy weights of another pipeline's text encoders; words are matched by their spelling.
+    """Copy the weights of another pipeline's text encoders; words are matched by their spelling.
 
     Args:
-        encoders: get the weights.
-        tokenizers: the words of `encoders`.
+        encoders: receive the weights.
+        tokenizers: tokenizers of `encoders`.
         folder: a pipeline whose encoders have the same sizes.
     """
     old, old_tokenizers = (
@@ -131,10 +131,10 @@ def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> 
 
 
 class AttributeReader(nn.Module):
-    """Reads every attribute off both embeddings; used in training alone.
+    """Linear heads that read every attribute off both embeddings; used in training only.
 
-    In the sequence each token votes for values, and the strongest votes win: so every word comes to
-    carry what it says.
+    In the sequence each token votes for values, and the strongest votes win. So the embedding of
+    each word learns what the word states.
     """
 
     def __init__(self, width: int) -> None:
@@ -144,19 +144,19 @@ class AttributeReader(nn.Module):
         self.from_pooled = nn.Linear(width, sum(self.sizes))
 
     def forward(self, sequence: Tensor, pooled: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores of every attribute's values, from the sequence and from the pooled embedding."""
+        """Return scores of every attribute's values, from the sequence and the pooled embedding."""
         votes = self.from_token(sequence).logsumexp(1)
         return list(votes.split(self.sizes, 1)), list(self.from_pooled(pooled).split(self.sizes, 1))
 
 
 @dataclass(frozen=True)
-class _Lessons:
-    """Prompts as the encoders read them, with what they state.
+class _LabelledPrompts:
+    """Tokenised prompts with the attributes that they state.
 
     Attributes:
         clip_ids: shape (prompts, 77).
         t5_ids: shape (prompts, text tokens).
-        labels: shape (prompts, attributes), -100 where nothing is stated.
+        labels: shape (prompts, attributes), UNSAID where nothing is stated.
     """
 
     clip_ids: Tensor
@@ -164,23 +164,73 @@ class _Lessons:
     labels: Tensor
 
 
-def _lessons(
+def _labelled_prompts(
     count: int,
     tokenizers: Tokenizers,
     world: WorldRange,
     rng: np.random.Generator,
     wordings: Wordings,
-) -> _Lessons:
+) -> _LabelledPrompts:
     world = replace(world, pair_share=min(_MORE_PAIRS * world.pair_share, 1.0))
     specs = [sample_spec(rng, world) for _ in range(count)]
     prompts = [write_prompt(spec, rng, wordings) for spec in specs]
     texts = [_vary(prompt.text, rng) for prompt in prompts]
     labels = [stated_attributes(s, p) for s, p in zip(specs, prompts, strict=True)]
-    return _Lessons(
+    return _LabelledPrompts(
         torch.from_numpy(tokenizers.clip_ids(texts)),
         torch.from_numpy(tokenizers.t5_ids(texts)),
         torch.tensor(labels),
     )
+
+
+class TextTrainer(Trainer):
+    """Training of both text encoders and the reader.
+
+    Args:
+        encoders: both encoders, on the training device.
+        reader: reads attributes off the embeddings.
+        lessons: prompts with their labels.
+        recipe: batch and budget.
+        device: training device.
+        rate: factor of the learning rates.
+    """
+
+    def __init__(
+        self,
+        encoders: TextEncoders,
+        reader: AttributeReader,
+        lessons: _LabelledPrompts,
+        recipe: Recipe,
+        device: torch.device,
+        rate: float,
+    ) -> None:
+        self._encoders, self._reader, self._lessons = encoders, reader, lessons
+        self._device = device
+        modules = nn.ModuleList([encoders.clip, encoders.t5, reader])
+        schedule = replace(
+            recipe,
+            minutes=recipe.text_minutes,
+            steps=recipe.text_steps,
+            batch=recipe.text_batch,
+            warmup=recipe.text_warmup,
+            cooldown=1.0,
+            log_every=2 * recipe.log_every,
+        )
+        optimizer = _optimizer(encoders, reader, rate)
+        weights = Weights(modules.state_dict(), [optimizer], modules.parameters(), averaged=False)
+        super().__init__(schedule, weights)
+
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the loss of a step."""
+        rng = np.random.default_rng((_PROMPT_SEED, self.budget.step))
+        count = len(self._lessons.labels)
+        chosen = torch.from_numpy(rng.integers(0, count, self.schedule.batch))
+        embeddings = self._encoders.encode(
+            self._lessons.clip_ids[chosen].to(self._device),
+            self._lessons.t5_ids[chosen].to(self._device),
+        )
+        labels = self._lessons.labels[chosen].to(self._device)
+        return {"loss": _reading_loss(self._reader(*embeddings), labels)}
 
 
 def train_text_encoders(
@@ -191,15 +241,15 @@ def train_text_encoders(
     folder: Path,
     rate: float = 1.0,
 ) -> dict[str, dict[str, float]]:
-    """Train both encoders in place, until the budget is used; an interrupted training goes on.
+    """Train both encoders in place; an interrupted training continues exactly.
 
     Args:
-        encoders: what to train; left on the CPU, in evaluation mode.
-        tokenizers: their words.
+        encoders: both encoders; left on the CPU, in evaluation mode.
+        tokenizers: both tokenizers.
         recipe: the world, batch and budget.
-        device: where to train.
+        device: training device.
         folder: gets the metrics log (text.jsonl) and the checkpoint (text.pt).
-        rate: factor of the learning rates; encoders that are trained already forget at 1.
+        rate: factor of the learning rates; below 1 for encoders that are trained already.
 
     Returns:
         Accuracy by encoder and attribute: on unseen prompts in the wordings of the training
@@ -208,38 +258,16 @@ def train_text_encoders(
     """
     torch.manual_seed(2)
     rng = np.random.default_rng(_PROMPT_SEED)
-    lessons = _lessons(recipe.prompts, tokenizers, recipe.world, rng, "training")
+    lessons = _labelled_prompts(recipe.prompts, tokenizers, recipe.world, rng, "training")
     held_out = min(_HELD_OUT, recipe.prompts // 4)
     reader = AttributeReader(recipe.sizes.text_width).to(device)
     modules = nn.ModuleList([encoders.clip, encoders.t5, reader]).to(device).train()
-    optimizer = _optimizer(encoders, reader)
-    budget = Budget(recipe.text_minutes, recipe.text_steps)
-    log = MetricsLog(folder / "text.jsonl")
-    parts: dict[str, Stateful] = {"encoders": modules, "optimizer": optimizer}
-    checkpoint = Checkpoint(folder / "text.pt", recipe.checkpoint_every, budget, parts)
-    checkpoint.restore()
-    while budget.progress < 1:
-        rng = np.random.default_rng((_PROMPT_SEED, budget.step))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["peak"] * budget.rate(recipe.text_warmup, 1.0)
-        chosen = torch.from_numpy(rng.integers(held_out, recipe.prompts, recipe.text_batch))
-        embeddings = encoders.encode(
-            lessons.clip_ids[chosen].to(device), lessons.t5_ids[chosen].to(device)
-        )
-        loss = _reading_loss(reader(*embeddings), lessons.labels[chosen].to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        optimizer.step()
-        budget.step += 1
-        budget.tick()
-        if budget.step % (2 * recipe.log_every) == 0:
-            log.add(step=budget.step, seconds=budget.seconds, loss=loss.item())
-        checkpoint.save_if_due()
-    checkpoint.save()
+    learnt = _LabelledPrompts(*(tensor[held_out:] for tensor in vars(lessons).values()))
+    trainer = TextTrainer(encoders, reader, learnt, recipe, device, rate)
+    train_until_done(trainer, folder, "text")
     modules.eval()
     rng = np.random.default_rng(_PROMPT_SEED + 1)
-    new = _lessons(held_out, tokenizers, recipe.world, rng, "held_out")
+    new = _labelled_prompts(held_out, tokenizers, recipe.world, rng, "held_out")
     by_sequence, by_pooled = _accuracies(encoders, reader, lessons, held_out, device)
     new_by_sequence, new_by_pooled = _accuracies(encoders, reader, new, held_out, device)
     encoders.to(torch.device("cpu"))
@@ -251,8 +279,8 @@ def train_text_encoders(
     }
 
 
-def _optimizer(encoders: TextEncoders, reader: AttributeReader) -> torch.optim.AdamW:
-    """AdamW in two groups with a `peak` rate each: the encoders' layers; words and reader."""
+def _optimizer(encoders: TextEncoders, reader: AttributeReader, rate: float) -> torch.optim.AdamW:
+    """Build AdamW with two groups: the encoders' layers; word embeddings and reader."""
     words = [model.get_input_embeddings().weight for model in (encoders.clip, encoders.t5)]
     layers = [
         parameter
@@ -261,32 +289,32 @@ def _optimizer(encoders: TextEncoders, reader: AttributeReader) -> torch.optim.A
         if all(parameter is not embedding for embedding in words)
     ]
     groups = [
-        {"params": layers, "peak": _PEAK_RATE},
-        {"params": [*words, *reader.parameters()], "peak": _WORD_RATE},
+        {"params": layers, "lr": rate * _PEAK_RATE},
+        {"params": [*words, *reader.parameters()], "lr": rate * _WORD_RATE},
     ]
-    return torch.optim.AdamW(groups, _PEAK_RATE, (0.9, 0.98), weight_decay=0.01)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
 
 
 def _vary(text: str, rng: np.random.Generator) -> str:
-    """What people write besides: no commas, a capital at the start, words that say nothing here.
+    """Vary a prompt as people do: without commas, with a capital, with neutral or unknown words.
 
-    Some of those are spelled by the tokenizers, as names are.
+    Unknown words are spelled by the tokenizers, as names are.
     """
     draw, capital = rng.random(2)
     words = text.split(" ")
     if draw < 0.1:
         text = text.replace(",", "")
     elif draw < 0.25 and len(words) < _ROOM:
-        place = int(rng.integers(len(words) + 1))
+        index = int(rng.integers(len(words) + 1))
         letters = rng.choice(list(ascii_lowercase), int(rng.integers(3, 8)))
         spelled = "".join(letters)
         neutral = NEUTRAL_WORDS[int(rng.integers(len(NEUTRAL_WORDS)))]
-        text = " ".join((*words[:place], spelled if draw < 0.18 else neutral, *words[place:]))
+        text = " ".join((*words[:index], spelled if draw < 0.18 else neutral, *words[index:]))
     return text[0].upper() + text[1:] if capital < 0.1 else text
 
 
 def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
-    """Cross entropy over all attributes that are stated at all in the batch, both readings."""
+    """Cross entropy of all attributes that the batch states, of both embeddings."""
     losses = [
         F.cross_entropy(found, labels[:, number % len(ATTRIBUTES)], ignore_index=UNSAID)
         for number, found in enumerate([*scores[0], *scores[1]])
@@ -299,7 +327,7 @@ def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> 
 def _accuracies(
     encoders: TextEncoders,
     reader: AttributeReader,
-    lessons: _Lessons,
+    lessons: _LabelledPrompts,
     count: int,
     device: torch.device,
 ) -> tuple[dict[str, float], dict[str, float]]:

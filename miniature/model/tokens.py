@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase, T5Tokenizer
 
-from miniature.world.prompts import Prompt, Wordings, write_prompt
+from miniature.world.prompts import ScenePrompt, Wordings, write_prompt
 from miniature.world.spec import WHOLE, WorldRange, sample_spec
 from miniature.world.wordings import every_phrase
 
@@ -21,13 +21,13 @@ _CORPUS_SEED = 7
 
 def sample_prompts(
     count: int, seed: int, world: WorldRange = WHOLE, wordings: Wordings = "training"
-) -> list[Prompt]:
-    """Prompts of random scenes.
+) -> list[ScenePrompt]:
+    """Write prompts of random scenes.
 
     Args:
-        count: how many.
-        seed: equal arguments give equal prompts.
-        world: what the scenes are sampled from.
+        count: number of prompts.
+        seed: seed; equal arguments give equal prompts.
+        world: range of the scenes.
         wordings: the sentences that the prompts use.
     """
     rng = np.random.default_rng(seed)
@@ -35,15 +35,15 @@ def sample_prompts(
 
 
 def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
-    """Make both tokenizers and save them where `FluxPipeline` looks for them.
+    """Train both tokenizers and save them where `FluxPipeline` expects them.
 
-    They know the words of the whole world, so that weights trained on a part of it can be trained
-    on, and some words more that people type.
+    They know the words of the whole world, so that a training on a part of it can be continued on
+    all of it, and some more words that people type.
 
     Args:
         folder: gets `tokenizer` (CLIP) and `tokenizer_2` (T5).
         text_tokens: the longest T5 sequence.
-        prompts: how many prompts of each wordings show how frequent the words are.
+        prompts: number of prompts in each set of wordings, from which word frequencies are counted.
     """
     known = sample_prompts(prompts, _CORPUS_SEED)
     new = sample_prompts(prompts, _CORPUS_SEED, wordings="held_out")
@@ -53,7 +53,7 @@ def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
 
 
 def _train_clip(corpus: Iterable[str]) -> CLIPTokenizer:
-    """Byte pairs, each byte also as a word's end, so that no word is ever lost."""
+    """Train byte pairs; each byte is also a word's end, so that every word can be encoded."""
     standard = CLIPTokenizer().backend_tokenizer
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pairs = Tokenizer(
@@ -84,7 +84,7 @@ def _train_clip(corpus: Iterable[str]) -> CLIPTokenizer:
 
 
 def _train_t5(corpus: Iterable[str], text_tokens: int) -> T5Tokenizer:
-    """Whole words of the world, capitalised too, and characters for all others."""
+    """Build a vocabulary of the world's words, also capitalised, and of single characters."""
     words = sorted({word for text in corpus for word in text.replace(",", " ").split()})
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -6.0), (",", -2.0)]
     pieces += [("▁" + word, -4.0) for word in words]
@@ -100,8 +100,8 @@ class Tokenizers:
     """Both tokenizers of a pipeline.
 
     Attributes:
-        clip: for the pooled text embedding.
-        t5: for the sequence of text embeddings.
+        clip: tokenizer of the pooled text embedding.
+        t5: tokenizer of the sequence of text embeddings.
         text_tokens: length of the T5 sequence, padding included.
     """
 
@@ -110,15 +110,15 @@ class Tokenizers:
     text_tokens: int
 
     def clip_ids(self, texts: Sequence[str]) -> np.ndarray:
-        """CLIP tokens, int64 of shape (texts, 77)."""
+        """Return CLIP tokens, int64 of shape (texts, 77)."""
         return self._ids(self.clip, texts, CLIP_TOKENS)
 
     def t5_ids(self, texts: Sequence[str]) -> np.ndarray:
-        """T5 tokens, int64 of shape (texts, text_tokens)."""
+        """Return T5 tokens, int64 of shape (texts, text_tokens)."""
         return self._ids(self.t5, texts, self.text_tokens)
 
-    def group_lengths(self, prompts: Sequence[Prompt]) -> np.ndarray:
-        """T5 tokens of the background, and of the whole prompt, without the end token.
+    def group_lengths(self, prompts: Sequence[ScenePrompt]) -> np.ndarray:
+        """Count the T5 tokens of the background and of the whole prompt, without the end token.
 
         Returns:
             int64 of shape (prompts, 2); both capped at `text_tokens`.
@@ -138,7 +138,7 @@ class Tokenizers:
 
 
 def load_tokenizers(folder: Path, text_tokens: int) -> Tokenizers:
-    """Open the tokenizers that a pipeline folder holds."""
+    """Load the tokenizers of a pipeline folder."""
     return Tokenizers(
         CLIPTokenizer.from_pretrained(folder / "tokenizer"),
         T5Tokenizer.from_pretrained(folder / "tokenizer_2"),

@@ -1,16 +1,14 @@
 """Train the miniature: python -m miniature.model.train --out DIR
 
 Stages, each skipped when its result exists in DIR: world (draws the pictures), tokenizers, text,
-autoencoder, latents, transformer (goes on where it was stopped), assemble (DIR/pipeline).
+autoencoder, latents, transformer, assemble (DIR/pipeline). An interrupted training continues.
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
@@ -34,10 +32,12 @@ from miniature.model.text_encoders import (
     train_text_encoders,
 )
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
-from miniature.model.transformer import Losses, TransformerTrainer
-from training.files import MetricsLog, save_json
+from miniature.model.transformer import TransformerTrainer
+from training.files import save_json
+from training.loop import train_until_done
 from training.parallel import run_together
 
+_TEXT_SEED = 2
 _MAP_PICTURES = 256
 _AUTOENCODER_PICTURES = 6000  # on a GPU-less machine all of them would not stay in memory
 _HELD_OUT_SCENES = 48
@@ -47,15 +47,15 @@ _LOGGED_STEPS = 12
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training run.
+class ModelRun:
+    """Settings of a run of the command.
 
     Attributes:
-        folder: where its results are.
-        recipe: how much of what it does.
-        device: where the networks train.
-        processes: how many processes train the transformer together.
-        initial: a pipeline to start from; None starts anew.
+        folder: folder of the results.
+        recipe: sizes and schedules.
+        device: training device.
+        processes: number of processes that train the transformer.
+        initial: pipeline to start from; None starts from new weights.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ class Run:
         return self.recipe.sizes.text_tokens
 
 
-def draw_world(run: Run) -> None:
+def draw_world(run: ModelRun) -> None:
     """Draw the pictures."""
     recipe = run.recipe
     oblong = round(recipe.oblong_share * recipe.scenes)
@@ -79,17 +79,18 @@ def draw_world(run: Run) -> None:
     draw_dataset(folder, counts, recipe.world, processes, recipe.pictures_from)
 
 
-def make_tokenizers(run: Run) -> None:
-    """Make both tokenizers from the world's words."""
+def make_tokenizers(run: ModelRun) -> None:
+    """Train both tokenizers on the world's words."""
     if not (run.folder / "tokenizer_2").exists():
         train_tokenizers(run.folder, run.text_tokens, run.recipe.prompts)
 
 
-def train_text(run: Run) -> None:
+def train_text(run: ModelRun) -> None:
     """Train both text encoders."""
     if (run.folder / "text_encoder_2" / "config.json").exists():
         return
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
+    torch.manual_seed(_TEXT_SEED)
     encoders = build_text_encoders(run.recipe.sizes, tokenizers)
     if run.initial is not None:
         start_from(encoders, tokenizers, run.initial)
@@ -106,8 +107,8 @@ def train_text(run: Run) -> None:
     encoders.t5.save_pretrained(run.folder / "text_encoder_2")
 
 
-def _latent_map(run: Run) -> LatentMap:
-    """The run's latent map; fitted, or taken from the initial pipeline, when first asked for."""
+def _latent_map(run: ModelRun) -> LatentMap:
+    """Return the run's latent map; the first call fits it or copies the initial pipeline's."""
     if not (run.folder / FILE_NAME).exists():
         known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
         if run.initial is not None and known:
@@ -118,7 +119,7 @@ def _latent_map(run: Run) -> LatentMap:
     return load_latent_map(run.folder)
 
 
-def train_vae(run: Run) -> None:
+def train_vae(run: ModelRun) -> None:
     """Fit the autoencoder to the latent map."""
     if (run.folder / "vae" / "config.json").exists():
         return
@@ -129,7 +130,7 @@ def train_vae(run: Run) -> None:
     vae.save_pretrained(run.folder / "vae")
 
 
-def make_latents(run: Run) -> None:
+def make_latents(run: ModelRun) -> None:
     """Turn pictures into latents and prompts into tokens."""
     latent_map, folder = _latent_map(run), run.folder / "latents"
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
@@ -141,14 +142,14 @@ def make_latents(run: Run) -> None:
         prepare_latents(folder / "held_out", drawn, latent_map, tokenizers, 1)
 
 
-def train_transformer(run: Run) -> None:
-    """Train the transformer, in several processes if the run says so."""
+def train_transformer(run: ModelRun) -> None:
+    """Train the transformer in one or several processes."""
     if (run.folder / "transformer" / "config.json").exists():
         return
     run_together(_train_transformer_process, run.processes, run)
 
 
-def _train_transformer_process(rank: int, run: Run) -> None:
+def _train_transformer_process(rank: int, run: ModelRun) -> None:
     initial = None
     if run.initial is not None:
         known = FluxTransformer2DModel.from_pretrained(run.initial / "transformer")
@@ -162,47 +163,19 @@ def _train_transformer_process(rank: int, run: Run) -> None:
         run.processes,
         initial,
     )
-    checkpoint = run.folder / "transformer.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    _train_until_done(trainer, run, checkpoint)
+    held_out = load_latents(run.folder / "latents" / "held_out")
+
+    def report() -> dict[str, float]:
+        _log_samples(trainer, run)
+        return trainer.evaluate(held_out)
+
+    train_until_done(trainer, run.folder, "transformer", report)
     if rank == 0:
         trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
 
 
-def _train_until_done(trainer: TransformerTrainer, run: Run, checkpoint: Path) -> None:
-    """Train, log and write checkpoints until the budget is used."""
-    recipe, budget, first = run.recipe, trainer.budget, trainer.rank == 0
-    log = MetricsLog(run.folder / "transformer.jsonl")
-    recent: list[Losses] = []
-    saved, logged = time.monotonic(), time.monotonic()
-    while budget.progress < 1:
-        recent.append(trainer.step())
-        trainer.tick()
-        done = budget.progress >= 1
-        if first and budget.step % recipe.log_every == 0:
-            now = time.monotonic()
-            log.add(
-                step=budget.step,
-                seen=budget.step * recipe.batch,
-                seconds=budget.seconds,
-                rate=len(recent) * recipe.batch / (now - logged),
-                flow=float(np.mean([losses.flow.item() for losses in recent])),
-                part=float(np.mean([losses.part.item() for losses in recent])),
-                attention=float(np.mean([losses.attention.item() for losses in recent])),
-                match=float(np.mean([losses.match.item() for losses in recent])),
-            )
-            recent, logged = [], now
-        if first and (done or time.monotonic() - saved > recipe.checkpoint_every):
-            trainer.save(checkpoint)
-            scores = trainer.evaluate(load_latents(run.folder / "latents" / "held_out"))
-            log.add(step=budget.step, seen=budget.step * recipe.batch, **scores)
-            _log_samples(trainer, run)
-            saved = logged = time.monotonic()
-
-
-def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
-    """Paint some prompts with the weights as they are; decoded by the latent map."""
+def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
+    """Render some prompts with the averaged weights, decoded by the latent map."""
     model = trainer.averaged_model().to(torch.bfloat16)
     encoders = load_text_encoders(run.folder).to(run.device)
     for encoder in (encoders.clip, encoders.t5):
@@ -211,7 +184,7 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
     drawn = sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)
     prompts = [prompt.text for prompt in drawn]
     guided = trainer.budget.progress > run.recipe.guided_from
-    pictures = sample.paint(
+    pictures = sample.render(
         assemble(tokenizers, encoders, model, None),
         prompts,
         text_tokens=run.text_tokens,
@@ -226,12 +199,12 @@ def _log_samples(trainer: TransformerTrainer, run: Run) -> None:
     sheet.save(folder / f"{trainer.budget.step:07d}.png")
 
 
-def assemble_pipeline(run: Run) -> None:
+def assemble_pipeline(run: ModelRun) -> None:
     """Save everything as one pipeline."""
     save_assembled(run.folder, run.folder / "pipeline", run.text_tokens)
 
 
-STAGES: dict[str, Callable[[Run], None]] = {
+STAGES: dict[str, Callable[[ModelRun], None]] = {
     "world": draw_world,
     "tokenizers": make_tokenizers,
     "text": train_text,
@@ -243,7 +216,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m miniature.model.train", description=(__doc__ or "").splitlines()[0]
     )
@@ -265,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     device = torch.device(options.device)
     cores = available_processes() if device.type == "cpu" else 1
-    run = Run(
+    run = ModelRun(
         folder=options.out,
         recipe=replace(RECIPES[options.recipe], **changes),
         device=device,

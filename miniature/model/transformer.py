@@ -1,13 +1,11 @@
 """Training of the miniature's FluxTransformer2DModel: flow, guidance, body parts, attention.
 
-Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files but
-its own checkpoint.
+Weights are kept in float32 beside a bfloat16 copy that computes. Knows nothing of files.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,16 +13,14 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from miniature.model.attention_statistic import attention_loss, foreground_scores, record_attention
-from miniature.model.batches import Batch, BatchSource
+from miniature.model.batches import BatchSource, LatentBatch
 from miniature.model.latents import LatentData
 from miniature.model.match_statistic import match_loss
 from miniature.model.recipe import ModelSizes, Recipe
 from miniature.model.text_encoders import TextEncoders
 from miniature.world.vocabulary import Part
-from training.budget import Budget
-from training.files import load_state, save_state
-from training.master_weights import MasterWeights
-from training.parallel import tick_together
+from training.loop import Trainer
+from training.weights import MasterWeights
 
 _HELD_OUT_TIMES = (0.95, 0.85, 0.7, 0.5, 0.3, 0.1)
 _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are taken
@@ -43,11 +39,11 @@ _DETAILS = (
     Part.RIGHT_SHIN,
     Part.PROP,
 )
-"""What is small and tells actions and faces apart."""
+"""Small parts in which actions and faces differ."""
 
 
 def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
-    """A new transformer; what modulates and what is put out starts at zero, guidance too."""
+    """Build a transformer whose modulation, output and guidance start at zero."""
     model = FluxTransformer2DModel(
         patch_size=1,
         in_channels=64,
@@ -70,31 +66,31 @@ def build_transformer(sizes: ModelSizes) -> FluxTransformer2DModel:
 
 
 def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) -> None:
-    """Copy known weights into a model; one without guidance may start one with it.
+    """Copy weights into a model; only those of the guidance may be missing.
 
     Raises:
         ValueError: if anything else is missing, left over or of another size.
     """
     state = model.state_dict()
     missing = {name for name in state if name not in initial and not name.startswith(_GUIDANCE)}
-    strange = {
+    unknown = {
         name for name, t in initial.items() if name not in state or state[name].shape != t.shape
     }
-    if missing or strange:
+    if missing or unknown:
         raise ValueError(
             f"the weights to start from are of another model: {len(missing)} are missing, "
-            f"{len(strange)} do not fit, such as {min(missing | strange)}"
+            f"{len(unknown)} do not fit, such as {min(missing | unknown)}"
         )
     model.load_state_dict({**state, **initial})
 
 
 def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
-    """What each token counts for in the flow loss.
+    """Compute the weight of each token in the flow loss.
 
     Args:
         parts: share of each part in each token, shape (batch, tokens, parts).
-        recipe: what tokens of the character and of its details count for.
-        plateau: how much of that holds; at 0 all tokens count alike.
+        recipe: weights of the character's tokens and of its details.
+        plateau: share of the extra weight that is applied; at 0 all weights are 1.
 
     Returns:
         Shape (batch, tokens); 1 for background.
@@ -105,26 +101,16 @@ def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
     return 1 + plateau * (more * figure + most * detail)
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The parts of the training loss, averaged over a batch."""
-
-    flow: Tensor
-    part: Tensor
-    attention: Tensor
-    match: Tensor
-
-
-class TransformerTrainer:
-    """One process of a data-parallel training run.
+class TransformerTrainer(Trainer):
+    """Process of the transformer's training.
 
     Args:
         recipe: sizes, weights of the losses, budget.
         data: latents, parts and tokens, one entry for each shape of picture.
         encoders: frozen text encoders.
-        device: where to train.
-        rank, world_size: this process among those that train together.
-        initial: weights to start from; None starts anew.
+        device: training device.
+        rank, world_size: number of this process, and of all that train together.
+        initial: weights to start from; None starts from new weights.
     """
 
     def __init__(
@@ -138,22 +124,32 @@ class TransformerTrainer:
         initial: dict[str, Tensor] | None = None,
     ) -> None:
         self.recipe, self.device = recipe, device
-        self.rank, self.world_size = rank, world_size
         self._source = BatchSource(data, encoders.to(device), device)
-        self.budget = Budget(recipe.minutes, recipe.steps)
         torch.manual_seed(3)
         model = build_transformer(recipe.sizes)
         if initial is not None:
             start_weights(model, initial)
         self.part_head = nn.Linear(model.inner_dim, len(Part)).to(device)
         self.model = model.to(device).train()
-        self._master = MasterWeights(
+        weights = MasterWeights(
             self.model,
             lambda name, _: "transformer_blocks" in name and "norm" not in name,
             recipe.muon_rate,
             recipe.adam_rate,
             world_size,
             self.part_head,
+        )
+        super().__init__(
+            recipe,
+            weights,
+            {"part_head": self.part_head},
+            {
+                "part": recipe.part_weight,
+                "attention": recipe.attention_weight,
+                "match": recipe.match_weight,
+            },
+            rank,
+            world_size,
         )
         self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._records = record_attention(self.model, recipe.sizes.text_tokens)
@@ -168,31 +164,31 @@ class TransformerTrainer:
                 lambda module, inputs, output: self._outputs.append(output[:, text:])
             )
 
-    def draw_batch(self, step: int) -> Batch:
-        """This process's samples of a step."""
+    def draw_batch(self, step: int) -> LatentBatch:
+        """Return this process's batch of a step."""
         guiding = self.budget.progress >= self.recipe.guided_from
         guided_share = self.recipe.guided_share if guiding else 0.0
         return self._source.training(step, self.recipe, guided_share, self.rank, self.world_size)
 
-    def predict(self, batch: Batch) -> Tensor:
-        """The model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
+    def predict(self, batch: LatentBatch) -> Tensor:
+        """Return the model's velocity for a batch, float32 of shape (batch, tokens, 64)."""
         self._features.clear()
         self._outputs.clear()
         return velocity(self.model, batch)
 
     @torch.no_grad()
-    def targets(self, batch: Batch) -> Tensor:
-        """What the model shall predict, shape (batch, tokens, 64).
+    def targets(self, batch: LatentBatch) -> Tensor:
+        """Return the targets of a batch, shape (batch, tokens, 64).
 
-        Samples without guidance have the data's velocity. The others have what the averaged
-        weights predict with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the scale
-        counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
+        Without guidance, the target is the data's velocity. With guidance, it is the prediction
+        of the averaged weights with classifier-free guidance (Ho & Salimans 2022, eq. 6, with the
+        scale counted from 1 as diffusers does): v(empty) + g * (v(prompt) - v(empty)).
         """
         chosen = torch.nonzero(batch.guidance > 1).flatten()
         if not len(chosen):
             return batch.velocity
-        self._master.copy_average_to(self._teacher)
-        asked = replace(
+        self.weights.copy_average_to(self._teacher)
+        stated = replace(
             batch,
             tokens=batch.tokens[chosen],
             times=batch.times[chosen],
@@ -201,19 +197,20 @@ class TransformerTrainer:
             pooled=batch.pooled[chosen],
         )
         sequence, pooled = self._source.without_prompt()
-        silent = replace(
-            asked,
-            sequence=sequence.expand_as(asked.sequence),
-            pooled=pooled.expand_as(asked.pooled),
+        empty = replace(
+            stated,
+            sequence=sequence.expand_as(stated.sequence),
+            pooled=pooled.expand_as(stated.pooled),
         )
-        stated, unstated = velocity(self._teacher, asked), velocity(self._teacher, silent)
-        guided = unstated + batch.guidance[chosen, None, None] * (stated - unstated)
+        without = velocity(self._teacher, empty)
+        change = velocity(self._teacher, stated) - without
+        guided = without + batch.guidance[chosen, None, None] * change
         return batch.velocity.index_copy(0, chosen, guided)
 
-    def losses(self, batch: Batch) -> Losses:
-        """The parts of the loss of a batch.
+    def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
+        """Compute the losses of a batch.
 
-        Guided targets are longer by the guidance, so their errors count for its square less.
+        Guided targets are longer by the guidance, so their errors are divided by its square.
         """
         error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
         error = error / batch.guidance[:, None].square()
@@ -222,58 +219,37 @@ class TransformerTrainer:
         weights = token_weights(batch.parts, self.recipe, plateau)
         scores = self.part_head(self._features[-1].float()).log_softmax(-1)
         background_end, end = batch.lengths.unbind(1)
-        return Losses(
-            flow=(weights * error).mean() / weights.mean(),
-            part=-(batch.parts * scores).sum(-1).mean(),
-            attention=attention_loss(
+        return {
+            "flow": (weights * error).mean() / weights.mean(),
+            "part": -(batch.parts * scores).sum(-1).mean(),
+            "attention": attention_loss(
                 self._kept_logits(),
                 batch.lengths,
                 foreground,
                 (background_end > 0) & (end > background_end),
             ),
-            match=match_loss(self._outputs, batch.parts),
-        )
+            "match": match_loss(self._outputs, batch.parts),
+        }
 
     def _kept_logits(self) -> list[Tensor]:
         kept = [record.logits for record in self._records]
         return [logits for logits in kept if logits is not None]
 
-    def step(self) -> Losses:
-        """Train on one batch."""
-        recipe, budget = self.recipe, self.budget
-        rate = budget.rate(recipe.warmup, recipe.cooldown)
-        batch = self.draw_batch(budget.step)
-        torch.manual_seed(self.world_size * budget.step + self.rank)  # tokens for the match loss
-        losses = self.losses(batch)
-        total = (
-            losses.flow
-            + recipe.part_weight * losses.part
-            + recipe.attention_weight * losses.attention
-            + recipe.match_weight * losses.match
-        )
-        total.backward()
-        budget.step += 1
-        self._master.update(rate, min(recipe.ema_decay, (budget.step + 1) / (budget.step + 20)))
-        return Losses(
-            losses.flow.detach(),
-            losses.part.detach(),
-            losses.attention.detach(),
-            losses.match.detach(),
-        )
-
-    def tick(self) -> None:
-        """Let time pass in the budget: the first process's clock counts for all."""
-        tick_together(self.budget, self.world_size)
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute the losses of a step."""
+        batch = self.draw_batch(self.budget.step)
+        torch.manual_seed(self.world_size * self.budget.step + self.rank)  # for the match loss
+        return self.losses(batch)
 
     def averaged_model(self) -> FluxTransformer2DModel:
-        """A model with the averaged weights, float32 on the training device."""
+        """Return a model with the averaged weights, float32 on the training device."""
         model = build_transformer(self.recipe.sizes).to(self.device)
-        model.load_state_dict(self._master.average)
+        model.load_state_dict(self.weights.average)
         return model.eval()
 
     @torch.no_grad()
     def evaluate(self, held_out: LatentData) -> dict[str, float]:
-        """Numbers of the averaged weights on scenes that were never trained on.
+        """Evaluate the averaged weights on held-out scenes.
 
         Returns:
             `held_out_loss`: flow loss over fixed noise levels; `mask_iou`: intersection over
@@ -281,7 +257,7 @@ class TransformerTrainer:
             of the steps.
         """
         model, own = self.model, {n: p.detach().clone() for n, p in self.model.named_parameters()}
-        model.load_state_dict(self._master.average)
+        model.load_state_dict(self.weights.average)
         source = BatchSource([held_out], self._source.encoders, self.device)
         errors = []
         for level in _HELD_OUT_TIMES:
@@ -294,21 +270,9 @@ class TransformerTrainer:
         model.load_state_dict(own)
         return {"held_out_loss": sum(errors) / len(errors), "mask_iou": iou}
 
-    def save(self, path: Path) -> None:
-        """Write everything that `load` needs to go on exactly."""
-        state = self._master.state_dict() | {"part_head": self.part_head.state_dict()}
-        save_state(path, {**state, "step": self.budget.step, "seconds": self.budget.seconds})
 
-    def load(self, path: Path) -> None:
-        """Go on where `save` was called."""
-        state = load_state(path)
-        self._master.load_state_dict(state)
-        self.part_head.load_state_dict(state["part_head"])
-        self.budget.step, self.budget.seconds = state["step"], state["seconds"]
-
-
-def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
-    """What a bfloat16 model predicts for a batch, float32 of shape (batch, tokens, 64)."""
+def velocity(model: FluxTransformer2DModel, batch: LatentBatch) -> Tensor:
+    """Predict the velocity with a bfloat16 model, float32 of shape (batch, tokens, 64)."""
     dtype = torch.bfloat16
     predicted: Tensor = model(
         hidden_states=batch.tokens.to(dtype),
@@ -324,7 +288,7 @@ def velocity(model: FluxTransformer2DModel, batch: Batch) -> Tensor:
 
 
 def _mean_iou(found: Tensor, truth: Tensor) -> float:
-    """Mean over the samples that have any foreground at all."""
+    """Average over the samples that have any foreground at all."""
     some = truth.any(1)
     both, either = (found & truth).sum(1), (found | truth).sum(1).clamp(min=1)
     return (both / either)[some].mean().item()

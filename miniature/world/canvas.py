@@ -1,7 +1,7 @@
-"""A canvas that paints a picture and its labels with the same strokes.
+"""Canvas that draws a picture and its labels with the same strokes.
 
-Coordinates are in pixels of the finished picture, y downwards. Painting happens at twice the
-size and is averaged down; labels are painted at their own size, unsmoothed.
+Coordinates are in pixels of the finished picture, y downwards. Pictures are drawn at twice their
+size and averaged down; labels are drawn at their size, unsmoothed.
 """
 
 import math
@@ -23,12 +23,12 @@ _UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 
 
 def points(pairs: Sequence[tuple[float, float]] | NDArray[np.floating]) -> Points:
-    """Coordinate pairs as an array of shape (n, 2)."""
+    """Return coordinate pairs as an array of shape (n, 2)."""
     return np.asarray(pairs, np.float32)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> Points:
-    """A closed polygon around (x, y); radii in pixels, angle in radians."""
+    """Return a closed polygon around (x, y); radii in pixels, angle in radians."""
     along = _UNIT_CIRCLE * (rx, ry)
     c, s = math.cos(angle), math.sin(angle)
     rotated = along @ np.array([[c, s], [-s, c]])
@@ -36,20 +36,20 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> Poi
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float) -> Points:
-    """An open line along an ellipse from angle start to stop, in turns (0 right, 0.25 down)."""
+    """Return a piece of an ellipse from angle start to stop, in turns (0 right, 0.25 down)."""
     angles = np.linspace(start, stop, 14) * 2 * math.pi
     return points(np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], 1))
 
 
 class Canvas:
-    """A picture being drawn, with two labels for each pixel.
+    """Picture in progress, with two labels for each pixel.
 
     Attributes:
         width, height: of the finished picture, pixels.
         ground: y of the line on which people stand, pixels.
-        owner: whom the next strokes belong to: 0 nobody, 1 the first figure, 2 the second.
-        parts: a `vocabulary.Part` for each pixel painted so far, uint8 of shape (height, width).
-        owners: whose each pixel is, uint8 of shape (height, width).
+        owner: figure of the next strokes: 0 none, 1 the first, 2 the second.
+        parts: a `vocabulary.Part` for each pixel drawn so far, uint8 of shape (height, width).
+        owners: figure of each pixel, uint8 of shape (height, width).
     """
 
     def __init__(self, width: int = 256, height: int = 256) -> None:
@@ -64,7 +64,7 @@ class Canvas:
         self.owners: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
 
     def picture(self) -> NDArray[np.uint8]:
-        """The finished picture, uint8 RGB of shape (height, width, 3)."""
+        """Return the finished picture, uint8 RGB of shape (height, width, 3)."""
         small = cv2.resize(self._picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 
@@ -118,11 +118,11 @@ class Canvas:
         self._picture[first:last] = cv2.resize(column, size, interpolation=cv2.INTER_NEAREST)
 
     def veil(self, color: Color, weights: NDArray[np.float32]) -> None:
-        """Blend everything painted so far with one colour, as fog does.
+        """Blend everything drawn so far with one colour, as fog does.
 
         Args:
-            color: of the veil.
-            weights: its share in evenly spaced rows from top to bottom, in [0, 1], shape (n,).
+            color: colour of the veil.
+            weights: share of the colour in evenly spaced rows, from top to bottom, shape (n,).
         """
         height, width = self._picture.shape[:2]
         centers = (np.arange(0, height, _BAND) + _BAND / 2) / height * (len(weights) - 1)
@@ -133,7 +133,7 @@ class Canvas:
             cv2.addWeighted(band, 1 - share, plain[: len(band)], share, 0, band)
 
     def mirror(self) -> None:
-        """Swap left and right of everything painted so far."""
+        """Swap left and right of everything drawn so far."""
         self._picture = np.asarray(cv2.flip(self._picture, 1), np.uint8)
         self.parts = np.asarray(cv2.flip(self.parts, 1), np.uint8)
         self.owners = np.asarray(cv2.flip(self.owners, 1), np.uint8)
@@ -150,5 +150,5 @@ class Canvas:
 
 
 def _fixed(line: Points, scale: float) -> NDArray[np.int32]:
-    """Coordinates in the fixed-point form that OpenCV draws from."""
+    """Return coordinates in OpenCV's fixed-point form."""
     return np.round(line * (scale * 2**_FRACTION_BITS)).astype(np.int32)

@@ -1,6 +1,6 @@
-"""How what figures do is told: the action, how it is seen, where, and who of two is meant.
+"""Action part of a prompt: what figures do, their view, facing and position.
 
-Knows nothing of places; of looks only the phrases that tell two figures apart.
+Knows nothing of places; of looks only the phrases that distinguish two figures.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ Piece = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Doing:
-    """What is said of a figure's action, in phrases.
+    """Phrases for a figure's action.
 
     Attributes:
         words: the action; starts with a participle where the sentence needs one.
-        details: how the figure is turned, seen and placed, in this order; only what is said.
-        hidden: names of the figure's attributes that are not said.
+        details: facing, view and position, in this order, as far as they are stated.
+        hidden: names of the figure's attributes that are not stated.
     """
 
     words: str
@@ -38,14 +38,14 @@ class Doing:
 def doing_of(
     figure: Figure, chance: Random, *, place: bool = True, plain: bool = False, terse: bool = False
 ) -> Doing:
-    """Choose what is said of an action.
+    """Choose the phrases for an action.
 
     Args:
-        figure: who does it.
-        chance: decides.
-        place: whether the position may be said here.
-        plain: whether the action must be a phrase that can follow "is".
-        terse: whether to say of the view only what does not go without saying.
+        figure: the figure.
+        chance: source of randomness.
+        place: allow the position.
+        plain: choose a phrase that can follow "is".
+        terse: state only unusual views.
     """
     options = w.ACTION_WORDS[figure.action]
     if figure.view == "back":
@@ -80,17 +80,17 @@ def doing_of(
 
 
 def _stands_apart(words: str) -> bool:
-    """Whether a detail needs a comma before it: "back view", but not "in three-quarter view"."""
+    """Return whether a detail needs a comma: "back view", but not "in three-quarter view"."""
     return words.endswith(" view") and not words.startswith("in ")
 
 
 def shot_words(shot: str, chance: Random) -> str:
-    """What is said of the shot; a full one is mostly taken for granted."""
+    """Return words for the shot; a full one is rarely stated."""
     return pick(chance, w.SHOT_WORDS[shot]) if shot != "full" or chance.random() < 0.1 else ""
 
 
 def _clause(doing: Doing, chance: Random) -> str:
-    """An action with its details, the first of them often without a comma."""
+    """Return an action with its details, the first of them often without a comma."""
     clause, details = doing.words, doing.details
     if len(details) > 1 and chance.random() < 0.3:
         details = details[::-1]
@@ -101,27 +101,27 @@ def _clause(doing: Doing, chance: Random) -> str:
 
 
 def _terse_clause(doing: Doing) -> str:
-    """An action with its details and without commas, which would run into the next figure's."""
+    """Return an action with its details and without commas, for two figures."""
     placed = [detail for detail in doing.details if detail in _PLACED]
     others = [detail for detail in doing.details if detail not in _PLACED]
     turned = [f"and {detail}" if detail.startswith(_TURNS) else detail for detail in others]
     return " ".join((doing.words, *placed, *turned))
 
 
-def tell_one(
+def action_of_one(
     figure: Figure, look: Look, shot: str, chance: Random, wordings: str
 ) -> tuple[list[Piece], frozenset[str]]:
-    """The action part of a prompt with one figure.
+    """Return the action part of a prompt with one figure.
 
     Args:
-        figure: who does what.
-        look: what has been said of the figure.
+        figure: the figure.
+        look: the figure's look in the prompt.
         shot: words for the shot, or "".
-        chance: chooses the sentence.
+        chance: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.
 
     Returns:
-        The words, and the attributes of the figure that they do not say.
+        The words, and the figure's attributes that they do not state.
     """
     draw = chance.random()
     subject = pick(chance, (*w.PRONOUNS[figure.character.kind], f"the {look.noun}"))
@@ -140,7 +140,7 @@ def tell_one(
     return [(clause, (0,)), *_ending(shot)], doing.hidden
 
 
-def tell_two(
+def action_of_two(
     figures: Sequence[Figure],
     looks: Sequence[Look],
     shot: str,
@@ -149,18 +149,18 @@ def tell_two(
     *,
     placed: bool,
 ) -> tuple[list[Piece], tuple[frozenset[str], ...]]:
-    """The action part of a prompt with two figures, each named so that it is clear who is meant.
+    """Return the action part of a prompt with two figures, each named unambiguously.
 
     Args:
         figures: the left and the right one.
-        looks: what has been said of each.
+        looks: the figures' looks in the prompt.
         shot: words for the shot, or "".
-        chance: chooses the sentence.
+        chance: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.
-        placed: whether it has been said who is on the left and who on the right.
+        placed: the prompt states already which figure is on which side.
 
     Returns:
-        The words, and for each figure the attributes that they do not say.
+        The words, and for each figure the attributes that they do not state.
     """
     if _alike(figures) and chance.random() < 0.6:
         doing = doing_of(figures[0], chance, place=False, plain=True, terse=True)
@@ -173,8 +173,8 @@ def tell_two(
     verb = " " if wordings == "training" and chance.random() < 0.3 else " is "
     if wordings == "held_out" and chance.random() < 0.4:
         verb = " "
-    told = not placed and not sided
-    doings = [doing_of(f, chance, place=told, plain=verb != " ", terse=True) for f in figures]
+    unstated = not placed and not sided
+    doings = [doing_of(f, chance, place=unstated, plain=verb != " ", terse=True) for f in figures]
     clauses = [
         name + verb + _terse_clause(doing) for name, doing in zip(names, doings, strict=True)
     ]
@@ -199,7 +199,7 @@ def _ending(shot: str) -> list[Piece]:
 
 
 def _turned(figure: Figure) -> bool:
-    """Whether it shows in the picture which side the figure is facing."""
+    """Return whether the figure's facing is visible in the picture."""
     return figure.view == "side" or figure.action in ("lying", "pointing")
 
 
@@ -211,7 +211,7 @@ def _alike(figures: Sequence[Figure]) -> bool:
 def _references(
     figures: Sequence[Figure], looks: Sequence[Look], chance: Random, placed: bool
 ) -> tuple[tuple[str, str], bool]:
-    """Names for two figures, and whether they say who is on which side."""
+    """Return names for two figures, and whether they state the sides."""
     left, right = looks
     first, second = (figure.character for figure in figures)
     draw = chance.random()

@@ -3,8 +3,8 @@
 A prompt is always `background + " " + character + " " + action`, empty parts dropped; the
 parts usually end in a comma. That is how the storyboard application composes its prompts.
 
-There are two sets of wordings. What "held_out" says is made of the words of "training" in
-sentences, and for places in pairs of phrases, that "training" never forms.
+There are two sets of wordings. "held_out" has the words of "training" in other sentences, and other
+pairs of phrases for places.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ import numpy as np
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.doings import Piece, shot_words, tell_one, tell_two
+from miniature.world.doings import Piece, action_of_one, action_of_two, shot_words
 from miniature.world.figure.looks import Look, left_out, look_of, pick, sentence
 from miniature.world.spec import SceneSpec
 
 Wordings = Literal["training", "held_out"]
 Span = tuple[int, int]
 
-_LONGEST = 62  # words and commas that the text encoders have room for
+_LONGEST = 62  # words and commas that fit into the text encoders
 _BREVITIES = (0.0, 0.3, 0.6, 1.0)  # a prompt that is too long is written anew, with less in it
-_FAIR_WEATHER = ("sun", "blue sky")  # said of places on clear days alone
+_FAIR_WEATHER = ("sun", "blue sky")  # used on clear days only
 
 
 class Marks(NamedTuple):
-    """Where a prompt tells of a figure.
+    """Positions of a figure's words in a prompt.
 
     Attributes:
         character: start and end in the character part, in characters.
@@ -41,19 +41,19 @@ class Marks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A prompt in its three parts.
+class ScenePrompt:
+    """Prompt of a drawn scene, in three parts.
 
     Attributes:
-        background: where it is; the part's own punctuation included.
-        character: who is there; empty where nobody is.
-        action: what they do; empty where nobody is.
-        hidden: names of the first figure's attributes that the prompt does not mention, of its
-            character (but the shoes, which are never mentioned), position, view and facing. What
-            goes without saying is not hidden: to wear nothing on the head, a plain pattern, the
-            front view, the middle of the picture.
-        hidden_second: the same of the second figure.
-        marks: where the parts tell of each figure.
+        background: the place; the part's own punctuation included.
+        character: the characters; empty where nobody is.
+        action: their actions; empty where nobody is.
+        hidden: names of the first figure's attributes that the prompt does not state: of its
+            character (but the shoes, which are never stated), position, view and facing. Usual
+            values are not hidden: no headwear, a plain pattern, the front view, the middle of
+            the picture.
+        hidden_second: the same for the second figure.
+        marks: positions of each figure's words.
     """
 
     background: str
@@ -65,7 +65,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt as the text encoders get it."""
+        """Prompt as one text."""
         return " ".join(part for part in (self.background, self.character, self.action) if part)
 
     @property
@@ -82,7 +82,7 @@ class Prompt:
 
     @property
     def figure_spans(self) -> tuple[dict[str, Span], ...]:
-        """For each figure start and end, in characters of `text`, of what tells of it.
+        """Start and end of the words of each figure, in characters of `text`.
 
         The keys are "character" and "action". Two figures who do the same share an action.
         """
@@ -101,15 +101,15 @@ def write_prompt(
     rng: np.random.Generator,
     wordings: Wordings = "training",
     brevity: float = 0.0,
-) -> Prompt:
-    """Describe a scene in random words, leaving out what chance says.
+) -> ScenePrompt:
+    """Describe a scene in random words, with some attributes left out.
 
     Args:
         spec: the scene.
-        rng: chooses wordings and what is left out.
-        wordings: which sentences to choose from.
-        brevity: how much more than usual is left out of the characters, in [0, 1]; at 1 nothing
-            is said but what they are.
+        rng: source of randomness.
+        wordings: set of sentences.
+        brevity: additional share of the characters' attributes to leave out, in [0, 1]; at 1
+            only their kind is stated.
 
     Raises:
         ValueError: for unknown wordings.
@@ -126,10 +126,10 @@ def write_prompt(
 
 def _write(
     spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float, *, brief: bool
-) -> Prompt:
+) -> ScenePrompt:
     background = _background(spec, chance, wordings, brief=brief)
     if not spec.figures:
-        return Prompt(_empty(background, chance, wordings))
+        return ScenePrompt(_empty(background, chance, wordings))
     shot = shot_words(spec.shot, chance)
     if len(spec.figures) == 2:
         brevity = max(brevity, 0.3)
@@ -141,12 +141,12 @@ def _write(
     if len(spec.figures) == 1:
         who: list[Piece] = [(_opening(chance, wordings), ())]
         who.append((sentence(looks[0], chance, wordings, alone=True), (0,)))
-        does, unsaid = tell_one(spec.figures[0], looks[0], shot, chance, wordings)
+        does, unsaid = action_of_one(spec.figures[0], looks[0], shot, chance, wordings)
         unsaids: tuple[frozenset[str], ...] = (unsaid,)
     else:
         placed = chance.random() < 0.35
         who = _both(looks, chance, wordings, placed=placed)
-        does, unsaids = tell_two(spec.figures, looks, shot, chance, wordings, placed=placed)
+        does, unsaids = action_of_two(spec.figures, looks, shot, chance, wordings, placed=placed)
     character, places_of_looks = _joined(who, len(looks))
     action, places_of_doings = _joined(does, len(looks))
     comma = "," if len(looks) == 2 or chance.random() < 0.85 else ""
@@ -154,7 +154,7 @@ def _write(
     clear = action.split()[0].endswith("ing") and ", " not in character
     after = "" if runs_on or (clear and not comma) else ","
     all_hidden = [frozenset(names) | more for names, more in zip(hidden, unsaids, strict=True)]
-    return Prompt(
+    return ScenePrompt(
         background + comma,
         character + after,
         action,
@@ -189,7 +189,7 @@ def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: b
 
 
 def _when(spec: SceneSpec, chance: Random) -> str:
-    """Time and weather; a clear day is mostly taken for granted."""
+    """Return words for time and weather; a clear day is rarely stated."""
     time, weather, draw = spec.time, spec.weather, chance.random()
     if (time, weather) == ("day", "clear"):
         if draw < 0.88:
@@ -226,29 +226,29 @@ def _opening(chance: Random, wordings: Wordings) -> str:
 def _both(
     looks: Sequence[Look], chance: Random, wordings: Wordings, *, placed: bool
 ) -> list[Piece]:
-    """The character part of two figures."""
+    """Return the character part of two figures."""
     another = looks[0].noun == looks[1].noun and chance.random() < 0.7
-    told = [
+    phrases = [
         sentence(looks[0], chance, wordings, alone=False),
         sentence(looks[1], chance, wordings, alone=False, article="another" if another else ""),
     ]
     known: tuple[str, ...] = (", and ", ", together with ", " next to ")
-    if " and " not in told[0]:
+    if " and " not in phrases[0]:
         known = (" and ", " and ", *known)
     between = pick(chance, known if wordings == "training" else (" beside ", ", beside "))
     if not placed:
-        return [(told[0], (0,)), (between, ()), (told[1], (1,))]
+        return [(phrases[0], (0,)), (between, ()), (phrases[1], (1,))]
     sides = ("on the left", "on the right")
     if wordings == "training" and chance.random() < 0.3:
-        told = [f"{side} {words}" for side, words in zip(sides, told, strict=True)]
-        return [(told[0], (0,)), (pick(chance, (", ", " and ")), ()), (told[1], (1,))]
-    told = [f"{words} {side}" for side, words in zip(sides, told, strict=True)]
+        phrases = [f"{side} {words}" for side, words in zip(sides, phrases, strict=True)]
+        return [(phrases[0], (0,)), (pick(chance, (", ", " and ")), ()), (phrases[1], (1,))]
+    phrases = [f"{words} {side}" for side, words in zip(sides, phrases, strict=True)]
     first = 1 if not another and chance.random() < 0.3 else 0
-    return [(told[first], (first,)), (between, ()), (told[1 - first], (1 - first,))]
+    return [(phrases[first], (first,)), (between, ()), (phrases[1 - first], (1 - first,))]
 
 
 def _joined(pieces: Sequence[Piece], figures: int) -> tuple[str, list[Span]]:
-    """Words from pieces, and where each figure's piece is in them."""
+    """Join pieces to a text, and return the span of each figure's piece in it."""
     text, spans = "", [(0, 0)] * figures
     for words, owners in pieces:
         for owner in owners:

@@ -1,4 +1,4 @@
-"""Scenes: a picture with everything that is true of it."""
+"""Scenes: drawn pictures with their labels and prompts."""
 
 from dataclasses import dataclass, replace
 
@@ -9,41 +9,41 @@ from numpy.typing import NDArray
 from miniature.world.canvas import Canvas
 from miniature.world.figure.figure import draw_figures
 from miniature.world.place.places import draw_place
-from miniature.world.prompts import Prompt, Wordings, write_prompt
+from miniature.world.prompts import ScenePrompt, Wordings, write_prompt
 from miniature.world.spec import WHOLE, SceneSpec, WorldRange, sample_spec
 
-_DRAWING, _WORDING, _CHOOSING = 0, 1, 2  # separate streams of chance: words never move a line
+_DRAWING, _WORDING, _CHOOSING = 0, 1, 2  # separate random streams: words do not change the picture
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn picture and the truth about it.
+    """Drawn picture with its labels, specification and prompt.
 
     Attributes:
         image: RGB picture, uint8 of shape (height, width, 3).
         parts: a `vocabulary.Part` for each pixel, uint8 of shape (height, width).
-        owners: whose pixel it is: 0 nobody's, 1 the first figure's, 2 the second's; uint8 of
-            shape (height, width).
-        spec: what the picture was drawn from.
-        prompt: a description of it in three parts.
+        owners: figure of each pixel: 0 none, 1 the first, 2 the second; uint8 of shape (height,
+            width).
+        spec: specification of the picture.
+        prompt: prompt in three parts.
     """
 
     image: NDArray[np.uint8]
     parts: NDArray[np.uint8]
     owners: NDArray[np.uint8]
     spec: SceneSpec
-    prompt: Prompt
+    prompt: ScenePrompt
 
     @property
     def foreground(self) -> NDArray[np.bool_]:
-        """The pixels of all figures, of shape (height, width)."""
+        """Pixels of all figures, bool of shape (height, width)."""
         return self.owners > 0
 
     def mask(self, number: int) -> NDArray[np.bool_]:
-        """The pixels of one figure, of shape (height, width).
+        """Return the pixels of a figure, bool of shape (height, width).
 
         Args:
-            number: which figure, from 1.
+            number: number of the figure, from 1.
 
         Raises:
             ValueError: if the scene has no such figure.
@@ -62,10 +62,10 @@ def draw_scene(
     """Draw a scene; equal arguments give equal scenes.
 
     Args:
-        seed: decides everything that the specification leaves open, from 0 up.
-        spec: what to draw; None draws a random scene.
-        world: what a random scene can show.
-        shape: a random scene's shape, a name of `vocabulary.SHAPES`.
+        seed: seed of everything that the specification leaves open, from 0 up.
+        spec: specification; None draws a random scene.
+        world: range of random scenes.
+        shape: shape of a random scene, a name of `vocabulary.SHAPES`.
     """
     if spec is None:
         spec = sample_spec(np.random.default_rng((seed, _CHOOSING)), world, shape)
@@ -78,24 +78,24 @@ def draw_scene(
 
 def prompt_for(
     spec: SceneSpec, seed: int, variant: int = 0, wordings: Wordings = "training"
-) -> Prompt:
-    """One of the endlessly many prompts for a scene.
+) -> ScenePrompt:
+    """Write a prompt for a scene.
 
     Args:
         spec: the scene.
         seed: the scene's seed.
-        variant: which wording; 0 is the one that `draw_scene` gives.
-        wordings: which words are used, as `prompts.write_prompt` has it.
+        variant: number of the wording; 0 is that of `draw_scene`.
+        wordings: set of sentences, as in `prompts.write_prompt`.
     """
     return write_prompt(spec, np.random.default_rng((seed, _WORDING, variant)), wordings)
 
 
 def same_character_elsewhere(scene: Scene, seed: int) -> Scene:
-    """Draw the first figure's character alone, in another place, doing something or other.
+    """Draw the first figure's character alone, in another place and with a random action.
 
     Args:
         scene: a scene with somebody in it.
-        seed: decides where and what.
+        seed: seed of place and action.
 
     Raises:
         ValueError: if nobody is in the scene.

@@ -1,4 +1,4 @@
-"""What a scene shows, as data: who, in which clothes, where, doing what, seen how."""
+"""Specification of a scene: place, light, shot, figures, and their characters."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ _COMMON_TOPS = ("t-shirt", "hoodie", "sweater", "jacket", "coat")
 
 
 def body_colors(kind: str) -> tuple[str, ...]:
-    """The colours that skin, fur or metal of a kind of character can have."""
+    """Return the colours that skin, fur or metal of a kind of character can have."""
     if kind in v.ANIMALS:
         return tuple(v.FUR_COLORS)
     return tuple(v.METAL_COLORS) if kind == "robot" else tuple(v.SKIN_COLORS)
@@ -25,17 +25,17 @@ def _check(*choices: tuple[str, tuple[str, ...]]) -> None:
 
 @dataclass(frozen=True)
 class Character:
-    """Somebody of the drawn world; every field is a name from `vocabulary`.
+    """Character of the drawn world; every field is a name from `vocabulary`.
 
     Attributes:
         kind: a person, an animal or a robot.
         skin: colour of skin, fur or metal.
         hair_style, hair_color: of people; "none" for all others.
-        top, top_color, pattern: what is worn above.
-        bottom, bottom_color: what is worn below; a dress covers it.
+        top, top_color, pattern: the top.
+        bottom, bottom_color: the bottom; a dress covers it.
         shoes: their colour.
-        headwear: what is worn on the head, or "none".
-        accessory: what else is worn, or "none"; only men have beards.
+        headwear: the headwear, or "none".
+        accessory: the accessory, or "none"; only men have beards.
     """
 
     kind: str
@@ -70,32 +70,32 @@ class Character:
 
     @property
     def is_person(self) -> bool:
-        """Whether the character is neither an animal nor a robot."""
+        """Return whether the character is neither an animal nor a robot."""
         return self.kind in v.PEOPLE
 
     @property
     def is_child(self) -> bool:
-        """Whether the body has a child's proportions; animals and robots do."""
+        """Return whether the body has a child's proportions; animals and robots do."""
         return self.kind not in ("woman", "man")
 
     @property
     def is_male(self) -> bool:
-        """Whether the character is a boy or a man."""
+        """Return whether the character is a boy or a man."""
         return self.kind in ("boy", "man")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A character in a scene.
+    """Character in a scene.
 
     Attributes:
-        character: who it is.
+        character: the character.
         action: a name of `vocabulary.ACTIONS`.
         position: a name of `vocabulary.POSITIONS`.
-        view: a name of `vocabulary.VIEWS`: how the figure is turned to the camera; "side" exactly
-            for the actions that are drawn from the side.
-        facing: a name of `vocabulary.FACINGS`: the side of the picture that a figure seen from
-            the side looks to, that a raised arm is on, or that a lying figure's head is on.
+        view: a name of `vocabulary.VIEWS`; "side" exactly for the actions that are drawn from the
+            side.
+        facing: a name of `vocabulary.FACINGS`: the side that a figure in profile faces, the side of
+            a raised arm, or the side of a lying figure's head.
     """
 
     character: Character
@@ -115,13 +115,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """All that a picture is drawn from, but for the small shifts that the seed decides.
+    """Specification of a picture, but for the small shifts, which depend on the seed.
 
     Attributes:
         place: a name of `vocabulary.PLACES`.
         time, weather: names of `vocabulary.TIMES` and `vocabulary.WEATHERS`; "day" and "clear"
             for the places that are not `vocabulary.OUTDOORS`.
-        figures: who is there: nobody, one, or two (the first is the one on the left).
+        figures: none, one, or two figures (the first is on the left).
         shot: a name of `vocabulary.SHOTS`.
         shape: a name of `vocabulary.SHAPES`.
     """
@@ -153,12 +153,12 @@ class SceneSpec:
         return v.SHAPES[self.shape]
 
     def to_dict(self) -> dict[str, Any]:
-        """The specification as plain JSON values."""
+        """Return the specification as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SceneSpec":
-        """The specification that `to_dict` gave these values for."""
+        """Return the specification of the values of `to_dict`."""
         figures = tuple(
             Figure(**{**figure, "character": Character(**figure["character"])})
             for figure in values["figures"]
@@ -167,7 +167,7 @@ class SceneSpec:
 
 
 def views_of(action: str) -> tuple[str, ...]:
-    """How a figure that does this can be turned to the camera."""
+    """Return the possible views of an action."""
     if action in v.SIDE_ACTIONS:
         return ("side",)
     if action in v.FRONT_ACTIONS:
@@ -177,15 +177,15 @@ def views_of(action: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class WorldRange:
-    """Which part of the world is drawn: a small model paints a smaller world better.
+    """Range of random scenes; a small model renders a smaller range better.
 
     Attributes:
-        kinds, places, actions, shots, patterns, headwear, accessories: what there is; names of
-            `vocabulary`, repeated where something shall be more frequent.
-        three_quarter, back: shares of the views where an action can be seen so.
+        kinds, places, actions, shots, patterns, headwear, accessories: names of `vocabulary`,
+            repeated if they are to be more frequent.
+        three_quarter, back: shares of these views, of actions that have them.
         times, weathers: for places outdoors.
-        empty_share: how often nobody is there, in [0, 1].
-        pair_share: how often two are there, in [0, 1].
+        empty_share: share of scenes without figures, in [0, 1].
+        pair_share: share of scenes with two figures, in [0, 1].
     """
 
     kinds: tuple[str, ...] = (*v.PEOPLE, *v.PEOPLE, *v.ANIMALS, "robot")
@@ -207,12 +207,12 @@ WHOLE = WorldRange()
 
 
 def choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
-    """One of the options, all equally likely."""
+    """Return one of the options, all equally likely."""
     return options[int(rng.integers(len(options)))]
 
 
 def sample_character(rng: np.random.Generator, world: WorldRange = WHOLE) -> Character:
-    """A random person, animal or robot."""
+    """Sample a person, animal or robot."""
     kind = choose(rng, world.kinds)
     person, male = kind in v.PEOPLE, kind in ("boy", "man")
     styles = ("short", "spiky", "curly") if male and rng.random() < 0.8 else v.HAIR_STYLES
@@ -238,13 +238,13 @@ def sample_character(rng: np.random.Generator, world: WorldRange = WHOLE) -> Cha
 def sample_figure(
     rng: np.random.Generator, world: WorldRange, position: str, *, roomy: bool
 ) -> Figure:
-    """A random character doing something.
+    """Sample a character with an action.
 
     Args:
-        rng: source of chance.
-        world: what there is.
-        position: where the figure is.
-        roomy: whether there is room to lie down or to ride.
+        rng: source of randomness.
+        world: range of the scenes.
+        position: position of the figure.
+        roomy: there is room to lie down or to ride.
     """
     actions = world.actions
     if not roomy:
@@ -262,11 +262,11 @@ def sample_figure(
 def sample_spec(
     rng: np.random.Generator, world: WorldRange = WHOLE, shape: str = "square"
 ) -> SceneSpec:
-    """A random scene.
+    """Sample a scene.
 
     Args:
-        rng: source of chance.
-        world: what there is.
+        rng: source of randomness.
+        world: range of the scenes.
         shape: the picture's shape, a name of `vocabulary.SHAPES`.
     """
     place, count = choose(rng, world.places), rng.random()

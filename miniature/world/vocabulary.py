@@ -1,4 +1,4 @@
-"""What the drawn world is made of: colours, kinds of characters, clothes, actions and places.
+"""Names of the drawn world: colours, kinds of characters, clothes, actions and places.
 
 Knows nothing of drawing or of tensors; every other module of the world reads these tables.
 """

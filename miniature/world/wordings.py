@@ -1,4 +1,4 @@
-"""How everything in the drawn world is called: the words and phrases that prompts are made of.
+"""Words and phrases of prompts for everything in the drawn world.
 
 Knows the names of `vocabulary` and nothing of grammar; places have their words there.
 """
@@ -199,14 +199,14 @@ TABLES: tuple[Words, ...] = (
 
 
 def body_words(kind: str) -> Words:
-    """What the colours of skin, fur or metal of a kind of character are called."""
+    """Return the words for the colours of skin, fur or metal of a kind of character."""
     if kind in v.ANIMALS:
         return FUR_WORDS
     return METAL_WORDS if kind == "robot" else SKIN_WORDS
 
 
 def every_phrase() -> Iterator[str]:
-    """Every word and phrase that this module and the places have."""
+    """Yield every word and phrase of this module and of the places."""
     for table in TABLES:
         for phrases in table.values():
             yield from phrases

@@ -1,4 +1,4 @@
-"""Painting in the figure's own coordinates: placed, scaled, turned and mirrored as one."""
+"""Drawing in a figure's coordinates, which are shifted, scaled, turned and mirrored."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from miniature.world.vocabulary import Color, Part
 
 @dataclass(frozen=True)
 class Brush:
-    """Paints parts of a figure whose pelvis is at (x, y) of the canvas.
+    """Brush in the coordinates of a figure whose pelvis is at (x, y) of the canvas.
 
     Attributes:
-        canvas: what is painted on.
-        x, y: where the figure's origin is, pixels.
+        canvas: the canvas.
+        x, y: position of the figure's origin, pixels.
         scale: pixels for one unit of the figure.
-        mirrored: whether left and right are swapped, after the figure is turned.
-        roll: how far the figure is turned clockwise, radians.
+        mirrored: left and right are swapped, after the figure is turned.
+        roll: clockwise rotation of the figure, radians.
     """
 
     canvas: Canvas
@@ -35,8 +35,8 @@ class Brush:
         """Width of outlines, pixels."""
         return max(1.2, 0.0088 * self.scale)
 
-    def place(self, pairs: list[Joint] | Points) -> Points:
-        """Figure coordinates as pixels of the canvas, shape (n, 2)."""
+    def to_canvas(self, pairs: list[Joint] | Points) -> Points:
+        """Turn figure coordinates into pixels of the canvas, shape (n, 2)."""
         local = points(pairs) * self.scale
         if self.roll:
             c, s = math.cos(self.roll), math.sin(self.roll)
@@ -49,7 +49,7 @@ class Brush:
         self, pairs: list[Joint] | Points, color: Color, part: Part, edge: Color | None = None
     ) -> None:
         """Fill a polygon."""
-        self.canvas.polygon(self.place(pairs), color, part, edge, self.edge_width)
+        self.canvas.polygon(self.to_canvas(pairs), color, part, edge, self.edge_width)
 
     def line(
         self,
@@ -61,7 +61,7 @@ class Brush:
     ) -> None:
         """Draw a thick line; its width in units of the figure."""
         self.canvas.stroke(
-            self.place(pairs), width * self.scale, color, part, edge, self.edge_width
+            self.to_canvas(pairs), width * self.scale, color, part, edge, self.edge_width
         )
 
     def oval(
@@ -92,10 +92,10 @@ class Brush:
 
 @dataclass(frozen=True)
 class HeadBrush:
-    """Paints in head radii around the middle of a head.
+    """Brush in head radii around the middle of a head.
 
     Attributes:
-        brush: paints in the figure's coordinates.
+        brush: brush in the figure's coordinates.
         center: middle of the head, in units of the figure.
         radius: the head's radius, in units of the figure.
     """
@@ -105,7 +105,7 @@ class HeadBrush:
     radius: float
 
     def path(self, *pairs: Joint) -> list[Joint]:
-        """Head coordinates in units of the figure."""
+        """Turn head coordinates into units of the figure."""
         (x, y), r = self.center, self.radius
         return [(x + across * r, y + down * r) for across, down in pairs]
 
@@ -155,5 +155,5 @@ class HeadBrush:
 
 
 def pairs_of(line: Points) -> list[Joint]:
-    """An array of coordinates as pairs."""
+    """Return an array of coordinates as pairs."""
     return [(float(x), float(y)) for x, y in line]

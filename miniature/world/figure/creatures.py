@@ -10,9 +10,9 @@ import numpy as np
 
 from miniature.world.canvas import ellipse
 from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import Subject
-from miniature.world.figure.face import INK, FacePainter
-from miniature.world.figure.headwear import paint_headwear
+from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.face import INK, Face
+from miniature.world.figure.headwear import draw_headwear
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import Color, Part, blend, darker
 
@@ -25,42 +25,42 @@ _LAMP: Color = (240, 70, 70)
 
 @dataclass(frozen=True)
 class AnimalHead:
-    """Paints the head of a cat, a rabbit or a bear.
+    """Head of a cat, a rabbit or a bear.
 
     Attributes:
-        subject: whose head it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
-    subject: Subject
+    posed: PosedFigure
     pen: HeadBrush
 
     @property
     def _fur(self) -> Color:
-        return self.subject.skin
+        return self.posed.skin
 
     @property
     def _edge(self) -> Color:
         return darker(self._fur, 0.55)
 
-    def paint(self) -> None:
-        """The whole head."""
-        subject, pen = self.subject, self.pen
-        behind = subject.from_behind
-        if subject.character.headwear in ("none", "crown"):
+    def draw(self) -> None:
+        """Draw the whole head."""
+        posed, pen = self.posed, self.pen
+        behind = posed.from_behind
+        if posed.character.headwear in ("none", "crown"):
             self._ears()
         pen.oval((0, 0), 1.12, 0.98, self._fur, Part.HAIR if behind else Part.FACE, self._edge)
         if not behind:
             self._face()
-        paint_headwear(subject, pen)
-        if subject.character.headwear not in ("none", "crown"):
+        draw_headwear(posed, pen)
+        if posed.character.headwear not in ("none", "crown"):
             self._ears()
 
     def _ears(self) -> None:
-        kind = self.subject.character.kind
-        inner = darker(self._fur, 0.8) if self.subject.from_behind else _PINK
-        shift = -0.12 if self.subject.turned else -0.22 if self.subject.sideways else 0.0
-        near = 0.66 if self.subject.sideways else 1.0
+        kind = self.posed.character.kind
+        inner = darker(self._fur, 0.8) if self.posed.from_behind else _PINK
+        shift = -0.12 if self.posed.turned else -0.22 if self.posed.sideways else 0.0
+        near = 0.66 if self.posed.sideways else 1.0
         for side in (-1, 1):
             x = side * near
             if kind == "cat":
@@ -85,14 +85,14 @@ class AnimalHead:
         self.pen.shape(lining, inner, Part.EAR)
 
     def _face(self) -> None:
-        subject, pen = self.subject, self.pen
-        face = FacePainter(subject, pen)
-        kind, x = subject.character.kind, face.middle
+        posed, pen = self.posed, self.pen
+        face = Face(posed, pen)
+        kind, x = posed.character.kind, face.middle
         pale = blend(self._fur, _WHITE, 0.7)
-        face.paint_eyes()
-        if subject.character.accessory == "glasses":
-            face.paint_glasses()
-        if subject.sideways:
+        face.draw_eyes()
+        if posed.character.accessory == "glasses":
+            face.draw_glasses()
+        if posed.sideways:
             x = 0.9
             pen.oval((x, 0.46), 0.36, 0.28, pale, Part.FACE, self._edge)
             pen.oval((0.74, 0.46), 0.34, 0.26, pale, Part.FACE)
@@ -100,11 +100,11 @@ class AnimalHead:
         else:
             pen.oval((x, 0.54), 0.4, 0.29, pale, Part.FACE)
             nose = (x * 1.1, 0.38)
-        if kind == "rabbit" and not subject.sideways:
+        if kind == "rabbit" and not posed.sideways:
             pen.shape(_box(x, 0.68, 0.12, 0.17), _WHITE, Part.FACE, darker(_WHITE, 0.6))
         wide, high = (0.19, 0.14) if kind == "bear" else (0.14, 0.1)
         color: Color = INK if kind == "bear" else (222, 100, 120)
-        for side in (-1, 1) if not subject.sideways else (-1,):
+        for side in (-1, 1) if not posed.sideways else (-1,):
             place = (x + side * 0.13, 0.53)
             pen.curve(place, 0.13, 0.13, (0.04, 0.46), 0.065, INK, Part.FACE)
         pen.oval(nose, wide, high, color, Part.FACE, darker(color, 0.6))
@@ -112,8 +112,8 @@ class AnimalHead:
             self._whiskers(x)
 
     def _whiskers(self, middle: float) -> None:
-        ink = darker(self._fur, 0.45) if not self.subject.is_dark else (200, 200, 206)
-        if self.subject.sideways:
+        ink = darker(self._fur, 0.45) if not self.posed.is_dark else (200, 200, 206)
+        if self.posed.sideways:
             for y in (0.38, 0.54):
                 self.pen.line([(0.6, y), (0.16, y - 0.04)], 0.045, ink, Part.FACE)
             return
@@ -123,11 +123,11 @@ class AnimalHead:
                 self.pen.line([start, (middle + side * 0.92, y + rise)], 0.045, ink, Part.FACE)
 
 
-def paint_tail(subject: Subject) -> None:
-    """The tail of an animal: behind it, or above its clothes where it is seen from behind."""
-    kind, brush, fur = subject.character.kind, subject.brush, subject.skin
-    edge, sideways = darker(fur, 0.55), subject.sideways
-    base = 0.0 if subject.from_behind else -0.86 * subject.body.waist
+def draw_tail(posed: PosedFigure) -> None:
+    """Draw the tail of an animal: behind it, or above its clothes where it is seen from behind."""
+    kind, brush, fur = posed.character.kind, posed.brush, posed.skin
+    edge, sideways = darker(fur, 0.55), posed.sideways
+    base = 0.0 if posed.from_behind else -0.86 * posed.body.waist
     if kind == "cat":
         turn = np.linspace(0, 1, 9)
         x = base - 0.17 * np.sin(turn * 1.9)
@@ -143,24 +143,24 @@ def paint_tail(subject: Subject) -> None:
 
 @dataclass(frozen=True)
 class RobotHead:
-    """Paints a robot's head: a box with a screen for a face.
+    """Head of a robot: a box with a screen for a face.
 
     Attributes:
-        subject: whose head it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
-    subject: Subject
+    posed: PosedFigure
     pen: HeadBrush
 
-    def paint(self) -> None:
-        """The whole head."""
-        subject, pen, metal = self.subject, self.pen, self.subject.skin
-        edge, behind = darker(metal, 0.5), subject.from_behind
-        if subject.character.headwear == "none":
+    def draw(self) -> None:
+        """Draw the whole head."""
+        posed, pen, metal = self.posed, self.pen, self.posed.skin
+        edge, behind = darker(metal, 0.5), posed.from_behind
+        if posed.character.headwear == "none":
             pen.line([(0, -0.8), (0, -1.3)], 0.1, darker(metal, 0.7), Part.EAR, edge)
             pen.oval((0, -1.36), 0.18, 0.18, _LAMP, Part.EAR, darker(_LAMP))
-        bolts = () if subject.sideways else (-1.12,) if subject.turned else (-1.12, 1.12)
+        bolts = () if posed.sideways else (-1.12,) if posed.turned else (-1.12, 1.12)
         for x in bolts:
             pen.oval((x, 0.02), 0.17, 0.28, darker(metal, 0.75), Part.EAR, edge)
         part = Part.HAIR if behind else Part.FACE
@@ -172,32 +172,32 @@ class RobotHead:
                 pen.line([(-0.5, y), (0.5, y)], 0.1, darker(metal, 0.7), part)
         else:
             self._screen()
-        if subject.sideways:
+        if posed.sideways:
             pen.oval((-0.36, 0.04), 0.24, 0.3, darker(metal, 0.75), Part.EAR, edge)
-        paint_headwear(subject, pen)
+        draw_headwear(posed, pen)
 
     def _screen(self) -> None:
-        subject, pen = self.subject, self.pen
-        face = FacePainter(subject, pen)
-        x = 0.54 if subject.sideways else 0.3 if subject.turned else 0.0
-        wide = 0.46 if subject.sideways else 0.68 if subject.turned else 0.82
-        pen.shape(_box(x, 0.1, wide, 0.6), _SCREEN, Part.FACE, darker(subject.skin, 0.5))
-        if subject.character.accessory == "glasses":
-            face.paint_glasses(lens=(60, 84, 112), frame=_WHITE)
-        part = Part.GLASSES if subject.character.accessory == "glasses" else Part.FACE
+        posed, pen = self.posed, self.pen
+        face = Face(posed, pen)
+        x = 0.54 if posed.sideways else 0.3 if posed.turned else 0.0
+        wide = 0.46 if posed.sideways else 0.68 if posed.turned else 0.82
+        pen.shape(_box(x, 0.1, wide, 0.6), _SCREEN, Part.FACE, darker(posed.skin, 0.5))
+        if posed.character.accessory == "glasses":
+            face.draw_glasses(lens=(60, 84, 112), frame=_WHITE)
+        part = Part.GLASSES if posed.character.accessory == "glasses" else Part.FACE
         for place, width in face.eyes:
-            if subject.asleep:
+            if posed.asleep:
                 pen.curve((place, 0.02), 0.18, 0.14, (0.02, 0.48), 0.1, _GLOW, part)
             else:
                 pen.oval((place, 0.04), 0.16 * width, 0.22, _GLOW, part)
                 pen.oval((place - 0.04, -0.04), 0.06, 0.08, _WHITE, part)
-        wide = 0.16 if subject.sideways else 0.24
-        middle = face.middle - (0.06 if subject.sideways else 0)
+        wide = 0.16 if posed.sideways else 0.24
+        middle = face.middle - (0.06 if posed.sideways else 0)
         pen.curve((middle, 0.36), wide, 0.17, (0.06, 0.44), 0.09, _GLOW, Part.FACE)
 
 
 def _box(x: float, y: float, half_width: float, half_height: float) -> list[Joint]:
-    """A box with round corners."""
+    """Return a box with round corners."""
     turn = np.linspace(0, 2 * math.pi, 32, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     across = x + half_width * np.sign(c) * np.abs(c) ** 0.4

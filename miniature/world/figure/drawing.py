@@ -1,4 +1,4 @@
-"""One figure, posed and placed: what every painter of its parts has to know."""
+"""Figure with its pose, colours and coordinates."""
 
 from dataclasses import dataclass
 
@@ -19,13 +19,13 @@ _BODY_COLORS = {**{kind: FUR_COLORS for kind in ("cat", "rabbit", "bear")}, "rob
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A figure in its own coordinates, where it always looks to the right.
+class PosedFigure:
+    """Figure in its own coordinates, in which it always faces right.
 
     Attributes:
-        brush: paints in those coordinates.
-        figure: who it is, and what it does.
-        body, pose, bones: how it is built and bent.
+        brush: brush in these coordinates.
+        figure: the figure.
+        body, pose, bones: its proportions, pose and joints.
     """
 
     brush: Brush
@@ -36,27 +36,27 @@ class Subject:
 
     @property
     def character(self) -> Character:
-        """Who it is."""
+        """Character of the figure."""
         return self.figure.character
 
     @property
     def sideways(self) -> bool:
-        """Whether it is seen in profile."""
+        """Return whether the figure is seen in profile."""
         return self.figure.view == "side"
 
     @property
     def from_behind(self) -> bool:
-        """Whether its face is turned away."""
+        """Return whether its face is turned away."""
         return self.figure.view == "back"
 
     @property
     def turned(self) -> bool:
-        """Whether it is turned halfway to the side."""
+        """Return whether the figure is turned halfway to the side."""
         return self.figure.view == "three-quarter"
 
     @property
     def asleep(self) -> bool:
-        """Whether its eyes are closed."""
+        """Return whether its eyes are closed."""
         return self.figure.action == "lying"
 
     @property
@@ -81,11 +81,11 @@ class Subject:
 
     @property
     def is_dark(self) -> bool:
-        """Whether dark eyes would be lost in the face."""
+        """Return whether dark eyes would be lost in the face."""
         return sum(self.skin) < 260
 
     def half_width(self, height: float) -> float:
-        """Half of the torso's width; height 0 is the waist, 1 the shoulders."""
+        """Return half of the torso's width; height 0 is the waist, 1 the shoulders."""
         narrow_shoulder, narrow_waist = (
             (0.76, 0.86) if self.sideways else (0.92, 0.95) if self.turned else (1.0, 1.0)
         )
@@ -93,16 +93,16 @@ class Subject:
         return waist + (shoulder - waist) * height
 
     def on_torso(self, across: float, height: float) -> Joint:
-        """A point of the torso; across from -1 to 1, height from 0 (waist) to 1 (neck)."""
+        """Return a point of the torso; across from -1 to 1, height from 0 (waist) to 1 (neck)."""
         x, y = self.bones.neck
         return (x * height + across * self.half_width(height), y * height)
 
     def on_chest(self, across: float, height: float) -> Joint:
-        """A point measured from the middle of the chest, which turns with the body."""
+        """Return a point measured from the middle of the chest, which turns with the body."""
         shift = 0.62 if self.sideways else 0.26 if self.turned else 0.0
         return self.on_torso(shift + across * (1 - shift), height)
 
 
 def outline_of(color: Color) -> Color:
-    """The colour of the line around something of this colour."""
+    """Return the colour of the outline of a shape of this colour."""
     return (16, 16, 20) if sum(color) < 150 else darker(color, 0.6)

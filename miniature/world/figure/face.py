@@ -1,4 +1,4 @@
-"""Faces: eyes, cheeks, mouth, and what is worn or grows on them.
+"""Faces: eyes, cheeks, mouth, beard and glasses.
 
 Everything is measured in head radii around the middle of the head.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from miniature.world.canvas import arc
 from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import Subject
+from miniature.world.figure.drawing import PosedFigure
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import ANIMALS, Color, Part, darker
 
@@ -21,52 +21,52 @@ _LAUGHING = ("cheering", "jumping", "dancing", "waving", "skateboarding", "cycli
 
 
 @dataclass(frozen=True)
-class FacePainter:
-    """Paints the face of a person or an animal on a head that is there already.
+class Face:
+    """Face of a person or an animal, drawn onto its head.
 
     Attributes:
-        subject: whose face it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
-    subject: Subject
+    posed: PosedFigure
     pen: HeadBrush
 
     @property
     def eyes(self) -> tuple[tuple[float, float], ...]:
-        """Horizontal place and relative width of each eye that is seen."""
-        if self.subject.sideways:
+        """Horizontal position and relative width of each visible eye."""
+        if self.posed.sideways:
             return ((0.5, 0.95),)
-        if self.subject.turned:
+        if self.posed.turned:
             return ((-0.06, 1.0), (0.64, 0.84))
         return ((-0.42, 1.0), (0.42, 1.0))
 
     @property
     def middle(self) -> float:
-        """Horizontal place of the mouth."""
-        return 0.72 if self.subject.sideways else 0.32 if self.subject.turned else 0.0
+        """Horizontal position of the mouth."""
+        return 0.72 if self.posed.sideways else 0.32 if self.posed.turned else 0.0
 
     @property
     def level(self) -> float:
         """Height of the eyes; an animal's are above its muzzle."""
-        return 0.02 if self.subject.character.kind in ANIMALS else 0.1
+        return 0.02 if self.posed.character.kind in ANIMALS else 0.1
 
-    def paint_eyes(self) -> None:
-        """Eyes, open or asleep, with blushing cheeks below."""
-        pen, skin, y = self.pen, self.subject.skin, self.level
+    def draw_eyes(self) -> None:
+        """Draw eyes, open or asleep, with blushing cheeks below."""
+        pen, skin, y = self.pen, self.posed.skin, self.level
         blush: Color = (242, 142, 132) if sum(skin) > 480 else darker(skin, 0.8)
-        lashes = self.subject.character.kind in ("girl", "woman")
+        lashes = self.posed.character.kind in ("girl", "woman")
         for x, wide in self.eyes:
-            away = 1.22 if self.subject.turned else 1.32
+            away = 1.22 if self.posed.turned else 1.32
             cheek = self.middle + away * (x - self.middle)
-            if self.subject.sideways:
+            if self.posed.sideways:
                 cheek = 0.32
             pen.oval((cheek, 0.46), 0.18 * wide, 0.115, blush, Part.FACE)
-            if self.subject.asleep:
+            if self.posed.asleep:
                 pen.curve((x, y - 0.04), 0.19, 0.14, (0.02, 0.48), 0.08, INK, Part.FACE)
                 continue
             if lashes:
-                side = 1 if x > self.middle or self.subject.sideways else -1
+                side = 1 if x > self.middle or self.posed.sideways else -1
                 pen.curve((x, y), 0.19 * wide, 0.27, (0.55, 0.95), 0.07, INK, Part.FACE)
                 for rise in (0.0, 0.13):
                     flick = [(x + side * 0.14 * wide, rise), (x + side * 0.29 * wide, rise - 0.05)]
@@ -75,28 +75,28 @@ class FacePainter:
 
     def _eye(self, x: float, wide: float) -> None:
         pen, y = self.pen, self.level
-        if self.subject.is_dark:
+        if self.posed.is_dark:
             pen.oval((x, y), 0.215 * wide, 0.295, _WHITE, Part.FACE)
         pen.oval((x, y), 0.165 * wide, 0.25, INK, Part.FACE)
         pen.oval((x - 0.05 * wide, y - 0.1), 0.065 * wide, 0.085, _WHITE, Part.FACE)
         pen.oval((x + 0.06 * wide, y + 0.09), 0.035 * wide, 0.045, _WHITE, Part.FACE)
 
-    def paint_nose(self) -> None:
-        """A small shade where the nose is; in profile the head's outline shows it."""
-        shade = darker(self.subject.skin, 0.78)
-        if self.subject.turned:
+    def draw_nose(self) -> None:
+        """Draw a small shade for the nose; in profile the head's outline shows it."""
+        shade = darker(self.posed.skin, 0.78)
+        if self.posed.turned:
             self.pen.oval((0.4, 0.28), 0.07, 0.045, shade, Part.FACE)
-        elif not self.subject.sideways:
+        elif not self.posed.sideways:
             self.pen.oval((0.0, 0.29), 0.06, 0.045, shade, Part.FACE)
 
-    def paint_mouth(self) -> None:
-        """A smile; a laugh for what is fun."""
-        pen, sideways = self.pen, self.subject.sideways
-        color: Color = (52, 16, 20) if self.subject.is_dark else _MOUTH
-        if self.subject.character.accessory == "beard":
+    def draw_mouth(self) -> None:
+        """Draw a smile, or a laugh for lively actions."""
+        pen, sideways = self.pen, self.posed.sideways
+        color: Color = (52, 16, 20) if self.posed.is_dark else _MOUTH
+        if self.posed.character.accessory == "beard":
             color = _LIPS
         wide = 0.16 if sideways else 0.21
-        if self.subject.figure.action in _LAUGHING:
+        if self.posed.figure.action in _LAUGHING:
             lower = pairs_of(arc(self.middle, 0.46, wide, 0.24, 0.0, 0.5))
             pen.shape(lower, color, Part.FACE, INK)
             pen.oval((self.middle, 0.62), wide * 0.5, 0.06, _TONGUE, Part.FACE)
@@ -104,21 +104,21 @@ class FacePainter:
         turns = (0.12, 0.46) if sideways else (0.05, 0.45)
         pen.curve((self.middle, 0.44), wide, 0.18, turns, 0.08, color, Part.FACE)
 
-    def paint_beard(self) -> None:
-        """A full beard along the jaw, open around the mouth."""
-        pen, color = self.pen, self.subject.hair
+    def draw_beard(self) -> None:
+        """Draw a full beard along the jaw, open around the mouth."""
+        pen, color = self.pen, self.posed.hair
         chin = pairs_of(arc(0, 0.08, 1.08, 1.04, -0.01, 0.51))
         m = self.middle * 0.8
         top: list[Joint] = [(-0.8 + 0.6 * m, 0.5), (m - 0.3, 0.37), (m + 0.3, 0.37), (0.85, 0.5)]
-        if self.subject.sideways:
+        if self.posed.sideways:
             chin = pairs_of(arc(0.02, 0.08, 1.06, 1.04, 0.05, 0.36))
             top = [(-0.2, 0.2), (0.1, 0.52), (0.5, 0.4), (0.9, 0.38)]
         pen.shape([*chin, *top], color, Part.BEARD, darker(color, 0.7))
 
-    def paint_glasses(self, lens: Color = _LENS, frame: Color = INK) -> None:
-        """Round glasses, the eyes clear behind them."""
+    def draw_glasses(self, lens: Color = _LENS, frame: Color = INK) -> None:
+        """Draw round glasses, the eyes clear behind them."""
         pen, places, y = self.pen, self.eyes, self.level
-        asleep = self.subject.asleep
+        asleep = self.posed.asleep
         for x, wide in places:
             pen.oval((x, y), 0.37 * wide, 0.37, frame, Part.GLASSES)
             pen.oval((x, y), 0.3 * wide, 0.3, lens, Part.GLASSES)
@@ -133,5 +133,5 @@ class FacePainter:
                 (places[1][0] - 0.34 * places[1][1], y - 0.04),
             ]
             pen.line(bridge, 0.09, frame, Part.GLASSES)
-        if len(places) == 1 or self.subject.turned:
+        if len(places) == 1 or self.posed.turned:
             pen.line([(places[0][0] - 0.34, y - 0.04), (-0.62, y - 0.1)], 0.08, frame, Part.GLASSES)

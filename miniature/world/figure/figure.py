@@ -1,4 +1,4 @@
-"""Figures: placed and scaled to the picture, then painted from the farthest part to the nearest."""
+"""Figures: scaled and positioned in the picture, then drawn from the farthest part on."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 
 from miniature.world.canvas import Canvas, ellipse
 from miniature.world.figure.brush import Brush, HeadBrush
-from miniature.world.figure.clothes import ClothesPainter
-from miniature.world.figure.creatures import paint_tail
-from miniature.world.figure.drawing import Subject
-from miniature.world.figure.head import paint_behind_head, paint_head
-from miniature.world.figure.limbs import LimbPainter
+from miniature.world.figure.clothes import Clothes
+from miniature.world.figure.creatures import draw_tail
+from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.head import draw_behind_head, draw_head
+from miniature.world.figure.limbs import Limbs
 from miniature.world.figure.poses import Body, Pose, Skeleton, body_of, pose_for, skeleton
-from miniature.world.figure.props import PropPainter, drop_of, reach_of
+from miniature.world.figure.props import Props, drop_of, reach_of
 from miniature.world.spec import Figure, SceneSpec
 from miniature.world.vocabulary import ANIMALS, Part
 
@@ -29,12 +29,12 @@ _MARGIN = 4.0  # pixels between a figure and the picture's edge
 
 
 def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Paint a scene's figures, and label their parts and pixels.
+    """Draw a scene's figures, and label their parts and pixels.
 
     Args:
         canvas: a canvas with the place on it.
         spec: the scene.
-        rng: chooses the small shifts.
+        rng: source of the small shifts.
     """
     for number, figure in enumerate(spec.figures, start=1):
         body, pose = body_of(figure.character), pose_for(figure.action, rng)
@@ -45,13 +45,13 @@ def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> N
         if spec.shot in ("wide", "full"):
             wide, middle = frame.shadow(brush)
             canvas.shade(ellipse(middle, canvas.ground + 5, wide, 0.16 * wide))
-        _paint(Subject(brush, figure, body, pose, bones))
+        _draw(PosedFigure(brush, figure, body, pose, bones))
     canvas.owner = 0
 
 
 @dataclass(frozen=True)
 class _Extent:
-    """How far a figure reaches from its pelvis, in units of its size."""
+    """Reach of a figure from its pelvis, in units of its size."""
 
     left: float
     right: float
@@ -61,7 +61,7 @@ class _Extent:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where in the picture a figure goes, and how large it gets there."""
+    """Position and size of a figure in its picture."""
 
     canvas: Canvas
     spec: SceneSpec
@@ -75,7 +75,7 @@ class _Frame:
         return len(self.spec.figures) == 2
 
     def _extent(self) -> _Extent:
-        """The figure's reach as the picture shows it, after it is turned and mirrored."""
+        """Return the figure's reach as the picture shows it, after it is turned and mirrored."""
         bones, body, person = self.bones, self.body, self.figure.character
         drop = drop_of(self.pose, body, bones)
         prop_left, prop_right, prop_up = reach_of(self.pose, body, bones)
@@ -99,7 +99,7 @@ class _Frame:
         return _Extent(left, right, up, down)
 
     def brush(self, rng: np.random.Generator) -> Brush:
-        """The figure's coordinates."""
+        """Return the brush in the figure's coordinates."""
         canvas, figure, shot = self.canvas, self.figure, self.spec.shot
         scale = _CHILD_SIZE if figure.character.is_child else _ADULT_SIZE
         scale *= _SHOT_SCALES[shot] * _SHAPE_SCALES[self.spec.shape] * rng.uniform(0.98, 1.02)
@@ -125,7 +125,7 @@ class _Frame:
         return Brush(canvas, x, y, scale, mirrored, roll)
 
     def _room(self) -> tuple[float, float]:
-        """Left and right end of what the figure can take up, pixels."""
+        """Return the left and right limit of the figure, pixels."""
         width = self.canvas.width
         if not self._is_pair:
             return _MARGIN, width - _MARGIN
@@ -133,7 +133,7 @@ class _Frame:
         return (_MARGIN, half) if self.figure.position == "left" else (half, width - _MARGIN)
 
     def _around_head(self, x: float, scale: float, mirrored: bool, roll: float) -> Brush:
-        """The coordinates that put the head where a near shot has it."""
+        """Return the brush for a near shot, which fixes the position of the head."""
         canvas, head = self.canvas, self.bones.head
         scale *= min(1.0, canvas.width / 256 + 0.04)
         middle = 0.5 * canvas.width
@@ -142,11 +142,11 @@ class _Frame:
         if self.figure.character.kind == "rabbit" or self.figure.character.headwear != "none":
             y += 0.05 * canvas.height
         brush = Brush(canvas, 0.0, 0.0, scale, mirrored, roll)
-        shift_x, shift_y = (float(value) for value in brush.place([head])[0])
+        shift_x, shift_y = (float(value) for value in brush.to_canvas([head])[0])
         return Brush(canvas, x - shift_x, y - shift_y, scale, mirrored, roll)
 
     def shadow(self, brush: Brush) -> tuple[float, float]:
-        """Half the width and the middle of the figure's shadow, pixels."""
+        """Return half the width and the middle of the figure's shadow, pixels."""
         extent = self._extent()
         if self.pose.roll or self.pose.prop in ("bicycle", "skateboard"):
             wide = 0.5 * (extent.left + extent.right) * brush.scale
@@ -154,47 +154,47 @@ class _Frame:
         return (0.22 - 0.5 * self.pose.lift) * brush.scale, brush.x
 
 
-def _paint(subject: Subject) -> None:
-    """Everything, from the farthest to the nearest."""
-    limbs, clothes, props = LimbPainter(subject), ClothesPainter(subject), PropPainter(subject)
-    pen = HeadBrush(subject.brush, subject.bones.head, subject.body.head)
-    tailed, behind = subject.character.kind in ANIMALS, subject.from_behind
-    far_arm = subject.sideways or (subject.turned and subject.pose.hands is None)
-    props.paint_behind()
+def _draw(posed: PosedFigure) -> None:
+    """Draw all parts, from the farthest to the nearest."""
+    limbs, clothes, props = Limbs(posed), Clothes(posed), Props(posed)
+    pen = HeadBrush(posed.brush, posed.bones.head, posed.body.head)
+    tailed, behind = posed.character.kind in ANIMALS, posed.from_behind
+    far_arm = posed.sideways or (posed.turned and posed.pose.hands is None)
+    props.draw_behind()
     if not behind:
-        paint_behind_head(subject, pen)
-    clothes.paint_behind()
-    if tailed and not (behind or subject.sideways):
-        paint_tail(subject)
+        draw_behind_head(posed, pen)
+    clothes.draw_behind()
+    if tailed and not (behind or posed.sideways):
+        draw_tail(posed)
     if behind:
         limbs.arm("left")
         limbs.arm("right")
     elif far_arm:
-        limbs.arm("left" if subject.sideways else "right")
+        limbs.arm("left" if posed.sideways else "right")
     limbs.leg("left")
-    props.paint_between()
+    props.draw_between()
     limbs.leg("right")
-    if tailed and subject.sideways:
-        paint_tail(subject)
-    clothes.paint()
+    if tailed and posed.sideways:
+        draw_tail(posed)
+    clothes.draw()
     if tailed and behind:
-        paint_tail(subject)
-    subject.brush.line([subject.bones.neck, subject.bones.head], 0.07, subject.skin, Part.NECK)
+        draw_tail(posed)
+    posed.brush.line([posed.bones.neck, posed.bones.head], 0.07, posed.skin, Part.NECK)
     if behind:
-        clothes.paint_scarf()
-        paint_behind_head(subject, pen)
-        paint_head(subject, pen)
+        clothes.draw_scarf()
+        draw_behind_head(posed, pen)
+        draw_head(posed, pen)
         return
-    clothes.paint_scarf()
-    if subject.pose.prop in ("guitar", "rod"):
-        props.paint_under_hands()
-    paint_head(subject, pen)
-    if not far_arm or subject.turned:
+    clothes.draw_scarf()
+    if posed.pose.prop in ("guitar", "rod"):
+        props.draw_under_hands()
+    draw_head(posed, pen)
+    if not far_arm or posed.turned:
         limbs.arm("left")
-    if not far_arm or subject.sideways:
+    if not far_arm or posed.sideways:
         limbs.arm("right")
-    if subject.pose.prop not in ("guitar", "rod"):
-        props.paint_under_hands()
-    if subject.pose.prop in ("book", "carton"):
-        limbs.hand(subject.bones.left_arm[2])
-        limbs.hand(subject.bones.right_arm[2])
+    if posed.pose.prop not in ("guitar", "rod"):
+        props.draw_under_hands()
+    if posed.pose.prop in ("book", "carton"):
+        limbs.hand(posed.bones.left_arm[2])
+        limbs.hand(posed.bones.right_arm[2])

@@ -1,4 +1,4 @@
-"""Hair of people: what hangs or stands behind the head, and what frames the face.
+"""Hair of people, behind the head and around the face.
 
 Everything is measured in head radii around the middle of the head.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from miniature.world.canvas import arc
 from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import Subject
+from miniature.world.figure.drawing import PosedFigure
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import Color, Part, blend, darker
 
@@ -30,24 +30,24 @@ _SIDE_FRINGE: tuple[Joint, ...] = (
 
 
 @dataclass(frozen=True)
-class HairPainter:
-    """Paints one person's hair.
+class Hair:
+    """Hair of a person.
 
     Attributes:
-        subject: whose hair it is.
-        pen: paints on the head.
+        posed: the figure.
+        pen: brush in head radii.
     """
 
-    subject: Subject
+    posed: PosedFigure
     pen: HeadBrush
 
     @property
     def _style(self) -> str:
-        return self.subject.character.hair_style
+        return self.posed.character.hair_style
 
     @property
     def _color(self) -> Color:
-        return self.subject.hair
+        return self.posed.hair
 
     @property
     def _edge(self) -> Color:
@@ -55,20 +55,20 @@ class HairPainter:
 
     @property
     def _covered(self) -> bool:
-        return self.subject.character.headwear in _COVERING
+        return self.posed.character.headwear in _COVERING
 
-    def paint_back(self) -> None:
-        """What is seen behind the head and the shoulders."""
+    def draw_back(self) -> None:
+        """Draw the hair behind the head and the shoulders."""
         if self._style == "curly":
             self._curls()
         elif self._style == "spiky":
             self._spikes()
         elif self._style == "bun":
             self._bun()
-        elif self._style == "ponytail" and not self.subject.from_behind:
+        elif self._style == "ponytail" and not self.posed.from_behind:
             self._ponytail()
-        elif self._style == "long" and not self.subject.from_behind:
-            left, right = (-1.2, 0.1) if self.subject.sideways else (-1.2, 1.2)
+        elif self._style == "long" and not self.posed.from_behind:
+            left, right = (-1.2, 0.1) if self.posed.sideways else (-1.2, 1.2)
             fall = [(left, -0.2), (right, -0.2), (right + 0.08, 0.8), (right - 0.1, 1.7)]
             ends = [(0.5 * (left + right), 1.84), (left + 0.1, 1.7), (left - 0.08, 0.8)]
             self.pen.shape([*fall, *ends], self._color, Part.HAIR, self._edge)
@@ -78,12 +78,12 @@ class HairPainter:
         for number in range(count):
             turn = math.pi * (-1.2 + 1.4 * number / (count - 1))
             x, y = math.cos(turn), 0.94 * math.sin(turn) - 0.06
-            if self.subject.sideways and x > 0.75 and y > -0.3:
+            if self.posed.sideways and x > 0.75 and y > -0.3:
                 continue
             self.pen.oval((x, y), 0.4, 0.4, self._color, Part.HAIR, self._edge)
 
     def _spikes(self) -> None:
-        low, high = (1.0, 1.76) if self.subject.sideways else (0.98, 2.02)
+        low, high = (1.0, 1.76) if self.posed.sideways else (0.98, 2.02)
         count = 7
         star: list[Joint] = []
         for number in range(2 * count + 1):
@@ -95,10 +95,10 @@ class HairPainter:
         self.pen.shape(star, self._color, Part.HAIR, self._edge)
 
     def _bun(self) -> None:
-        x, y = (-0.62, -1.16) if self.subject.sideways else (0.0, -1.26)
-        if self.subject.turned:
+        x, y = (-0.62, -1.16) if self.posed.sideways else (0.0, -1.26)
+        if self.posed.turned:
             x = -0.3
-        if self._covered or self.subject.character.headwear == "crown":
+        if self._covered or self.posed.character.headwear == "crown":
             x, y = -1.16, 0.1
         self.pen.oval((x, y), 0.48, 0.44, self._color, Part.HAIR, self._edge)
 
@@ -110,38 +110,38 @@ class HairPainter:
         self.pen.shape(tail, self._color, Part.HAIR, self._edge)
         self.pen.line([(-1.0, -0.72), (-1.08, -0.2)], 0.2, _BAND, Part.HAIR, darker(_BAND))
 
-    def paint_front(self) -> None:
-        """What frames the face."""
+    def draw_front(self) -> None:
+        """Draw the hair around the face."""
         fringe = _FRONT_FRINGE
-        if self.subject.sideways:
+        if self.posed.sideways:
             fringe = _SIDE_FRINGE
-        elif self.subject.turned:
+        elif self.posed.turned:
             fringe = _TURNED_FRINGE
         top = 1.1 if self._style in ("short", "spiky") else 1.14
-        dome = pairs_of(arc(0, 0, 1.14, top, 0.48, 0.98 if self.subject.sideways else 1.0))
+        dome = pairs_of(arc(0, 0, 1.14, top, 0.48, 0.98 if self.posed.sideways else 1.0))
         self.pen.shape([*dome, *fringe], self._color, Part.HAIR, self._edge)
         light = blend(self._color, (255, 255, 255), 0.16)
         self.pen.curve((-0.1, -0.02), 0.86, 0.82, (0.62, 0.7), 0.1, light, Part.HAIR)
         if self._style == "long":
             self._locks()
-        elif self._style == "curly" and not self.subject.sideways:
+        elif self._style == "curly" and not self.posed.sideways:
             for x, y in ((-0.72, -0.52), (-0.26, -0.66), (0.26, -0.66), (0.72, -0.52)):
                 self.pen.oval((x, y), 0.3, 0.28, self._color, Part.HAIR)
 
     def _locks(self) -> None:
-        if self.subject.sideways:
+        if self.posed.sideways:
             lock: list[Joint] = [(-1.17, -0.1), (-0.4, 0.1), (-0.44, 0.9), (-0.66, 1.56)]
             fall = [*lock, (-0.96, 1.74), (-1.24, 1.56), (-1.3, 0.8)]
             self.pen.shape(fall, self._color, Part.HAIR, self._edge)
             return
         for side in (-1, 1):
-            inner = 0.66 if self.subject.turned and side < 0 else 0.88
+            inner = 0.66 if self.posed.turned and side < 0 else 0.88
             fall = [(side * 1.18, -0.2), (side * inner, -0.16), (side * 0.84, 0.5)]
             tips = [(side * 0.86, 1.3), (side * 1.06, 1.44), (side * 1.26, 1.3)]
             self.pen.shape([*fall, *tips], self._color, Part.HAIR, self._edge)
 
-    def paint_nape(self) -> None:
-        """The head from behind."""
+    def draw_nape(self) -> None:
+        """Draw the head from behind."""
         color, edge = self._color, self._edge
         self.pen.oval((0, -0.02), 1.13, 1.08, color, Part.HAIR, edge)
         if self._style == "long":

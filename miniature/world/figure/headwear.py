@@ -5,7 +5,7 @@ Everything is measured in head radii around the middle of the head.
 
 from miniature.world.canvas import arc, ellipse
 from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import Subject
+from miniature.world.figure.drawing import PosedFigure
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import ANIMALS, Color, Part, darker
 
@@ -25,17 +25,17 @@ _WHITE: Color = (248, 248, 246)
 _GEM: Color = (214, 40, 80)
 
 
-def paint_headwear(subject: Subject, pen: HeadBrush) -> None:
-    """Paint what a character wears on the head, if anything."""
-    kind = subject.character.headwear
+def draw_headwear(posed: PosedFigure, pen: HeadBrush) -> None:
+    """Draw a character's headwear, if any."""
+    kind = posed.character.headwear
     if kind == "none":
         return
-    person = subject.character
+    person = posed.character
     under = person.hair_color if person.is_person else person.skin
     color = _COLORS[kind][under in _LIKE[kind]]
     if person.kind in ANIMALS:  # their eyes are high
         pen = HeadBrush(pen.brush, pen.path((0, -0.14))[0], pen.radius)
-    {"hat": _hat, "cap": _cap, "beanie": _beanie, "crown": _crown}[kind](subject, pen, color)
+    {"hat": _hat, "cap": _cap, "beanie": _beanie, "crown": _crown}[kind](posed, pen, color)
 
 
 def _dome(pen: HeadBrush, color: Color, height: float, base: float) -> None:
@@ -44,7 +44,7 @@ def _dome(pen: HeadBrush, color: Color, height: float, base: float) -> None:
     pen.shape([*dome, *brow], color, Part.HAT, darker(color))
 
 
-def _hat(subject: Subject, pen: HeadBrush, color: Color) -> None:
+def _hat(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
     edge = darker(color)
     crown: list[Joint] = [
         (-0.98, -0.4), (-0.84, -1.12), (-0.5, -1.4), (0, -1.44), (0.5, -1.4), (0.84, -1.12),
@@ -53,26 +53,26 @@ def _hat(subject: Subject, pen: HeadBrush, color: Color) -> None:
     pen.shape(crown, color, Part.HAT, edge)
     band: list[Joint] = [(-0.96, -0.5), (-0.92, -0.82), (0.92, -0.82), (0.96, -0.5)]
     pen.shape(band, _WHITE, Part.HAT)
-    pen.oval((0.08 if subject.sideways else 0, -0.46), 1.62, 0.22, color, Part.HAT, edge)
+    pen.oval((0.08 if posed.sideways else 0, -0.46), 1.62, 0.22, color, Part.HAT, edge)
 
 
-def _cap(subject: Subject, pen: HeadBrush, color: Color) -> None:
+def _cap(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
     edge = darker(color)
     _dome(pen, color, 0.98, -0.3)
     pen.oval((0, -1.28), 0.13, 0.1, color, Part.HAT, edge)
-    if subject.from_behind:
+    if posed.from_behind:
         pen.oval((0, -0.28), 0.3, 0.2, edge, Part.HAT)
-    elif subject.sideways:
+    elif posed.sideways:
         visor: list[Joint] = [(0.5, -0.44), (1.1, -0.48), (1.7, -0.3), (1.68, -0.16), (0.5, -0.14)]
         pen.shape(visor, darker(color, 0.85), Part.HAT, edge)
     else:
-        x = 0.36 if subject.turned else 0.0
+        x = 0.36 if posed.turned else 0.0
         visor = pairs_of(ellipse(x, -0.36, 0.96, 0.22))
         pen.shape(visor, darker(color, 0.85), Part.HAT, edge)
         pen.oval((x, -0.74), 0.24, 0.22, _WHITE, Part.HAT)
 
 
-def _beanie(subject: Subject, pen: HeadBrush, color: Color) -> None:
+def _beanie(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
     pen.oval((0, -1.42), 0.34, 0.32, _WHITE, Part.HAT, darker(_WHITE, 0.7))
     _dome(pen, color, 1.0, -0.3)
     band = darker(color, 0.8)
@@ -87,7 +87,7 @@ def _beanie(subject: Subject, pen: HeadBrush, color: Color) -> None:
         pen.line([(x, low - 0.12), (x, low + 0.1)], 0.06, darker(color, 0.62), Part.HAT)
 
 
-def _crown(subject: Subject, pen: HeadBrush, color: Color) -> None:
+def _crown(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
     points: list[Joint] = [
         (-0.82, -0.62), (-0.94, -1.5), (-0.46, -1.14), (0, -1.66), (0.46, -1.14),
         (0.94, -1.5), (0.82, -0.62), (0, -0.54),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miniature.world.canvas import ellipse
-from miniature.world.figure.drawing import Subject, outline_of
+from miniature.world.figure.drawing import PosedFigure, outline_of
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import LONG_SLEEVES, SHOE_COLORS, Part, darker
 
@@ -14,40 +14,40 @@ _FAR = 0.88  # how dark the far limbs of a figure seen from the side are
 
 
 @dataclass(frozen=True)
-class LimbPainter:
-    """Paints a figure's arms and legs.
+class Limbs:
+    """Arms and legs of a figure.
 
     Attributes:
-        subject: whose they are.
+        posed: the figure.
     """
 
-    subject: Subject
+    posed: PosedFigure
 
     @property
     def _is_robot(self) -> bool:
-        return self.subject.character.kind == "robot"
+        return self.posed.character.kind == "robot"
 
     def hand(self, place: Joint, shade: float = 1.0) -> None:
-        """A hand, or a paw."""
-        color = darker(self.subject.skin, shade * (0.82 if self._is_robot else 1.0))
-        self.subject.brush.oval(place, 0.05, 0.05, color, Part.HAND, darker(color, 0.62))
+        """Draw a hand, or a paw."""
+        color = darker(self.posed.skin, shade * (0.82 if self._is_robot else 1.0))
+        self.posed.brush.oval(place, 0.05, 0.05, color, Part.HAND, darker(color, 0.62))
 
     def _shade(self, side: str) -> float:
-        return _FAR if self.subject.sideways and side == "left" else 1.0
+        return _FAR if self.posed.sideways and side == "left" else 1.0
 
     def arm(self, side: str) -> None:
-        """One arm with its sleeve and its hand; "left" is on the left of the picture."""
-        subject, left, shade = self.subject, side == "left", self._shade(side)
-        shoulder, elbow, hand = subject.bones.left_arm if left else subject.bones.right_arm
+        """Draw an arm with its sleeve and its hand; "left" is on the left of the picture."""
+        posed, left, shade = self.posed, side == "left", self._shade(side)
+        shoulder, elbow, hand = posed.bones.left_arm if left else posed.bones.right_arm
         upper = Part.LEFT_UPPER_ARM if left else Part.RIGHT_UPPER_ARM
         lower = Part.LEFT_FOREARM if left else Part.RIGHT_FOREARM
-        brush, width = subject.brush, subject.body.arm_width
-        skin, cloth = darker(subject.skin, shade), darker(subject.top, shade)
-        long = subject.character.top in LONG_SLEEVES
+        brush, width = posed.brush, posed.body.arm_width
+        skin, cloth = darker(posed.skin, shade), darker(posed.top, shade)
+        long = posed.character.top in LONG_SLEEVES
         sleeve = cloth if long else skin
         edge = outline_of(sleeve)
         self.hand(hand, shade)
-        if subject.pose.prop == "finger" and not left:
+        if posed.pose.prop == "finger" and not left:
             tip = (hand[0] + 0.075, hand[1])
             brush.line([hand, tip], 0.03, skin, Part.HAND, darker(skin, 0.62))
             brush.line([hand, (hand[0] + 0.03, hand[1])], 0.06, skin, Part.HAND)
@@ -61,13 +61,13 @@ class LimbPainter:
             brush.line([shoulder, middle], width * 1.16, cloth, upper, outline_of(cloth))
 
     def leg(self, side: str) -> None:
-        """One leg with what it wears and its shoe."""
-        subject, left, shade = self.subject, side == "left", self._shade(side)
-        hip, knee, ankle = subject.bones.left_leg if left else subject.bones.right_leg
+        """Draw a leg with its clothes and its shoe."""
+        posed, left, shade = self.posed, side == "left", self._shade(side)
+        hip, knee, ankle = posed.bones.left_leg if left else posed.bones.right_leg
         thigh = Part.LEFT_THIGH if left else Part.RIGHT_THIGH
         shin = Part.LEFT_SHIN if left else Part.RIGHT_SHIN
-        person, brush, width = subject.character, subject.brush, subject.body.leg_width
-        skin, cloth = darker(subject.skin, shade), darker(subject.bottom, shade)
+        person, brush, width = posed.character, posed.brush, posed.body.leg_width
+        skin, cloth = darker(posed.skin, shade), darker(posed.bottom, shade)
         bare = person.top == "dress" or person.bottom == "skirt"
         lower = cloth if person.bottom == "trousers" and not bare else skin
         self._shoe(knee, ankle, shade)
@@ -83,8 +83,8 @@ class LimbPainter:
             brush.line([knee, ankle], width * 0.92, cloth, shin)
 
     def _rings(self, start: Joint, stop: Joint, width: float, part: Part) -> None:
-        """The joints of a robot's bare limb."""
-        brush, ink = self.subject.brush, darker(self.subject.skin, 0.62)
+        """Draw the joints of a robot's bare limb."""
+        brush, ink = self.posed.brush, darker(self.posed.skin, 0.62)
         length = max(1e-3, math.hypot(stop[0] - start[0], stop[1] - start[1]))
         x = -(stop[1] - start[1]) / length * 0.4 * width
         y = (stop[0] - start[0]) / length * 0.4 * width
@@ -93,9 +93,9 @@ class LimbPainter:
             brush.line([(a - x, b - y), (a + x, b + y)], 0.016, ink, part)
 
     def _shoe(self, knee: Joint, ankle: Joint, shade: float) -> None:
-        brush, color = self.subject.brush, darker(SHOE_COLORS[self.subject.character.shoes], shade)
+        brush, color = self.posed.brush, darker(SHOE_COLORS[self.posed.character.shoes], shade)
         edge = darker(color, 0.5)
-        if self.subject.sideways:
+        if self.posed.sideways:
             turn = math.atan2(knee[0] - ankle[0], ankle[1] - knee[1]) * 0.7
             foot = ellipse(0.03, 0.02, 0.078, 0.045, 0.0)
             c, s = math.cos(turn), math.sin(turn)

@@ -1,4 +1,4 @@
-"""How a character is described: which attributes are said, and the sentence that says them.
+"""Character part of a prompt: the stated attributes, and the sentence that states them.
 
 Knows nothing of places and actions.
 """
@@ -12,20 +12,20 @@ from miniature.world.spec import Character
 
 _HAIR = ("hair_style", "hair_color")
 _CLOTHES = ("top", "top_color", "pattern", "bottom", "bottom_color")
-LOOKS = ("skin", *_HAIR, *_CLOTHES, "headwear", "accessory")
+LOOK_NAMES = ("skin", *_HAIR, *_CLOTHES, "headwear", "accessory")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is said of a character, in phrases; an empty one is not said.
+    """Phrases for a character; an empty one is not stated.
 
     Attributes:
-        noun: the bare word for the character, "girl".
+        noun: noun of the character, "girl".
         name: the noun with its adjectives, without an article, "pale young girl".
         features: hair or fur, and a beard, "long red hair".
         top, bottom: clothes, articles included, "a green hoodie".
-        extras: what is put on besides, articles included, "a hat".
-        carried: what one has rather than wears, articles included, "glasses", "a bag".
+        extras: headwear and scarf, articles included, "a hat".
+        carried: other accessories, articles included, "glasses", "a bag".
     """
 
     noun: str
@@ -38,38 +38,38 @@ class Look:
 
     @property
     def worn(self) -> tuple[str, ...]:
-        """The clothes that are said, the upper first."""
+        """Clothes that are stated, the top first."""
         return tuple(piece for piece in (self.top, self.bottom) if piece)
 
 
 def pick(chance: Random, options: tuple[str, ...]) -> str:
-    """One of the options, all equally likely."""
+    """Return one of the options, all equally likely."""
     return options[int(chance.random() * len(options))]
 
 
 def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
-    """The attributes that a prompt does not mention: mostly few, now and then nearly all.
+    """Choose the attributes that a prompt does not state: mostly few, sometimes nearly all.
 
     Args:
-        character: who is described.
-        chance: decides.
-        brevity: how much more than usual is left out, in [0, 1].
+        character: the character.
+        chance: source of randomness.
+        brevity: additional share to leave out, in [0, 1].
     """
     draw = chance.random()
     share = 0.07 if draw < 0.6 else 0.4 if draw < 0.8 else 0.85
     share += brevity * (1 - share)
-    hidden = {name for name in LOOKS if chance.random() < share}
+    hidden = {name for name in LOOK_NAMES if chance.random() < share}
     if character.is_person and chance.random() < 0.5:
         hidden.add("skin")
     if character.top == "dress" or "bottom" in hidden:
         hidden |= {"bottom", "bottom_color"}
     if "top" in hidden:
         hidden |= {"top_color", "pattern"}
-    return hidden - {name for name in LOOKS if getattr(character, name) == "none"}
+    return hidden - {name for name in LOOK_NAMES if getattr(character, name) == "none"}
 
 
 def look_of(character: Character, hidden: set[str], chance: Random) -> Look:
-    """The phrases for all that is not hidden."""
+    """Choose phrases for the attributes that are not hidden."""
     noun = pick(chance, w.KIND_WORDS[character.kind])
     adjectives, features = [], []
     if "skin" not in hidden:
@@ -143,20 +143,19 @@ def _bottom(character: Character, hidden: set[str], chance: Random) -> str:
 
 
 def listed(phrases: tuple[str, ...]) -> str:
-    """Phrases as a list in words: "a, b and c"."""
+    """Join phrases to a list in words: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(phrases[:-1]), *phrases[-1:])))
 
 
 def sentence(look: Look, chance: Random, wordings: str, *, alone: bool, article: str = "") -> str:
-    """Say a look in one of the sentences of the wordings.
+    """Write a sentence for a look.
 
     Args:
-        look: what to say.
-        chance: chooses the sentence.
-        wordings: "training" or "held_out", which have no sentence in common that says more than
-            the name.
-        alone: whether nobody else is described, so that the sentence may be a list.
-        article: stands before the name instead of "a" or "an".
+        look: the phrases.
+        chance: source of randomness.
+        wordings: "training" or "held_out", which share no sentence but the bare name.
+        alone: the character is the only one, so that the sentence may be a list.
+        article: article of the name instead of "a" or "an".
     """
     name = f"{article} {look.name}" if article else _article(look.name)
     if wordings == "training":
@@ -179,11 +178,11 @@ def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
     dressed = pick(chance, ("wearing", "wearing", "dressed in", "in"))
     comma = "," if chance.random() < 0.5 else ""
     if draw < 0.44 and look.worn:
-        told = f", with {listed((*look.features, *look.carried))}"
-        return f"{name} {dressed} {listed(clothes)}{told if look.features or look.carried else ''}"
+        more = f", with {listed((*look.features, *look.carried))}"
+        return f"{name} {dressed} {listed(clothes)}{more if look.features or look.carried else ''}"
     if not look.worn:
-        told = listed((*look.features, *look.extras, *look.carried))
-        return f"{name} with {told}" if told else name
+        has = listed((*look.features, *look.extras, *look.carried))
+        return f"{name} with {has}" if has else name
     last = look.carried if chance.random() < 0.4 else ()
     if first := (*look.features, *(() if last else look.carried)):
         name = f"{name} with {listed(first)}{comma}"

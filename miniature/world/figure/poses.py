@@ -1,7 +1,7 @@
-"""How bodies are built and how each action bends them.
+"""Proportions of bodies, and the poses of actions.
 
 Lengths are in units of the figure's size; the pelvis is at (0, 0), y downwards, and every figure
-looks to the right (`Brush` mirrors it). Limb angles are in degrees from straight down, positive
+faces right (`Brush` mirrors it). Limb angles are in degrees from straight down, positive
 towards the right of the picture.
 """
 
@@ -44,7 +44,7 @@ _MAN = Body(0.178, 0.24, 0.145, 0.13, 0.14, 0.14, 0.134, 0.11, 0.09, 0.11)
 
 
 def body_of(character: Character) -> Body:
-    """The proportions of a kind of character: large heads, short thick limbs."""
+    """Return the proportions of a kind of character: large heads, short thick limbs."""
     if character.is_child:
         return _CHILD
     return _MAN if character.is_male else _WOMAN
@@ -52,17 +52,17 @@ def body_of(character: Character) -> Body:
 
 @dataclass(frozen=True)
 class Pose:
-    """What an action does to a body.
+    """Pose of an action.
 
     Attributes:
         left_arm, right_arm: angles of upper arm and forearm.
         left_leg, right_leg: angles of thigh and shin.
-        hands: where the two hands are instead, in lengths of the torso, or None.
-        feet: where the two ankles are instead, in lengths of a leg, or None.
-        lean: how far the torso tips to the right, degrees.
-        roll: how far the whole figure is turned clockwise, degrees.
+        hands: positions of both hands instead of angles, in lengths of the torso, or None.
+        feet: positions of both ankles instead of angles, in lengths of a leg, or None.
+        lean: tilt of the torso to the right, degrees.
+        roll: clockwise rotation of the whole figure, degrees.
         lift: height above the ground, in units of the figure's size.
-        prop: what is held or used, a name that `props` knows, or None.
+        prop: object that is held or used, a name of `props`, or None.
     """
 
     left_arm: Bend = (-15, -7)
@@ -109,7 +109,7 @@ _POSES = {
 
 
 def pose_for(action: str, rng: np.random.Generator) -> Pose:
-    """The pose of an action, its joints a few degrees off as chance has it."""
+    """Return the pose of an action, with joints a few degrees off at random."""
     pose = _POSES[action]
 
     def near(bend: Bend, spread: float) -> Bend:
@@ -126,10 +126,10 @@ def pose_for(action: str, rng: np.random.Generator) -> Pose:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Where the joints of a posed body are, in units of the figure's size.
+    """Positions of the joints of a posed body, in units of the figure's size.
 
     Limbs are (shoulder, elbow, hand) and (hip, knee, ankle); `neck` is the top of the
-    torso, `head` the middle of the head, `sole` how far the lowest foot or knee reaches down.
+    torso, `head` the middle of the head, `sole` the depth of the lowest foot or knee.
     """
 
     neck: Joint
@@ -152,7 +152,7 @@ def _swing(start: Joint, bend: Bend, upper: float, lower: float) -> Limb:
 
 
 def _stretch(start: Joint, end: Joint, upper: float, lower: float, outward: float) -> Limb:
-    """A limb that ends where it should, or as near as it gets; it bends to `outward`'s side."""
+    """Return a limb that reaches for `end` and bends to `outward`'s side."""
     x, y = end[0] - start[0], end[1] - start[1]
     distance = math.hypot(x, y)
     far = min(max(distance, abs(upper - lower) + 1e-3), 0.999 * (upper + lower))
@@ -168,8 +168,8 @@ def skeleton(body: Body, pose: Pose, view: str) -> Skeleton:
 
     Args:
         body: its proportions.
-        pose: how it is bent.
-        view: how it is turned to the camera, a name of `vocabulary.VIEWS`.
+        pose: the pose.
+        view: its view, a name of `vocabulary.VIEWS`.
     """
     sideways = view == "side"
     neck = _reach((0, 0), 180 - pose.lean, body.torso)

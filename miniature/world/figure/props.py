@@ -1,11 +1,11 @@
-"""What characters hold, kick, sit on or ride."""
+"""Objects that characters hold, kick, sit on or ride."""
 
 import math
 from dataclasses import dataclass
 
 from miniature.world.canvas import arc
 from miniature.world.figure.brush import pairs_of
-from miniature.world.figure.drawing import Subject
+from miniature.world.figure.drawing import PosedFigure
 from miniature.world.figure.poses import Body, Joint, Pose, Skeleton
 from miniature.world.vocabulary import Color, Part, darker
 
@@ -30,14 +30,14 @@ _ROD = 5.2  # length of a fishing rod, in distances between the hands
 
 
 def drop_of(pose: Pose, body: Body, bones: Skeleton) -> float:
-    """How far a prop reaches below the soles of who stands or sits on it."""
+    """Return the reach of a prop below the figure's soles."""
     if pose.prop == "skateboard":
         return _BOARD
     return (_AXLE + _WHEEL) * body.leg - bones.sole if pose.prop == "bicycle" else 0.0
 
 
 def reach_of(pose: Pose, body: Body, bones: Skeleton) -> tuple[float, float, float]:
-    """How far a prop reaches to the left and the right of the pelvis, and up; at least 0 each."""
+    """Return the reach of a prop to the left and right of the pelvis, and up; at least 0 each."""
     hand = bones.right_arm[2]
     if pose.prop == "umbrella":
         middle, top = _canopy_of(body, bones)
@@ -59,32 +59,32 @@ def reach_of(pose: Pose, body: Body, bones: Skeleton) -> tuple[float, float, flo
 
 
 def _canopy_of(body: Body, bones: Skeleton) -> Joint:
-    """Middle of an umbrella's rim."""
+    """Return the middle of an umbrella's rim."""
     return bones.right_arm[2][0] - 0.1, bones.head[1] - body.head * 1.02
 
 
 def _tip_of(bones: Skeleton) -> Joint:
-    """Where a fishing rod ends."""
+    """Return the end of a fishing rod."""
     (x, y), (near_x, near_y) = bones.left_arm[2], bones.right_arm[2]
     return x + _ROD * (near_x - x), y + _ROD * (near_y - y)
 
 
 @dataclass(frozen=True)
-class PropPainter:
-    """Paints a pose's prop: behind the body, between its limbs, or in front of it.
+class Props:
+    """Prop of a pose, behind the body, between its limbs, or in front of it.
 
     Attributes:
-        subject: who has it.
+        posed: the figure.
     """
 
-    subject: Subject
+    posed: PosedFigure
 
     @property
     def _prop(self) -> str | None:
-        return self.subject.pose.prop
+        return self.posed.pose.prop
 
-    def paint_behind(self) -> None:
-        """The props that the body covers."""
+    def draw_behind(self) -> None:
+        """Draw the props that the body covers."""
         if self._prop == "crate":
             self._crate()
         elif self._prop == "umbrella":
@@ -92,25 +92,25 @@ class PropPainter:
         elif self._prop == "skateboard":
             self._skateboard()
 
-    def paint_between(self) -> None:
-        """What is between a rider's legs."""
+    def draw_between(self) -> None:
+        """Draw the bicycle between the rider's legs."""
         if self._prop == "bicycle":
             self._bicycle()
 
-    def paint_under_hands(self) -> None:
-        """What covers the body, but not the hands."""
-        paint = {
+    def draw_under_hands(self) -> None:
+        """Draw the props that cover the body, but not the hands."""
+        draw = {
             "book": self._book,
             "guitar": self._guitar,
             "carton": self._carton,
             "rod": self._rod,
             "ball": self._ball,
         }.get(self._prop or "")
-        if paint is not None:
-            paint()
+        if draw is not None:
+            draw()
 
     def _crate(self) -> None:
-        brush, edge, base = self.subject.brush, darker(_WOOD), self.subject.bones.sole
+        brush, edge, base = self.posed.brush, darker(_WOOD), self.posed.bones.sole
         box: list[Joint] = [(-0.17, 0.045), (0.1, 0.045), (0.1, base), (-0.17, base)]
         brush.shape(box, _WOOD, Part.PROP, edge)
         for share in (0.36, 0.68):
@@ -118,8 +118,8 @@ class PropPainter:
             brush.line([(-0.16, y), (0.09, y)], 0.012, edge, Part.PROP)
 
     def _umbrella(self) -> None:
-        brush, (middle, top) = self.subject.brush, _canopy_of(self.subject.body, self.subject.bones)
-        x, y = self.subject.bones.right_arm[2]
+        brush, (middle, top) = self.posed.brush, _canopy_of(self.posed.body, self.posed.bones)
+        x, y = self.posed.bones.right_arm[2]
         brush.line([(x + 0.01, y + 0.08), (x - 0.01, top)], 0.024, (92, 72, 60), Part.PROP)
         wide, high = _CANOPY
         scallops: list[Joint] = []
@@ -134,7 +134,7 @@ class PropPainter:
         brush.oval((middle, top - high - 0.01), 0.016, 0.02, _INK, Part.PROP)
 
     def _skateboard(self) -> None:
-        brush, y = self.subject.brush, self.subject.bones.sole
+        brush, y = self.posed.brush, self.posed.bones.sole
         for x in (-0.19, 0.19):
             brush.oval((x, y + 0.052), 0.038, 0.038, _TYRE, Part.PROP, _INK)
             brush.oval((x, y + 0.052), 0.014, 0.014, _STEEL, Part.PROP)
@@ -142,10 +142,10 @@ class PropPainter:
         brush.line(deck, 0.034, _DECK, Part.PROP, darker(_DECK))
 
     def _bicycle(self) -> None:
-        brush, leg = self.subject.brush, self.subject.body.leg
+        brush, leg = self.posed.brush, self.posed.body.leg
         axle = _AXLE * leg
         rear, front = (_REAR * leg, axle), (_FRONT * leg, axle)
-        hand = self.subject.bones.right_arm[2]
+        hand = self.posed.bones.right_arm[2]
         crank, saddle, fork = (0.42 * leg, 0.74 * leg), (-0.02, 0.06), (hand[0] + 0.02, 0.03)
         for x, y in (rear, front):
             radius = _WHEEL * leg - 0.016
@@ -163,8 +163,8 @@ class PropPainter:
         brush.oval((-0.03, 0.045), 0.075, 0.026, _INK, Part.PROP)
 
     def _book(self) -> None:
-        brush = self.subject.brush
-        left, right = self.subject.bones.left_arm[2], self.subject.bones.right_arm[2]
+        brush = self.posed.brush
+        left, right = self.posed.bones.left_arm[2], self.posed.bones.right_arm[2]
         wide, x, y = 0.5 * (right[0] - left[0]) + 0.01, 0.5 * (left[0] + right[0]), left[1] - 0.02
         cover: list[Joint] = [
             (x - wide, y - 0.095), (x, y - 0.06), (x + wide, y - 0.095),
@@ -179,9 +179,9 @@ class PropPainter:
         brush.shape(pages, _WHITE, Part.PROP, darker(_WHITE, 0.6))
 
     def _guitar(self) -> None:
-        brush, edge = self.subject.brush, darker(_GUITAR)
-        x, y = self.subject.bones.left_arm[2]
-        near_x, near_y = self.subject.bones.right_arm[2]
+        brush, edge = self.posed.brush, darker(_GUITAR)
+        x, y = self.posed.bones.left_arm[2]
+        near_x, near_y = self.posed.bones.right_arm[2]
         length = math.hypot(near_x - x, near_y - y)
         c, s = (near_x - x) / length, (near_y - y) / length
 
@@ -197,8 +197,8 @@ class PropPainter:
         brush.line([along(-0.13), along(length)], 0.009, _WHITE, Part.PROP)
 
     def _carton(self) -> None:
-        brush, edge = self.subject.brush, darker(_CARTON)
-        left, right = self.subject.bones.left_arm[2], self.subject.bones.right_arm[2]
+        brush, edge = self.posed.brush, darker(_CARTON)
+        left, right = self.posed.bones.left_arm[2], self.posed.bones.right_arm[2]
         x0, x1 = left[0] - 0.005, right[0] + 0.005
         top, base = left[1] - 0.085, left[1] + 0.105
         front: list[Joint] = [(x0, top), (x1, top), (x1, base), (x0, base)]
@@ -214,10 +214,10 @@ class PropPainter:
         brush.line([(middle, top + 0.015), (middle, top + 0.075)], 0.034, _TAPE, Part.PROP)
 
     def _rod(self) -> None:
-        brush, tip = self.subject.brush, _tip_of(self.subject.bones)
-        hook = self.subject.bones.sole - 0.24
+        brush, tip = self.posed.brush, _tip_of(self.posed.bones)
+        hook = self.posed.bones.sole - 0.24
         brush.line([tip, (tip[0], hook)], 0.009, _WHITE, Part.PROP, _INK)
-        brush.line([self.subject.bones.left_arm[2], tip], 0.022, (120, 78, 44), Part.PROP, _INK)
+        brush.line([self.posed.bones.left_arm[2], tip], 0.022, (120, 78, 44), Part.PROP, _INK)
         x, edge = tip[0], darker(_FISH, 0.5)
         fin: list[Joint] = [(x, hook + 0.11), (x - 0.055, hook + 0.2), (x + 0.055, hook + 0.2)]
         brush.shape(fin, _FISH, Part.PROP, edge)
@@ -225,7 +225,7 @@ class PropPainter:
         brush.oval((x + 0.018, hook + 0.035), 0.012, 0.014, _INK, Part.PROP)
 
     def _ball(self) -> None:
-        brush, bones = self.subject.brush, self.subject.bones
+        brush, bones = self.posed.brush, self.posed.bones
         x, y = bones.left_leg[2][0] + 0.155, bones.sole - 0.078
         brush.oval((x, y), 0.078, 0.078, _WHITE, Part.PROP, _INK)
         brush.oval((x, y), 0.028, 0.028, _INK, Part.PROP)

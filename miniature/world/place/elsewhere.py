@@ -11,8 +11,8 @@ from miniature.world.vocabulary import Color, blend, darker
 _BUBBLES = np.random.default_rng(4).uniform((8, 12, 2.8), (248, 190, 5.4), (12, 3))
 
 
-def paint_space(s: Setting) -> None:
-    """A gray moon with craters under stars and a big planet."""
+def draw_space(s: Setting) -> None:
+    """Draw a gray moon with craters under stars and a big planet."""
     s.fade((10, 8, 28), (34, 20, 62), 0, SIDE)
     for x, y, radius in STARS:
         s.disc(x, y, radius * 1.1, WHITE)
@@ -34,8 +34,8 @@ def paint_space(s: Setting) -> None:
         s.oval(x, y, radius, radius * 0.36, (128, 126, 136))
 
 
-def paint_underwater(s: Setting) -> None:
-    """Fish and seaweed above a sandy bottom."""
+def draw_underwater(s: Setting) -> None:
+    """Draw fish and seaweed above a sandy bottom."""
     s.fade((72, 194, 224), (14, 76, 148), 0, 216)
     s.fade((208, 194, 144), (182, 166, 120), 208, SIDE)
     for x, tall in ((20, 92), (48, 56), (212, 70), (238, 104)):
@@ -52,8 +52,8 @@ def paint_underwater(s: Setting) -> None:
         s.disc(x + 9, y - 2, 2.2, (20, 20, 20))
 
 
-def paint_cave(s: Setting) -> None:
-    """Dark rock with stalactites and glowing crystals."""
+def draw_cave(s: Setting) -> None:
+    """Draw dark rock with stalactites and glowing crystals."""
     s.box(0, 0, SIDE, SIDE, (48, 40, 62))
     hollow: list[Pair] = [
         (22, 212),
@@ -92,15 +92,15 @@ def paint_cave(s: Setting) -> None:
 
 
 def _crystal(s: Setting, x: float, y: float, tall: float, lean: float, color: Color) -> None:
-    """A six-sided column with a light and a dark face."""
+    """Draw a six-sided column with a light and a dark face."""
     top = -tall
     light, dark = blend(color, WHITE, 0.45), darker(color, 0.78)
     s.solid(x, y, [(-9, 0), (lean - 9, top + 14), (lean, top), (lean, top + 16), (0, 0)], light)
     s.solid(x, y, [(9, 0), (lean + 9, top + 14), (lean, top), (lean, top + 16), (0, 0)], dark)
 
 
-def paint_volcano(s: Setting) -> None:
-    """A black mountain with red lava under a smoky sky."""
+def draw_volcano(s: Setting) -> None:
+    """Draw a black mountain with red lava under a smoky sky."""
     s.fade((74, 44, 66), (224, 104, 72), 0, 190)
     x = 96 + s.shift(6)
     for dx, y, radius in ((-2, 46, 20), (14, 24, 25), (-16, 8, 24), (42, 4, 26)):

@@ -18,7 +18,7 @@ _RING_17: list[Pair] = [
 
 
 def _floor(s: Setting, top: float, color: Color, seam: Color, *lines: float) -> None:
-    """A floor with seams between its boards."""
+    """Draw a floor with seams between its boards."""
     s.box(0, top, SIDE, SIDE, color)
     for y in lines:
         s.box(0, y, SIDE, y + 2.5, seam)
@@ -29,8 +29,8 @@ def _window(s: Setting, x0: float, y0: float, x1: float, y1: float, frame: Color
     s.box((x0 + x1) / 2 - 1.5, y0, (x0 + x1) / 2 + 1.5, y1, frame)
 
 
-def paint_bedroom(s: Setting) -> None:
-    """A bed and a window with curtains."""
+def draw_bedroom(s: Setting) -> None:
+    """Draw a bed and a window with curtains."""
     wall = s.pick((240, 208, 214), (206, 222, 242), (244, 232, 198))
     quilt = s.pick((205, 80, 92), (80, 122, 196), (112, 166, 122))
     s.box(0, 0, SIDE, 184, wall)
@@ -46,8 +46,8 @@ def paint_bedroom(s: Setting) -> None:
     s.box(98, 156, 107, 216, (120, 80, 50))
 
 
-def paint_office(s: Setting) -> None:
-    """A desk with a computer, a plant and big windows."""
+def draw_office(s: Setting) -> None:
+    """Draw a desk with a computer, a plant and big windows."""
     s.box(0, 0, SIDE, 184, s.pick((224, 228, 230), (214, 226, 222)))
     s.box(0, 184, SIDE, SIDE, (120, 132, 148))
     for x in (14, 98, 182):
@@ -64,8 +64,8 @@ def paint_office(s: Setting) -> None:
         s.solid(226, 158, [(dx + x, dy + y) for x, y in _RING_17], (60, 140, 80))
 
 
-def paint_library(s: Setting) -> None:
-    """Shelves full of books, and a carpet."""
+def draw_library(s: Setting) -> None:
+    """Draw shelves full of books, and a carpet."""
     s.box(0, 0, SIDE, SIDE, (132, 90, 58))
     s.box(0, 192, SIDE, SIDE, (168, 60, 56))
     s.box(0, 246, SIDE, 250, (226, 178, 96))
@@ -85,8 +85,8 @@ def paint_library(s: Setting) -> None:
         s.box(x, 0, x + 8, 192, (104, 70, 44))
 
 
-def paint_kitchen(s: Setting) -> None:
-    """Cupboards, a stove with a pot, and a tiled floor."""
+def draw_kitchen(s: Setting) -> None:
+    """Draw cupboards, a stove with a pot, and a tiled floor."""
     s.box(0, 0, SIDE, 190, (250, 240, 215))
     s.box(0, 190, SIDE, SIDE, (208, 203, 192))
     columns = s.count_across(32)
@@ -112,8 +112,8 @@ def paint_kitchen(s: Setting) -> None:
     s.box(56, 110, 76, 116, (60, 60, 66))
 
 
-def paint_classroom(s: Setting) -> None:
-    """A green blackboard with chalk on it, and school desks."""
+def draw_classroom(s: Setting) -> None:
+    """Draw a green blackboard with chalk on it, and school desks."""
     s.box(0, 0, SIDE, 184, s.pick((250, 228, 160), (246, 222, 190)))
     _floor(s, 184, (206, 164, 116), (178, 136, 92), 206, 230)
     s.box(22, 26, 234, 128, (150, 98, 58))
@@ -134,8 +134,8 @@ def paint_classroom(s: Setting) -> None:
         s.box(x + 18, 164, x + 42, 172, (66, 116, 196))
 
 
-def paint_cafe(s: Setting) -> None:
-    """Round tables with cups, under hanging lamps."""
+def draw_cafe(s: Setting) -> None:
+    """Draw round tables with cups, under hanging lamps."""
     wall = s.pick((44, 108, 106), (52, 92, 124))
     s.box(0, 0, SIDE, 190, wall)
     s.box(0, 132, SIDE, 190, blend(wall, (20, 40, 50), 0.35))
@@ -157,8 +157,8 @@ def paint_cafe(s: Setting) -> None:
         s.wire(x, 167, [(9, -12), (15, -11), (15, -5), (8, -3)], 3, (214, 84, 68))
 
 
-def paint_living_room(s: Setting) -> None:
-    """A sofa, a lamp, a rug and pictures on the wall."""
+def draw_living_room(s: Setting) -> None:
+    """Draw a sofa, a lamp, a rug and pictures on the wall."""
     wall = s.pick((172, 196, 170), (226, 178, 140))
     s.box(0, 0, SIDE, 186, wall)
     _floor(s, 186, (134, 88, 60), (110, 70, 48), 210, 234)
@@ -183,8 +183,8 @@ def paint_living_room(s: Setting) -> None:
     s.solid(226, 70, [(-26, 20), (26, 20), (15, -16), (-15, -16)], (255, 244, 206), (206, 160, 96))
 
 
-def paint_stage(s: Setting) -> None:
-    """Curtains, spotlights and a wooden floor."""
+def draw_stage(s: Setting) -> None:
+    """Draw curtains, spotlights and a wooden floor."""
     back = s.pick((44, 38, 84), (30, 46, 84))
     s.box(0, 0, SIDE, 190, back)
     beam = blend(back, (255, 240, 190), 0.22)

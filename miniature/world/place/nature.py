@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from miniature.world.place.setting import SIDE, WHITE, Pair, Setting
-from miniature.world.place.sky import paint_clouds, paint_sky
+from miniature.world.place.sky import draw_clouds, draw_sky
 from miniature.world.vocabulary import Color, blend, darker
 
 _FLOWERS: tuple[Pair, ...] = (
@@ -15,13 +15,13 @@ _FLOWERS: tuple[Pair, ...] = (
 
 
 def _crest(level: float, height: float, phase: float, length: float = 42) -> list[Pair]:
-    """Everything below a wavy line, as a polygon."""
+    """Return everything below a wavy line as a polygon."""
     wave = [(x, level + height * math.sin(x / length + phase)) for x in range(0, 257, 16)]
     return [(0, SIDE), *((float(x), y) for x, y in wave), (SIDE, SIDE)]
 
 
 def _fir(s: Setting, x: float, base: float, width: float, color: Color) -> None:
-    """A fir of three tiers; its branches carry snow when it snows."""
+    """Draw a fir of three tiers; its branches carry snow when it snows."""
     s.box(x - width * 0.14, base - 8, x + width * 0.14, base + 8, (105, 75, 50))
     for tier in range(3):
         half, y = width * (1 - 0.2 * tier), base - width * 0.85 * tier
@@ -33,7 +33,7 @@ def _fir(s: Setting, x: float, base: float, width: float, color: Color) -> None:
 
 
 def _tree(s: Setting, x: float, base: float, wide: float, color: Color = (66, 150, 70)) -> None:
-    """A tree with a round crown."""
+    """Draw a tree with a round crown."""
     crown = base - 98 * wide
     s.box(x - 7 * wide, crown, x + 7 * wide, base, (125, 85, 55))
     for dx, dy, radius in ((-20, 6, 27), (20, 6, 27), (0, 10, 27), (0, -18, 28)):
@@ -52,11 +52,11 @@ def _ring(radius: float) -> list[Pair]:
     return [(radius * math.cos(turn), radius * math.sin(turn)) for turn in turns]
 
 
-def paint_beach(s: Setting) -> None:
-    """Sand, sea and a palm tree."""
+def draw_beach(s: Setting) -> None:
+    """Draw sand, sea and a palm tree."""
     horizon = 118 + s.shift(4)
     shore = horizon + 46
-    paint_sky(s, horizon, ((110, 190, 245), (205, 235, 252)), (204, 40), (190, horizon - 10))
+    draw_sky(s, horizon, ((110, 190, 245), (205, 235, 252)), (204, 40), (190, horizon - 10))
     s.fade((30, 130, 190), (90, 195, 220), horizon, shore)
     s.ground((246, 226, 165), (232, 205, 140), shore)
     foam = [(float(x), shore + 2.5 * math.sin(x / 15)) for x in range(-5, 265, 10)]
@@ -74,9 +74,9 @@ def paint_beach(s: Setting) -> None:
         s.solid(42, 92, leaf, s.snowy((60, 150, 70), 0.4))
 
 
-def paint_forest(s: Setting) -> None:
-    """Two rows of firs on a green ground."""
-    paint_sky(s, 186, ((160, 212, 178), (206, 232, 186)), None, (130, 112))
+def draw_forest(s: Setting) -> None:
+    """Draw two rows of firs on a green ground."""
+    draw_sky(s, 186, ((160, 212, 178), (206, 232, 186)), None, (130, 112))
     s.ground((92, 142, 66), (62, 108, 50), 172)
     s.fade((126, 184, 130), (104, 164, 104), 140, 174)
     near, far = (38, 104, 56), (74, 146, 92)
@@ -89,9 +89,9 @@ def paint_forest(s: Setting) -> None:
         s.oval(x, y, 15, 8, s.snowy((46, 116, 50), 0.5))
 
 
-def paint_mountain(s: Setting) -> None:
-    """White peaks above deep snow."""
-    paint_sky(s, 190, ((140, 184, 236), (226, 240, 250)), None, (72, 92))
+def draw_mountain(s: Setting) -> None:
+    """Draw white peaks above deep snow."""
+    draw_sky(s, 190, ((140, 184, 236), (226, 240, 250)), None, (72, 92))
     shift = s.shift(8)
     for middle, peak, half, color in (
         (40, 72, 84, (118, 134, 166)),
@@ -116,10 +116,10 @@ def paint_mountain(s: Setting) -> None:
         _fir(s, x, 196, wide, (60, 112, 96))
 
 
-def paint_desert(s: Setting) -> None:
-    """Dunes and two cactus plants."""
+def draw_desert(s: Setting) -> None:
+    """Draw dunes and two cactus plants."""
     level = 148 + s.shift(6)
-    paint_sky(s, level + 14, ((134, 204, 228), (255, 232, 180)), (198, 44), (186, level - 18))
+    draw_sky(s, level + 14, ((134, 204, 228), (255, 232, 180)), (198, 44), (186, level - 18))
     s.shape(_crest(level, 11, 0.4), s.snowy((222, 160, 90), 0.7))
     s.shape(_crest(level + 46, 8, 2.2), s.snowy((238, 184, 110)))
     for x, base, tall in ((30.0, 212.0, 1.2), (232.0, 194.0, 0.85)):
@@ -134,10 +134,10 @@ def paint_desert(s: Setting) -> None:
             s.wire(x, base, [(-2 * tall, -69 * tall), (2 * tall, -69 * tall)], 9 * tall, WHITE)
 
 
-def paint_hill(s: Setting) -> None:
-    """The top of a grassy hill above a valley with a river."""
-    paint_sky(s, 176)
-    paint_clouds(s, (76, 40), (176, 62))
+def draw_hill(s: Setting) -> None:
+    """Draw the top of a grassy hill above a valley with a river."""
+    draw_sky(s, 176)
+    draw_clouds(s, (76, 40), (176, 62))
     s.shape(_crest(138, 15, 1.0 + s.shift(0.3)), s.snowy((88, 128, 152), 0.5))
     s.shape(_crest(160, 10, 3.2), s.snowy((98, 150, 138), 0.6))
     river: list[Pair] = [
@@ -158,10 +158,10 @@ def paint_hill(s: Setting) -> None:
     _tree(s, 34, 204, 1.0, (54, 128, 92))
 
 
-def paint_park(s: Setting) -> None:
-    """Round trees on a meadow with flowers."""
-    paint_sky(s, 164, ((120, 192, 246), (212, 237, 250)), None, (176, 132))
-    paint_clouds(s, (66, 36), (186, 26))
+def draw_park(s: Setting) -> None:
+    """Draw round trees on a meadow with flowers."""
+    draw_sky(s, 164, ((120, 192, 246), (212, 237, 250)), None, (176, 132))
+    draw_clouds(s, (66, 36), (186, 26))
     s.ground((134, 204, 98), (96, 172, 76), 156)
     for x, base, wide in ((24.0, 186.0, 1.0), (230.0, 178.0, 0.85)):
         _tree(s, x, base, wide)
@@ -170,11 +170,11 @@ def paint_park(s: Setting) -> None:
         s.disc(x, y, 3.6 if y > 190 else 2.6, petals[number % 3])
 
 
-def paint_field(s: Setting) -> None:
-    """Golden rows that run to the horizon, and a windmill."""
+def draw_field(s: Setting) -> None:
+    """Draw golden rows that run to the horizon, and a windmill."""
     horizon = 150 + s.shift(4)
-    paint_sky(s, horizon + 4, None, (206, 44))
-    paint_clouds(s, (140, 34))
+    draw_sky(s, horizon + 4, None, (206, 44))
+    draw_clouds(s, (140, 34))
     s.shape(_crest(horizon - 4, 5, 0.8), s.snowy((128, 166, 98), 0.6))
     s.ground((238, 196, 92), (222, 168, 62), horizon)
     far, near = 128.0, 128.0

@@ -1,8 +1,8 @@
-"""The places of the drawn world, painted behind the figures.
+"""Places of the drawn world, drawn behind the figures.
 
-Each painter fills the whole canvas with broad, flat shapes: what repeats from picture to
-picture (which wall, which side the bed stands on) is few and discrete, so that a small model
-can paint it sharply. The middle stays calm, and people stand on the canvas's ground line.
+Each place fills the whole canvas with broad, flat shapes. What varies from picture to picture (the
+colour of a wall, the side of a bed) has few values, so that a small model can render it sharply.
+The middle stays calm, and people stand on the canvas's ground line.
 """
 
 from collections.abc import Callable
@@ -12,34 +12,34 @@ import numpy as np
 from miniature.world.canvas import Canvas
 from miniature.world.place import elsewhere, indoors, nature, settlements
 from miniature.world.place.setting import Setting
-from miniature.world.place.sky import paint_weather
+from miniature.world.place.sky import draw_weather
 from miniature.world.spec import SceneSpec
 
-_PAINTERS: dict[str, Callable[[Setting], None]] = {
-    "beach": nature.paint_beach,
-    "forest": nature.paint_forest,
-    "city": settlements.paint_city,
-    "bedroom": indoors.paint_bedroom,
-    "office": indoors.paint_office,
-    "mountain": nature.paint_mountain,
-    "desert": nature.paint_desert,
-    "hill": nature.paint_hill,
-    "park": nature.paint_park,
-    "library": indoors.paint_library,
-    "space": elsewhere.paint_space,
-    "underwater": elsewhere.paint_underwater,
-    "kitchen": indoors.paint_kitchen,
-    "field": nature.paint_field,
-    "castle": settlements.paint_castle,
-    "farm": settlements.paint_farm,
-    "classroom": indoors.paint_classroom,
-    "cafe": indoors.paint_cafe,
-    "harbor": settlements.paint_harbor,
-    "cave": elsewhere.paint_cave,
-    "playground": settlements.paint_playground,
-    "living room": indoors.paint_living_room,
-    "stage": indoors.paint_stage,
-    "volcano": elsewhere.paint_volcano,
+_DRAWINGS: dict[str, Callable[[Setting], None]] = {
+    "beach": nature.draw_beach,
+    "forest": nature.draw_forest,
+    "city": settlements.draw_city,
+    "bedroom": indoors.draw_bedroom,
+    "office": indoors.draw_office,
+    "mountain": nature.draw_mountain,
+    "desert": nature.draw_desert,
+    "hill": nature.draw_hill,
+    "park": nature.draw_park,
+    "library": indoors.draw_library,
+    "space": elsewhere.draw_space,
+    "underwater": elsewhere.draw_underwater,
+    "kitchen": indoors.draw_kitchen,
+    "field": nature.draw_field,
+    "castle": settlements.draw_castle,
+    "farm": settlements.draw_farm,
+    "classroom": indoors.draw_classroom,
+    "cafe": indoors.draw_cafe,
+    "harbor": settlements.draw_harbor,
+    "cave": elsewhere.draw_cave,
+    "playground": settlements.draw_playground,
+    "living room": indoors.draw_living_room,
+    "stage": indoors.draw_stage,
+    "volcano": elsewhere.draw_volcano,
 }
 
 
@@ -47,12 +47,12 @@ def draw_place(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> Non
     """Fill a canvas with a scene's place, at its time of day and in its weather.
 
     Args:
-        canvas: what to paint on, of the scene's size; everything on it is covered.
+        canvas: canvas of the scene's size; everything on it is covered.
         spec: the scene.
-        rng: chooses colours, small shifts and the side.
+        rng: source of colours, small shifts and the side.
     """
     setting = Setting(canvas, rng, spec.time, spec.weather)
-    _PAINTERS[spec.place](setting)
+    _DRAWINGS[spec.place](setting)
     if rng.random() < 0.5:
         canvas.mirror()
-    paint_weather(setting)
+    draw_weather(setting)

@@ -1,8 +1,8 @@
-"""Painting a place: coordinates that fit any shape of picture, and the light that falls there.
+"""Drawing of a place: coordinates for any shape of picture, and the light of time and weather.
 
-Painters give coordinates of a square of 256 x 256 whose ground line is at y = 226. Here they
-are spread over the canvas: across to its width, down to its ground line. Things that must keep
-their form (a wheel, a cup) are given as offsets, which are scaled alike in both directions.
+Places are drawn in coordinates of a square of 256 x 256 whose ground line is at y = 226. They are
+spread over the canvas: across to its width, down to its ground line. Things that must keep their
+form (a wheel, a cup) are given as offsets, which are scaled alike in both directions.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ _HAZES: dict[str, tuple[Color, float]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A canvas with the light of a time of day and a weather.
+    """Canvas with the light of a time of day and a weather.
 
     Attributes:
-        canvas: what is painted on.
-        rng: chooses colours and small shifts.
+        canvas: the canvas.
+        rng: source of colours and small shifts.
         time: a name of `vocabulary.TIMES`.
         weather: a name of `vocabulary.WEATHERS`.
     """
@@ -54,37 +54,37 @@ class Setting:
 
     @property
     def dark(self) -> bool:
-        """Whether lamps are lit."""
+        """Return whether lamps are lit."""
         return self.time != "day"
 
     def pick(self, *colors: Color) -> Color:
-        """One of the colours."""
+        """Return one of the colours."""
         return colors[int(self.rng.integers(len(colors)))]
 
     def shift(self, reach: float) -> float:
-        """A small random shift, in [-reach, reach]."""
+        """Return a small random shift, in [-reach, reach]."""
         return float(self.rng.uniform(-reach, reach))
 
     def count_across(self, step: float) -> int:
-        """How many things that are `step` pixels wide fill a row of the picture."""
+        """Return the number of things of `step` pixels that fill a row of the picture."""
         return max(1, round(self.canvas.width / step))
 
     def count_down(self, step: float, span: float) -> int:
-        """How many things that are `step` pixels high fill `span` units above the ground."""
+        """Return the number of things of `step` pixels that fill `span` units above the ground."""
         return max(1, round(span * self.canvas.ground / GROUND / step))
 
     def x(self, across: float) -> float:
-        """The canvas's column for a column of the square."""
+        """Return the canvas's column for a column of the square."""
         return across * self.canvas.width / SIDE
 
     def y(self, down: float) -> float:
-        """The canvas's row for a row of the square; below the ground line nothing is scaled."""
+        """Return the canvas's row for a row of the square; not scaled below the ground line."""
         if down > GROUND:
             return self.canvas.ground + down - GROUND
         return down * self.canvas.ground / GROUND
 
     def toned(self, color: Color) -> Color:
-        """A colour as it looks at this time and in this weather."""
+        """Return a colour in the light of this time and weather."""
         if self.time == "day" and self.weather == "clear":
             return color
         hazy = blend(color, *_HAZES[self.weather])
@@ -92,20 +92,20 @@ class Setting:
         return (r, g, b)
 
     def snowy(self, color: Color, share: float = 0.85) -> Color:
-        """The colour of something that snow falls on, before it is toned."""
+        """Return the colour of a surface that snow covers, before it is toned."""
         return blend(color, _SNOW, share) if self.weather == "snow" else color
 
     def _color(self, color: Color, lit: bool) -> Color:
         return color if lit else self.toned(color)
 
     def spread(self, pairs: list[Pair]) -> Points:
-        """Coordinates of the square as pixels of the canvas, shape (n, 2)."""
+        """Turn coordinates of the square into pixels of the canvas, shape (n, 2)."""
         return points([(self.x(x), self.y(y)) for x, y in pairs])
 
     def shape(
         self, pairs: list[Pair], color: Color, edge: Color | None = None, *, lit: bool = False
     ) -> None:
-        """Fill a polygon; what is `lit` shines by itself and takes no tone."""
+        """Fill a polygon; a `lit` one shines by itself and is not toned."""
         outline = None if edge is None else self._color(edge, lit)
         self.canvas.polygon(self.spread(pairs), self._color(color, lit), None, outline)
 
@@ -196,5 +196,5 @@ class Setting:
         self.canvas.gradient(first, last, self.y(y0), self.y(y1))
 
     def ground(self, above: Color, below: Color, top: float) -> None:
-        """Fill everything below row `top` with ground, white where snow lies."""
+        """Fill everything below row `top` with ground, white when it snows."""
         self.fade(self.snowy(above), self.snowy(below, 0.75), top, SIDE)

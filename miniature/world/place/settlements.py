@@ -3,7 +3,7 @@
 import math
 
 from miniature.world.place.setting import SIDE, WHITE, Pair, Setting
-from miniature.world.place.sky import paint_clouds, paint_sky
+from miniature.world.place.sky import draw_clouds, draw_sky
 from miniature.world.vocabulary import Color, darker
 
 _LAMPLIGHT: Color = (255, 222, 120)
@@ -12,9 +12,9 @@ _WOOD: Color = (146, 98, 58)
 _HALF_TURN = [math.pi * (1 + step / 12) for step in range(13)]
 
 
-def paint_city(s: Setting) -> None:
-    """Tall buildings along a road; their windows shine when it is dark."""
-    paint_sky(s, 198, ((160, 200, 234), (222, 232, 240)), None, (136, 58), (145, 40))
+def draw_city(s: Setting) -> None:
+    """Draw tall buildings along a road; their windows shine when it is dark."""
+    draw_sky(s, 198, ((160, 200, 234), (222, 232, 240)), None, (136, 58), (145, 40))
     light = s.pick((250, 235, 160), (200, 226, 244))
     if s.dark:
         light = _LAMPLIGHT
@@ -43,7 +43,7 @@ def paint_city(s: Setting) -> None:
 
 
 def _battlements(s: Setting, x0: float, x1: float, y: float, color: Color) -> None:
-    """A row of merlons with their feet at y."""
+    """Draw a row of merlons with their feet at y."""
     count = max(2, round(s.x(x1 - x0) / 15))
     step = (x1 - x0) / count
     for number in range(count):
@@ -53,7 +53,7 @@ def _battlements(s: Setting, x0: float, x1: float, y: float, color: Color) -> No
 
 
 def _tower(s: Setting, x: float, half: float, top: float, roof: Color) -> None:
-    """A round tower with a pointed roof and a flag."""
+    """Draw a round tower with a pointed roof and a flag."""
     s.box(x - half, top, x + half, 192, _STONE)
     s.box(x + half * 0.35, top, x + half, 192, darker(_STONE, 0.88))
     for y in (top + 22, top + 62):
@@ -66,10 +66,10 @@ def _tower(s: Setting, x: float, half: float, top: float, roof: Color) -> None:
         s.shape([(x - half * 0.6, top - 22), (x + half * 0.6, top - 22), (x, peak)], WHITE)
 
 
-def paint_castle(s: Setting) -> None:
-    """A stone wall with a gate between two towers."""
-    paint_sky(s, 190, ((138, 190, 240), (226, 232, 244)), None, (130, 92), (132, 46))
-    paint_clouds(s, (126, 44))
+def draw_castle(s: Setting) -> None:
+    """Draw a stone wall with a gate between two towers."""
+    draw_sky(s, 190, ((138, 190, 240), (226, 232, 244)), None, (130, 92), (132, 46))
+    draw_clouds(s, (126, 44))
     roof = s.pick((196, 62, 62), (64, 98, 178))
     s.box(40, 112, 226, 192, darker(_STONE, 0.93))
     _battlements(s, 66, 200, 112, darker(_STONE, 0.93))
@@ -83,10 +83,10 @@ def paint_castle(s: Setting) -> None:
     s.shape([(147, 190), (187, 190), (226, SIDE), (96, SIDE)], s.snowy((222, 204, 164), 0.7))
 
 
-def paint_farm(s: Setting) -> None:
-    """A red barn, a white fence and hay."""
-    paint_sky(s, 164, ((132, 200, 246), (226, 240, 246)), None, (176, 128))
-    paint_clouds(s, (178, 38))
+def draw_farm(s: Setting) -> None:
+    """Draw a red barn, a white fence and hay."""
+    draw_sky(s, 164, ((132, 200, 246), (226, 240, 246)), None, (176, 128))
+    draw_clouds(s, (178, 38))
     s.ground((158, 196, 92), (128, 170, 76), 158)
     red, trim = (188, 54, 48), (246, 240, 232)
     s.shape([(4, 196), (4, 104), (20, 74), (54, 54), (88, 74), (104, 104), (104, 196)], red)
@@ -107,11 +107,11 @@ def paint_farm(s: Setting) -> None:
     s.disc(226, 196, 9, (226, 182, 82))
 
 
-def paint_harbor(s: Setting) -> None:
-    """A wooden pier before sailing boats and a lighthouse."""
+def draw_harbor(s: Setting) -> None:
+    """Draw a wooden pier before sailing boats and a lighthouse."""
     horizon = 116 + s.shift(4)
-    paint_sky(s, horizon, ((126, 196, 236), (232, 240, 238)), None, (150, horizon - 8), (84, 38))
-    paint_clouds(s, (126, 30))
+    draw_sky(s, horizon, ((126, 196, 236), (232, 240, 238)), None, (150, horizon - 8), (84, 38))
+    draw_clouds(s, (126, 30))
     s.fade((58, 148, 168), (34, 112, 142), horizon, 196)
     for x, y in ((80, 150), (150, 138), (138, 174)):
         s.line([(x, y), (x + 30, y)], 3, (128, 196, 206))
@@ -133,7 +133,7 @@ def paint_harbor(s: Setting) -> None:
 
 
 def _lighthouse(s: Setting, x: float) -> None:
-    """A red and white lighthouse on a rock; its lamp is lit when it is dark."""
+    """Draw a red and white lighthouse on a rock; its lamp is lit when it is dark."""
     s.shape([(x - 34, 150), (x - 18, 128), (x + 20, 126), (SIDE, 152)], (104, 108, 116))
     levels = (58, 76, 94, 112, 130)
     for number, (top, low) in enumerate(zip(levels, levels[1:], strict=False)):
@@ -148,10 +148,10 @@ def _lighthouse(s: Setting, x: float) -> None:
     s.shape([(x - 12, 41), (x + 12, 41), (x, 26)], s.snowy((210, 58, 54)))
 
 
-def paint_playground(s: Setting) -> None:
-    """A slide, swings and a sandbox."""
-    paint_sky(s, 160, ((150, 214, 244), (236, 244, 240)), None, (128, 128))
-    paint_clouds(s, (120, 34))
+def draw_playground(s: Setting) -> None:
+    """Draw a slide, swings and a sandbox."""
+    draw_sky(s, 160, ((150, 214, 244), (236, 244, 240)), None, (128, 128))
+    draw_clouds(s, (120, 34))
     s.shape([(0, 166), (0, 146), (64, 138), (150, 146), (SIDE, 136), (SIDE, 166)], (112, 180, 100))
     s.ground((238, 164, 128), (226, 142, 108), 160)
     blue, red = (52, 116, 204), (222, 62, 66)

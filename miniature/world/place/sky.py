@@ -1,4 +1,4 @@
-"""The sky at any time of day, and the weather that lies over a place and behind the figures."""
+"""Sky at any time of day, and the weather over a place and behind the figures."""
 
 import math
 
@@ -36,16 +36,17 @@ _STREAKS: dict[str, Color] = {
     "evening": (238, 206, 200),
     "night": (128, 142, 180),
 }
-_jitter = np.random.default_rng(20)
 STARS = [
-    (42.7 * (column + spot[0]), 30 * (row + spot[1]), 0.9 + 1.3 * spot[2])
-    for row in range(6)
-    for column, spot in enumerate(_jitter.uniform(0.05, 0.95, (6, 3)))
+    (42.7 * (column + across), 30 * (row + down), 0.9 + 1.3 * size)
+    for row, spots in enumerate(np.random.default_rng(20).uniform(0.05, 0.95, (6, 6, 3)))
+    for column, (across, down, size) in enumerate(spots)
 ]
-_DRIFT = _jitter.uniform(-1, 1, (9, 9, 3))  # how far each streak or flake is off its grid
+_DRIFT = np.random.Generator(np.random.PCG64(20).advance(108)).uniform(-1, 1, (9, 9, 3))
+"""Offset of each streak and flake from its grid. Its stream starts after 108 numbers of the stars'
+seed, however many stars there are."""
 
 
-def paint_sky(
+def draw_sky(
     s: Setting,
     horizon: float,
     day: tuple[Color, Color] | None = None,
@@ -53,15 +54,15 @@ def paint_sky(
     low_sun: Pair | None = None,
     moon: Pair = (206, 42),
 ) -> None:
-    """Paint the sky down to the horizon, with what stands in it.
+    """Draw the sky down to the horizon, with sun, moon and stars.
 
     Args:
-        s: where.
-        horizon: its lowest row, in the square's coordinates.
+        s: the setting.
+        horizon: lowest row of the sky, in the square's coordinates.
         day: colours above and below of a clear day, where a place has its own.
-        sun: where the sun stands on a clear day; None paints no sun by day.
-        low_sun: where the sun stands in the evening; None puts it on the horizon.
-        moon: where the moon stands at night.
+        sun: position of the sun on a clear day; None draws no sun by day.
+        low_sun: position of the sun in the evening; None puts it on the horizon.
+        moon: position of the moon at night.
     """
     if s.weather != "clear":
         above, below = _CLOUDED[s.weather, s.time]
@@ -88,8 +89,8 @@ def paint_sky(
         _crescent(s, *moon)
 
 
-def paint_clouds(s: Setting, *places: Pair) -> None:
-    """White clouds of fair weather; the night shows none."""
+def draw_clouds(s: Setting, *places: Pair) -> None:
+    """Draw white clouds of fair weather; the night shows none."""
     if s.weather != "clear" or s.time == "night":
         return
     color = WHITE if s.time == "day" else (252, 176, 160)
@@ -99,8 +100,8 @@ def paint_clouds(s: Setting, *places: Pair) -> None:
             s.solid(x + shift, y, _around(dx, dy, rx, 12), color, lit=True)
 
 
-def paint_weather(s: Setting) -> None:
-    """What falls or hangs in the air: call it when the whole place is painted."""
+def draw_weather(s: Setting) -> None:
+    """Draw rain, snow or fog over a finished place."""
     if s.weather == "rain":
         _rain(s)
     elif s.weather == "snow":
@@ -115,7 +116,7 @@ def _around(x: float, y: float, rx: float, ry: float) -> list[Pair]:
 
 
 def _crescent(s: Setting, x: float, y: float) -> None:
-    """A moon whose right side is dark: an outer arc, and back along a flatter one."""
+    """Draw a moon whose right side is dark: an outer arc, and back along a flatter one."""
     turns = [math.pi * step / 14 for step in range(15)]
     outer = [(-23 * math.sin(turn), -23 * math.cos(turn)) for turn in turns]
     inner = [(-9 * math.sin(turn), 23 * math.cos(turn)) for turn in turns]
@@ -124,13 +125,13 @@ def _crescent(s: Setting, x: float, y: float) -> None:
 
 
 def _cloud_bank(s: Setting, color: Color) -> None:
-    """Heavy clouds along the upper edge."""
+    """Draw heavy clouds along the upper edge."""
     for x, y, rx in ((20, 2, 46), (92, -4, 44), (158, 4, 48), (232, -2, 44)):
         s.shape([(x + dx, y + dy) for dx, dy in _around(0, 0, rx, 24)], color, lit=True)
 
 
 def _grid(s: Setting, step: float) -> list[tuple[float, float, float]]:
-    """Points all over the picture, off a regular grid, with a third number in [-1, 1]."""
+    """Return points off a regular grid over the picture, with a third number in [-1, 1]."""
     across, down = s.count_across(step), max(1, round(s.canvas.height / step))
     wide, high = s.canvas.width / across, s.canvas.height / down
     shift = s.shift(4)

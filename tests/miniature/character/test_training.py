@@ -1,4 +1,4 @@
-"""The subject's training command at toy size: its results, its exactness, what is learnt."""
+"""The training command at toy size: its results, its exactness, and its learning."""
 
 import json
 import shutil
@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from miniature.character import train
-from miniature.character.adapters import AdapterTrainer, build_subject
+from miniature.character.adapters import AdapterTrainer, build_instant_character
 from miniature.character.encoders import EncoderTrainer, build_encoders
 from miniature.character.lessons import LessonSource
 from miniature.character.outsiders import KINDS
 from miniature.character.pairs import Phase, phase_at
-from miniature.character.recipe import RECIPES, SubjectRecipe, SubjectSizes
+from miniature.character.recipe import RECIPES, CharacterRecipe, CharacterSizes
 from miniature.character.references import cut_out
 from miniature.character.views import encode_views, views_of
 from miniature.model.assembly import assemble
@@ -69,7 +69,7 @@ def arguments(folder, model, *more):
 def run(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("run")
     train.main(arguments(folder, model))
-    return train.Run(folder, RECIPE, CPU, 1, model, DEFAULT_MODEL / "judge", None)
+    return train.CharacterRun(folder, RECIPE, CPU, 1, model, DEFAULT_MODEL / "judge", None)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,10 @@ def adapter_trainer(run, pairs):
 
 
 def assert_same_weights(first, second):
-    assert first._master.weights.keys() == second._master.weights.keys()
-    for name, weight in first._master.weights.items():
-        assert torch.equal(weight, second._master.weights[name]), name
-        assert torch.equal(first._master.average[name], second._master.average[name]), name
+    assert first.weights.values.keys() == second.weights.values.keys()
+    for name, weight in first.weights.values.items():
+        assert torch.equal(weight, second.weights.values[name]), name
+        assert torch.equal(first.weights.average[name], second.weights.average[name]), name
 
 
 def test_every_stage_leaves_its_result(run):
@@ -110,8 +110,8 @@ def test_every_stage_leaves_its_result(run):
     for name in ("kept", "kept_without", "action", "place"):
         assert 0 <= lines[-1][name] <= 1
     assert list((run.folder / "complete" / "samples").glob("*.png"))
-    told = json.loads((run.folder / "encoders.jsonl").read_text().splitlines()[-1])
-    assert 0 <= told["looks"] <= 1 and 0 <= told["parts"] <= 1 and 0 <= told["identity"] <= 1
+    logged = json.loads((run.folder / "encoders.jsonl").read_text().splitlines()[-1])
+    assert 0 <= logged["looks"] <= 1 and 0 <= logged["parts"] <= 1 and 0 <= logged["identity"] <= 1
     found = json.loads((run.folder / "familiarity.json").read_text())
     assert found["bound"] > 0
     assert found["familiar"].keys() == {"reference", *KINDS}
@@ -205,7 +205,7 @@ class OnePair:
         return self.pair
 
 
-def test_adapters_learn_what_a_reference_looks_like(adapter_trainer, pairs):
+def test_adapters_learn_the_look_of_a_reference(adapter_trainer, pairs):
     """Without a prompt, from the same noise, the references alone say which picture is which."""
     recipe = replace(
         RECIPE, steps=40, batch=2, targets=1, guided_share=0.0, muon_rate=0.05, adam_rate=0.01
@@ -238,7 +238,7 @@ def test_new_adapters_add_nothing(adapter_trainer):
     trainer = adapter_trainer()
     pair = trainer.draw_batch(0)
     predicted = trainer.predict(
-        pair.batch, trainer.features(pair.views), pair.reference, trainer.weights
+        pair.batch, trainer.features(pair.views), pair.reference, trainer.adapted
     )
     assert torch.equal(predicted, velocity(trainer.transformer, pair.batch))
 
@@ -287,14 +287,14 @@ def test_processes_share_references_and_their_targets(pairs):
     ("progress", "name", "tokens"),
     [(0.0, "unpaired", 16), (0.2, "paired", 16), (0.9, "mixed", 256)],
 )
-def test_the_three_phases_paint_what_they_say(pairs, progress, name, tokens):
+def test_the_three_phases_render_what_they_say(pairs, progress, name, tokens):
     phase = phase_at(progress, RECIPE)
     assert phase.name == name
     assert pairs.training(0, RECIPE, phase, 0.0).batch.tokens.shape[1] == tokens
-    shown, painted, own = pairs._choose(np.random.default_rng(0), 60, 2, phase)
-    same = (shown[:, None] == painted.reshape(-1, 2)).all(1)
+    shown, rendered, own = pairs._choose(np.random.default_rng(0), 60, 2, phase)
+    same = (shown[:, None] == rendered.reshape(-1, 2)).all(1)
     assert (same == own).all()
-    assert (shown[:, None] // 2 == painted.reshape(-1, 2) // 2).all()
+    assert (shown[:, None] // 2 == rendered.reshape(-1, 2) // 2).all()
     assert {"unpaired": same.all(), "paired": not same.any(), "mixed": 0 < same.sum() < 60}[name]
 
 
@@ -307,7 +307,7 @@ def test_a_part_of_the_projector_can_be_left_out(run):
     assert (run.folder / "complete" / "subject").exists()
 
 
-def test_a_training_goes_on_from_a_subject(run, tmp_path):
+def test_a_training_starts_from_trained_weights(run, tmp_path):
     subject = run.folder / "complete" / "subject"
     train.main(arguments(tmp_path, run.model, "--init", str(subject), "--steps", "1"))
     ours = train._encoders(run).state_dict()
@@ -321,7 +321,7 @@ def test_a_training_goes_on_from_a_subject(run, tmp_path):
 def test_every_recipe_fits_into_twenty_five_megabytes(name):
     recipe = RECIPES[name]
     transformer = build_transformer(recipe.miniature.sizes)
-    weights = build_subject(recipe, transformer)
+    weights = build_instant_character(recipe, transformer)
     parts = (build_encoders(recipe.sizes), weights.projector, weights.adapters)
     numbers = sum(parameter.numel() for part in parts for parameter in part.parameters())
     familiarity = (8 * recipe.sizes.width) ** 2
@@ -330,10 +330,10 @@ def test_every_recipe_fits_into_twenty_five_megabytes(name):
 
 def test_sizes_and_recipes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="no multiple of the patch"):
-        SubjectSizes(side=100)
+        CharacterSizes(side=100)
     with pytest.raises(ValueError, match="cannot share 96 channels"):
-        SubjectSizes(encoder_heads=7)
+        CharacterSizes(encoder_heads=7)
     with pytest.raises(ValueError, match="pictures cannot be left out"):
-        SubjectRecipe(without=frozenset({"pictures"}))
+        CharacterRecipe(without=frozenset({"pictures"}))
     with pytest.raises(ValueError, match="3 for each reference"):
-        SubjectRecipe(targets=3)
+        CharacterRecipe(targets=3)

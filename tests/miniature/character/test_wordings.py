@@ -6,7 +6,7 @@ import pytest
 from miniature.character.cast import character_scenes
 from miniature.character.recipe import CAST_WORLD
 from miniature.character.wordings import prompt_beside_reference
-from miniature.world.figure.looks import LOOKS
+from miniature.world.figure.looks import LOOK_NAMES
 from miniature.world.prompts import write_prompt
 from miniature.world.scene import prompt_for
 
@@ -18,7 +18,7 @@ def specs():
 
 def unsaid(spec):
     """Looks that a prompt for this scene could leave out."""
-    return {name for name in LOOKS if getattr(spec.figures[0].character, name) != "none"}
+    return {name for name in LOOK_NAMES if getattr(spec.figures[0].character, name) != "none"}
 
 
 def test_the_first_wording_says_the_kind_and_no_more(specs):

@@ -1,4 +1,4 @@
-"""Which attributes can be seen, and what is true of a scene."""
+"""Visible attributes, and the true attributes of a scene."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a judge answers, at toy size and with random weights."""
+"""Readings of a judge, at toy size and with random weights."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_nobody_has_no_attributes():
     assert reading.attributes[0]["place"] in SCENE_VALUES["place"]
 
 
-def test_masks_choose_whom_the_embedding_is_of():
+def test_masks_choose_the_figure_of_the_embedding():
     judge, images = Judge(new_network(50.0)), pictures(1)
     images[0, :, 128:] //= 4
     left = torch.zeros(1, 256, 256, dtype=torch.bool)
@@ -72,7 +72,7 @@ def test_masks_choose_whom_the_embedding_is_of():
     torch.testing.assert_close(judge.read(images, left).embedding[0], both.embedding[0])
 
 
-def test_a_mask_where_nothing_is_found_stands_for_itself():
+def test_a_mask_without_foreground_is_kept():
     found = torch.zeros(2, 64, 64, dtype=torch.bool)
     found[:, 10:30, 10:30] = True
     masks = torch.zeros_like(found)

@@ -66,7 +66,10 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(source, tmp_path):
     resumed = JudgeTrainer(train.TOY, source, CPU)
     resumed.load(tmp_path / "judge.pt")
     assert [resumed.step() for _ in range(2)] == losses[2:]
-    for whole, part in ((straight.network, resumed.network), (straight.averaged, resumed.averaged)):
+    for whole, part in (
+        (straight.network, resumed.network),
+        (straight.averaged(), resumed.averaged()),
+    ):
         for name, value in whole.state_dict().items():
             assert torch.equal(value, part.state_dict()[name]), name
 
@@ -88,7 +91,7 @@ def test_a_batch_is_decided_by_its_step(source):
     assert first.images.shape != other.images.shape or not torch.equal(first.images, other.images)
 
 
-def test_a_batch_tells_who_is_who(source):
+def test_a_batch_has_the_identities_of_its_figures(source):
     for step in range(6):
         batch = source.training(step, 2)
         assert batch.figure.shape == (8, len(FIGURE_VALUES))

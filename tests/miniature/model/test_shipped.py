@@ -1,4 +1,4 @@
-"""The weights in assets/miniature: small enough to ship, opened by diffusers, and painting."""
+"""The weights in assets/miniature: small enough to ship, opened by diffusers, and rendering."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_the_weights_are_small_and_in_half_precision():
     assert half.transformer.dtype == torch.float16
 
 
-def test_it_paints_a_finite_picture_of_the_size_asked_for(pipeline):
+def test_it_renders_a_finite_picture_of_the_requested_size(pipeline):
     image = pipeline(
         "on a sunny beach, a girl with long red hair, waving",
         height=256,
@@ -49,8 +49,8 @@ def test_the_autoencoder_decodes_its_latent_space(pipeline):
     truth = as_values(np.stack([draw_scene(20_000_000 + seed).image for seed in range(2)]))
     latents = load_latent_map(sample.DEFAULT_MODEL / "vae").encode(truth)
     with torch.no_grad():
-        painted = pipeline.vae.decode(latents).sample.clamp(-1, 1)
-    error = (painted - truth).square().mean().item()
+        decoded = pipeline.vae.decode(latents).sample.clamp(-1, 1)
+    error = (decoded - truth).square().mean().item()
     assert 10 * np.log10(4 / error) > 25  # decibels; a gray picture has about 11
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from miniature.model.sample import DEFAULT_MODEL
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
-from miniature.world.prompts import Prompt
+from miniature.world.prompts import ScenePrompt
 from miniature.world.spec import WHOLE
 from miniature.world.wordings import NEUTRAL_WORDS
 
@@ -72,5 +72,5 @@ def test_the_background_is_a_prefix_of_the_prompt(made):
 
 
 def test_the_empty_prompt_has_no_words(tokenizers):
-    assert tokenizers.group_lengths([Prompt("")]).tolist() == [[0, 0]]
+    assert tokenizers.group_lengths([ScenePrompt("")]).tolist() == [[0, 0]]
     assert tokenizers.t5_ids([""]).tolist() == [[1] + [0] * 63]

@@ -9,8 +9,8 @@ import pytest
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.figure.looks import LOOKS
-from miniature.world.prompts import Prompt, write_prompt
+from miniature.world.figure.looks import LOOK_NAMES
+from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.spec import WHOLE, Character, Figure, SceneSpec, sample_spec, views_of
 
 GIRL = Character(
@@ -58,7 +58,7 @@ def words_of(text):
 
 
 def says(text, phrases):
-    """Whether a text holds one of the phrases, articles aside, in whole words."""
+    """Return whether a text holds one of the phrases, articles aside, in whole words."""
     bare = (phrase.removeprefix("a ").removeprefix("an ") for phrase in phrases)
     return any(re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", text) for phrase in bare)
 
@@ -84,7 +84,7 @@ def test_prompts_are_their_parts_joined_by_spaces(world, wordings):
 
 
 def test_spans_of_a_prompt_without_a_background():
-    prompt = Prompt("", "a girl,", "waving")
+    prompt = ScenePrompt("", "a girl,", "waving")
     assert prompt.text == "a girl, waving"
     assert prompt.spans == {"background": (0, 0), "character": (0, 7), "action": (8, 14)}
     assert prompt.figure_spans == ()
@@ -154,7 +154,7 @@ def test_prompts_say_what_is_not_hidden_and_nothing_that_is(wordings):
         for name, phrases in SAID.items():
             assert says(prompt.character, phrases) == (name not in prompt.hidden), (name, prompt)
             counts[name] += name in prompt.hidden
-    assert set(SAID) == set(LOOKS)
+    assert set(SAID) == set(LOOK_NAMES)
     assert all(40 < counts[name] < 360 for name in SAID), counts
 
 
@@ -171,17 +171,17 @@ def test_two_figures_hide_each_its_own(wordings):
             assert says(prompt.character, hers) == (name not in prompt.hidden)
             assert says(prompt.character, its) == (name not in prompt.hidden_second)
         where = prompt.character + prompt.action
-        told = "left" in where.replace("facing left", "").replace("looking left", "")
-        assert told or "position" in prompt.hidden
+        stated = "left" in where.replace("facing left", "").replace("looking left", "")
+        assert stated or "position" in prompt.hidden
         counts.update(f"first {name}" for name in prompt.hidden)
         counts.update(f"second {name}" for name in prompt.hidden_second)
-    assert counts["first facing"] == 300  # nobody asks where a waving girl is facing
+    assert counts["first facing"] == 300  # a waving girl's facing is never stated
     assert 60 < counts["second facing"] < 180
     assert counts["first view"] == counts["second view"] == 0
     assert all(30 < counts[f"{one} top"] < 270 for one in ("first", "second"))
 
 
-def test_two_of_a_kind_are_told_apart():
+def test_two_of_a_kind_are_distinguished():
     spec = replace(TOGETHER, figures=(TOGETHER.figures[0], Figure(GIRL, "hips", "right")))
     for wordings in WORDINGS:
         for prompt in prompts_of(spec, 200, wordings):
@@ -242,13 +242,13 @@ def test_time_and_weather_are_said_and_never_contradicted(time, weather, wording
 
 
 def test_every_word_of_the_tables_is_used(world):
-    told = " . ".join(prompt.text for prompt in world[1]["training"])
+    texts = " . ".join(prompt.text for prompt in world[1]["training"])
     for table in w.TABLES:
         for name, phrases in table.items():
             if table is w.WEATHER_ADJECTIVES:
                 continue
             bare = [phrase.removeprefix("a ").removeprefix("an ") for phrase in phrases]
-            assert any(phrase in told for phrase in bare), (name, phrases)
+            assert any(phrase in texts for phrase in bare), (name, phrases)
     assert tuple(w.ACTION_WORDS) == v.ACTIONS
 
 

@@ -119,7 +119,7 @@ def test_what_one_of_two_wears_leaves_the_other_alone():
     assert not (changed & scene.mask(1)).any()
 
 
-def test_positions_follow_the_width():
+def test_positions_scale_with_the_width():
     for shape, (width, _) in v.SHAPES.items():
         middles = []
         for position in ("left", "center", "right"):

@@ -28,7 +28,7 @@ GIRL = Character(
 
 
 def somebody(kind: str) -> Character:
-    """A plainly dressed character of a kind."""
+    """Return a plainly dressed character of a kind."""
     if kind in v.PEOPLE:
         return replace(GIRL, kind=kind)
     skin = body_colors(kind)[0]

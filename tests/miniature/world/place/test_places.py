@@ -14,7 +14,7 @@ from miniature.world.spec import SceneSpec
 INDOORS = tuple(place for place in v.PLACES if place not in v.OUTDOORS)
 
 
-def painted(
+def drawn(
     place: str,
     time: str = "day",
     weather: str = "clear",
@@ -22,7 +22,7 @@ def painted(
     seed: int = 0,
     under: v.Color = (0, 0, 0),
 ) -> np.ndarray:
-    """A place painted over a canvas of one colour."""
+    """Draw a place over a canvas of one colour."""
     spec = SceneSpec(place, time=time, weather=weather, shape=shape)
     canvas = Canvas(*spec.size)
     width, height = spec.size
@@ -35,11 +35,11 @@ def painted(
 
 
 def thumbnails(place: str, shape: str, seeds: range) -> list[np.ndarray]:
-    """What a model of few tokens sees of a place: 16 x 16 colours, and those mirrored."""
+    """Return a place as 16 x 16 colours, as a model of few tokens sees it, and those mirrored."""
     found = []
     for seed in seeds:
         small = cv2.resize(
-            painted(place, shape=shape, seed=seed), (16, 16), interpolation=cv2.INTER_AREA
+            drawn(place, shape=shape, seed=seed), (16, 16), interpolation=cv2.INTER_AREA
         )
         found += [small.astype(float), small[:, ::-1].astype(float)]
     return found
@@ -50,16 +50,16 @@ def settings_of(place: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("place", v.PLACES)
-def test_nothing_is_left_unpainted(place):
+def test_nothing_is_left_undrawn(place):
     for shape, (time, weather) in product(v.SHAPES, settings_of(place)):
-        over_black = painted(place, time, weather, shape)
-        over_pink = painted(place, time, weather, shape, under=(255, 0, 255))
+        over_black = drawn(place, time, weather, shape)
+        over_pink = drawn(place, time, weather, shape, under=(255, 0, 255))
         assert np.array_equal(over_black, over_pink), (shape, time, weather)
         assert over_black.shape == (v.SHAPES[shape][1], v.SHAPES[shape][0], 3)
 
 
 @pytest.mark.parametrize("shape", v.SHAPES)
-def test_every_place_is_told_from_the_others_at_sixteen_tokens_across(shape):
+def test_every_place_differs_from_the_others_at_sixteen_tokens_across(shape):
     known = {place: thumbnails(place, shape, range(6)) for place in v.PLACES}
     for place in v.PLACES:
         for unseen in thumbnails(place, shape, range(50, 52))[::2]:
@@ -72,14 +72,14 @@ def test_every_place_is_told_from_the_others_at_sixteen_tokens_across(shape):
 
 @pytest.mark.parametrize("place", ["beach", "city", "library", "cave"])
 def test_equal_seeds_give_equal_pictures_and_others_do_not(place):
-    assert np.array_equal(painted(place, seed=3), painted(place, seed=3))
-    assert len({painted(place, seed=seed).tobytes() for seed in range(12)}) > 1
+    assert np.array_equal(drawn(place, seed=3), drawn(place, seed=3))
+    assert len({drawn(place, seed=seed).tobytes() for seed in range(12)}) > 1
 
 
 @pytest.mark.parametrize("place", v.OUTDOORS)
 def test_evening_is_warm_and_night_dark_and_blue(place):
     for weather in v.WEATHERS:
-        day, evening, night = (painted(place, time, weather).astype(float) for time in v.TIMES)
+        day, evening, night = (drawn(place, time, weather).astype(float) for time in v.TIMES)
         assert night.mean() < 0.62 * day.mean()
         redness = [red_to_blue(picture[-60:]) for picture in (day, evening, night)]
         assert redness[1] > 1.15 * redness[0]
@@ -87,14 +87,14 @@ def test_evening_is_warm_and_night_dark_and_blue(place):
 
 
 def red_to_blue(picture: np.ndarray) -> float:
-    """How much more red than blue there is."""
+    """Return the difference of red and blue."""
     return float(picture[..., 0].mean() / picture[..., 2].mean())
 
 
 @pytest.mark.parametrize("place", v.OUTDOORS)
 @pytest.mark.parametrize("time", v.TIMES)
 def test_weather_shows(place, time):
-    clear, rain, snow, fog = (painted(place, time, weather) for weather in v.WEATHERS)
+    clear, rain, snow, fog = (drawn(place, time, weather) for weather in v.WEATHERS)
     for picture in (rain, snow, fog):
         changed = np.abs(picture.astype(int) - clear).max(2) > 12
         assert changed.mean() > 0.25
@@ -107,12 +107,12 @@ def test_weather_shows(place, time):
 
 
 def colorfulness(picture: np.ndarray) -> float:
-    """How far the colours are from gray, on average."""
+    """Return the mean distance of the colours from gray."""
     return float((picture.max(2).astype(int) - picture.min(2)).mean())
 
 
 def edges(picture: np.ndarray) -> float:
-    """How much neighbours differ in the upper three quarters."""
+    """Return the mean difference of neighbours in the upper three quarters."""
     upper = picture[: picture.shape[0] * 3 // 4].astype(int)
     return float(np.abs(np.diff(upper, axis=1)).mean())
 
@@ -132,7 +132,7 @@ def test_a_canvas_has_its_shape_and_its_ground(shape, ground):
     assert canvas.ground == ground
 
 
-def test_labels_are_painted_with_the_same_strokes():
+def test_labels_are_drawn_with_the_same_strokes():
     canvas = Canvas(64, 48)
     canvas.owner = 2
     canvas.polygon(points([(4, 4), (20, 4), (20, 20), (4, 20)]), (255, 0, 0), v.Part.TORSO)

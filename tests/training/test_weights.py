@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from training.budget import Budget
-from training.master_weights import MasterWeights, quick_attention
 from training.parallel import mapped, run_together, tick_together
+from training.weights import MasterWeights, Weights, quick_attention
 
 CPU = torch.device("cpu")
 
@@ -22,16 +22,16 @@ def new_master(beside=None):
 
 def test_changes_too_small_for_bfloat16_add_up():
     master = new_master()
-    before = {name: weight.detach().clone() for name, weight in master.weights.items()}
+    before = {name: weight.detach().clone() for name, weight in master.values.items()}
     for _ in range(4):
         master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float().sum().backward()
         master.update(1e-4, 0.5)
     for name, parameter in master.module.named_parameters():
         assert parameter.dtype == torch.bfloat16 and parameter.grad is None
-        assert torch.equal(parameter, master.weights[name].bfloat16())
-        assert not torch.equal(master.weights[name], before[name])
+        assert torch.equal(parameter, master.values[name].bfloat16())
+        assert not torch.equal(master.values[name], before[name])
         between = (master.average[name] - before[name]).norm()
-        assert 0 < between < (master.weights[name] - before[name]).norm()
+        assert 0 < between < (master.values[name] - before[name]).norm()
 
 
 def test_the_average_is_given_to_another_module_in_its_own_type():
@@ -61,8 +61,24 @@ def test_large_gradients_are_clipped_together():
         loss = master.module(torch.ones(2, 8, dtype=torch.bfloat16)).float().sum()
         (factor * loss).backward()
         master.update(1.0, 0.9)
-        steps.append(master.weights["1.weight"].detach())
+        steps.append(master.values["1.weight"].detach())
     assert torch.allclose(*steps, rtol=1e-3)
+
+
+def test_float32_weights_are_trained_in_place_and_averaged():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    weights = Weights(module.state_dict(), [torch.optim.SGD(module.parameters(), lr=1.0)])
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    module(torch.randn(8, 4)).square().sum().backward()
+    gradient = module[0].weight.grad.clone()
+    weights.update(0.5, 0.75)
+    assert torch.equal(module[0].weight, before["0.weight"] - 0.5 * gradient)
+    assert module[0].weight.grad is None
+    after = module.state_dict()
+    assert weights.average.keys() == after.keys() - {"1.num_batches_tracked"}
+    for name, average in weights.average.items():
+        assert torch.allclose(average, torch.lerp(before[name], after[name], 0.25)), name
 
 
 def test_quick_attention_is_attention_and_leaves_no_trace():
