@@ -40,8 +40,8 @@ class FollowedPictures:
         looked_at: dict[str, Subject | None] = {}
         for frame in frames:
             subject = None
-            if self.adapters is not None and frame.followed is not None:
-                key = frame.followed, frame.reference_strength
+            if self.adapters is not None and frame.active_reference is not None:
+                key = frame.active_reference, frame.reference_strength
                 if key not in found:
                     found[key] = Subject(self.adapters, self.tokens[key[0]], key[1])
                 subject = found[key]
@@ -61,12 +61,12 @@ def check_pictures(
             bundle to follow it with.
     """
     for frame in frames:
-        if frame.followed is None:
+        if frame.active_reference is None:
             continue
-        if frame.followed not in pictures:
+        if frame.active_reference not in pictures:
             raise ValueError(
-                f"frame {frame.frame_id!r} follows the picture {frame.followed}, which is not "
-                f"among the {len(pictures)} that were given"
+                f"frame {frame.frame_id!r} needs the picture {frame.active_reference}, which is "
+                f"not among the {len(pictures)} that were given"
             )
         if bundle is None:
             raise ValueError(
@@ -98,7 +98,11 @@ def read_pictures(
     Raises:
         ValueError: if a picture is not RGB.
     """
-    names = list(dict.fromkeys(frame.followed for frame in frames if frame.followed is not None))
+    names = list(
+        dict.fromkeys(
+            frame.active_reference for frame in frames if frame.active_reference is not None
+        )
+    )
     if bundle is None or not names:
         return FollowedPictures(None, {})
     with _working_on(device, bundle.encoders) as encoders:

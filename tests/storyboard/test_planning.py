@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +16,14 @@ from pipelines.request import Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.planning import (
     REFERENCE_WORDS,
+    background_source,
     compose_prompt,
-    frame_of,
+    identity_source,
+    is_current,
     plan_render,
     reference_of,
-    takes_shortcuts,
+    reference_picture,
+    rendered_with,
 )
 
 
@@ -57,6 +62,11 @@ def recipe(request: RenderRequest, name: str) -> Any:
         frame.identity_from and recipe(request, frame.identity_from),
         frame.background_from and recipe(request, frame.background_from),
     )
+
+
+def frame_of(request: RenderRequest, name: str | None) -> str:
+    """The storyboard's frame that a frame of a request shows."""
+    return next(f.original for f in request.frames if f.frame_id == name)
 
 
 def test_all_frames_take_the_first_ones_character_and_their_places() -> None:
@@ -153,7 +163,7 @@ def test_a_redone_frame_gets_what_the_page_shows_and_nothing_else_is_painted() -
     assert recipe(redone, frame.identity_from) == recipe(whole, "a")
     assert recipe(redone, frame.background_from) == recipe(whole, "b")
     assert len(redone.frames) == 3
-    assert sorted(frame_of(f.frame_id) for f in redone.frames) == ["a", "b", "d"]
+    assert sorted(f.original for f in redone.frames) == ["a", "b", "d"]
 
 
 def test_redoing_again_and_again_does_not_gather_frames() -> None:
@@ -247,7 +257,7 @@ def test_frames_with_the_pictured_character_share_it_with_each_other_alone() -> 
     without = plan(board(*frames))
     assert [f.identity_from for f in without.frames] == [None, "a", "a", "a"]
     redone = plan(followed(*frames), ["d"], dict.fromkeys("abcd", request))
-    assert [frame_of(f.frame_id) for f in redone.frames] == ["b", "d"]
+    assert [f.original for f in redone.frames] == ["b", "d"]
 
 
 def test_a_frame_that_is_painted_to_lend_its_place_gets_its_own_lender() -> None:
@@ -261,7 +271,7 @@ def test_a_frame_that_is_painted_to_lend_its_place_gets_its_own_lender() -> None
     request = plan(followed(*frames), ["c"], chosen)
     assert request.targets == ("b", "c")
     painted = {f.frame_id: f for f in request.frames}
-    assert frame_of(str(painted["b"].identity_from)) == "a"
+    assert frame_of(request, painted["b"].identity_from) == "a"
     assert (painted["c"].identity_from, painted["c"].background_from) == (None, "b")
 
 
@@ -290,7 +300,7 @@ def test_a_character_in_a_picture_alone_has_words_for_its_mask() -> None:
 
 
 def test_a_model_that_cannot_follow_pictures_says_so_and_which_can() -> None:
-    with pytest.raises(ModelError, match=r"\[schnell\] cannot follow") as caught:
+    with pytest.raises(ModelError, match=r"\[schnell\] cannot use") as caught:
         plan(followed(*FRAMES, model=FLUX1_SCHNELL.name))
     assert FLUX1_DEV.title in caught.value.remedy and "remove" in caught.value.remedy
     assert plan(followed(*FRAMES, model=FLUX1_SCHNELL.name, strength=0)).references == frozenset()
@@ -319,7 +329,7 @@ def test_redoing_a_frame_when_nothing_changed_asks_for_the_same_picture_again() 
     chosen = dict.fromkeys("abcde", whole)
     chosen["b"] = plan(followed(*frames, strength=0.2))
     both = plan(followed(*frames), ["d"], chosen)
-    assert sorted(frame_of(f.frame_id) for f in both.frames) == ["a", "a", "b", "d"]
+    assert sorted(f.original for f in both.frames) == ["a", "a", "b", "d"]
 
 
 def test_styles_are_the_storyboards_for_all_frames() -> None:
@@ -361,9 +371,85 @@ def test_a_coarse_probe_changes_what_was_probed_or_is_in_such_a_place() -> None:
     )
     request = plan(board(*frames, character=""))
     assert [f.identity_from for f in request.frames] == [None, "a", None, None]
-    alike = {f.id: takes_shortcuts(request, f.id, Shortcuts(probe_every=2)) for f in frames}
+    alike = {f.id: rendered_with(request, f.id, Shortcuts(probe_every=2)) for f in frames}
     assert alike == {"a": True, "b": False, "c": False, "d": True}
-    assert not any(takes_shortcuts(request, f.id, Shortcuts(every=2)) for f in frames)
+    assert not any(rendered_with(request, f.id, Shortcuts(every=2)) for f in frames)
+
+
+def test_frames_that_describe_nobody_else_have_the_reference_picture() -> None:
+    own, other = Frame(action="waving", character=" "), Frame(character="an old man")
+    storyboard = Storyboard(character=Character(reference=PICTURE), frames=(own, other))
+    assert [reference_picture(storyboard, frame) for frame in storyboard.frames] == [PICTURE, ""]
+    assert reference_picture(Storyboard(frames=(own,)), own) == ""
+
+
+def test_frames_keep_the_location_of_the_first_that_shares_it() -> None:
+    storyboard = board(
+        Frame(id="a", location="beach"),
+        Frame(id="b", location="The  Beach,", share_background=True),
+        Frame(id="c", location="the beach", share_background=True),
+        Frame(id="d", location="forest", share_background=True),
+        Frame(id="e", location="the beach."),
+        Frame(id="f", location="THE BEACH", share_background=True),
+        Frame(id="g", location=" ", share_background=True),
+    )
+    sources = {f.id: background_source(storyboard, f) for f in storyboard.frames}
+    assert sources == {"a": None, "b": None, "c": "b", "d": None, "e": None, "f": "b", "g": None}
+
+
+def test_a_take_is_current_until_its_frame_changes() -> None:
+    storyboard = board(*FRAMES)
+    request = plan(storyboard)
+    frame = storyboard.frames[3]
+    assert is_current(storyboard, frame, request)
+    assert is_current(storyboard, frame, plan(storyboard, ["d"], dict.fromkeys("abcde", request)))
+    for change in ({"action": "lying"}, {"share_background": False}, {"seed": 10**6}):
+        assert not is_current(storyboard, frame.model_copy(update=change), request)
+    for values in ({"width": 512}, {"shortcut": "both"}, {"styles": (Style(source="o/n"),)}):
+        assert not is_current(board(*FRAMES, **values), frame, request)
+    assert not is_current(board(*FRAMES, model="/gone"), frame, replace(request, model="/gone"))
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+def test_a_take_of_an_older_schema_is_current_and_a_source(schema: int) -> None:
+    stored = json.loads(Path(f"tests/data/requests/schema-{schema}.json").read_text("utf-8"))
+    request = RenderRequest.from_dict(stored)
+    frames = tuple(
+        Frame(id=name, location=place, action=action, share_background=True)
+        for name, place, action in (
+            ("beach-1", "on a sunny beach", "waving"),
+            ("forest-1", "in a forest", "running"),
+            ("forest-2", "in a forest", "sitting"),
+        )
+    )
+    values: dict[str, Any] = dict(width=256, height=192, model=FLUX1_DEV.name)
+    if schema >= 3:
+        values |= dict(styles=(Style(source="owner/ink", weight=0.5, trigger="in ink"),))
+    if schema >= 4:
+        values |= dict(shortcut="both")
+    storyboard = board(*frames, character="a girl in a red coat", **values)
+    if schema >= 3:
+        character = {"reference": "0123456789abcdef" * 4 + ".png", "strength": 0.75}
+        changed = storyboard.character.model_copy(update=character)
+        storyboard = storyboard.model_copy(update={"character": changed})
+    assert [identity_source(storyboard, frame) for frame in frames] == [None, "beach-1", "beach-1"]
+    assert is_current(storyboard, frames[2], request)
+    after = board(
+        frames[0],
+        Frame(id="forest-2", location="in a forest", action="x", share_background=True),
+        Frame(id="last", location="in a forest", action="y", share_background=True),
+        character="a girl",
+        **values,
+    )
+    redone = plan(after, ["last"], {"beach-1": plan(after, ["beach-1"]), "forest-2": request})
+    # The source of its location is copied with all its sources, whose ids are those of the story.
+    assert redone.targets == ("last",)
+    source = redone.frames[-1].background_from
+    assert source is not None and recipe(redone, source) == recipe(request, "forest-2")
+    assert [f.original for f in redone.frames] == [
+        *("beach-1", "beach-1", "beach-1", "forest-1", "forest-2"),
+        "last",
+    ]
 
 
 def test_what_cannot_be_planned_is_said() -> None:

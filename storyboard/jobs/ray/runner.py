@@ -23,11 +23,12 @@ from pipelines.events import FrameDone, StepDone
 from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.book import BookedRunner, JobBook, JobReport, log_fault
+from storyboard.jobs.book import BookedRunner, JobBook, log_fault
 from storyboard.jobs.job import Job, JobProject
 from storyboard.jobs.ray.spreading import Measures, Part, spread
 from storyboard.jobs.ray.worker import BanksFetched, BankWeighed, MakeEngine, Order, Painted
 from storyboard.jobs.ray.workers import BankLost, BankSent, Cluster, Worker, WorkerLost
+from storyboard.jobs.report import JobReport
 from storyboard.settings import Settings, Workers
 
 # A part whose workers die so often is to blame itself.
@@ -143,7 +144,7 @@ class RayRunner(BookedRunner):
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
     ) -> Job:
         """See `Runner.start`."""
-        job = self._book.take_in(project, targets, share_all)
+        job = self._book.add(project, targets, share_all)
         run = _Run(job)
         with self._guard:
             self._runs.append(run)
@@ -297,7 +298,7 @@ class RayRunner(BookedRunner):
                     run.banks[event.frame_id] = event.bank
                 self._dispatch()
             else:
-                run.report.tell(event, part.targets, part.number)
+                run.report.handle(event, part.targets, part.number)
             if isinstance(event, FrameDone):
                 painted += 1
                 if painted >= FRAMES_A_TURN and self._others_starve(run):

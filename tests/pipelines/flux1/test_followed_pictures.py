@@ -247,7 +247,7 @@ def first_event(events: Iterator[object]) -> object:
 
 def test_a_picture_that_is_not_given_is_named(pipeline, bundle):
     stream = pipeline.stream(request(None, BLUE), subject=bundle, pictures={RED: PICTURES[RED]})
-    with pytest.raises(ValueError, match=f"'f1' follows the picture {BLUE}, which is not among"):
+    with pytest.raises(ValueError, match=f"'f1' needs the picture {BLUE}, which is not among"):
         first_event(stream)
 
 

@@ -17,24 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import UserError
-from pipelines.events import ModelLoading
+from pipelines.events import FrameStarted, ModelLoading
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.jobs.job import (
-    FrameBegun,
-    Job,
-    JobCancelled,
-    JobEvent,
-    JobFailed,
-    JobFinished,
-    JobProgress,
-    TakeSaved,
-)
+from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
+from storyboard.jobs.job import Job
 from storyboard.jobs.ray import runner as jobs_ray
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
 from storyboard.jobs.ray.spreading import Part
 from storyboard.jobs.ray.workers import Cluster, WorkerLost
-from storyboard.planning import COPY_MARK
 from storyboard.settings import Settings, Workers
 from storyboard.storage.projects import Project, Store
 from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
@@ -93,18 +84,18 @@ def takes_of(events: list[JobEvent]) -> list[str]:
 
 def check_story(job: Job, events: list[JobEvent]) -> None:
     """What a page relies on, with however many workers."""
-    assert events[-1] == JobFinished(), events[-1]
+    assert events[-1] == JobEnded(), events[-1]
     assert takes_of(events) == sorted(job.targets)
     fractions = [e.fraction for e in events if isinstance(e, JobProgress)]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
-    begun = [e.frame_id for e in events if isinstance(e, FrameBegun)]
+    begun = [e.frame_id for e in events if isinstance(e, FrameStarted)]
     assert sorted(begun) == sorted(job.targets)
     saved = set()
     for event in events:
         if isinstance(event, TakeSaved):
             saved.add(event.frame_id)
-        elif isinstance(event, FrameBegun | JobProgress):
+        elif isinstance(event, FrameStarted | JobProgress):
             assert event.frame_id not in saved
     loading = [i for i, e in enumerate(events) if isinstance(e, ModelLoading)]
     assert loading == [] or loading == [0]
@@ -199,7 +190,7 @@ def test_cancel_stops_within_a_step_on_all_workers(runner: RayRunner, store: Sto
     cancelled = time.monotonic()
     events = finish(job)
     took = time.monotonic() - cancelled
-    assert events[-1] == JobCancelled()
+    assert events[-1] == JobEnded(cancelled=True)
     assert took < 40 * STEPS * STEP_SECONDS / 4
     assert takes_of(events) == sorted(take.frame_id for take in project.takes())
     again = runner.start(project, ["f0"])
@@ -234,7 +225,7 @@ def test_a_queued_job_is_cancelled_at_once(runner: RayRunner, store: Store) -> N
     project = project_of(store, "waving", "running")
     running, queued = runner.start(project, None), runner.start(project, ["f1"])
     queued.cancel()
-    assert list(queued.events()) == [JobCancelled()]
+    assert list(queued.events()) == [JobEnded(cancelled=True)]
     check_story(running, finish(running))
 
 
@@ -248,7 +239,7 @@ def test_a_bank_travels_to_the_workers_that_read_it(
     check_story(job, events)
     assert (tmp_path / "mark").exists()
     # The frame that lends is painted once: nobody else works on it, not even unseen.
-    assert not any(isinstance(e, JobProgress) and COPY_MARK in e.frame_id for e in events)
+    assert not any(isinstance(e, JobProgress) and e.source_only for e in events)
 
 
 def in_one_part(request: RenderRequest, **_: object) -> tuple[Part, ...]:
