@@ -29,18 +29,18 @@ class BankExchange:
     """Banks that travel between the processes in which the frames of one storyboard are painted.
 
     Attributes:
-        lent: banks of frames that were painted elsewhere, packed, by the frames' ids. Of these
+        received: banks of frames that were painted elsewhere, packed, by the frames' ids. Of these
             frames, those that are no targets are not painted again.
         keep: called for every frame that lends, as soon as it is painted, with its id and its
             bank, which is soon gone; None where nobody wants to know.
     """
 
-    lent: Mapping[str, bytes] = field(default_factory=dict)
+    received: Mapping[str, bytes] = field(default_factory=dict)
     keep: Callable[[str, PortableBank], None] | None = None
 
     def unpacked(self) -> dict[str, Any]:
         """The banks that are lent; to unpack them imports torch."""
-        return {name: pickle.loads(bank) for name, bank in self.lent.items()}
+        return {name: pickle.loads(bank) for name, bank in self.received.items()}
 
 
 NO_BANKS = BankExchange()

@@ -93,7 +93,7 @@ class JobProject(Protocol):
     def add_take(
         self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
     ) -> None:
-        """Store a take and choose it. From any thread, one at a time.
+        """Store a take. From any thread, one at a time.
 
         Raises:
             UserError: if it cannot be stored.
@@ -192,7 +192,8 @@ class Job:
         """
         with self._changed:
             self._on_cancel = call
-        if self.cancelling:
+            cancelled = self.cancelling
+        if cancelled:
             call()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -61,7 +61,7 @@ def takes_of(events: list[JobEvent]) -> list[str]:
     return [e.frame_id for e in events if isinstance(e, TakeSaved)]
 
 
-def test_a_job_tells_its_story_and_leaves_takes(
+def test_a_job_reports_its_events_and_stores_takes(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     job = runner.start(project, None)
@@ -115,7 +115,7 @@ def test_redoing_one_frame_leaves_the_others(
     assert engine.requests[1].frames[0].seed == engine.requests[0].frames[0].seed
 
 
-def test_a_job_paints_what_was_asked_though_the_storyboard_is_edited_meanwhile(
+def test_a_job_renders_the_frames_as_they_were_when_it_was_started(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.permits = threading.Semaphore(0)
@@ -141,9 +141,9 @@ def test_a_queued_job_matches_the_take_chosen_before_its_turn(
     engine.permits.release(1000)
     for job in jobs:
         finish(job)
-    lent = engine.requests[2].frames[0]
-    assert lent.seed == engine.requests[1].frames[0].seed
-    assert lent.seed != engine.requests[0].frames[0].seed
+    source = engine.requests[2].frames[0]
+    assert source.seed == engine.requests[1].frames[0].seed
+    assert source.seed != engine.requests[0].frames[0].seed
 
 
 @pytest.mark.parametrize("reached", range(1, 9))
@@ -199,19 +199,19 @@ def test_events_are_replayed_and_shared_by_all_readers(
 ) -> None:
     engine.permits = threading.Semaphore(4)
     job = runner.start(project, None)
-    heard: list[list[JobEvent]] = [[], []]
+    read: list[list[JobEvent]] = [[], []]
 
-    def listen(index: int) -> None:
-        heard[index].extend(job.events())
+    def read_all(index: int) -> None:
+        read[index].extend(job.events())
 
-    readers = [threading.Thread(target=listen, args=(i,)) for i in range(2)]
+    readers = [threading.Thread(target=read_all, args=(i,)) for i in range(2)]
     for reader in readers:
         reader.start()
     engine.permits.release(1000)
     for reader in readers:
         reader.join(PATIENCE)
     history = finish(job)
-    assert [list(map(id, h)) for h in heard] == [list(map(id, history))] * 2
+    assert [list(map(id, h)) for h in read] == [list(map(id, history))] * 2
     assert list(map(id, job.events(start=5))) == list(map(id, history[5:]))
     assert list(job.events(start=len(history))) == []
 
@@ -249,7 +249,7 @@ def shown(events: Iterator[JobEvent], count: int) -> list[Any]:
     return [next(events) for _ in range(count)]
 
 
-def test_readers_that_wait_are_told_of_previews(
+def test_readers_that_wait_get_previews(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.previews, engine.permits = True, threading.Semaphore(4)
@@ -267,7 +267,7 @@ def test_readers_that_wait_are_told_of_previews(
     assert Preview not in map(type, finish(job))
 
 
-def test_a_fault_for_people_is_passed_on_in_its_words(
+def test_an_error_for_people_is_passed_on_in_its_words(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.fault, engine.fault_at = OutOfMemoryError("It does not fit.", "Make it smaller."), 1
@@ -304,7 +304,7 @@ def test_a_project_that_vanishes_fails_its_job(project: Project, runner: LocalRu
     assert isinstance(last, JobFailed) and "takes" in last.message
 
 
-def test_a_frame_whose_take_is_damaged_can_be_painted_again(
+def test_a_frame_whose_take_is_damaged_can_be_rendered_again(
     project: Project, runner: LocalRunner
 ) -> None:
     finish(runner.start(project, None))
@@ -317,7 +317,9 @@ def test_a_frame_whose_take_is_damaged_can_be_painted_again(
     assert project.load().frame("a").take != take
 
 
-def test_what_cannot_be_painted_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+def test_a_render_that_cannot_be_planned_is_refused_at_once(
+    project: Project, runner: LocalRunner
+) -> None:
     with pytest.raises(UserError):
         runner.start(project, ["gone"])
     (project.path / "storyboard.json").unlink()
@@ -361,7 +363,7 @@ def test_close_cancels_what_runs_and_what_waits(
 
 
 def give_picture(project: Project) -> str:
-    """Let the project's character have a picture, and a model follow it."""
+    """Give the project's character a reference picture, and a model that can use it."""
     name = project.references.add(reference())
     character = BOARD.character.model_copy(update={"reference": name})
     styles = (Style(source="owner/ink"),)
@@ -371,7 +373,7 @@ def give_picture(project: Project) -> str:
     return name
 
 
-def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
+def test_the_engine_gets_the_projects_pictures_and_its_notices_are_reported(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     name = give_picture(project)
@@ -385,16 +387,16 @@ def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
     assert {project.request(t.id).references for t in project.takes()} == {frozenset({name})}
 
 
-def test_what_the_engine_refuses_is_said_at_once(
+def test_a_refusal_of_the_engine_comes_at_once(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
-    engine.refusal = ModelError("It cannot follow pictures.")
-    with pytest.raises(ModelError, match="cannot follow"):
+    engine.refusal = ModelError("It cannot use pictures.")
+    with pytest.raises(ModelError, match="cannot use"):
         runner.start(project, None)
     assert runner.active(project.id) is None and not engine.requests
 
 
-def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+def test_a_missing_picture_is_refused_at_once(project: Project, runner: LocalRunner) -> None:
     name = give_picture(project)
     project.references.path(name).unlink()
     with pytest.raises(ProjectError, match="is missing"):
@@ -402,7 +404,7 @@ def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalR
     assert runner.active(project.id) is None
 
 
-def test_a_take_whose_picture_is_gone_is_painted_anew_instead_of_lent(
+def test_a_source_whose_picture_is_missing_becomes_a_target(
     project: Project, runner: LocalRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = give_picture(project)
