@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
-    """Open the page and wait until it is stopped; the exit code."""
+    """Open the page, wait until it is stopped, and return the exit code."""
     find = make_matting(settings)
     demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:
@@ -65,7 +65,7 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
-    """The settings, and whether to open a browser."""
+    """Read the settings, and whether to open a browser."""
     settings = Settings.from_environment(os.environ)
     parser = argparse.ArgumentParser(
         prog="app.py", description="Make storyboards whose character stays the same person."

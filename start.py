@@ -42,7 +42,7 @@ SPACE_FOLDERS = ("assets", "pipelines", "storyboard")
 
 
 class Fault(Exception):
-    """Something that keeps Throughline from starting, in words for the person at the terminal."""
+    """A fault that keeps Throughline from starting, with a message for the terminal."""
 
 
 def main(arguments: list[str]) -> int:
@@ -108,13 +108,13 @@ def hand_over(command: list[str]) -> NoReturn:
 
 
 def environment_folder() -> Path:
-    """Where the virtual environment is, or will be."""
+    """Return the folder of the virtual environment, which may not exist yet."""
     named = os.environ.get("THROUGHLINE_VENV")
     return Path(named).expanduser().absolute() if named else ROOT / ".venv"
 
 
 def environment_python(folder: Path) -> Path:
-    """The Python of a virtual environment."""
+    """Return the Python of a virtual environment."""
     if os.name == "nt":
         return folder / "Scripts" / "python.exe"
     return folder / "bin" / "python"
@@ -140,12 +140,12 @@ def prepare(requirements: tuple[str, ...]) -> str:
 
 
 def fingerprints(requirements: tuple[str, ...]) -> set[str]:
-    """One line a requirements file, which changes when the file does."""
+    """Return a line for each requirements file, which changes when the file does."""
     return {f"{n} {hashlib.sha256((ROOT / n).read_bytes()).hexdigest()}" for n in requirements}
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:2]) -> None:
-    """See that this Python is new enough, and point to one that is.
+    """Check that this Python is new enough, and point to one that is.
 
     Raises:
         Fault: if it is too old.
@@ -217,7 +217,7 @@ def install(python: Path, requirements: tuple[str, ...]) -> None:
 
 
 def torch_options() -> list[str]:
-    """pip's options for a torch without CUDA, where CUDA would be gigabytes for nothing.
+    """Return pip's options for a torch without CUDA, where CUDA would be gigabytes for nothing.
 
     On Linux, PyPI's torch brings CUDA along. PyTorch's own index has one without.
     """
@@ -232,7 +232,7 @@ def torch_options() -> list[str]:
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether a host takes a connection within 5 seconds."""
+    """Return whether a host accepts a connection within 5 seconds."""
     try:
         with socket.create_connection((host, port), timeout=5):
             return True
@@ -241,7 +241,7 @@ def answers(host: str, port: int) -> bool:
 
 
 def run_quietly(command: list[str]) -> bool:
-    """Whether a command exists and ends well."""
+    """Return whether a command exists and succeeds."""
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -315,7 +315,7 @@ def publish(options: list[str]) -> None:
 
 
 def space_files() -> list[Path]:
-    """The files that a Space needs, in order."""
+    """List the files that a Space needs."""
     found = [ROOT / name for name in SPACE_FILES]
     for folder in SPACE_FOLDERS:
         found += (

@@ -7,7 +7,6 @@ Both are the very code that renders run, `StoryboardAttnProcessor.grouped_attent
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -54,7 +53,7 @@ class SharingBlock:
             return torch.randn(*size, generator=generator, device=device, dtype=dtype)
 
         heads = shape.heads, shape.head_dim
-        self._plan = StepPlan.from_fractions(STEPS, **asdict(ConsistencySettings()))
+        self._plan = StepPlan.from_fractions(STEPS, ConsistencySettings())
         self._step = self._plan.mask_step + 1
         self._text, self._grid, self._place = shape.words, (side, side), place
         self._device = device
@@ -122,7 +121,7 @@ class SharingBlock:
 
     def _frame_pass(self) -> FramePass:
         """A pass in the middle of the step, with a bank of what is lent."""
-        bank = Bank(self._plan, lends_identity=True, lends_background=self._place)
+        bank = Bank(self._plan, holds_identity=True, holds_background=self._place)
         bank.set_mask(self._mask)
         bank.save_keys(0, self._step, *self._lent)
         taken = FramePass(

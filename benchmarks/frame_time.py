@@ -25,6 +25,7 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
+from pipelines.sampling.context import RenderContext
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 
 PARTS = ("text", "probe", "render", "decode", "frame")
@@ -40,7 +41,7 @@ def timed_frames(
     started = time.perf_counter()
     text = since = 0.0
     parts: dict[str, float] = defaultdict(float)
-    for event in pipeline.stream(request, max_sequence_length=max_sequence_length):
+    for event in pipeline.stream(request, RenderContext(max_sequence_length=max_sequence_length)):
         now = time.perf_counter()
         if isinstance(event, FrameStarted):
             text = text or (now - started) / len(request.frames)

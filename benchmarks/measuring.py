@@ -25,6 +25,7 @@ from evaluation.results import Results, attention_backend, describe_machine
 from pipelines.devices import choose_device
 from pipelines.events import StepDone
 from pipelines.request import Prompt, RenderBudget, RenderRequest
+from pipelines.sampling.context import RenderContext
 
 WARM_STEPS = 3
 
@@ -97,7 +98,7 @@ def our_way(model: Model, budget: RenderBudget) -> Paint:
         evaluations = 0
         with steered(model.steering):
             for event in model.pipeline.stream(
-                request, max_sequence_length=model.words, budget=budget
+                request, RenderContext(max_sequence_length=model.words, budget=budget)
             ):
                 if isinstance(event, StepDone):
                     evaluations = event.done

@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
@@ -59,7 +59,7 @@ def counted(bench: Workbench) -> None:
 def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
     """The counted table's cells."""
     shape = SHAPES["flux-dev"]
-    plan = StepPlan.from_fractions(_STEPS, **asdict(ConsistencySettings()))
+    plan = StepPlan.from_fractions(_STEPS, ConsistencySettings())
     channels, blocks = shape.heads * shape.head_dim, shape.blocks[1]
     ways = (
         ("one after another", None),
@@ -82,8 +82,8 @@ def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
                     blocks=blocks,
                     itemsize=itemsize,
                     foreground=foreground,
-                    lends_identity=True,
-                    lends_background=whole,
+                    holds_identity=True,
+                    holds_background=whole,
                     lasting_steps=lasting,
                 )
                 sizes = (gigabytes(found.peak), gigabytes(found.fetched))
@@ -130,8 +130,8 @@ def banks_watched(model: Model) -> Iterator[list[BankSeen]]:
                 blocks=config.num_single_layers,
                 itemsize=transformer.dtype.itemsize,
                 foreground=float(mask.double().mean()),
-                lends_identity=bank.lends_identity,
-                lends_background=bank.lends_background,
+                holds_identity=bank.holds_identity,
+                holds_background=bank.holds_background,
                 lasting_steps=bank.lasting_steps,
             )
             seen.append(BankSeen(expected, bank.peak_bytes, bank.nbytes))

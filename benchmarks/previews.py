@@ -25,10 +25,11 @@ from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
 from evaluation.metrics.color import pixel_distance
 from evaluation.results import Section, Spread, alternate
 from pipelines.events import FrameDone, Preview, StepDone
-from pipelines.flux1.previews import Previews
 from pipelines.loading.previews import find_previews
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
 from pipelines.request import RenderRequest
+from pipelines.sampling.context import RenderContext
+from pipelines.sampling.previews import Previews
 
 SECTIONS = ("storyboard", "distance")
 _NOTHING_FOUND = "Nothing was found that shows this model's frames while they are painted."
@@ -42,7 +43,7 @@ def storyboard(bench: Workbench, previews: Previews) -> None:
         def paint(wanted: RenderRequest) -> int:
             events = list(
                 bench.model.pipeline.stream(
-                    wanted, max_sequence_length=bench.model.words, previews=used
+                    wanted, RenderContext(max_sequence_length=bench.model.words, previews=used)
                 )
             )
             shown[name] = sum(isinstance(event, Preview) for event in events)
@@ -108,7 +109,7 @@ def distances(
 
     with mock.patch.object(pipeline, "decode", watched):
         for event in pipeline.stream(
-            request, max_sequence_length=bench.model.words, previews=previews
+            request, RenderContext(max_sequence_length=bench.model.words, previews=previews)
         ):
             if isinstance(event, StepDone):
                 step = event.step

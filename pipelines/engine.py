@@ -30,21 +30,22 @@ from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.models.presets import AUTO, Machine
 from pipelines.out_of_memory import bank_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
+from pipelines.sampling.context import RenderContext
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
-    from pipelines.flux1.previews import Previews
     from pipelines.instant_character.bundle import SubjectBundle
     from pipelines.loading.placement import Placement
+    from pipelines.sampling.previews import Previews
 
 _NO_PICTURES: Pictures = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Where and how models are opened.
+    """Options for opening models.
 
     Attributes:
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
@@ -84,7 +85,7 @@ class Engine:
     For one thread at a time.
 
     Args:
-        options: where and how models are opened.
+        options: device, number format and memory for opening models.
         on_device: wraps the part of a render that computes, where that runs in another process
             (ZeroGPU); None runs it here.
     """
@@ -199,13 +200,15 @@ class Engine:
             loaded = self._model(spec)
             yield from loaded.pipeline.stream(
                 request,
-                max_sequence_length=spec.max_sequence_length,
-                subject=self._character(loaded) if pictures else None,
-                pictures=pictures,
-                budget=budget(loaded.placement, self._options.budget),
-                lent=banks.unpacked(),
-                keep=banks.keep,
-                previews=loaded.previews,
+                RenderContext(
+                    max_sequence_length=spec.max_sequence_length,
+                    character=self._character(loaded) if pictures else None,
+                    pictures=pictures,
+                    budget=budget(loaded.placement, self._options.budget),
+                    banks=banks.unpacked(),
+                    keep_bank=banks.keep,
+                    previews=loaded.previews,
+                ),
             )
         except UserError as error:
             yield error

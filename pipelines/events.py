@@ -1,6 +1,6 @@
-"""What the imaging engine reports while it paints; every front end draws from this one stream.
+"""Events of a render; every front end draws from this one stream.
 
-Without torch at import time. Pictures are PIL images and masks are NumPy arrays, so that events
+No torch. Pictures are PIL images and masks are NumPy arrays, so that events
 can be pickled across processes.
 """
 
@@ -21,7 +21,7 @@ NoticeKind = Literal["prompt", "style", "reference", "memory"]
 
 @dataclass(frozen=True)
 class ModelLoading:
-    """A model is being loaded, which may take minutes the first time."""
+    """Loading of a model begins, which may take minutes the first time."""
 
     model: str
 
@@ -52,11 +52,11 @@ class FrameStarted:
 
 @dataclass(frozen=True)
 class StepDone:
-    """One denoising step is done.
+    """A denoising step is done.
 
     Attributes:
-        frame_id: the frame being worked on.
-        phase: whether this is the frame's probe pass or its render pass.
+        frame_id: the frame.
+        phase: the frame's probe pass or its render pass.
         step: steps done in this phase.
         steps: steps of this phase.
         done: steps done in the whole request, all frames and phases.
@@ -73,10 +73,10 @@ class StepDone:
 
 @dataclass(frozen=True)
 class TokenMatches:
-    """Where every token of a frame finds itself in its identity frame.
+    """Most similar token of the identity frame for every token of a frame.
 
-    Of these, consistency uses the tokens whose both ends are foreground and whose similarity
-    exceeds the request's threshold.
+    Consistency uses the tokens whose both ends are foreground and whose similarity exceeds the
+    request's threshold.
 
     Attributes:
         identity_index: the most similar token of the identity frame, counted row by row from
@@ -109,7 +109,7 @@ class MaskFound:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a frame that is being painted will look like, roughly.
+    """Rough picture of a frame that is being rendered.
 
     Attributes:
         frame_id: the frame.
@@ -122,15 +122,15 @@ class Preview:
 
 @dataclass(frozen=True)
 class FrameDone:
-    """A frame is painted.
+    """A frame is rendered.
 
     Attributes:
         frame_id: the frame.
         image: the picture, RGB.
         mask: its foreground mask, bool, shape (rows, columns) in tokens of 16 pixels.
-        matches: tokens that found their match in the identity frame; None for a frame that has
-            no identity frame.
-        seconds: time that the frame took, probe pass included.
+        matches: number of tokens with a match in the identity frame; None for a frame that has no
+            identity frame.
+        seconds: time of the frame, probe pass included.
     """
 
     frame_id: str

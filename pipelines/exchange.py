@@ -26,20 +26,20 @@ class PortableBank(Protocol):
 
 @dataclass(frozen=True)
 class BankExchange:
-    """Banks that travel between the processes in which the frames of one storyboard are painted.
+    """Banks that travel between the processes that render the frames of one storyboard.
 
     Attributes:
-        received: banks of frames that were painted elsewhere, packed, by the frames' ids. Of these
-            frames, those that are no targets are not painted again.
-        keep: called for every frame that lends, as soon as it is painted, with its id and its
-            bank, which is soon gone; None where nobody wants to know.
+        received: pickled banks of frames that were rendered elsewhere, by the frames' ids. Those
+            frames are rendered again only as targets.
+        keep: called with the id and the bank of every source frame, as soon as it is rendered; the
+            bank is closed soon after. None for nothing.
     """
 
     received: Mapping[str, bytes] = field(default_factory=dict)
     keep: Callable[[str, PortableBank], None] | None = None
 
     def unpacked(self) -> dict[str, Any]:
-        """The banks that are lent; to unpack them imports torch."""
+        """Unpickle the banks; imports torch."""
         return {name: pickle.loads(bank) for name, bank in self.received.items()}
 
 

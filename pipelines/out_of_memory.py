@@ -1,6 +1,6 @@
-"""What happens when memory runs out in the middle of a render: it goes on in less, once.
+"""Recovery from running out of memory: a render goes on in a smaller memory preset, once.
 
-It knows nothing of models and presets: an engine says how to paint and how to make do with less.
+Knows nothing of models and presets: the engine renders and steps down.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pipelines.request import RenderRequest
 
 def render_stepping_down(
     request: RenderRequest,
-    paint: Callable[[RenderRequest], Events],
+    render: Callable[[RenderRequest], Events],
     step_down: Callable[[], str],
 ) -> Events:
-    """Paint a request; where memory runs out, what is left of it once more.
+    """Render a request; where memory runs out, render the frames that are left once more.
 
     Args:
-        request: what to paint.
-        paint: paints a request; raises `OutOfMemoryError` where memory runs out.
-        step_down: makes `paint` need less, and says so in words for a person; returns "" where
+        request: the frames and their settings.
+        render: renders a request; raises `OutOfMemoryError` where memory runs out.
+        step_down: makes `render` need less memory, and returns a message for a person; "" where
             nothing can be done.
 
     Yields:
-        What `paint` yields, with the steps of both attempts counted together, and a `Notice`
+        The events of `render`, with the steps of both attempts counted together, and a `Notice`
         between them.
 
     Raises:
@@ -36,7 +36,7 @@ def render_stepping_down(
     done: set[str] = set()
     steps = 0
     try:
-        for event in paint(request):
+        for event in render(request):
             if isinstance(event, FrameDone):
                 done.add(event.frame_id)
             elif isinstance(event, StepDone):
@@ -46,26 +46,26 @@ def render_stepping_down(
         fault = OutOfMemoryError(error.problem, error.remedy)
     else:
         return
-    # Not above: an exception that is being handled keeps what it came from in memory.
-    words = step_down()
-    if not words:
+    # Not in the handler: there, the exception's traceback keeps the model in memory.
+    message = step_down()
+    if not message:
         raise fault
-    yield Notice("memory", "", words)
+    yield Notice("memory", "", message)
     left = tuple(target for target in request.targets if target not in done)
     if left:
-        for event in paint(replace(request, targets=left)):
+        for event in render(replace(request, targets=left)):
             if isinstance(event, StepDone):
                 event = replace(event, done=steps + event.done, total=steps + event.total)
             yield event
 
 
 def bank_fault(error: RuntimeError) -> UserError:
-    """What a person is told where there is no room for what frames lend each other.
+    """Return the message for key/value banks that do not fit into their budget.
 
-    No smaller preset helps: how much room there is has been decided.
+    A smaller preset does not help, since the budget is decided before.
     """
     return UserError(
-        f"What frames lend each other does not fit: {error}.",
-        "Allow it more with THROUGHLINE_BANK_MEMORY, name a folder in THROUGHLINE_BANK_FOLDER, or "
-        "leave THROUGHLINE_ORDER out, so that frames are painted side by side where they must be.",
+        f"Not enough memory for the keys and values that frames share: {error}.",
+        "Allow more with THROUGHLINE_BANK_MEMORY, name a folder in THROUGHLINE_BANK_FOLDER, or "
+        "leave THROUGHLINE_ORDER out, so that frames are rendered side by side where needed.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 BIGGEST_GIT_FILE = 10 * 2**20
+# Docstrings that begin so are riddles, or sentences without a verb.
+BAD_FIRST_WORDS = {"What", "How", "Whether", "One", "Which", "Where", "Why", "Who", "Whose"}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,20 @@ def test_the_code_is_clean(command):
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    """Tests aside, since their names say what they are about."""
+    folders = ("benchmarks", "evaluation", "miniature", "pipelines", "storyboard", "training")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = []
+    for path in [*paths, ROOT / "app.py", ROOT / "start.py"]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or "-").split()[0].strip(",.:;")
+                if first in BAD_FIRST_WORDS:
+                    found.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {first}")
+    assert not found, "\n".join(found)
 
 
 def pins(name: str) -> dict[str, str]:

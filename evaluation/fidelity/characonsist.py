@@ -27,7 +27,8 @@ from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.matching import Matches
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
+from pipelines.flux1.velocity import set_timesteps
+from pipelines.sampling.denoiser import FrameInputs, Guidance
 from pipelines.sampling.prompt import EncodedPrompt
 
 FORMAT = "characonsist-golden-1"
@@ -82,7 +83,9 @@ class Golden:
                 TextLengths(meta["bg_len"], meta["real_len"]),
             )
             found.append(
-                FrameInputs(prompt, self[f"{base}/latents"], meta["height"], meta["width"])
+                FrameInputs(
+                    prompt, self[f"{base}/latents"], (meta["height"] // 16, meta["width"] // 16)
+                )
             )
         return found
 
@@ -126,7 +129,7 @@ class SettingRun:
     def results(self) -> Iterator[tuple[str, Result]]:
         """Every pass by its recorded name, in order."""
         shares, updates = self.setting["share_bg"], self.setting["update_bg"]
-        identity = Bank(self.plan, lends_identity=True, lends_background=shares)
+        identity = Bank(self.plan, holds_identity=True, holds_background=shares)
         yield "id", self._pass(0, self.plan.steps, record=identity)
         place = identity
         for frame, starts_place in enumerate(updates):
@@ -139,7 +142,7 @@ class SettingRun:
 
             record = None
             if starts_place:
-                record = Bank(self.plan, lends_identity=False, lends_background=True)
+                record = Bank(self.plan, holds_identity=False, holds_background=True)
             render = self._pass(
                 frame + 1,
                 self.plan.steps,
@@ -165,7 +168,7 @@ class SettingRun:
         frame_pass = FramePass(
             self.plan,
             inputs.prompt.text,
-            grid=(inputs.height // 16, inputs.width // 16),
+            grid=inputs.grid,
             blocks=len(self.pipeline.transformer.single_transformer_blocks),
             device=inputs.latents.device,
             record=record,
@@ -244,8 +247,8 @@ def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -
         prompt_embeds=inputs.prompt.prompt_embeds,
         pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
         latents=inputs.latents,
-        height=inputs.height,
-        width=inputs.width,
+        height=inputs.grid[0] * 16,
+        width=inputs.grid[1] * 16,
         num_inference_steps=int(steps),
         guidance_scale=3.5,
         output_type="latent",

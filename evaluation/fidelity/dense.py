@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +30,9 @@ from pipelines.consistency.masks import TextLengths, clean_mask
 from pipelines.consistency.matching import Matches
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.flux1.velocity import set_timesteps
 from pipelines.request import FrameRequest, Prompt, RenderRequest
-from pipelines.sampling.denoiser import FrameInputs, set_timesteps
+from pipelines.sampling.denoiser import FrameInputs
 from pipelines.sampling.prompt import EncodedPrompt
 
 _HOST = torch.device("cpu")
@@ -378,7 +378,7 @@ class DenseOracle:
     @torch.no_grad()
     def latents(self, request: RenderRequest) -> Iterator[tuple[FrameRequest, Tensor]]:
         """The final latents of all frames, packed, each (1, image tokens, channels)."""
-        plan = StepPlan.from_fractions(request.steps, **asdict(request.consistency))
+        plan = StepPlan.from_fractions(request.steps, request.consistency)
         negative = None
         if request.true_cfg_scale > 1:
             away = Prompt("", "", request.negative_prompt)

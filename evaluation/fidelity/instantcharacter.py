@@ -200,7 +200,7 @@ class Unit:
         """The attention's outputs; `text` is how many tokens are taken for text, if not all."""
         scene = BatchContext()
         image = self.image_tokens if text is None else self.image.shape[1] - text
-        scene.show([], [subject], image, complete=False)
+        scene.set_frames([], [subject], image, complete=False)
         block = None if self.text is not None else self.place
         processor = StoryboardAttnProcessor(scene, self.place, block)
         out = processor(self.attn, self.image, self.text, image_rotary_emb=self.rotary)

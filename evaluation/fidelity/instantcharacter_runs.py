@@ -8,7 +8,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.flux1.velocity import set_timesteps
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
 from pipelines.request import ConsistencySettings, StyleLora
-from pipelines.sampling.denoiser import FrameInputs, Guidance, set_timesteps
+from pipelines.sampling.denoiser import FrameInputs, Guidance
 from pipelines.sampling.prompt import EncodedPrompt
 from pipelines.styles.lora import style_loras
 
@@ -149,17 +150,18 @@ class Runner:
         if found["guidance"] is not None:
             strength = float(found["guidance"])
             guidance = Guidance(self.settings["guidance_scale"], strength, self.negative)
-        plan = StepPlan.from_fractions(self.settings["steps"], **asdict(ConsistencySettings()))
+        plan = StepPlan.from_fractions(self.settings["steps"], ConsistencySettings())
         height, width = self.settings["height"], self.settings["width"]
         grain = self.settings["vae_scale_factor"] * 2
+        grid = height // grain, width // grain
         frame_pass = FramePass(
             plan,
             self.prompt.text,
-            grid=(height // grain, width // grain),
+            grid=grid,
             blocks=len(self.pipeline.transformer.single_transformer_blocks),
             device=self.latents.device,
         )
-        inputs = FrameInputs(self.prompt, self.latents, height, width)
+        inputs = FrameInputs(self.prompt, self.latents, grid)
         running = self.pipeline.denoise(inputs, frame_pass, guidance, plan.steps, subject)
         with Watch(self.pipeline.transformer) as watch, closing(running):
             latents = list(running)

@@ -73,8 +73,8 @@ class SteeredPass(FramePass):
         super().__init__(*arguments, **keywords)
         self._steering = steering
 
-    def _settle_mask(self, layout: Layout | None) -> None:
-        super()._settle_mask(layout)
+    def settle_mask(self, layout: Layout | None) -> None:
+        super().settle_mask(layout)
         self.masks[-1] = self._steering.mask(*self.grid, self.device)
 
     def end_step(self) -> None:

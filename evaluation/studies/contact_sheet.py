@@ -39,6 +39,7 @@ from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.pictures import Reference, mask_picture
 from pipelines.request import RenderRequest
+from pipelines.sampling.context import RenderContext
 from storyboard.board import Storyboard
 from storyboard.importing.story_file import read_story
 from storyboard.planning import plan_render
@@ -64,7 +65,9 @@ def paint(board: Storyboard) -> list[Row]:
     pipeline = load_pipeline(spec)
     done: dict[str, list[FrameDone]] = {}
     for name, request in requests(board).items():
-        events = pipeline.stream(request, max_sequence_length=spec.max_sequence_length)
+        events = pipeline.stream(
+            request, RenderContext(max_sequence_length=spec.max_sequence_length)
+        )
         done[name] = [event for event in events if isinstance(event, FrameDone)]
     kept = done["consistent"]
     return [
@@ -117,9 +120,11 @@ def paint_reference(
     for request in row_requests(suite, case, rows, spec, spec.steps, wanted, reference.name):
         events = follower.pipeline.stream(
             request,
-            max_sequence_length=spec.max_sequence_length,
-            subject=follower.subject,
-            pictures={reference.name: reference.image},
+            RenderContext(
+                max_sequence_length=spec.max_sequence_length,
+                character=follower.subject,
+                pictures={reference.name: reference.image},
+            ),
         )
         done |= {e.frame_id: e.image for e in events if isinstance(e, FrameDone)}
     size = (suite.width, suite.height)

@@ -47,6 +47,7 @@ from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost, ShortcutName
 from pipelines.request import RenderBudget, RenderRequest, Shortcuts
+from pipelines.sampling.context import RenderContext
 from storyboard.board import MAX_STEPS
 from storyboard.cli.arguments import whole
 
@@ -156,7 +157,11 @@ def paint(
         budget: how frames keep what they lend; None for what fits.
     """
     begun = time.perf_counter()
-    events = list(pipeline.stream(request, max_sequence_length=words, budget=budget))
+    events = list(
+        pipeline.stream(
+            request, RenderContext(max_sequence_length=words, budget=budget or RenderBudget())
+        )
+    )
     seconds = time.perf_counter() - begun
     done = {event.frame_id: event for event in events if isinstance(event, FrameDone)}
     frames = [done[name] for name in request.targets]

@@ -20,6 +20,7 @@ from pipelines.events import FrameDone, MaskFound, Phase, TokenMatches
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.models.catalog import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.sampling.context import RenderContext
 
 # What there is, and how often, as in training; always one figure.
 WORLD = replace(Recipe().world, empty_share=0.0, pair_share=0.0)
@@ -108,7 +109,7 @@ def paint_story(
     """Paint a request of `story_request` and read the pictures."""
     done: dict[str, FrameDone] = {}
     found: dict[tuple[str, Phase], MaskFound] = {}
-    for event in pipeline.stream(request, max_sequence_length=text_tokens):
+    for event in pipeline.stream(request, RenderContext(max_sequence_length=text_tokens)):
         if isinstance(event, MaskFound):
             found[event.frame_id, event.phase] = event
         elif isinstance(event, FrameDone):

@@ -1,8 +1,8 @@
-"""What a frame leaves behind for later frames: keys, values and attention outputs.
+"""Key/value banks: the keys, values and attention outputs of a frame that later frames read.
 
 The published code keeps every token of every block and step. Only part of it is ever read: the
 foreground tokens of the blocks that share the foreground, and the background tokens where the
-place is shared. So a bank keeps whole grids until the frame's mask is known, and from then on
+location is shared. So a bank keeps whole grids until the frame's mask is known, and from then on
 only what can be read.
 """
 
@@ -31,7 +31,7 @@ class KeysValues:
 
 @dataclass(frozen=True)
 class BankBytes:
-    """What a bank takes, in bytes.
+    """Size of a bank, in bytes.
 
     Attributes:
         kept: what lasts, once its frame's pass is over.
@@ -45,12 +45,12 @@ class BankBytes:
 
 
 class Bank:
-    """The keys, values and outputs of one frame.
+    """Key/value bank of one source frame.
 
     Args:
         plan: the steps; readers must run on the same schedule.
-        lends_identity: keep what frames need that show this frame's character.
-        lends_background: keep what frames need that show this frame's place.
+        holds_identity: keep what readers of this frame's character need.
+        holds_background: keep what readers of this frame's location need.
         lasting_steps: what is saved at steps before this number is kept to the end; what is saved
             later is dropped when another step begins, for readers that run side by side with
             this frame. None keeps everything.
@@ -62,16 +62,16 @@ class Bank:
         self,
         plan: StepPlan,
         *,
-        lends_identity: bool,
-        lends_background: bool,
+        holds_identity: bool,
+        holds_background: bool,
         lasting_steps: int | None = None,
         storage: BankStorage | None = None,
     ) -> None:
         if lasting_steps is not None and lasting_steps < 0:
             raise ValueError(f"lasting_steps={lasting_steps} is less than no step")
         self.plan = plan
-        self.lends_identity = lends_identity
-        self.lends_background = lends_background
+        self.holds_identity = holds_identity
+        self.holds_background = holds_background
         self.lasting_steps = lasting_steps
         self.mask: Tensor | None = None
         self._store = EntryStore(BankStorage() if storage is None else storage)
@@ -87,9 +87,9 @@ class Bank:
         channels: int,
         blocks: int,
         itemsize: int,
-        lends_background: bool,
+        holds_background: bool,
     ) -> int:
-        """The most bytes that a bank can come to hold, whatever its frame's mask.
+        """Count the most bytes that a bank can hold, whatever its frame's mask.
 
         Args:
             plan: the steps.
@@ -97,12 +97,12 @@ class Bank:
             channels: heads times head_dim.
             blocks: single-stream blocks.
             itemsize: bytes of a number; 1 is fp8, where every row has a scale besides.
-            lends_background: whether every block is kept, or only those that share the foreground.
+            holds_background: whether every block is kept, or only those that share the foreground.
         """
         sharing = (blocks + 1) // 2
         share_steps = max(0, plan.share_end - plan.share_start)
         merge_steps = sum(plan.merges(step) for step in range(plan.steps))
-        grids = 2 * share_steps * (blocks if lends_background else sharing)
+        grids = 2 * share_steps * (blocks if holds_background else sharing)
         grids += merge_steps * sharing + blocks
         return grids * tokens * row_bytes(channels, itemsize)
 
@@ -115,11 +115,11 @@ class Bank:
         blocks: int,
         itemsize: int,
         foreground: float,
-        lends_identity: bool,
-        lends_background: bool,
+        holds_identity: bool,
+        holds_background: bool,
         lasting_steps: int | None = None,
     ) -> BankBytes:
-        """What a bank holds of a frame's pass through all steps, to the byte.
+        """Count the bytes that a bank holds of a frame's pass through all steps.
 
         Args:
             plan: the steps.
@@ -128,14 +128,14 @@ class Bank:
             blocks: single-stream blocks.
             itemsize: bytes of a number; 1 is fp8, where every row has a scale besides.
             foreground: share of the tokens that the frame's mask calls foreground, in [0, 1].
-            lends_identity: as the bank's.
-            lends_background: as the bank's.
+            holds_identity: as the bank's.
+            holds_background: as the bank's.
             lasting_steps: as the bank's.
         """
         bank = Bank(
             plan,
-            lends_identity=lends_identity,
-            lends_background=lends_background,
+            holds_identity=holds_identity,
+            holds_background=holds_background,
             lasting_steps=lasting_steps,
         )
         row = row_bytes(channels, itemsize)
@@ -171,7 +171,7 @@ class Bank:
 
     @property
     def peak_bytes(self) -> int:
-        """The most bytes that the bank ever held."""
+        """Most bytes that the bank ever held."""
         return self._store.peak_bytes
 
     @property
@@ -188,7 +188,7 @@ class Bank:
         """Enter a step, for a pass that records or reads.
 
         What was kept for another step alone is dropped. What is not on the device comes back to
-        it: of this step now, unless it was asked for ahead, and of the next step meanwhile.
+        it: of this step now, unless it was fetched ahead, and of the next step meanwhile.
         """
         if step == self._step:
             return
@@ -212,17 +212,19 @@ class Bank:
         self._store.close()
 
     def wants_keys(self, block: int, step: int) -> bool:
-        """Whether a block's keys and values at a step will be read."""
-        lent = self.lends_background or (self.lends_identity and self.plan.shares_foreground(block))
-        return lent and self.plan.shares(step)
+        """Return whether a block's keys and values at a step will be read."""
+        shared = self.holds_background or (
+            self.holds_identity and self.plan.shares_foreground(block)
+        )
+        return shared and self.plan.shares(step)
 
     def wants_output(self, block: int, step: int) -> bool:
-        """Whether a block's attention output at a step will be merged into other frames."""
-        return self.lends_identity and self.plan.shares_foreground(block) and self.plan.merges(step)
+        """Return whether a block's attention output at a step will be merged into other frames."""
+        return self.holds_identity and self.plan.shares_foreground(block) and self.plan.merges(step)
 
     def wants_matching(self, step: int) -> bool:
-        """Whether the attention outputs of a step will be compared with other frames'."""
-        return self.lends_identity and step == self.plan.mask_step
+        """Return whether the attention outputs of a step will be compared with other frames'."""
+        return self.holds_identity and step == self.plan.mask_step
 
     def save_keys(self, block: int, step: int, key: Tensor, value: Tensor) -> None:
         """Keep the image tokens' keys before RoPE and values, each (tokens, heads, head_dim).
@@ -254,36 +256,36 @@ class Bank:
         self._store.trim({key: rows for key, rows in kept.items() if rows is not None})
 
     def keys_values(self, block: int, step: int, tokens: Tensor) -> KeysValues:
-        """Keys and values of some image tokens.
+        """Return the keys and values of some image tokens.
 
         Args:
             block: single-stream block.
             step: denoising step.
             tokens: int64 indices into the frame's grid, all of them kept (foreground tokens where
-                the frame lends its identity, background tokens where it lends its place).
+                the bank holds the identity, background tokens where it holds the location).
 
         Raises:
             RuntimeError: if they were not saved, or dropped, as in the other ways to read.
         """
         if not self._keeps_everything(block):
-            tokens = self._among_kept(tokens, foreground=not self.lends_background)
+            tokens = self._among_kept(tokens, foreground=not self.holds_background)
         key, value = self._store.get(EntryKey(KEYS, block, step), tokens)
         return KeysValues(key, value)
 
     def output(self, block: int, step: int, tokens: Tensor) -> Tensor:
-        """Attention outputs of some foreground tokens, shape (len(tokens), channels)."""
+        """Return the attention outputs of some foreground tokens, shape (len(tokens), channels)."""
         rows = self._among_kept(tokens, foreground=True)
         return self._store.get(EntryKey(OUTPUT, block, step), rows)[0]
 
     def unit_outputs(self, block: int, device: torch.device) -> Tensor:
-        """The mask step's attention outputs scaled to length 1, shape (tokens, channels)."""
+        """Return the mask step's attention outputs at length 1, shape (tokens, channels)."""
         return self._store.get(EntryKey(UNIT, block, self.plan.mask_step))[0].to(device)
 
     def _rows_of(self, step: int, blocks: int, tokens: int, front: int) -> tuple[int, int]:
-        """Rows that are kept of a step: before the mask is known, and of a mask of `front`."""
+        """Count a step's rows: before the mask is known, and with a mask of `front` tokens."""
         keys = [block for block in range(blocks) if self.wants_keys(block, step)]
         entire = sum(self._keeps_everything(block) for block in keys)
-        chosen = tokens - front if self.lends_background else front
+        chosen = tokens - front if self.holds_background else front
         outputs = sum(self.wants_output(block, step) for block in range(blocks))
         units = blocks * self.wants_matching(step)
         whole = (2 * len(keys) + outputs + units) * tokens
@@ -294,18 +296,18 @@ class Bank:
         return self.lasting_steps is None or step < self.lasting_steps
 
     def _keeps_everything(self, block: int) -> bool:
-        return self.lends_identity and self.lends_background and self.plan.shares_foreground(block)
+        return self.holds_identity and self.holds_background and self.plan.shares_foreground(block)
 
     def _kept_rows(self, kind: str, block: int) -> Tensor | None:
-        """Tokens of an entry that are kept; None for all of them."""
+        """Return the tokens of an entry that are kept; None for all of them."""
         if self.mask is None or kind == UNIT:
             return None
         if kind == OUTPUT:
             return self._rows[True]
-        return None if self._keeps_everything(block) else self._rows[not self.lends_background]
+        return None if self._keeps_everything(block) else self._rows[not self.holds_background]
 
     def _among_kept(self, tokens: Tensor, *, foreground: bool) -> Tensor:
-        """Where tokens of the grid lie among the kept foreground (or background) tokens."""
+        """Return the indices of tokens of the grid among the kept tokens."""
         if foreground not in self._row_of:
             kept = self.foreground if foreground else ~self.foreground
             self._row_of[foreground] = kept.cumsum(0) - 1

@@ -1,7 +1,7 @@
-"""One pass of a frame through the schedule: what its blocks record, share and merge at each step.
+"""Pass of a frame through the schedule: what its blocks record, share and merge at each step.
 
-The attention processors of all blocks read and write one `FramePass`. It knows the banks of the
-frames that this one takes its character and its place from, and the mask and matches so far.
+The attention processors of all blocks read and write one `FramePass`. It knows the banks of its
+source frames, and the mask and matches so far.
 """
 
 from __future__ import annotations
@@ -45,34 +45,34 @@ class Shared:
 
 @dataclass(frozen=True)
 class Layout:
-    """The order in which image tokens go through the single-stream blocks: background first.
+    """Order of the image tokens in the single-stream blocks: background first.
 
-    What a group of queries sees is then one slice of the keys. The model does not care, as every
-    token keeps its position.
+    The keys that a group of queries sees are then one slice. The model does not depend on the
+    order, since every token keeps its position.
 
     Attributes:
-        order: the grid's token at every place, shape (tokens,), int64.
-        places: the place of every token of the grid, shape (tokens,), int64.
-        background: how many tokens are background.
+        order: token of the grid at every index, shape (tokens,), int64.
+        inverse: index of every token of the grid, shape (tokens,), int64.
+        background: number of background tokens.
     """
 
     order: Tensor
-    places: Tensor
+    inverse: Tensor
     background: int
 
     @classmethod
     def of(cls, foreground: Tensor) -> Layout:
-        """The layout for a foreground mask, bool, shape (tokens,)."""
+        """Make the layout for a foreground mask, bool, shape (tokens,)."""
         order = foreground.int().argsort(stable=True)
         return cls(order, order.argsort(), int((~foreground).sum()))
 
 
 @dataclass(frozen=True)
 class FirstStep:
-    """What a pass finds at step 0, where nothing is shared: the same in every pass of a frame.
+    """Masks of step 0, where nothing is shared: the same in every pass of a frame.
 
     Attributes:
-        raw_masks: the foreground mask before its cleanup, if the pass looks for it.
+        raw_masks: the foreground mask before its cleanup, if the pass computes it.
         masks: the mask, likewise.
     """
 
@@ -81,7 +81,7 @@ class FirstStep:
 
 
 class FramePass:
-    """The state of one pass, probe or render.
+    """State of one pass, probe or render.
 
     Args:
         plan: the steps.
@@ -90,11 +90,11 @@ class FramePass:
         blocks: single-stream blocks of the model.
         device: where the model runs.
         record: bank to fill, or None.
-        identity: bank of the frame whose character this one shows, or None.
-        background: bank of the frame whose place this one shows, or None.
+        identity: bank of the identity frame, or None.
+        background: bank of the frame whose location this one shares, or None.
         matches: the probe pass's matches for a render pass; None in a probe pass, which never
             shares the foreground.
-        first_step: what another pass of this frame found at step 0, for a pass that begins at
+        first_step: masks of step 0 from another pass of this frame, for a pass that begins at
             step 1.
     """
 
@@ -136,16 +136,16 @@ class FramePass:
         self._block_maps: list[AttentionMaps] = []
         self._cosines: Tensor | None = None
         self._laid_out: tuple[Tensor, Layout] | None = None
-        self._shared_places: Tensor | None = None
+        self._shared_tokens: Tensor | None = None
 
     @property
     def mask(self) -> Tensor | None:
-        """The current foreground mask, bool, shape (tokens,), or None before the first."""
+        """Current foreground mask, bool, shape (tokens,), or None before the first."""
         return self.masks[-1] if self.masks else None
 
     @property
     def banks(self) -> tuple[Bank, ...]:
-        """The banks that the pass fills or reads, each once."""
+        """Banks that the pass fills or reads, each once."""
         found = (self.record, self.identity, self.background)
         return tuple({id(bank): bank for bank in found if bank is not None}.values())
 
@@ -162,7 +162,7 @@ class FramePass:
         self.active = False
         layout, self.layout = self.layout, None
         if self._finds_mask():
-            self._settle_mask(layout)
+            self.settle_mask(layout)
         if self.step == 0:
             self.first_step = FirstStep(tuple(self.raw_masks), tuple(self.masks))
         if self.step != self.plan.mask_step:
@@ -172,7 +172,7 @@ class FramePass:
         if self.identity is not None:
             found = best_matches(self._known_cosines(), self.blocks)
             if layout is not None:
-                rows = layout.places
+                rows = layout.inverse
                 found = SimilarityMap(found.similarity[rows], found.identity_index[rows])
             self.similarity = found
             self._cosines = None
@@ -184,7 +184,7 @@ class FramePass:
             )
 
     def observes(self, block: int) -> bool:
-        """Whether this step needs anything from a block beyond plain attention."""
+        """Return whether this step needs anything from a block beyond plain attention."""
         return self.active and (
             self._finds_mask()
             or self._compares()
@@ -193,20 +193,20 @@ class FramePass:
         )
 
     def read_keys(self, block: int, key: Tensor, value: Tensor) -> None:
-        """See the image tokens' keys before RoPE and values, each (tokens, heads, head_dim).
+        """Record the image tokens' keys before RoPE and values, each (tokens, heads, head_dim).
 
-        Image tokens come in the step's layout here, and wherever else the pass sees them.
+        Image tokens come in the step's layout here, and in all other methods.
         """
         if self.record is not None and self.record.wants_keys(block, self.step):
             self.record.save_keys(block, self.step, self._in_grid(key), self._in_grid(value))
 
     def read_attention(self, query: Tensor, text_key: Tensor) -> None:
-        """See image queries and text keys after RoPE, each (tokens, heads, head_dim)."""
+        """Read the mask from image queries and text keys after RoPE, (tokens, heads, head_dim)."""
         if self._finds_mask() and 0 < self.text.background < self.text.real:
             self._block_maps.append(token_attention(query, text_key, self.text))
 
     def shared_foreground(self, block: int) -> Shared | None:
-        """The identity frame's keys that this block's foreground queries see, or None."""
+        """Return the identity frame's keys that this block's foreground queries see, or None."""
         if not self._shares_identity(block):
             return None
         assert self.identity is not None and self.matches is not None
@@ -216,21 +216,21 @@ class FramePass:
         )
 
     def shared_background(self, block: int) -> Shared | None:
-        """The shared place's keys that this block's background queries see, or None."""
+        """Return the shared location's keys that this block's background queries see, or None."""
         if self.background is None or not self._shares():
             return None
-        if self._shared_places is None:
-            places = ~self.background.foreground & ~self._known_mask()
-            self._shared_places = places.nonzero().flatten()
-        if not self._shared_places.numel():
+        if self._shared_tokens is None:
+            shared = ~self.background.foreground & ~self._known_mask()
+            self._shared_tokens = shared.nonzero().flatten()
+        if not self._shared_tokens.numel():
             return None
         return Shared(
-            self.background.keys_values(block, self.step, self._shared_places),
-            positions=self._shared_places,
+            self.background.keys_values(block, self.step, self._shared_tokens),
+            positions=self._shared_tokens,
         )
 
     def read_output(self, block: int, output: Tensor) -> None:
-        """See the image tokens' attention output, shape (tokens, channels), before the merge."""
+        """Record and compare the attention output (image tokens, channels), before the merge."""
         if self.record is not None:
             if self.record.wants_output(block, self.step):
                 self.record.save_output(block, self.step, self._in_grid(output))
@@ -258,7 +258,7 @@ class FramePass:
         weight = weight.to(output.dtype)[:, None]
         frame = self.matches.frame_index
         if self.layout is not None:
-            frame = self.layout.places[frame]
+            frame = self.layout.inverse[frame]
         theirs = self.identity.output(block, self.step, self.matches.identity_index)
         output[frame] = (1 - weight) * output[frame] + weight * theirs
 
@@ -269,8 +269,8 @@ class FramePass:
         return self._laid_out[1]
 
     def _in_grid(self, tokens: Tensor) -> Tensor:
-        """Image tokens (tokens, ...) of the step's layout in the order of the grid."""
-        return tokens if self.layout is None else tokens[self.layout.places]
+        """Return image tokens (tokens, ...) of the step's layout in the order of the grid."""
+        return tokens if self.layout is None else tokens[self.layout.inverse]
 
     def _finds_mask(self) -> bool:
         if self.identity is None and self.background is None:
@@ -290,7 +290,7 @@ class FramePass:
         return self.renders and self.identity is not None and self._shares() and bool(self.matches)
 
     def _takes_keys(self) -> bool:
-        """Whether queries of this step see keys of another frame, in some blocks."""
+        """Return whether queries of this step see keys of another frame, in some blocks."""
         return self._takes_identity() or (self.background is not None and self._shares())
 
     def _records(self, record: Bank, block: int) -> bool:
@@ -300,25 +300,25 @@ class FramePass:
             or record.wants_matching(self.step)
         )
 
-    def _settle_mask(self, layout: Layout | None) -> None:
+    def settle_mask(self, layout: Layout | None) -> None:
         rows, columns = self.grid
         if self._block_maps:
             maps = mean_maps(self._block_maps)
             self._block_maps = []
             if layout is not None:
-                places = layout.places
-                maps = AttentionMaps(maps.background[places], maps.foreground[places])
+                rows_of = layout.inverse
+                maps = AttentionMaps(maps.background[rows_of], maps.foreground[rows_of])
             self.attention_maps = maps
             raw = raw_mask(self.attention_maps)
             plan = self.plan
             cleaned = clean_mask(raw.view(rows, columns), plan.mask_erode, plan.mask_dilate)
             mask = cleaned.flatten()
-        else:  # one part has no words: everything belongs to the other
+        else:  # one part of the prompt is empty: every token belongs to the other
             raw = torch.full((rows * columns,), self.text.background == 0, device=self.device)
             mask = raw
         self.raw_masks.append(raw)
         self.masks.append(mask)
-        self._shared_places = None
+        self._shared_tokens = None
 
     def _known_mask(self) -> Tensor:
         assert self.mask is not None

@@ -1,4 +1,4 @@
-"""Where the character is, read from the attention of image tokens to the words.
+"""Foreground masks, from the attention of image tokens to the text (CharaConsist).
 
 CharaConsist: in every single-stream block the image queries attend to the tokens of the prompt; a
 token of the picture is foreground where the words of the character and its action get
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TextLengths:
-    """How many text tokens the parts of a prompt take.
+    """Text tokens of the parts of a prompt.
 
     Attributes:
         background: tokens of the background part, which comes first.
@@ -41,7 +41,7 @@ class AttentionMaps:
 
 
 def token_attention(query: Tensor, key: Tensor, text: TextLengths) -> AttentionMaps:
-    """One block's attention maps.
+    """Compute one block's attention maps.
 
     The logits are not scaled by 1/sqrt(head_dim) and the softmax runs over the real text tokens
     alone, in float16, as published.
@@ -64,7 +64,7 @@ def token_attention(query: Tensor, key: Tensor, text: TextLengths) -> AttentionM
 
 
 def mean_maps(maps: list[AttentionMaps]) -> AttentionMaps:
-    """The average over blocks, added up in their order in float16."""
+    """Average maps over blocks, added up in their order in float16."""
     background, foreground = maps[0].background, maps[0].foreground
     for one in maps[1:]:
         background = background + one.background
@@ -73,7 +73,7 @@ def mean_maps(maps: list[AttentionMaps]) -> AttentionMaps:
 
 
 def raw_mask(maps: AttentionMaps) -> Tensor:
-    """True where the foreground weighs at least as much as the background, shape (tokens,)."""
+    """Return where the foreground weighs at least as much as the background, shape (tokens,)."""
     return maps.background <= maps.foreground
 
 

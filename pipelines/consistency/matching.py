@@ -1,4 +1,4 @@
-"""Which token of the identity frame each token of a frame corresponds to (CharaConsist)."""
+"""Matches between the tokens of a frame and of its identity frame (CharaConsist)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SimilarityMap:
-    """Where each image token of a frame finds itself in the identity frame.
+    """Most similar token of the identity frame for each image token of a frame.
 
     Attributes:
         similarity: cosine similarity of the best match, shape (tokens,), in [-1, 1].
@@ -41,7 +41,7 @@ class Matches:
 
 
 def unit_rows(outputs: Tensor) -> Tensor:
-    """Attention outputs of shape (tokens, channels) scaled to length 1, in their own dtype."""
+    """Scale attention outputs (tokens, channels) to length 1, in their own dtype."""
     return F.normalize(outputs.float(), dim=-1).to(outputs.dtype)
 
 
@@ -58,7 +58,7 @@ def add_cosines(total: Tensor | None, frame: Tensor, identity: Tensor) -> Tensor
 
 
 def best_matches(total: Tensor, blocks: int) -> SimilarityMap:
-    """The best match of every frame token, from the sum over `blocks` blocks."""
+    """Find the best match of every frame token, from the sum over `blocks` blocks."""
     similarity, index = (total / blocks).max(dim=-1)
     return SimilarityMap(similarity, index)
 

@@ -1,14 +1,51 @@
-"""What each denoising step records, shares and merges."""
+"""Plan of a schedule: the steps that record, share and merge (CharaConsist, section 3)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Fractions(Protocol):
+    """CharaConsist's settings, with steps as fractions of a schedule."""
+
+    @property
+    def share_start(self) -> float: ...
+    @property
+    def share_end(self) -> float: ...
+    @property
+    def merge(self) -> bool: ...
+    @property
+    def merge_start(self) -> float: ...
+    @property
+    def merge_decay(self) -> float: ...
+    @property
+    def merge_end(self) -> float: ...
+    @property
+    def merge_weight(self) -> float: ...
+    @property
+    def similarity_threshold(self) -> float: ...
+    @property
+    def mask_step(self) -> float: ...
+    @property
+    def mask_erode(self) -> int: ...
+    @property
+    def mask_dilate(self) -> int: ...
+
+
+class Strides(Protocol):
+    """Strides between the evaluated steps of render passes and of probe passes."""
+
+    @property
+    def every(self) -> int: ...
+    @property
+    def probe_every(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The step numbers of one schedule; all ranges are half open.
+    """Step numbers of one schedule; all ranges are half open.
 
     Attributes:
         steps: denoising steps of the schedule.
@@ -23,9 +60,9 @@ class StepPlan:
         mask_step: step whose attention gives the lasting mask and matches.
         mask_erode: side of the square that masks are eroded by, in tokens, odd; 1 is off.
         mask_dilate: side of the square that they are dilated by afterwards, in tokens, odd.
-        every: after the mask step only every so-manieth step asks the model; those between go on
-            with the velocity before them. 1 asks at every step.
-        probe_every: the same of a probe pass, whose first and mask step always ask.
+        every: stride of the steps after the mask step that evaluate the model; those between reuse
+            the velocity before them. 1 evaluates every step.
+        probe_every: the same of a probe pass, whose first step and mask step are always evaluated.
     """
 
     steps: int
@@ -59,47 +96,37 @@ class StepPlan:
 
     @classmethod
     def from_fractions(
-        cls,
-        steps: int,
-        *,
-        share_start: float,
-        share_end: float,
-        merge: bool,
-        merge_start: float,
-        merge_decay: float,
-        merge_end: float,
-        merge_weight: float,
-        similarity_threshold: float,
-        mask_step: float,
-        mask_erode: int,
-        mask_dilate: int,
-        every: int = 1,
-        probe_every: int = 1,
+        cls, steps: int, settings: Fractions, shortcuts: Strides | None = None
     ) -> StepPlan:
-        """The plan for a schedule of any length, from fractions of its number of steps.
+        """Make the plan for a schedule of any length, from fractions of its number of steps.
 
         Each fraction is rounded to the nearest step; sharing and merging never begin before
         step 1, and the mask step leaves at least one step after it where there are two.
+
+        Args:
+            steps: steps of the schedule.
+            settings: CharaConsist's settings.
+            shortcuts: steps that are skipped; None for none.
         """
 
         def at(fraction: float) -> int:
             return math.floor(fraction * steps + 0.5)
 
-        first_merge = max(1, at(merge_start))
+        first_merge = max(1, at(settings.merge_start))
         return cls(
             steps=steps,
-            share_start=max(1, at(share_start)),
-            share_end=at(share_end),
+            share_start=max(1, at(settings.share_start)),
+            share_end=at(settings.share_end),
             merge_start=first_merge,
-            merge_decay=at(merge_decay),
-            merge_end=max(first_merge, at(merge_end)) if merge else first_merge,
-            merge_weight=merge_weight,
-            similarity_threshold=similarity_threshold,
-            mask_step=min(at(mask_step), max(steps - 2, 0)),
-            mask_erode=mask_erode,
-            mask_dilate=mask_dilate,
-            every=every,
-            probe_every=probe_every,
+            merge_decay=at(settings.merge_decay),
+            merge_end=max(first_merge, at(settings.merge_end)) if settings.merge else first_merge,
+            merge_weight=settings.merge_weight,
+            similarity_threshold=settings.similarity_threshold,
+            mask_step=min(at(settings.mask_step), max(steps - 2, 0)),
+            mask_erode=settings.mask_erode,
+            mask_dilate=settings.mask_dilate,
+            every=1 if shortcuts is None else shortcuts.every,
+            probe_every=1 if shortcuts is None else shortcuts.probe_every,
         )
 
     @property
@@ -107,26 +134,26 @@ class StepPlan:
         """Steps of a probe pass, which ends with the mask step."""
         return self.mask_step + 1
 
-    def asks(self, step: int, *, probe: bool) -> bool:
-        """Whether a step asks the model, in a probe pass or in a render pass.
+    def evaluates(self, step: int, *, probe: bool) -> bool:
+        """Return whether a step evaluates the model, in a probe pass or in a render pass.
 
         All frames have the same such steps, so that whatever one reads another has recorded; a
-        render pass asks at every step up to the mask step.
+        render pass evaluates every step up to the mask step.
         """
         if probe:
             return step == self.mask_step or step % self.probe_every == 0
         return step <= self.mask_step or (step - self.mask_step) % self.every == 0
 
     def shares(self, step: int) -> bool:
-        """Whether keys and values are shared at this step."""
+        """Return whether keys and values are shared at this step."""
         return self.share_start <= step < self.share_end
 
     def merges(self, step: int) -> bool:
-        """Whether attention outputs are merged at this step."""
+        """Return whether attention outputs are merged at this step."""
         return self.shares(step) and self.merge_start <= step < self.merge_end
 
     def weight_of_merge(self, step: int) -> float:
-        """Merge weight at a step: constant, then a half cosine down to 0 (adaptive token merge)."""
+        """Return the merge weight at a step: constant, then a half cosine down to 0."""
         if step < self.merge_decay:
             return self.merge_weight
         done = (step - self.merge_decay) / (self.merge_end - self.merge_decay)
@@ -134,5 +161,5 @@ class StepPlan:
 
     @staticmethod
     def shares_foreground(block: int) -> bool:
-        """Whether a single-stream block shares the foreground: every other one, from the first."""
+        """Return whether a single-stream block shares the foreground: every other one does."""
         return block % 2 == 0

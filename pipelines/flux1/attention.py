@@ -1,15 +1,15 @@
-"""The attention processor: plain FLUX attention, plus what frame passes and subjects ask of it.
+"""Attention processor: FLUX attention with CharaConsist's sharing and InstantCharacter's subject.
 
-One processor per block, with up to two kinds of collaborators for every frame of the batch. A frame
+Each block has one processor, with up to two collaborators for every frame of the batch. A frame
 pass shares keys, values and outputs among frames in single-stream blocks (CharaConsist); a subject
-adds its attention to the image tokens of every block (InstantCharacter). In forward passes where
-nobody asks anything, diffusers' own processors are in place. `StoryboardAttention` and its
-short forms install ours, and put back what they found.
+adds its cross-attention to the image tokens of every block (InstantCharacter). In forward passes
+without either, diffusers' own processors are in place. `StoryboardAttention` and its short forms
+install ours, and put back the processors that they found.
 
 Where both meet in a block, the frame pass records, compares and merges the attention's own output,
-and the subject's term is added after that. So each method stays what it is alone: matches compare
-what they were made to compare, a bank serves frames with and without a subject, and a merge moves
-no frame's subject term, and with it its strength, into another frame.
+and the subject's term is added afterwards. So matches compare plain attention outputs, a bank
+serves frames with and without a subject, and a merge moves no subject's term, and with it its
+strength, into another frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -32,26 +32,26 @@ from pipelines.instant_character.adapters import Subject
 
 
 class StoryboardAttnProcessor(FluxAttnProcessor):
-    """Attention of one block with CharaConsist's sharing and InstantCharacter's subject.
+    """Attention of one block.
 
-    Sharing: text queries see the block's own keys. Background queries also see the shared place's
-    keys, foreground queries the matched keys of the identity frame. Image tokens come in the
-    pass's layout, background first, and the keys lie in one buffer [shared place | text,
-    background, foreground | identity], so that every group of queries is a slice, what it sees
-    is one too, and no attention mask is needed.
+    Text queries see the block's own keys. Background queries also see the keys of the shared
+    location, foreground queries the matched keys of the identity frame. Image tokens come in the
+    pass's layout, background first, and the keys lie in one buffer [shared location | text,
+    background, foreground | identity], so that every group of queries is a slice, the keys that it
+    sees are one too, and no attention mask is needed.
 
-    What differs from block to block and from frame to frame happens outside of compiled code.
+    Code that differs from block to block and from frame to frame runs outside of compiled code.
 
     Args:
-        scene: the frames.
-        place: the block's place in `transformer.attn_processors`, double-stream blocks first.
-        block: what frame passes call this single-stream block; None for a double-stream one.
+        batch: frames of the batch.
+        index: index of the block in `transformer.attn_processors`, double-stream blocks first.
+        block: index among the single-stream blocks; None for a double-stream block.
     """
 
-    def __init__(self, scene: BatchContext, place: int, block: int | None) -> None:
+    def __init__(self, batch: BatchContext, index: int, block: int | None) -> None:
         super().__init__()
-        self._scene = scene
-        self._place = place
+        self._batch = batch
+        self._index = index
         self._block = block
 
     def __call__(
@@ -62,7 +62,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         attention_mask: Tensor | None = None,
         image_rotary_emb: RotaryTables | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Attend.
+        """Compute the attention of a block.
 
         Args:
             attn: the block's attention module.
@@ -74,8 +74,8 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
             image_rotary_emb: cosines and sines, each (text + image, head_dim).
 
         Returns:
-            The attention output, of the shape of `hidden_states`; in a double-stream block that
-            of the image tokens and that of the text tokens.
+            The attention output, of the shape of `hidden_states`; in a double-stream block those
+            of the image tokens and of the text tokens.
         """
         raw, key, value = project(attn, hidden_states)
         query = attn.norm_q(raw)
@@ -104,7 +104,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         mask: Tensor | None,
         rotary: RotaryTables | None,
     ) -> tuple[Tensor, Tensor]:
-        """Attention of a double-stream block's image tokens, with the subject, and of its text."""
+        """Return the image output of a double-stream block, with subjects, and its text output."""
         output = self._plain_attention(query, key, value, mask, rotary)
         text, image = output.split([query.shape[1] - raw.shape[1], raw.shape[1]], dim=1)
         return self._with_subjects(image, raw), text
@@ -119,25 +119,25 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         mask: Tensor | None,
         rotary: RotaryTables | None,
     ) -> Tensor:
-        """Text and image output of a single-stream block, shape (batch, tokens, channels)."""
-        if self._scene.shares:
+        """Return the output of a single-stream block, shape (batch, tokens, channels)."""
+        if self._batch.shares:
             output = self._frames_attention(query, key, value, mask, rotary)
         else:
             output = self._plain_attention(query, key, value, mask, rotary)
-        if not self._scene.looks:
+        if not self._batch.conditioned:
             return output
-        text = output.shape[1] - self._scene.image_tokens
+        text = output.shape[1] - self._batch.image_tokens
         image = self._with_subjects(output[:, text:], raw[:, text:])
         # Joined anew instead of written to in place: training differentiates through `output`.
         return torch.cat([output[:, :text], image], dim=1)
 
     def _with_subjects(self, image: Tensor, raw: Tensor) -> Tensor:
-        """Image tokens' attention outputs, and what the frames' subjects add to them."""
-        for subject, rows in self._scene.looking():
+        """Add the terms of the frames' subjects to the image output."""
+        for subject, rows in self._batch.rows_of_subjects():
             if not rows:
-                image = image + subject.attend(self._place, raw, self._attention_backend)
+                image = image + subject.attend(self._index, raw, self._attention_backend)
                 continue
-            term = subject.attend(self._place, raw[rows], self._attention_backend)
+            term = subject.attend(self._index, raw[rows], self._attention_backend)
             image = image.index_add(0, torch.tensor(rows, device=image.device), term)
         return image
 
@@ -149,18 +149,18 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         mask: Tensor | None,
         rotary: RotaryTables | None,
     ) -> Tensor:
-        """Every frame's attention, one after another: lenders come before those who borrow."""
-        scene, block = self._scene, self._block
+        """Compute every frame's attention in turn: source frames come before their readers."""
+        batch, block = self._batch, self._block
         assert block is not None
-        if query.shape[0] != len(scene.passes) or mask is not None or rotary is None:
+        if query.shape[0] != len(batch.passes) or mask is not None or rotary is None:
             raise ValueError(
-                f"{len(scene.passes)} frame passes take as many frames without attention mask, "
+                f"{len(batch.passes)} frame passes take as many frames without attention mask, "
                 f"not {query.shape[0]}"
             )
         outputs = []
-        for row, frame_pass in enumerate(scene.passes):
+        for row, frame_pass in enumerate(batch.passes):
             one = slice(row, row + 1)
-            tables = scene.tables(frame_pass, rotary, query.shape[1] - scene.image_tokens)
+            tables = batch.tables(frame_pass, rotary, query.shape[1] - batch.image_tokens)
             if frame_pass.observes(block):
                 outputs.append(
                     self._shared_attention(
@@ -171,8 +171,8 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
                 outputs.append(
                     self._plain_attention(query[one], key[one], value[one], None, tables)
                 )
-        if scene.complete:
-            for frame_pass in scene.passes:
+        if batch.complete:
+            for frame_pass in batch.passes:
                 if frame_pass.record is not None:
                     frame_pass.record.forget(block)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -185,7 +185,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         mask: Tensor | None,
         rotary: RotaryTables | None,
     ) -> Tensor:
-        """The stock attention of all tokens, shape (batch, tokens, channels)."""
+        """Compute the stock attention of all tokens, shape (batch, tokens, channels)."""
         if rotary is not None:
             query = apply_rotary_emb(query, rotary, sequence_dim=1)
             key = apply_rotary_emb(key, rotary, sequence_dim=1)
@@ -201,16 +201,16 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         rotary: RotaryTables,
         tables: RotaryTables,
     ) -> Tensor:
-        """One frame's attention as its pass has it, (1, tokens, channels).
+        """Compute one frame's attention with its pass, shape (1, tokens, channels).
 
         Args:
             frame_pass: the frame's pass.
-            block: the single-stream block.
-            query: normed, not rotated, like `key`: (1, tokens, heads, head_dim).
-            key: of the frame's own tokens.
+            block: index of the single-stream block.
+            query: normed, not rotated, shape (1, tokens, heads, head_dim).
+            key: likewise.
             value: likewise.
             rotary: tables in the order of the grid.
-            tables: tables in the order in which the tokens come.
+            tables: tables in the order of the tokens.
         """
         text = query.shape[1] - frame_pass.grid[0] * frame_pass.grid[1]
         frame_pass.read_keys(block, key[0, text:], value[0, text:])
@@ -233,14 +233,14 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         value: Tensor,
         rotary: RotaryTables,
     ) -> Tensor:
-        """Attention of every group of queries over its slice of the key buffer.
+        """Compute the attention of every group of queries over its slice of the key buffer.
 
         All tensors are (1, tokens, heads, head_dim).
         """
-        place = frame_pass.shared_background(block)
+        location = frame_pass.shared_background(block)
         identity = frame_pass.shared_foreground(block)
         layout = frame_pass.layout
-        if layout is None or (place is None and identity is None):
+        if layout is None or (location is None and identity is None):
             return self.attend(query, key, value)
 
         tokens = query.shape[1]
@@ -248,19 +248,19 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         ground = text + layout.background
         before = 0
         keys, values = [key], [value]
-        if place is not None:
-            before = place.positions.shape[0]
-            keys.insert(0, rotate_shared(place, rotary, text))
-            values.insert(0, place.keys_values.value[None])
+        if location is not None:
+            before = location.positions.shape[0]
+            keys.insert(0, rotate_shared(location, rotary, text))
+            values.insert(0, location.keys_values.value[None])
         if identity is not None:
             keys.append(rotate_shared(identity, rotary, text))
             values.append(identity.keys_values.value[None])
         key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
 
         own = slice(before, before + tokens)
-        with_place, with_identity = slice(0, own.stop), slice(before, key.shape[1])
-        groups = [(slice(0, text), own), (slice(text, ground), with_place)]
-        if place is None:  # the text and the background see the same
+        with_location, with_identity = slice(0, own.stop), slice(before, key.shape[1])
+        groups = [(slice(0, text), own), (slice(text, ground), with_location)]
+        if location is None:  # the text and the background see the same keys
             groups = [(slice(0, ground), own)]
         groups.append((slice(ground, tokens), with_identity))
         return torch.cat(
@@ -275,6 +275,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
+        """Compute attention with the block's backend; all (batch, tokens, heads, head_dim)."""
         attended: Tensor = dispatch_attention_fn(
             query,
             key,
@@ -287,15 +288,15 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
 
 
 def project(attn: FluxAttention, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw queries, normed keys and values of a block's own stream, before RoPE.
+    """Project a block's own stream to raw queries, normed keys and values, before RoPE.
 
     Args:
         attn: the block's attention module, its projections fused or not.
         hidden_states: shape (batch, tokens, channels).
 
     Returns:
-        Query, key and value, each (batch, tokens, heads, head_dim). The query is not normed:
-        a subject norms it in its own way.
+        Query, key and value, each (batch, tokens, heads, head_dim). The query is not normed, since
+        a subject has a norm of its own.
     """
     if attn.fused_projections:
         parts = attn.to_qkv(hidden_states).chunk(3, dim=-1)
@@ -308,7 +309,7 @@ def project(attn: FluxAttention, hidden_states: Tensor) -> tuple[Tensor, Tensor,
 def project_text(
     attn: FluxAttention, encoder_hidden_states: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normed queries and keys, and values, of a double-stream block's text, before RoPE.
+    """Project a double-stream block's text to normed queries and keys, and values, before RoPE.
 
     Args:
         attn: the block's attention module, its projections fused or not.
@@ -327,10 +328,10 @@ def project_text(
 
 
 def rotate_shared(shared: Shared, rotary: RotaryTables, text: int) -> Tensor:
-    """Shared keys turned to the positions that they stand for, (1, keys, heads, head_dim).
+    """Rotate shared keys to their positions in this frame, shape (1, keys, heads, head_dim).
 
     A matched key of the identity frame takes the position of the token that it matches
-    (CharaConsist's point tracking); a key of the shared place keeps its own.
+    (CharaConsist's point-tracking attention); a key of the shared location keeps its own.
     """
     rows = shared.positions + text
     tables = (rotary[0][rows], rotary[1][rows])
@@ -339,10 +340,10 @@ def rotate_shared(shared: Shared, rotary: RotaryTables, text: int) -> Tensor:
 
 
 class StoryboardAttention:
-    """Our processors in a transformer's attentions, wherever frames ask something of them.
+    """Context manager that installs our processors in a transformer while frames need them.
 
-    As a context manager: on leaving, also by an exception or a closed generator, the processors
-    that were there before are there again.
+    On leaving, also by an exception or a closed generator, the processors that were there before
+    are there again.
 
     Args:
         transformer: the transformer.
@@ -355,19 +356,19 @@ class StoryboardAttention:
             transformer.single_transformer_blocks[0],
             transformer.single_transformer_blocks[-1],
         )
-        self._scene = BatchContext()
+        self._batch = BatchContext()
         attentions, doubles = [*self._doubles, *self._singles], len(self._doubles)
         self._stock = {attn: attn.processor for attn in attentions}
         self._ours = {
             attn: StoryboardAttnProcessor(
-                self._scene, place, place - doubles if place >= doubles else None
+                self._batch, index, index - doubles if index >= doubles else None
             )
-            for place, attn in enumerate(attentions)
+            for index, attn in enumerate(attentions)
         }
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> StoryboardAttention:
-        """Take note of the attentions' backends; processors come with the first frames."""
+    def __enter__(self) -> Self:
+        """Read the attention backends and register the hooks; `begin` installs the processors."""
         for attn, processor in self._ours.items():
             stock = self._stock[attn]
             processor._attention_backend = getattr(stock, "_attention_backend", None)
@@ -385,7 +386,7 @@ class StoryboardAttention:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put back what was found."""
+        """Put back the processors that were there before."""
         self.end()
         for hook in self._hooks:
             hook.remove()
@@ -398,15 +399,16 @@ class StoryboardAttention:
         *,
         complete: bool = False,
     ) -> None:
-        """Show the frames of the next forward passes.
+        """Let frames take part in the next forward passes.
 
         Args:
-            passes: the pass of each frame, those who lend before those who borrow; all have
-                begun a step. None at all where frames share nothing.
-            subjects: what each frame looks at, told of its step; one alone serves any batch.
+            passes: pass of each frame, source frames before their readers; all have begun a step.
+                None at all where frames share nothing.
+            subjects: character that each frame is conditioned on, in its step; one alone serves
+                any batch.
             image_tokens: tokens of one picture.
-            complete: whether these are all frames that take part in the step, so that what a frame
-                lends for this step alone can be let go block by block.
+            complete: whether these are all frames of the step, so that keys and values that a
+                source keeps for this step alone can be freed block by block.
 
         Raises:
             ValueError: if a subject's adapters are another model's.
@@ -417,13 +419,13 @@ class StoryboardAttention:
                 raise ValueError(
                     f"{len(subject.adapters)} subject adapters for a transformer of {blocks} blocks"
                 )
-        scene = self._scene
-        scene.show(passes, subjects, image_tokens, complete=complete)
-        self._use(doubles=scene.looks, singles=scene.looks or scene.shares)
+        batch = self._batch
+        batch.set_frames(passes, subjects, image_tokens, complete=complete)
+        self._use(doubles=batch.conditioned, singles=batch.conditioned or batch.shares)
 
     def end(self) -> None:
-        """From here on the stock processors attend."""
-        self._scene.show((), (), 0, complete=False)
+        """Return to the stock processors."""
+        self._batch.set_frames((), (), 0, complete=False)
         self._use(doubles=False, singles=False)
 
     def _use(self, *, doubles: bool, singles: bool) -> None:
@@ -437,8 +439,8 @@ class StoryboardAttention:
     def _lay_out(
         self, block: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Bring image tokens into their frames' layouts before the first single-stream block."""
-        order = self._scene.orders(keywords["hidden_states"].device)
+        """Reorder image tokens into their frames' layouts before the first single-stream block."""
+        order = self._batch.orders(keywords["hidden_states"].device)
         if order is None:
             return None
         return arguments, {**keywords, "hidden_states": _ordered(keywords["hidden_states"], order)}
@@ -447,13 +449,13 @@ class StoryboardAttention:
     def _put_back(
         self, block: nn.Module, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor] | None:
-        """Bring image tokens back into the order of the grid after the last one."""
-        order = self._scene.orders(output[1].device)
+        """Reorder image tokens into the order of the grid after the last single-stream block."""
+        order = self._batch.orders(output[1].device)
         return None if order is None else (output[0], _ordered(output[1], order.argsort(dim=1)))
 
 
 def _ordered(tokens: Tensor, order: Tensor) -> Tensor:
-    """Tokens (frames, tokens, channels) in another order, (frames, tokens)."""
+    """Return tokens (frames, tokens, channels) in another order, given as (frames, tokens)."""
     rows = torch.arange(tokens.shape[0], device=tokens.device)[:, None]
     return tokens[rows, order]
 
@@ -467,7 +469,7 @@ def frame_attention(
     Args:
         transformer: the transformer.
         frame_pass: the pass; it has begun the step.
-        subject: what all blocks look at besides, told of the step; None for no subject.
+        subject: character that all blocks are conditioned on, in the step; None for none.
     """
     with StoryboardAttention(transformer) as attention:
         attention.begin([frame_pass], [subject], frame_pass.grid[0] * frame_pass.grid[1])
@@ -478,11 +480,11 @@ def frame_attention(
 def subject_attention(
     transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
 ) -> Iterator[StoryboardAttention]:
-    """Let all blocks of a transformer look at a subject, in batches of any size.
+    """Condition all blocks of a transformer on a character, in batches of any size.
 
     Args:
         transformer: the transformer.
-        subject: the subject; tell it of each step with `begin_step`.
+        subject: the character; begin each step with its `begin_step`.
         image_tokens: tokens of one picture, rows times columns.
     """
     with StoryboardAttention(transformer) as attention:

@@ -1,4 +1,4 @@
-"""The frames that go through a transformer together, as its attentions see them."""
+"""Frames of a batch as the attention processors see them, with their rotary tables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ RotaryTables = tuple[Tensor, Tensor]
 
 
 class BatchContext:
-    """The frames of a batch as the blocks of a transformer see them.
+    """Frames that go through a transformer together.
 
     Attributes:
-        passes: the pass of each frame; empty where frames share nothing.
-        subjects: what each frame looks at; one alone is looked at by all.
+        passes: pass of each frame; empty where frames share nothing.
+        subjects: character that each frame is conditioned on; one alone serves all frames.
         image_tokens: tokens of one picture.
         complete: whether these are all frames that take part in the step.
     """
@@ -30,7 +30,7 @@ class BatchContext:
         self.complete = False
         self._tables: dict[int, tuple[Tensor, RotaryTables]] = {}
 
-    def show(
+    def set_frames(
         self,
         passes: Sequence[FramePass],
         subjects: Sequence[Subject | None],
@@ -38,24 +38,24 @@ class BatchContext:
         *,
         complete: bool,
     ) -> None:
-        """Take other frames, or the same in another step."""
+        """Replace the frames, or begin another step of the same ones."""
         self.passes, self.subjects = tuple(passes), tuple(subjects)
         self.image_tokens, self.complete = image_tokens, complete
         self._tables.clear()
 
     @property
     def shares(self) -> bool:
-        """Whether a frame's pass takes part in single-stream blocks."""
-        # The first block does whatever any block does.
+        """True where a frame's pass takes part in single-stream blocks."""
+        # The first block takes part wherever any block does.
         return any(frame_pass.observes(0) for frame_pass in self.passes)
 
     @property
-    def looks(self) -> bool:
-        """Whether a frame looks at a subject."""
+    def conditioned(self) -> bool:
+        """True where a frame is conditioned on a character."""
         return any(subject is not None and subject.scale for subject in self.subjects)
 
-    def looking(self) -> list[tuple[Subject, list[int]]]:
-        """Every subject that is looked at, with the frames that do; no frames for all of them."""
+    def rows_of_subjects(self) -> list[tuple[Subject, list[int]]]:
+        """Return every character with the rows of its frames; no rows stand for all frames."""
         if len(self.subjects) == 1:
             return [(s, []) for s in self.subjects if s is not None and s.scale]
         rows: dict[int, tuple[Subject, list[int]]] = {}
@@ -68,7 +68,7 @@ class BatchContext:
         return found
 
     def tables(self, frame_pass: FramePass, rotary: RotaryTables, text: int) -> RotaryTables:
-        """The rotary tables in the order in which a frame's tokens come."""
+        """Return the rotary tables in the order of a frame's tokens."""
         if frame_pass.layout is None:
             return rotary
         key = id(frame_pass)
@@ -79,9 +79,10 @@ class BatchContext:
         return self._tables[key][1]
 
     def orders(self, device: torch.device) -> Tensor | None:
-        """Where each frame's image tokens go before single-stream blocks, (frames, tokens).
+        """Return the order of each frame's image tokens in single-stream blocks.
 
-        None where all stay as they are.
+        Returns:
+            Shape (frames, tokens), int64; None where all tokens stay where they are.
         """
         if all(frame_pass.layout is None for frame_pass in self.passes):
             return None

@@ -1,6 +1,5 @@
 """InstantCharacter: a character from one picture, in every attention of a FLUX transformer.
 
-A picture's features (`encoders`) become subject tokens (`projector`, `resampler`), and every
-attention looks at them through its own adapter (`adapters`). A `Subject` is what an attention
-processor asks.
+A picture's features (`encoders`) become subject tokens (`projector`, `resampler`), and every block
+cross-attends to them through its own adapter (`adapters`). Attention processors call a `Subject`.
 """

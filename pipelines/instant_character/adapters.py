@@ -1,4 +1,4 @@
-"""The subject's part of every attention, and the subject that attention processors ask for it.
+"""Cross-attention adapters to the subject tokens, and the subject that attention processors call.
 
 The weights lie in one list in the order of `transformer.attn_processors`, double-stream blocks
 first, and outside the processors: that order is the published checkpoint's index.
@@ -44,14 +44,14 @@ class HeadNorm(nn.Module):
 
 @dataclass(frozen=True)
 class SubjectKeysValues:
-    """A subject's keys, normed, and values in one block, each (batch, tokens, heads, head_dim)."""
+    """Normed keys and values of a subject in one block, each (batch, tokens, heads, head_dim)."""
 
     key: Tensor
     value: Tensor
 
 
 class SubjectAdapter(nn.Module):
-    """One attention's look at the subject tokens.
+    """Cross-attention of one block to the subject tokens (InstantCharacter, eq. 3).
 
     Args:
         heads: the attention's heads.
@@ -68,7 +68,7 @@ class SubjectAdapter(nn.Module):
         self.to_v_ip = nn.Linear(token_width, heads * head_dim)
 
     def keys_values(self, tokens: Tensor) -> SubjectKeysValues:
-        """Keys and values of subject tokens (batch, tokens, token_width), where the weights lie."""
+        """Project subject tokens (batch, tokens, token_width) on the device of the weights."""
         tokens = tokens.to(self.to_k_ip.weight.device)
         key, value = (
             projected.unflatten(-1, (-1, self.head_dim))
@@ -82,11 +82,11 @@ class SubjectAdapter(nn.Module):
         seen: SubjectKeysValues,
         backend: AttentionBackendName | None = None,
     ) -> Tensor:
-        """Attend to the subject tokens.
+        """Compute the attention of image tokens to the subject tokens.
 
         Args:
-            query: what the attention's own `to_q` made of the image tokens, neither normed nor
-                rotated, shape (batch, tokens, heads, head_dim).
+            query: image queries of the block's own `to_q`, neither normed nor rotated, shape
+                (batch, tokens, heads, head_dim).
             seen: the subject's keys and values; one picture serves a whole batch.
             backend: diffusers' attention backend, None for the active one.
 
@@ -109,14 +109,14 @@ class SubjectAdapter(nn.Module):
 
 
 class SubjectAdapters(nn.ModuleList):
-    """The adapters of all attentions of a transformer, double-stream blocks first."""
+    """Adapters of all blocks of a transformer, double-stream blocks first."""
 
     @classmethod
     def of_size(cls, blocks: int, heads: int, head_dim: int, token_width: int) -> SubjectAdapters:
-        """New adapters.
+        """Make new adapters.
 
         Args:
-            blocks: how many attentions there are.
+            blocks: number of attentions.
             heads: heads of each.
             head_dim: channels of a head.
             token_width: channels of a subject token.
@@ -127,7 +127,7 @@ class SubjectAdapters(nn.ModuleList):
     def for_transformer(
         cls, transformer: FluxTransformer2DModel, token_width: int
     ) -> SubjectAdapters:
-        """New adapters that fit a transformer."""
+        """Make new adapters that fit a transformer."""
         config = transformer.config
         return cls.of_size(
             config.num_layers + config.num_single_layers,
@@ -138,7 +138,7 @@ class SubjectAdapters(nn.ModuleList):
 
 
 class SubjectTokens:
-    """A picture's subject tokens, worked out once per timestep, whatever frames ask for them.
+    """Subject tokens of a picture, computed once per timestep for all its frames.
 
     Args:
         projector: the projector.
@@ -151,7 +151,7 @@ class SubjectTokens:
         self._tokens: dict[tuple[float, ...], Tensor] = {}
 
     def __call__(self, timestep: Tensor) -> Tensor:
-        """The tokens at a timestep (or one per picture), (pictures, queries, token width)."""
+        """Return tokens at a timestep (or one per picture), (pictures, queries, token width)."""
         timed = self._projector.config.use_time
         key = tuple(timestep.flatten().tolist()) if timed else ()
         if key not in self._tokens:
@@ -160,15 +160,15 @@ class SubjectTokens:
 
 
 class Subject:
-    """A character that every attention of a transformer looks at.
+    """Character that every block of a transformer is conditioned on.
 
     One subject serves all frames that show its character with one strength, and both branches of
-    classifier-free guidance: keys and values are worked out once per step and block.
+    classifier-free guidance: keys and values are computed once per step and block.
 
     Args:
         adapters: the transformer's adapters.
         tokens: gives the subject tokens at a timestep; usually `SubjectTokens`, which subjects of
-            different strengths may have in common.
+            different strengths may share.
         scale: strength; at 0 it adds nothing.
     """
 
@@ -196,10 +196,10 @@ class Subject:
     def attend(
         self, block: int, query: Tensor, backend: AttentionBackendName | None = None
     ) -> Tensor:
-        """What the subject adds to the attention of a block's image tokens.
+        """Compute the subject's term for the attention of a block's image tokens.
 
         Args:
-            block: the block's place in `transformer.attn_processors`.
+            block: index of the block in `transformer.attn_processors`.
             query: raw queries of the image tokens, shape (batch, tokens, heads, head_dim).
             backend: diffusers' attention backend, None for the active one.
 
@@ -217,7 +217,7 @@ class Subject:
 
     def _current_tokens(self) -> Tensor:
         if self._timestep is None:
-            raise RuntimeError("the subject is asked before its first step has begun")
+            raise RuntimeError("the subject is used before its first step has begun")
         if self._tokens is None:
             self._tokens = self._source(self._timestep)
         return self._tokens

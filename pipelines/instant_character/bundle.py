@@ -1,4 +1,4 @@
-"""A folder with everything that it takes to follow a picture: encoders, projector, adapters.
+"""Bundle: a folder with all that a reference picture needs: encoders, projector, adapters.
 
 It holds `siglip` and `dinov2` (as `save_pretrained` writes them), `adapter.safetensors` (with the
 published checkpoint's keys), `config.json` (sizes) and, where the weights know which pictures they
@@ -38,7 +38,7 @@ ADAPTER, CONFIGURATION, FAMILIARITY = (
 
 @dataclass(frozen=True)
 class _Sizes:
-    """What a bundle's configuration holds."""
+    """Contents of a bundle's configuration."""
 
     encoders: EncoderConfig
     projector: ProjectorConfig
@@ -46,7 +46,7 @@ class _Sizes:
 
 @dataclass(frozen=True)
 class SubjectBundle:
-    """What a transformer follows a picture with.
+    """Encoders, projector and adapters that condition a transformer on reference pictures.
 
     Attributes:
         encoders: see the picture.
@@ -59,7 +59,7 @@ class SubjectBundle:
     familiarity: Familiarity | None
 
     def doubt(self, features: SubjectFeatures) -> str:
-        """Why a picture may not be followed, in words for a person; empty where nothing is wrong.
+        """Say why a picture may not work as a reference; empty where nothing is wrong.
 
         Args:
             features: of one picture.
@@ -104,7 +104,7 @@ def load_bundle(
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> SubjectBundle:
-    """Open what `save_bundle` wrote.
+    """Load a bundle that `save_bundle` wrote.
 
     Args:
         folder: the bundle.
@@ -147,7 +147,7 @@ def _read_sizes(path: Path) -> _Sizes:
 
 
 def _config(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """A configuration from JSON, where tuples are lists."""
+    """Read a configuration from JSON, where tuples are lists."""
     known: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }

@@ -1,4 +1,4 @@
-"""Load InstantCharacter's weights, the published file or one of its form, and nothing less.
+"""InstantCharacter's weights: strict loading of the published file or one of its form.
 
 The published file is a pickle of two groups of tensors: `ip_adapter`, the adapters of all
 attentions, and `image_proj`, the projector. The same tensors in a safetensors file have the group
@@ -30,12 +30,12 @@ _NAMED_AT_MOST = 3
 
 
 class CheckpointError(ValueError):
-    """A file that does not hold the weights it should, with what is wrong about it."""
+    """A file whose weights are not those that are needed, with the difference."""
 
 
 @dataclass(frozen=True)
 class InstantCharacter:
-    """The weights that make a FLUX transformer look at a picture.
+    """Projector and adapters of a FLUX transformer.
 
     Attributes:
         projector: from features to subject tokens.
@@ -46,13 +46,13 @@ class InstantCharacter:
     adapters: SubjectAdapters
 
     def tokens(self, features: SubjectFeatures) -> SubjectTokens:
-        """The subject tokens of pictures, for one subject or for several of different strength."""
+        """Make the subject tokens of pictures, for subjects of any strength."""
         weight = self.projector.resampler.proj_in.weight
         with torch.no_grad():
             return SubjectTokens(self.projector, features.to(weight.device, weight.dtype))
 
     def subject(self, features: SubjectFeatures, scale: float = 0.8) -> Subject:
-        """A subject from the features of its picture."""
+        """Make a subject from the features of its picture."""
         return Subject(self.adapters, self.tokens(features), scale)
 
 
@@ -101,7 +101,7 @@ def save_instant_character(path: str | PathLike[str], weights: InstantCharacter)
 
 
 def read_groups(path: Path) -> dict[str, dict[str, Tensor]]:
-    """The two groups of tensors of a file, `ip_adapter` and `image_proj`.
+    """Read the two groups of tensors of a file, `ip_adapter` and `image_proj`.
 
     Raises:
         CheckpointError: if it is not such a file.
@@ -182,6 +182,6 @@ def assign_strictly(module: nn.Module, tensors: Mapping[str, Tensor], name: str)
 
 
 def _some(names: list[str]) -> str:
-    """The first few names."""
+    """Return the first few names."""
     shown = ", ".join(names[:_NAMED_AT_MOST])
     return shown if len(names) <= _NAMED_AT_MOST else f"{shown}, ..."

@@ -1,4 +1,4 @@
-"""Sizes of the subject encoders and of the projector; their defaults are the published ones."""
+"""Sizes of the subject encoders and of the projector; the defaults are the published ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What is taken from the two picture encoders.
+    """Sizes of the two picture encoders, and the layers that are taken from them.
 
     A layer index counts hidden states: 0 is the embeddings, k the output of layer k.
 
@@ -35,7 +35,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ProjectorConfig:
-    """Sizes of the projector, and which of its parts there are.
+    """Sizes of the projector, and switches of its parts.
 
     Attributes:
         width: channels of the features, SigLIP's and DINOv2's together.

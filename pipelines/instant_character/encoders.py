@@ -1,4 +1,4 @@
-"""What the two picture encoders see in a character's picture: SigLIP and DINOv2, side by side.
+"""Features of a character's picture from two encoders side by side: SigLIP and DINOv2.
 
 Takes prepared pictures (the character alone on white ground). Knows nothing of matting, and
 nothing of what the features are used for.
@@ -44,11 +44,11 @@ class SubjectFeatures:
 
     @property
     def pictures(self) -> int:
-        """How many pictures these are the features of."""
+        """Number of pictures."""
         return self.low_deep.shape[0]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SubjectFeatures:
-        """The same features elsewhere, in another type."""
+        """Return the same features on another device, in another type."""
         return SubjectFeatures(
             self.low_shallow.to(device, dtype),
             self.low_deep.to(device, dtype),
@@ -58,7 +58,7 @@ class SubjectFeatures:
 
 @dataclass(frozen=True)
 class Views:
-    """One picture at the two sizes at which it is encoded, all pictures of the encoders' side.
+    """Picture at the two sizes at which it is encoded, each of the encoders' side.
 
     Attributes:
         low: the whole picture.
@@ -70,7 +70,7 @@ class Views:
 
 
 def picture_views(picture: Image.Image, config: EncoderConfig) -> Views:
-    """Stretch a picture to a square, and take it small as a whole and large in crops.
+    """Stretch a picture to a square; return it small as a whole and large in crops.
 
     Both sizes come from a first square of the picture's longer side; every resize is bicubic.
 
@@ -155,7 +155,7 @@ class SubjectEncoders(nn.Module):
         return int(self.siglip.config.hidden_size + self.dino.config.hidden_size)
 
     def pixels(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
-        """What SigLIP and what DINOv2 take, each float32 of shape (pictures, 3, side, side)."""
+        """Return the inputs of SigLIP and of DINOv2, each float32 (pictures, 3, side, side)."""
         siglip = self.siglip_processor(
             list(pictures), do_resize=False, do_convert_rgb=False, return_tensors="pt"
         )
@@ -197,7 +197,7 @@ class SubjectEncoders(nn.Module):
     def _encode(
         self, pictures: list[Image.Image], *, with_layers: bool
     ) -> tuple[list[Tensor], Tensor]:
-        """Chosen hidden states (none without `with_layers`) and the last one, DINOv2's CLS cut."""
+        """Return chosen hidden states (none without `with_layers`) and the last, without DINO's CLS."""
         device, dtype = self.siglip.device, self.siglip.dtype
         siglip_pixels, dino_pixels = self.pixels(pictures)
         siglip = self.siglip(siglip_pixels.to(device, dtype), output_hidden_states=with_layers)
@@ -216,7 +216,7 @@ class SubjectEncoders(nn.Module):
 def load_siglip(
     source: str | PathLike[str], dtype: torch.dtype
 ) -> tuple[SiglipVisionModel, SiglipImageProcessorPil]:
-    """SigLIP's vision model, which may lie in a file with its text model, and its processor."""
+    """Load SigLIP's vision model, also from a file with its text model, and its processor."""
     model = _complete(SiglipVisionModel, source, dtype)
     return model, SiglipImageProcessorPil.from_pretrained(source)
 
@@ -224,12 +224,12 @@ def load_siglip(
 def load_dino(
     source: str | PathLike[str], dtype: torch.dtype
 ) -> tuple[Dinov2Model, BitImageProcessorPil]:
-    """DINOv2 and its processor."""
+    """Load DINOv2 and its processor."""
     return _complete(Dinov2Model, source, dtype), BitImageProcessorPil.from_pretrained(source)
 
 
 def _complete(kind: type[Model], source: str | PathLike[str], dtype: torch.dtype) -> Model:
-    """Load a model, none of whose weights may be missing: transformers would make some up."""
+    """Load a model strictly: transformers would initialise missing weights at random."""
     model, report = kind.from_pretrained(source, dtype=dtype, output_loading_info=True)
     missing = sorted(report["missing_keys"])
     if missing:

@@ -1,4 +1,4 @@
-"""Whether a picture is of the kind that the weights have learnt to follow, told from its features.
+"""Familiarity: whether a picture's features are of the kind that the weights were trained on.
 
 A small model follows the pictures that it was trained on and, given another, paints something
 plausible and wrong. So its weights come with the distribution of their training pictures'
@@ -21,7 +21,8 @@ _RIDGE = 0.05  # of the mean variance, added to all: directions that nobody vari
 
 @dataclass(frozen=True)
 class Familiarity:
-    """A normal distribution of pictures' summaries, and how far from it is too far.
+    """Normal distribution of pictures' summaries, with the largest distance that counts as
+    familiar.
 
     Attributes:
         mean: of the summaries, shape (channels,).
@@ -47,7 +48,7 @@ class Familiarity:
         return (deviations @ self.whitening.to(summaries.device)).square().mean(1).sqrt()
 
     def knows(self, features: SubjectFeatures) -> Tensor:
-        """Which pictures are familiar, bool of shape (pictures,)."""
+        """Return which pictures are familiar, bool of shape (pictures,)."""
         return self.distance(summary(features)) <= self.bound
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -61,7 +62,7 @@ class Familiarity:
 
 
 def summary(features: SubjectFeatures) -> Tensor:
-    """What features say of a picture as a whole.
+    """Summarise the features of a picture as a whole.
 
     Returns:
         Means and deviations over the tokens of the deep and of the low-level features, float32 of
@@ -72,7 +73,7 @@ def summary(features: SubjectFeatures) -> Tensor:
 
 
 def fit_familiarity(summaries: Tensor, bound: float) -> Familiarity:
-    """Describe the summaries of pictures that are familiar.
+    """Fit the distribution of summaries of familiar pictures.
 
     Args:
         summaries: shape (pictures, channels); more pictures than channels.
@@ -87,7 +88,7 @@ def fit_familiarity(summaries: Tensor, bound: float) -> Familiarity:
 
 
 def load_familiarity(path: str | PathLike[str]) -> Familiarity:
-    """Read what `Familiarity.save` wrote."""
+    """Load what `Familiarity.save` wrote."""
     tensors = load_file(path)
     return Familiarity(
         tensors["mean"].float(), tensors["whitening"].float(), tensors["bound"].item()

@@ -1,4 +1,4 @@
-"""The projector: a picture's features and a timestep become subject tokens.
+"""Projector: turns a picture's features and a timestep into subject tokens.
 
 What does not depend on the timestep is worked out once a picture (`prepare`), the rest at every
 step (`tokens`).
@@ -38,7 +38,7 @@ class FeatureMlp(nn.Module):
 
 @dataclass(frozen=True)
 class PreparedSubject:
-    """Everything about a picture that is the same at all timesteps.
+    """Part of a picture's tokens that is the same at all timesteps.
 
     Attributes:
         projected: features as the resampler takes them, shape (pictures, features, width).
@@ -83,7 +83,7 @@ class SubjectProjector(nn.Module):
         )
 
     def combine(self, features: SubjectFeatures) -> Tensor:
-        """The resampler's input, shape (pictures, tokens, width).
+        """Combine features into the resampler's input, shape (pictures, tokens, width).
 
         First the whole picture's deep features with what their regions add, then the deep
         features as their low-level ones show them. An encoder that is left out adds nothing: its
@@ -104,11 +104,11 @@ class SubjectProjector(nn.Module):
         return torch.cat([whole, self.proj_cross_layer(layers)], dim=1)
 
     def prepare(self, features: SubjectFeatures) -> PreparedSubject:
-        """Do what does not depend on the timestep."""
+        """Compute the part that does not depend on the timestep."""
         return PreparedSubject(self.resampler.proj_in(self.combine(features)))
 
     def tokens(self, prepared: PreparedSubject, timestep: Tensor | float) -> Tensor:
-        """Do the rest.
+        """Compute the subject tokens at a timestep.
 
         Args:
             prepared: what `prepare` made of the pictures.
@@ -130,5 +130,5 @@ class SubjectProjector(nn.Module):
         return tokens
 
     def forward(self, features: SubjectFeatures, timestep: Tensor | float) -> Tensor:
-        """Both at once; see `prepare` and `tokens`."""
+        """Compute subject tokens from features at once; see `prepare` and `tokens`."""
         return self.tokens(self.prepare(features), timestep)

@@ -1,4 +1,4 @@
-"""The reference pictures of a render: each is seen once, whatever frames follow it.
+"""Reference pictures of a render: each is encoded once, for all frames that are conditioned on it.
 
 Takes prepared pictures (the character alone on white ground) under the names that requests use.
 """
@@ -20,24 +20,24 @@ from pipelines.request import FrameRequest
 
 
 @dataclass(frozen=True)
-class FollowedPictures:
-    """What the frames of a render follow.
+class EncodedReferences:
+    """Encoded reference pictures of a render.
 
     Attributes:
-        adapters: look at the pictures, in every attention; None where no frame follows one.
-        tokens: the subject tokens of every picture, by its name.
+        adapters: cross-attend to the pictures, in every block; None where no frame has one.
+        tokens: subject tokens of every picture, by its name.
     """
 
     adapters: SubjectAdapters | None
     tokens: Mapping[str, SubjectTokens]
 
     def subjects(self, frames: Sequence[FrameRequest]) -> dict[str, Subject | None]:
-        """What each frame looks at, by its id; None for a frame that follows no picture.
+        """Return the subject of each frame, by its id; None for a frame without a picture.
 
-        Frames that follow one picture in one strength have one subject.
+        Frames with one picture in one strength share a subject.
         """
         found: dict[tuple[str, float], Subject] = {}
-        looked_at: dict[str, Subject | None] = {}
+        by_frame: dict[str, Subject | None] = {}
         for frame in frames:
             subject = None
             if self.adapters is not None and frame.active_reference is not None:
@@ -45,8 +45,8 @@ class FollowedPictures:
                 if key not in found:
                     found[key] = Subject(self.adapters, self.tokens[key[0]], key[1])
                 subject = found[key]
-            looked_at[frame.frame_id] = subject
-        return looked_at
+            by_frame[frame.frame_id] = subject
+        return by_frame
 
 
 def check_pictures(
@@ -54,24 +54,22 @@ def check_pictures(
     bundle: SubjectBundle | None,
     pictures: Mapping[str, Image.Image],
 ) -> None:
-    """See that there is all that frames follow.
+    """Check that every frame's reference picture is there, and a bundle to encode it.
 
     Raises:
-        ValueError: if a frame follows a picture that is not among `pictures`, or there is no
-            bundle to follow it with.
+        ValueError: if a frame's picture is not among `pictures`, or there is no bundle.
     """
     for frame in frames:
         if frame.active_reference is None:
             continue
         if frame.active_reference not in pictures:
             raise ValueError(
-                f"frame {frame.frame_id!r} needs the picture {frame.active_reference}, which is "
-                f"not among the {len(pictures)} that were given"
+                f"the picture {frame.active_reference} of frame {frame.frame_id!r} is not among "
+                f"the {len(pictures)} that were given"
             )
         if bundle is None:
             raise ValueError(
-                f"frame {frame.frame_id!r} follows a picture, but no subject was given to follow "
-                "it with"
+                f"frame {frame.frame_id!r} has a reference picture, and no bundle was given"
             )
 
 
@@ -80,20 +78,20 @@ def read_pictures(
     bundle: SubjectBundle | None,
     pictures: Mapping[str, Image.Image],
     device: torch.device,
-) -> Generator[Notice, None, FollowedPictures]:
-    """Look at every picture that frames follow, in the order in which they name them.
+) -> Generator[Notice, None, EncodedReferences]:
+    """Encode every reference picture, in the order in which frames name them.
 
     Args:
-        frames: the frames, for which `check_pictures` found everything.
+        frames: the frames, which passed `check_pictures`.
         bundle: encoders, projector and adapters.
-        pictures: prepared pictures by name, RGB; those that no frame follows are not looked at.
-        device: where the encoders work. If they wait elsewhere, they go back there.
+        pictures: prepared pictures by name, RGB; those that no frame names are not encoded.
+        device: device of the encoders during the call; afterwards they return to where they were.
 
     Yields:
-        What the bundle doubts of a picture, once a picture.
+        A notice for each picture that the bundle doubts.
 
     Returns:
-        What the frames follow.
+        The encoded pictures.
 
     Raises:
         ValueError: if a picture is not RGB.
@@ -104,7 +102,7 @@ def read_pictures(
         )
     )
     if bundle is None or not names:
-        return FollowedPictures(None, {})
+        return EncodedReferences(None, {})
     with _working_on(device, bundle.encoders) as encoders:
         features = {name: encoders([pictures[name]]) for name in names}
     for name, seen in features.items():
@@ -112,12 +110,12 @@ def read_pictures(
         if words:
             yield Notice("reference", name, words)
     tokens = {name: bundle.weights.tokens(seen) for name, seen in features.items()}
-    return FollowedPictures(bundle.weights.adapters, tokens)
+    return EncodedReferences(bundle.weights.adapters, tokens)
 
 
 @contextmanager
 def _working_on(device: torch.device, encoders: SubjectEncoders) -> Iterator[SubjectEncoders]:
-    """Encoders on a device for a while: they work once a render, and need not stay there."""
+    """Move encoders to a device for a while: they run once a render, and need not stay there."""
     home = encoders.siglip.device
     try:
         yield encoders.to(device)

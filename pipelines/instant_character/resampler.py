@@ -1,4 +1,4 @@
-"""The time resampler: features and a timestep become a fixed number of subject tokens."""
+"""Time resampler: turns features and a timestep into a fixed number of subject tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Modulation = tuple[Tensor, Tensor]
 
 
 class PerceiverAttention(nn.Module):
-    """Queries look at the features and at themselves; no biases.
+    """Attention of queries to the features and to themselves; no biases.
 
     Args:
         width: channels of features and queries.
@@ -31,7 +31,7 @@ class PerceiverAttention(nn.Module):
         self.to_out = nn.Linear(heads * head_dim, width, bias=False)
 
     def forward(self, features: Tensor, queries: Tensor, modulation: Modulation | None) -> Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             features: shape (batch, features, width).
@@ -83,7 +83,7 @@ class ResamplerLayer(nn.ModuleList):
             self.append(nn.Sequential(nn.SiLU(), nn.Linear(width, 4 * width)))
 
     def forward(self, features: Tensor, queries: Tensor, time: Tensor | None) -> Tensor:
-        """One layer.
+        """Apply the layer.
 
         Args:
             features: shape (batch, features, width).
@@ -128,13 +128,13 @@ class TimeResampler(nn.Module):
         self.use_time = config.use_time
 
     def embed_time(self, timestep: Tensor) -> Tensor:
-        """Timesteps (batch,) on the scheduler's scale, 0 to 1000, as (batch, width)."""
+        """Embed timesteps (batch,) on the scheduler's scale, 0 to 1000, as (batch, width)."""
         waves = self.time_proj(timestep).to(self.proj_in.weight.dtype)
         embedded: Tensor = self.time_embedding(waves)
         return embedded
 
     def forward(self, projected: Tensor, timestep: Tensor) -> Tensor:
-        """Subject tokens at a timestep.
+        """Compute subject tokens at a timestep.
 
         Args:
             projected: features after `proj_in`, shape (batch, features, resampler width).

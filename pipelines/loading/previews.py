@@ -15,10 +15,10 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from safetensors.torch import load_file
 
 from pipelines.devices import quiet_libraries
-from pipelines.flux1.previews import LatentDecoder, LinearDecoder, Previews, TinyDecoder
 from pipelines.loading.faults import Origin, explain
 from pipelines.loading.model import FAULTS
 from pipelines.models.catalog import ModelSpec
+from pipelines.sampling.previews import LatentDecoder, LinearDecoder, Previews, TinyDecoder
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline

@@ -1,4 +1,4 @@
-"""Prompts as tensors: text encoding, and which text tokens belong to which part of a prompt."""
+"""Prompts as tensors: text encoding, and the token spans of a prompt's parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.request import Prompt
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """A prompt ready for the transformer.
+    """Encoded prompt.
 
     Attributes:
         prompt_embeds: T5's token embeddings, shape (1, text tokens, channels).
@@ -27,12 +27,12 @@ class EncodedPrompt:
 
 
 def text_lengths(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> TextLengths:
-    """Lengths of a prompt's parts in T5 tokens, end token not counted (CharaConsist's rule).
+    """Count the T5 tokens of a prompt's parts, without the end token (CharaConsist's rule).
 
     Args:
         tokenizer: the pipeline's `tokenizer_2`.
         prompt: the prompt.
-        max_sequence_length: tokens after which the text is cut off.
+        max_sequence_length: number of tokens at which the text is cut off.
     """
 
     def length(text: str) -> int:
@@ -45,7 +45,7 @@ def text_lengths(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> Te
 
 
 def unread_words(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> str:
-    """The end of a prompt that does not fit; empty where all of it does."""
+    """Return the end of a prompt that does not fit; empty where all of it does."""
     ids = tokenizer(prompt.text, truncation=False, verbose=False).input_ids
     if len(ids) <= max_sequence_length:
         return ""

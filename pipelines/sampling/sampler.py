@@ -1,6 +1,15 @@
-"""Takes the frames of a request through a schedule of passes, and reports what happens.
+"""The sampling loop: takes the frames of a request through a schedule and reports what happens.
 
-The same code paints frames one after another, with banks, and all side by side, without: see
+    for stage in schedule.stages:                    # segments that advance together
+        for segment in stage: begin its pass, or resume it
+        for step in the steps of the stage:
+            for batch in the frames of one size:
+                velocity = model(latents, prompt)    # blocks record, share and merge
+                latents = scheduler.step(velocity)
+            at the mask step: report masks and matches
+        free the banks that no later stage reads
+
+The same loop renders frames one after another, with banks, and side by side, without: see
 `pipelines.sampling.schedule`.
 """
 
@@ -17,10 +26,16 @@ from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameStarted, MaskFound, Phase, StepDone, TokenMatches
-from pipelines.flux1.attention import StoryboardAttention
 from pipelines.instant_character.adapters import Subject
 from pipelines.request import FrameRequest
-from pipelines.sampling.denoiser import Denoiser, FrameInputs, FrameState, InitialState
+from pipelines.sampling.denoiser import (
+    Denoiser,
+    FrameInputs,
+    FrameState,
+    Guidance,
+    InitialState,
+    VelocityModel,
+)
 from pipelines.sampling.schedule import Schedule, Segment
 
 
@@ -32,7 +47,7 @@ class FrameFinished:
         frame: the frame.
         latents: packed, shape (1, image tokens, channels).
         frame_pass: its render pass.
-        seconds: time that all its steps took.
+        seconds: time of all its steps.
     """
 
     frame: FrameRequest
@@ -41,76 +56,77 @@ class FrameFinished:
     seconds: float
 
 
+FrameEvent = FrameStarted | StepDone | MaskFound | FrameFinished
+
+
 @dataclass(frozen=True)
 class RenderInputs:
-    """What frames are painted from and with.
+    """Everything that frames are rendered from, by their ids.
 
     Attributes:
-        frames: lenders first.
-        inputs: of every frame, by its id.
-        subjects: what frames look at, by their id.
-        steps: of every frame's render pass, by its id.
-        lent: banks of frames that are painted already, by their id.
+        plan: what each step records, shares and merges.
+        guidance: distilled and classifier-free guidance of all frames.
+        frames: source frames before their readers.
+        tensors: prompt and initial noise.
+        subjects: character that a frame is conditioned on; None for none.
+        steps: steps of the render pass.
+        banks: key/value banks of frames that were rendered elsewhere.
     """
 
+    plan: StepPlan
+    guidance: Guidance
     frames: Sequence[FrameRequest]
-    inputs: Mapping[str, FrameInputs]
+    tensors: Mapping[str, FrameInputs]
     subjects: Mapping[str, Subject | None]
     steps: Mapping[str, int]
-    lent: Mapping[str, Bank]
+    banks: Mapping[str, Bank]
 
 
 class Sampler:
     """Takes frames through the stages of a schedule.
 
     Args:
-        denoiser: takes the steps.
-        plan: what each step records, shares and merges.
+        model: predicts velocities; its attention processors are installed.
+        inputs: the frames.
         schedule: the stages.
-        painted: the frames.
-        new_bank: makes a bank for a frame that lends, or gives None for one that does not.
-        batch: how many frames go through the transformer together, at most.
-        blocks: single-stream blocks of the transformer.
-        grids: rows and columns of image tokens of every frame, by its id.
+        new_bank: makes a bank for a source frame; gives None for a frame that nobody reads.
+        batch: frames that go through the transformer together, at most.
+        new_pass: makes the passes; another one than `FramePass` may choose its own masks.
     """
 
     def __init__(
         self,
-        denoiser: Denoiser,
-        plan: StepPlan,
+        model: VelocityModel,
+        inputs: RenderInputs,
         schedule: Schedule,
-        painted: RenderInputs,
         new_bank: Callable[[FrameRequest], Bank | None],
         batch: int,
-        blocks: int,
-        grids: Mapping[str, tuple[int, int]],
+        new_pass: Callable[..., FramePass] = FramePass,
     ) -> None:
-        self._denoiser, self._plan, self._schedule = denoiser, plan, schedule
-        self._painted, self._new_bank, self._batch = painted, new_bank, batch
-        self._blocks, self._grids = blocks, grids
-        self._frames = {frame.frame_id: frame for frame in painted.frames}
-        self._banks = dict(painted.lent)
-        self._walks: dict[tuple[str, Phase], FrameState] = {}
-        self._starts: dict[str, InitialState] = {}
+        self._model, self._inputs, self._schedule = model, inputs, schedule
+        self._new_bank, self._batch, self._new_pass = new_bank, batch, new_pass
+        self._plan = inputs.plan
+        self._denoiser = Denoiser(model, inputs.guidance, inputs.plan.steps)
+        self._frames = {frame.frame_id: frame for frame in inputs.frames}
+        self._banks = dict(inputs.banks)
+        self._states: dict[tuple[str, Phase], FrameState] = {}
+        self._initial: dict[str, InitialState] = {}
         self._seconds = dict.fromkeys(self._frames, 0.0)
-        self._told: set[tuple[str, Phase]] = set()
-        self._done: set[str] = set()
-        self._progress = Progress(total=schedule.evaluations)
+        self._masks_reported: set[tuple[str, Phase]] = set()
+        self._finished: set[str] = set()
+        self._steps_done = 0
         self._last_read = _last_stages(schedule, self._frames)
 
-    def paint(self, attention: StoryboardAttention) -> Generator[FrameEvent]:
-        """Paint all frames.
-
-        Args:
-            attention: installed in the transformer.
+    def sample(self) -> Generator[FrameEvent]:
+        """Sample all frames.
 
         Yields:
-            Events in the order in which things happen, and a `FrameFinished` for every frame that
-            has gone through all its steps.
+            Events as they happen, and a `FrameFinished` for every frame that has gone through all
+            its steps.
         """
         try:
             for number, stage in enumerate(self._schedule.stages):
-                yield from self._stage(attention, stage)
+                yield from self._stage(stage)
                 for frame_id in [*self._banks]:
                     if self._last_read.get(frame_id, -1) <= number:
                         self._release(frame_id)
@@ -119,151 +135,136 @@ class Sampler:
                 self._release(frame_id)
 
     def bank(self, frame_id: str) -> Bank | None:
-        """What a frame lends, as long as somebody is going to read it."""
+        """Return a source frame's bank, as long as a reader is left."""
         return self._banks.get(frame_id)
 
     def expected(self, frame_id: str) -> Tensor:
-        """The clean latents that a frame's render pass leads to; see `FrameState.expected`."""
-        return self._walks[frame_id, "render"].expected
+        """Return the estimated clean latents of a frame's render pass; `FrameState.expected`."""
+        return self._states[frame_id, "render"].expected
 
     def _release(self, frame_id: str) -> None:
         bank = self._banks.pop(frame_id)
-        if frame_id not in self._painted.lent:
+        if frame_id not in self._inputs.banks:
             bank.close()
 
-    def _stage(
-        self, attention: StoryboardAttention, stage: Sequence[Segment]
-    ) -> Iterator[FrameEvent]:
-        walks = {}
-        for leg in stage:
-            if leg.frame_id not in self._starts:
-                yield FrameStarted(leg.frame_id)
-            walks[leg] = self._walk(leg)
-        for step in range(min(leg.first for leg in stage), max(leg.last for leg in stage)):
-            active = [leg for leg in stage if leg.first <= step < leg.last]
-            asking = [leg for leg in active if self._plan.asks(step, probe=leg.phase == "probe")]
-            batches = self._batches(asking)
+    def _stage(self, stage: Sequence[Segment]) -> Iterator[FrameEvent]:
+        states = {}
+        for segment in stage:
+            if segment.frame_id not in self._initial:
+                yield FrameStarted(segment.frame_id)
+            states[segment] = self._begin(segment)
+        for step in range(min(s.first for s in stage), max(s.last for s in stage)):
+            active = [segment for segment in stage if segment.first <= step < segment.last]
+            evaluated = [
+                segment
+                for segment in active
+                if self._plan.evaluates(step, probe=segment.phase == "probe")
+            ]
+            batches = self._batches(evaluated)
             for batch in batches:
-                self._denoiser.advance(
-                    attention, [walks[leg] for leg in batch], complete=len(batches) == 1
+                self._denoiser.step(
+                    [states[segment] for segment in batch], complete=len(batches) == 1
                 )
-                for leg in batch:
-                    yield from self._report(leg, walks[leg], step)
-            for leg in active:
-                if leg not in asking:
-                    walks[leg].move()
-                    yield from self._report(leg, walks[leg], step)
+                for segment in batch:
+                    yield from self._report(segment, states[segment], step)
+            for segment in active:
+                if segment not in evaluated:
+                    states[segment].advance()
+                    yield from self._report(segment, states[segment], step)
 
-    def _walk(self, leg: Segment) -> FrameState:
-        """The walk of a leg: the one that it resumes, or one of a new pass."""
-        name = leg.frame_id
-        if leg.resumes:
-            return self._walks[name, leg.phase]
-        frame, inputs = self._frames[name], self._painted.inputs[name]
-        if name not in self._starts:
-            self._starts[name] = self._denoiser.start(inputs)
-        start = self._starts[name]
-        if leg.first:
-            before = self._walks[name, "probe" if (name, "probe") in self._walks else "render"]
+    def _begin(self, segment: Segment) -> FrameState:
+        """Return the state that a segment resumes, or that of a new pass."""
+        name = segment.frame_id
+        if segment.resumes:
+            return self._states[name, segment.phase]
+        inputs = self._inputs.tensors[name]
+        if name not in self._initial:
+            self._initial[name] = self._denoiser.initial_state(inputs)
+        initial = self._initial[name]
+        if segment.first:
+            before = self._states[name, "probe" if (name, "probe") in self._states else "render"]
             assert before.after_first is not None
-            start = before.after_first
-        walk = FrameState(
-            inputs, self._pass(leg, frame, start), start, self._painted.subjects[name]
+            initial = before.after_first
+        state = FrameState(
+            inputs, self._pass(segment, initial), initial, self._inputs.subjects[name]
         )
-        if leg.first:
-            walk.after_first = start
-        self._walks[name, leg.phase] = walk
-        return walk
+        if segment.first:
+            state.after_first = initial
+        self._states[name, segment.phase] = state
+        return state
 
-    def _pass(self, leg: Segment, frame: FrameRequest, start: InitialState) -> FramePass:
-        name, matches, record = frame.frame_id, None, None
-        if leg.phase == "render":
+    def _pass(self, segment: Segment, initial: InitialState) -> FramePass:
+        name, matches, record = segment.frame_id, None, None
+        frame = self._frames[name]
+        if segment.phase == "render":
             if name not in self._banks:
                 bank = self._new_bank(frame)
                 if bank is not None:
                     self._banks[name] = bank
             record = self._banks.get(name)
-            if (name, "probe") in self._walks:
-                matches = self._walks[name, "probe"].frame_pass.matches
-        inputs = self._painted.inputs[name]
-        return FramePass(
+            if (name, "probe") in self._states:
+                matches = self._states[name, "probe"].frame_pass.matches
+        inputs = self._inputs.tensors[name]
+        identity, location = (
+            None if source is None else self._banks[source]
+            for source in (frame.identity_from, frame.background_from)
+        )
+        return self._new_pass(
             self._plan,
             inputs.prompt.text,
-            grid=self._grids[name],
-            blocks=self._blocks,
+            grid=inputs.grid,
+            blocks=self._model.single_blocks,
             device=inputs.latents.device,
             record=record,
-            identity=None if frame.identity_from is None else self._banks[frame.identity_from],
-            background=(
-                None if frame.background_from is None else self._banks[frame.background_from]
-            ),
+            identity=identity,
+            background=location,
             matches=matches,
-            first_step=start.first_step,
+            first_step=initial.first_step,
         )
 
-    def _batches(self, legs: Sequence[Segment]) -> list[list[Segment]]:
-        """Neighbours of one size together, so that lenders stay before borrowers."""
+    def _batches(self, segments: Sequence[Segment]) -> list[list[Segment]]:
+        """Group neighbours of one size, so that source frames stay before their readers."""
         batches: list[list[Segment]] = []
-        for leg in legs:
-            grid = self._grids[leg.frame_id]
+        grids = {name: inputs.grid for name, inputs in self._inputs.tensors.items()}
+        for segment in segments:
             if (
                 batches
                 and len(batches[-1]) < self._batch
-                and self._grids[batches[-1][0].frame_id] == grid
+                and grids[batches[-1][0].frame_id] == grids[segment.frame_id]
             ):
-                batches[-1].append(leg)
+                batches[-1].append(segment)
             else:
-                batches.append([leg])
+                batches.append([segment])
         return batches
 
-    def _report(self, leg: Segment, walk: FrameState, step: int) -> Iterator[FrameEvent]:
-        """What a leg's step brought; ends what it finished."""
-        frame, plan = self._frames[leg.frame_id], self._plan
-        of = plan.probe_steps if leg.phase == "probe" else self._painted.steps[leg.frame_id]
-        yield self._progress.step(frame, leg.phase, step + 1, of)
-        told = leg.frame_id, leg.phase
-        if step == plan.mask_step and told not in self._told:
-            self._told.add(told)
-            yield mask_found(frame, leg.phase, walk.frame_pass)
-        if step + 1 < leg.last:
+    def _report(self, segment: Segment, state: FrameState, step: int) -> Iterator[FrameEvent]:
+        """Report a segment's step, and the frame that it finished."""
+        name, phase = segment.frame_id, segment.phase
+        frame, plan = self._frames[name], self._plan
+        steps = plan.probe_steps if phase == "probe" else self._inputs.steps[name]
+        self._steps_done += 1
+        total = self._schedule.evaluations
+        yield StepDone(name, phase, step + 1, steps, self._steps_done, total)
+        if step == plan.mask_step and (name, phase) not in self._masks_reported:
+            self._masks_reported.add((name, phase))
+            yield _mask_found(frame, phase, state.frame_pass)
+        if step + 1 < segment.last:
             return
-        self._seconds[leg.frame_id] += walk.seconds
-        walk.seconds = 0.0
-        if leg.phase == "render" and leg.last == of and leg.frame_id not in self._done:
-            self._done.add(leg.frame_id)
-            yield FrameFinished(frame, walk.latents, walk.frame_pass, self._seconds[leg.frame_id])
+        self._seconds[name] += state.seconds
+        state.seconds = 0.0
+        if phase == "render" and segment.last == steps and name not in self._finished:
+            self._finished.add(name)
+            yield FrameFinished(frame, state.latents, state.frame_pass, self._seconds[name])
 
 
-FrameEvent = FrameStarted | StepDone | MaskFound | FrameFinished
+def mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:
+    """Return the mask of a pass that has done its mask step, bool of shape (rows, columns)."""
+    mask = frame_pass.mask
+    assert mask is not None
+    return mask.view(frame_pass.grid).cpu().numpy()
 
 
-def _last_stages(schedule: Schedule, frames: Mapping[str, FrameRequest]) -> dict[str, int]:
-    """The last stage in which each frame that lends is read, by its id."""
-    last: dict[str, int] = {}
-    for number, stage in enumerate(schedule.stages):
-        for leg in stage:
-            frame = frames[leg.frame_id]
-            for lender in (frame.identity_from, frame.background_from):
-                if lender is not None:
-                    last[lender] = number
-    return last
-
-
-@dataclass
-class Progress:
-    """Counts the denoising steps of a whole request."""
-
-    total: int
-    done: int = 0
-
-    def step(self, frame: FrameRequest, phase: Phase, step: int, steps: int) -> StepDone:
-        """Count one step of a frame and report it."""
-        self.done += 1
-        return StepDone(frame.frame_id, phase, step, steps, self.done, self.total)
-
-
-def mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> MaskFound:
-    """What a pass that has just done its mask step found."""
+def _mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> MaskFound:
     grid, found = frame_pass.grid, frame_pass.similarity
     matches = None
     if found is not None:
@@ -275,8 +276,13 @@ def mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> Mask
     return MaskFound(frame.frame_id, phase, mask_array(frame_pass), raw, matches)
 
 
-def mask_array(frame_pass: FramePass) -> NDArray[np.bool_]:
-    """The foreground mask of a pass that has done its mask step, bool of shape (rows, columns)."""
-    mask = frame_pass.mask
-    assert mask is not None
-    return mask.view(frame_pass.grid).cpu().numpy()
+def _last_stages(schedule: Schedule, frames: Mapping[str, FrameRequest]) -> dict[str, int]:
+    """Return the last stage in which each source frame is read, by its id."""
+    last: dict[str, int] = {}
+    for number, stage in enumerate(schedule.stages):
+        for segment in stage:
+            frame = frames[segment.frame_id]
+            for source in (frame.identity_from, frame.background_from):
+                if source is not None:
+                    last[source] = number
+    return last

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks import previews
 from benchmarks.previews import apart
-from pipelines.flux1.previews import Previews
+from pipelines.sampling.previews import Previews
 from tests.benchmarks.test_speed import TINY, cells
 
 

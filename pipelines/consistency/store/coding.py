@@ -1,4 +1,4 @@
-"""How a bank writes its numbers: as they are, or in eight bits with a scale for each row."""
+"""Number formats of a bank: native, or eight bits with a scale for each row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FP8_LARGEST = torch.finfo(FP8).max
 
 
 def row_bytes(channels: int, itemsize: int) -> int:
-    """Bytes of one token's row of so many numbers; an itemsize of 1 is fp8, with its scale."""
+    """Count the bytes of one token's row; an itemsize of 1 is fp8, with its scale."""
     scale = torch.float32.itemsize if itemsize == FP8.itemsize else 0
     return channels * itemsize + scale
 
@@ -41,7 +41,7 @@ class Coded:
 
     @classmethod
     def encode(cls, tensor: Tensor, dtype: BankDtype) -> Coded:
-        """Write down a tensor whose first dimension is tokens."""
+        """Encode a tensor whose first dimension is tokens."""
         if dtype == "native":
             return cls(tensor, None, tensor.dtype)
         rows = tensor.flatten(1).float()
@@ -52,11 +52,11 @@ class Coded:
 
     @property
     def parts(self) -> tuple[Tensor, ...]:
-        """The tensors that it is made of."""
+        """Tensors that it is made of."""
         return (self.numbers,) if self.scale is None else (self.numbers, self.scale)
 
     def with_parts(self, parts: tuple[Tensor, ...]) -> Coded:
-        """The same tensor with its parts elsewhere."""
+        """Return the same tensor with its parts elsewhere."""
         return replace(self, numbers=parts[0], scale=parts[1] if len(parts) > 1 else None)
 
     @property
@@ -65,11 +65,11 @@ class Coded:
         return sum(part.nbytes for part in self.parts)
 
     def rows(self, tokens: Tensor) -> Coded:
-        """Some rows of it, in the order of `tokens`, int64 on the same device."""
+        """Return some rows of it, in the order of `tokens`, int64 on the same device."""
         return self.with_parts(tuple(part[tokens] for part in self.parts))
 
     def decoded(self) -> Tensor:
-        """The tensor, in the dtype that it came in."""
+        """Decode the tensor to the dtype that it came in."""
         if self.scale is None:
             return self.numbers
         scale = self.scale.view(-1, *[1] * (self.numbers.dim() - 1))

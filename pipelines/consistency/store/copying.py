@@ -1,4 +1,4 @@
-"""Copies between the device that makes a bank's tensors and the memory that they wait in."""
+"""Copies of a bank's tensors between the device that computes them and other memory."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Copier(Protocol):
         """Begin to copy tensors in host memory, once what is being saved there has arrived."""
 
     def wait(self, fetched: Fetched) -> tuple[Tensor, ...]:
-        """The copies, which what is computed from now on may read."""
+        """Return the copies, ready for all later computations on the device."""
 
     def settle(self) -> None:
         """Return when nothing is under way, so that the host may read what was saved."""
 
 
 class DirectCopier:
-    """Copies at once; what is on the device already is not copied at all.
+    """Copies at once; tensors that are on the device already are not copied at all.
 
     Args:
         device: where tensors are fetched to.
@@ -63,7 +63,7 @@ class DirectCopier:
 
 
 class StreamCopier:
-    """Copies on a stream of its own, beside what the device computes.
+    """Copies on a stream of its own, beside the device's computations.
 
     All copies go through the one stream, so that those from and to the same bytes keep their order.
 
@@ -103,5 +103,5 @@ class StreamCopier:
 
 
 def copier_for(device: torch.device) -> Copier:
-    """The copier for a device."""
+    """Make the copier for a device."""
     return StreamCopier(device) if device.type == "cuda" else DirectCopier(device)

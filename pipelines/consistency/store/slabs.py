@@ -24,7 +24,7 @@ ALIGNMENT = 64
 
 @dataclass(eq=False)
 class Slab:
-    """A run of bytes with pieces taken out of it.
+    """Contiguous bytes with pieces taken out of them.
 
     Attributes:
         memory: uint8, shape (bytes,).
@@ -40,11 +40,11 @@ class Slab:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no piece is taken."""
+        """True where no piece is taken."""
         return self._gaps == [(0, self.memory.numel())]
 
     def take(self, size: int) -> int | None:
-        """Where the first gap of so many bytes begins, now taken; None if there is none."""
+        """Take the first gap of so many bytes and return its offset; None if there is none."""
         for number, (start, stop) in enumerate(self._gaps):
             if stop - start >= size:
                 rest = [(start + size, stop)] if stop - start > size else []
@@ -53,7 +53,7 @@ class Slab:
         return None
 
     def give(self, start: int, size: int) -> None:
-        """Give a piece back, and join it with the gaps beside it."""
+        """Free a piece, and join it with the gaps beside it."""
         joined: list[tuple[int, int]] = []
         for gap in sorted([*self._gaps, (start, start + size)]):
             if joined and joined[-1][1] == gap[0]:
@@ -65,7 +65,7 @@ class Slab:
 
 @dataclass(frozen=True)
 class Piece:
-    """Bytes of a slab that somebody has taken."""
+    """Bytes that are taken out of a slab."""
 
     slab: Slab
     start: int
@@ -77,7 +77,7 @@ class Piece:
         return self.slab.memory[self.start : self.start + self.size]
 
     def read_ahead(self) -> None:
-        """Let the system begin to read a mapped file's piece, where it can be told to."""
+        """Let the system begin to read a mapped file's piece, where it can."""
         if self.slab.mapping is not None and hasattr(mmap, "MADV_WILLNEED"):
             first = self.start - self.start % mmap.PAGESIZE
             length = self.start + self.size - first
@@ -103,7 +103,7 @@ class SlabPool:
         return sum(slab.memory.numel() for slab in self._slabs)
 
     def take(self, size: int) -> Piece | None:
-        """A piece of at least so many bytes, from the first slab with room; None if none has."""
+        """Take at least so many bytes from the first slab with room; None if none has."""
         size = max(1, -(-size // ALIGNMENT)) * ALIGNMENT
         for slab in self._slabs:
             start = slab.take(size)
@@ -113,15 +113,15 @@ class SlabPool:
         return None if grown is None else Piece(grown, grown.take(size) or 0, size)
 
     def give(self, piece: Piece) -> None:
-        """Give a piece back. Its slab stays, for others, until `release`."""
+        """Free a piece. Its slab stays, for others, until `release`."""
         piece.slab.give(piece.start, piece.size)
 
     def release(self) -> None:
-        """Let go of the slabs of which nothing is taken."""
+        """Free the slabs of which nothing is taken."""
         self._slabs = [slab for slab in self._slabs if not slab.is_empty]
 
     def _grow(self, size: int) -> Slab | None:
-        """One slab more, as large as the limit lets it be up to the usual size."""
+        """Add a slab, as large as the limit allows up to the usual size."""
         smallest = 1 << (size - 1).bit_length()
         wanted = max(SLAB_BYTES, smallest)
         room = wanted if self._limit is None else self._limit - self.reserved_bytes
@@ -134,12 +134,12 @@ class SlabPool:
 
 
 def host_slab(size: int, *, pinned: bool) -> Slab:
-    """A slab of host memory, pinned where a GPU is to copy from and to it on its own."""
+    """Make a slab of host memory, pinned where a GPU copies from and to it on its own."""
     return Slab(torch.empty(size, dtype=torch.uint8, pin_memory=pinned))
 
 
 def mapped_slab(size: int, folder: Path) -> Slab | None:
-    """A slab that is a mapped file, or None where the disk is full.
+    """Make a slab that is a mapped file; None where the disk is full.
 
     The file has no name, or on Windows one that goes with it, so that nothing is left behind
     however the process ends. Its blocks are reserved at once: a mapping that finds

@@ -1,4 +1,4 @@
-"""Where the tensors of a bank lie, within how many bytes, and that they are back in time.
+"""Storage of a bank's tensors: on the device, in host memory or on disk, within byte limits.
 
 Knows nothing of masks or plans: it keeps groups of tensors under keys, and what a key means is the
 bank's affair, except that entries of a step are read when that step is.
@@ -23,12 +23,12 @@ Place = Literal["device", "host", "disk"]
 
 
 class BankFull(RuntimeError):
-    """There is no room left in any of the places that a bank may use."""
+    """No room is left in any of the places that a bank may use."""
 
 
 @dataclass(frozen=True)
 class BankStorage:
-    """How much of a bank may lie where, and in which form.
+    """Limits of a bank's storage in each place, and its number format.
 
     Tensors stay on the device that made them, while there is room; then in host memory, pinned
     where the device is a GPU; then in memory-mapped files. Those that are not on the device come
@@ -57,7 +57,7 @@ class BankStorage:
 
 
 class EntryKey(NamedTuple):
-    """What an entry is, of which block, at which step it is read."""
+    """Kind of an entry, its block, and the step at which it is read."""
 
     kind: str
     block: int
@@ -91,18 +91,18 @@ class Entry:
         return [part for coded in self.coded for part in coded.parts]
 
     def copied(self) -> Entry:
-        """The entry in memory that nothing else shares, on the host."""
+        """Return the entry on the host, in memory that nothing else shares."""
         parts = [part.to("cpu", copy=True) for part in self.parts]
         return Entry(self.with_parts(parts), self.device, "host", None)
 
     def with_parts(self, parts: Sequence[Tensor]) -> tuple[Coded, ...]:
-        """The tensors made of the same parts elsewhere, in their order."""
+        """Return the entry with its parts elsewhere, in their order."""
         rest = iter(parts)
         return tuple(c.with_parts(tuple(next(rest) for _ in c.parts)) for c in self.coded)
 
 
 class EntryStore:
-    """The entries of one bank.
+    """Entries of one bank.
 
     Args:
         storage: how much may lie where.
@@ -125,7 +125,7 @@ class EntryStore:
         self._steps: tuple[int, ...] = ()
 
     def __getstate__(self) -> tuple[BankStorage, list[tuple[EntryKey, Entry]]]:
-        """What travels to another process: the entries, in memory of their own, and the limits."""
+        """Return the entries, in memory of their own, and the limits, for another process."""
         for copier in self._copiers.values():
             copier.settle()
         return self._storage, [(key, entry.copied()) for key, entry in self._entries.items()]
@@ -148,7 +148,7 @@ class EntryStore:
         return sum(t.nbytes for fetched in self._fetched.values() for t in fetched.tensors)
 
     def keys(self) -> list[EntryKey]:
-        """The keys of all entries, in the order in which they came."""
+        """Return the keys of all entries, in the order in which they came."""
         return list(self._entries)
 
     def put(self, key: EntryKey, tensors: Sequence[Tensor], rows: Tensor | None) -> None:
@@ -180,7 +180,7 @@ class EntryStore:
             pool.release()
 
     def get(self, key: EntryKey, rows: Tensor | None = None) -> list[Tensor]:
-        """Tensors of an entry, or some of their rows, on the device that made them.
+        """Return tensors of an entry, or some of their rows, on the device that made them.
 
         Whole tensors may be the very memory of the entry: to be read before it is dropped.
 
@@ -231,7 +231,7 @@ class EntryStore:
                 entry.piece.read_ahead()
 
     def close(self) -> None:
-        """Forget everything and give all memory back. May be called again."""
+        """Drop everything and free all memory. May be called again."""
         for key in self.keys():
             self.drop(key)
         pinned = any(device.type == "cuda" for device in self._copiers)
@@ -262,7 +262,7 @@ class EntryStore:
         self.peak_bytes = max(self.peak_bytes, self.nbytes)
 
     def _put_away(self, entry: Entry) -> Entry:
-        """The entry in host memory or on disk."""
+        """Return the entry in host memory or on disk."""
         ends, size = [], 0
         for part in entry.parts:
             size += -(-part.nbytes // ALIGNMENT) * ALIGNMENT
@@ -301,5 +301,5 @@ class EntryStore:
 
 
 def _own(tensor: Tensor) -> Tensor:
-    """The tensor without the rest of a larger one that it is a part of."""
+    """Copy a tensor out of a larger one that it is a part of."""
     return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor

@@ -11,6 +11,7 @@ from evaluation.fidelity.steering import Steering, steered
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
 from pipelines.request import RenderBudget
+from pipelines.sampling.context import RenderContext
 from tests.pipelines.sampling.test_sampler import latents as our_latents
 from tests.pipelines.sampling.test_sampler import story
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
@@ -66,13 +67,13 @@ def test_the_oracle_keeps_every_token(pipeline):
     wanted = story("character")
     oracle = DenseOracle(pipeline, SEQUENCE, EVERY_MATCH)
     list(oracle.latents(wanted))
-    plan = StepPlan.from_fractions(wanted.steps, **vars(wanted.consistency))
+    plan = StepPlan.from_fractions(wanted.steps, wanted.consistency)
     grid, blocks = 24 * 32 * 4, 4
     keys = 2 * grid * blocks * (plan.share_end - plan.share_start)
     merged = grid * 2 * (plan.merge_end - plan.merge_start)
     assert oracle.bank_bytes == keys + merged + grid * blocks
     most = Bank.most_bytes(
-        plan, tokens=24, channels=32, blocks=blocks, itemsize=4, lends_background=False
+        plan, tokens=24, channels=32, blocks=blocks, itemsize=4, holds_background=False
     )
     assert oracle.bank_bytes > most
     # Every frame but the first has a probe pass of all its steps.
@@ -108,7 +109,9 @@ def test_given_masks_and_matches_are_taken(monkeypatch):
 
     monkeypatch.setattr(Steering, "matches", watched)
     with steered(model.steering):
-        events = model.pipeline.stream(model.story(2, steps=5), max_sequence_length=model.words)
+        events = model.pipeline.stream(
+            model.story(2, steps=5), RenderContext(max_sequence_length=model.words)
+        )
         done = [event for event in events if hasattr(event, "image")]
     assert [event.mask.mean() for event in done] == [0.25, 0.25]
     assert done[1].matches == 4
@@ -124,12 +127,12 @@ def test_nothing_is_steered_afterwards():
     with steered(Steering(0.4)):
         given = [
             e.mask
-            for e in model.pipeline.stream(request, max_sequence_length=model.words)
+            for e in model.pipeline.stream(request, RenderContext(max_sequence_length=model.words))
             if hasattr(e, "image")
         ]
     own = [
         e.mask
-        for e in model.pipeline.stream(request, max_sequence_length=model.words)
+        for e in model.pipeline.stream(request, RenderContext(max_sequence_length=model.words))
         if hasattr(e, "image")
     ]
     assert (given[0] != own[0]).any()

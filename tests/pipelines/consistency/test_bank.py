@@ -24,8 +24,8 @@ def filled(
     torch.manual_seed(0)
     bank = Bank(
         PLAN,
-        lends_identity=identity,
-        lends_background=background,
+        holds_identity=identity,
+        holds_background=background,
         lasting_steps=lasting_steps,
         storage=storage,
     )
@@ -72,26 +72,26 @@ def test_a_bank_holds_only_what_is_read():
     matching = BLOCKS * TOKENS * HEADS * DIM
     assert bank.nbytes == number * (keys + outputs + matching)
     most = Bank.most_bytes(
-        PLAN, tokens=TOKENS, channels=HEADS * DIM, blocks=BLOCKS, itemsize=4, lends_background=False
+        PLAN, tokens=TOKENS, channels=HEADS * DIM, blocks=BLOCKS, itemsize=4, holds_background=False
     )
     assert bank.nbytes < most
 
 
 def test_nothing_is_wanted_where_nothing_is_lent_or_shared():
-    bank = Bank(PLAN, lends_identity=True, lends_background=False)
+    bank = Bank(PLAN, holds_identity=True, holds_background=False)
     assert bank.wants_keys(0, 1)
     assert not bank.wants_keys(1, 1)
     assert not bank.wants_keys(0, 0)
     assert not bank.wants_keys(0, 8)
     assert not bank.wants_output(0, 6)
-    place = Bank(PLAN, lends_identity=False, lends_background=True)
+    place = Bank(PLAN, holds_identity=False, holds_background=True)
     assert place.wants_keys(1, 1)
     assert not place.wants_output(0, 1)
     assert not place.wants_matching(PLAN.mask_step)
 
 
 def test_reading_before_the_mask_step_is_an_error():
-    bank = Bank(PLAN, lends_identity=True, lends_background=False)
+    bank = Bank(PLAN, holds_identity=True, holds_background=False)
     with pytest.raises(RuntimeError, match="mask step"):
         _ = bank.foreground
 
@@ -107,7 +107,7 @@ def fill_step(bank: Bank, step: int) -> None:
 
 
 def test_what_does_not_last_is_dropped_when_another_step_begins():
-    bank = Bank(PLAN, lends_identity=True, lends_background=True, lasting_steps=2)
+    bank = Bank(PLAN, holds_identity=True, holds_background=True, lasting_steps=2)
     everything = torch.arange(TOKENS)
     for step in (1, 2):
         fill_step(bank, step)
@@ -126,7 +126,7 @@ def test_what_does_not_last_is_dropped_when_another_step_begins():
 
 
 def test_forgetting_a_block_drops_only_what_does_not_last():
-    bank = Bank(PLAN, lends_identity=True, lends_background=True, lasting_steps=2)
+    bank = Bank(PLAN, holds_identity=True, holds_background=True, lasting_steps=2)
     for step in (1, 2):
         fill_step(bank, step)
         before = bank.nbytes
@@ -158,12 +158,12 @@ def test_expected_bytes_are_those_of_a_real_bank(identity, background, dtype, la
         "channels": HEADS * DIM,
         "blocks": BLOCKS,
         "itemsize": 1 if dtype == "fp8" else 4,
-        "lends_background": background,
+        "holds_background": background,
     }
     expected = Bank.expected_bytes(
         PLAN,
         foreground=int(mask.sum()) / TOKENS,
-        lends_identity=identity,
+        holds_identity=identity,
         lasting_steps=lasting_steps,
         **sizes,
     )
@@ -197,7 +197,7 @@ def test_the_published_bank_of_flux():
 
     grid = 4096 * 3072 * 2 / 1e9
     keys, outputs, units = 0.3 * 2 * 40 * 19 * grid, 0.3 * 30 * 19 * grid, 38 * grid
-    character = {"lends_identity": True, "lends_background": False}
+    character = {"holds_identity": True, "holds_background": False}
     assert kept(2, **character) == pytest.approx(keys + outputs + units, rel=1e-3)
     assert kept(1, **character) == pytest.approx((keys + outputs + units) / 2, rel=3e-3)
     assert round(keys, 1) == 11.5 and round(outputs, 1) == 4.3

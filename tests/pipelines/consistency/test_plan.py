@@ -1,6 +1,6 @@
 """Step plans: the published numbers, short schedules, and the merge weight's course."""
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +9,7 @@ from pipelines.request import ConsistencySettings
 
 
 def plan(steps: int, **changes: object) -> StepPlan:
-    return StepPlan.from_fractions(steps, **{**asdict(ConsistencySettings()), **changes})
+    return StepPlan.from_fractions(steps, replace(ConsistencySettings(), **changes))
 
 
 def test_fifty_steps_are_the_published_ones():
@@ -89,7 +89,7 @@ def test_impossible_step_numbers_are_refused(numbers):
 
 def test_which_steps_ask_the_model():
     found = StepPlan(20, 1, 16, 1, 4, 12, 0.8, 0.5, mask_step=4, every=3, probe_every=3)
-    assert [s for s in range(20) if found.asks(s, probe=False)] == [
+    assert [s for s in range(20) if found.evaluates(s, probe=False)] == [
         0,
         1,
         2,
@@ -101,6 +101,6 @@ def test_which_steps_ask_the_model():
         16,
         19,
     ]
-    assert [s for s in range(5) if found.asks(s, probe=True)] == [0, 3, 4]
+    assert [s for s in range(5) if found.evaluates(s, probe=True)] == [0, 3, 4]
     exact = plan(20)
-    assert all(exact.asks(s, probe=probe) for s in range(20) for probe in (True, False))
+    assert all(exact.evaluates(s, probe=probe) for s in range(20) for probe in (True, False))

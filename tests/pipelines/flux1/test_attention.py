@@ -19,7 +19,7 @@ TOKENS = GRID[0] * GRID[1]
 
 
 def filled_bank(*, identity: bool, background: bool, mask: torch.Tensor) -> Bank:
-    bank = Bank(PLAN, lends_identity=identity, lends_background=background)
+    bank = Bank(PLAN, holds_identity=identity, holds_background=background)
     for step in range(PLAN.steps):
         for block in range(BLOCKS):
             if bank.wants_keys(block, step):

@@ -133,11 +133,11 @@ def test_the_subject_comes_after_what_a_pass_records_and_merges(transformer, cha
     subject = subject_of(character)
     banks, outputs = [], []
     for looked_at in (None, subject):
-        bank = Bank(PLAN, lends_identity=True, lends_background=True)
+        bank = Bank(PLAN, holds_identity=True, holds_background=True)
         frame_pass = new_pass(bank)
         frame_pass.begin_step(1)
         scene = BatchContext()
-        scene.show([frame_pass], [looked_at], TOKENS, complete=True)
+        scene.set_frames([frame_pass], [looked_at], TOKENS, complete=True)
         processor = StoryboardAttnProcessor(scene, 2, 0)
         with torch.no_grad():
             outputs.append(processor(attn, hidden, image_rotary_emb=rotary))
@@ -215,7 +215,7 @@ def latents_of(pipeline, subject, guided: bool = False) -> torch.Tensor:
         EncodedPrompt(torch.randn(1, TEXT, 16), torch.randn(1, 16), TextLengths(3, 6))
         for _ in range(2)
     ]
-    inputs = FrameInputs(prompts[0], torch.randn(1, TOKENS, 16), GRID[0] * 16, GRID[1] * 16)
+    inputs = FrameInputs(prompts[0], torch.randn(1, TOKENS, 16), GRID)
     guidance = Guidance(3.5, 2.0, prompts[1]) if guided else Guidance(3.5)
     return list(pipeline.denoise(inputs, new_pass(), guidance, PLAN.steps, subject))[-1]
 

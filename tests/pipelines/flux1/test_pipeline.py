@@ -12,6 +12,7 @@ from pipelines.consistency.masks import clean_mask
 from pipelines.events import FrameDone, FrameStarted, MaskFound, Notice, StepDone
 from pipelines.flux1.attention import StoryboardAttnProcessor
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
+from pipelines.sampling.context import RenderContext
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 ACTIONS = ("runs", "waves", "sits", "waves in blue")
@@ -41,7 +42,7 @@ def request(*, consistent: bool = True, shared: bool = False, **changes) -> Rend
 
 
 def pictures(pipeline, wanted: RenderRequest) -> dict[str, FrameDone]:
-    events = pipeline.stream(wanted, max_sequence_length=SEQUENCE)
+    events = pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE))
     return {event.frame_id: event for event in events if isinstance(event, FrameDone)}
 
 
@@ -112,7 +113,7 @@ def test_any_number_of_steps(pipeline, steps):
 
 
 def test_events_come_in_order_and_count_every_step(pipeline):
-    events = list(pipeline.stream(request(), max_sequence_length=SEQUENCE))
+    events = list(pipeline.stream(request(), RenderContext(max_sequence_length=SEQUENCE)))
     steps = [event for event in events if isinstance(event, StepDone)]
     assert [event.done for event in steps] == list(range(1, len(steps) + 1))
     assert {event.total for event in steps} == {len(steps)}
@@ -135,7 +136,9 @@ def test_the_mask_is_the_raw_one_after_the_settings_cleanup(pipeline):
         settings = ConsistencySettings(
             similarity_threshold=-1.0, mask_erode=erode, mask_dilate=dilate
         )
-        events = pipeline.stream(request(consistency=settings), max_sequence_length=SEQUENCE)
+        events = pipeline.stream(
+            request(consistency=settings), RenderContext(max_sequence_length=SEQUENCE)
+        )
         for event in events:
             if isinstance(event, MaskFound):
                 expected = clean_mask(torch.from_numpy(event.raw), erode, dilate).numpy()
@@ -146,7 +149,7 @@ def test_the_mask_is_the_raw_one_after_the_settings_cleanup(pipeline):
 
 def test_masks_come_with_the_match_of_every_token(pipeline):
     wanted = request()
-    events = list(pipeline.stream(wanted, max_sequence_length=SEQUENCE))
+    events = list(pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE)))
     masks = {(e.frame_id, e.phase): e for e in events if isinstance(e, MaskFound)}
     identity = masks["f0", "render"]
     assert identity.matches is None
@@ -163,14 +166,14 @@ def test_a_frame_from_the_same_noise_and_words_matches_itself(pipeline):
     wanted = request()
     frames = (wanted.frames[0], replace(wanted.frames[0], frame_id="f1", identity_from="f0"))
     twice = replace(wanted, frames=frames, targets=("f0", "f1"))
-    events = pipeline.stream(twice, max_sequence_length=SEQUENCE)
+    events = pipeline.stream(twice, RenderContext(max_sequence_length=SEQUENCE))
     probe = next(e for e in events if isinstance(e, MaskFound) and e.phase == "probe")
     assert probe.matches.identity_index.tolist() == np.arange(24).reshape(4, 6).tolist()
     assert probe.matches.similarity == pytest.approx(1.0)
 
 
 def test_words_that_the_model_does_not_read_are_told(pipeline):
-    stream = pipeline.stream(request(targets=("f0", "f2")), max_sequence_length=9)
+    stream = pipeline.stream(request(targets=("f0", "f2")), RenderContext(max_sequence_length=9))
     told = [event for event in stream if isinstance(event, Notice) and event.kind == "prompt"]
     assert [event.about for event in told] == ["f0", "f2"]
     assert told[1].message.endswith("sits")
@@ -185,7 +188,7 @@ def test_a_target_alone_is_the_same_picture_as_among_all(pipeline):
 
 
 def test_a_frame_that_only_lends_stops_where_sharing_ends(pipeline):
-    events = pipeline.stream(request(targets=("f3",)), max_sequence_length=SEQUENCE)
+    events = pipeline.stream(request(targets=("f3",)), RenderContext(max_sequence_length=SEQUENCE))
     steps = [event for event in events if isinstance(event, StepDone)]
     assert [e.frame_id for e in steps] == ["f0"] * 5 + ["f3"] * 7
     assert steps[-1].done == steps[-1].total
@@ -210,7 +213,7 @@ def test_closing_the_stream_cancels_and_restores(pipeline):
     block = transformer.single_transformer_blocks[0]
     hook = block.register_forward_hook(lambda *_: during.append(block.attn.processor))
     hooks = len(block._forward_hooks)
-    stream = pipeline.stream(request(), max_sequence_length=SEQUENCE)
+    stream = pipeline.stream(request(), RenderContext(max_sequence_length=SEQUENCE))
     for event in stream:
         if isinstance(event, StepDone) and event.frame_id == "f1":
             break

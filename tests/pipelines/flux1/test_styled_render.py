@@ -15,6 +15,7 @@ from pipelines.events import FrameDone, FrameStarted, Notice, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
+from pipelines.sampling.context import RenderContext
 from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, snapshot
 from tests.pipelines.styles.lora_files import RANK, T5, diffusers_file, kohya_file, matrix
@@ -38,7 +39,7 @@ def shared_pipeline() -> FluxStoryboardPipeline:
     """A pipeline that has painted: diffusers hangs hooks on a transformer at its first use."""
     pipeline = tiny_pipeline()
     warm_up = replace(PLAIN, frames=(FRAMES[0],), targets=("a",), steps=1)
-    list(pipeline.stream(warm_up, max_sequence_length=SEQUENCE))
+    list(pipeline.stream(warm_up, RenderContext(max_sequence_length=SEQUENCE)))
     return pipeline
 
 
@@ -56,7 +57,9 @@ def bundle(shared_pipeline: FluxStoryboardPipeline) -> SubjectBundle:
 
 
 def stream(pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: RenderRequest):
-    return pipeline.stream(wanted, max_sequence_length=SEQUENCE, subject=bundle, pictures=PICTURES)
+    return pipeline.stream(
+        wanted, RenderContext(max_sequence_length=SEQUENCE, character=bundle, pictures=PICTURES)
+    )
 
 
 def painted(
@@ -104,7 +107,8 @@ def test_what_is_not_read_is_told_of_the_prompt_with_its_triggers(pipeline, bund
 
     def unread(*styles: StyleLora) -> list[str]:
         events = pipeline.stream(
-            replace(PLAIN, frames=FRAMES[:1], targets=("a",), styles=styles), max_sequence_length=9
+            replace(PLAIN, frames=FRAMES[:1], targets=("a",), styles=styles),
+            RenderContext(max_sequence_length=9),
         )
         return [
             event.message

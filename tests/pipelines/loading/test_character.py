@@ -38,6 +38,7 @@ from pipelines.models.catalog import (
     find_model,
 )
 from pipelines.request import FrameRequest, Prompt, RenderRequest
+from pipelines.sampling.context import RenderContext
 from tests.pipelines.tiny_character import ENCODERS, PROJECTOR, save_tiny_model
 
 GB = 10**9
@@ -90,7 +91,9 @@ def test_a_bundle_in_a_folder_paints(shared_folder, pipeline):
             reference=RED, reference_strength=strength,
         )  # fmt: skip
         request = RenderRequest(spec.name, (frame,), ("a",), steps=2)
-        events = pipeline.stream(request, max_sequence_length=16, subject=bundle, pictures=PICTURES)
+        events = pipeline.stream(
+            request, RenderContext(max_sequence_length=16, character=bundle, pictures=PICTURES)
+        )
         return next(np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone))
 
     assert painted(spec.subject.strength) != painted(0.0)
@@ -381,7 +384,7 @@ def test_on_a_gpu_a_model_that_waits_in_host_memory_paints_the_same(shared_folde
         assert bundle.weights.adapters[0].to_k_ip.weight.device.type == "cuda"
         for _ in range(2):
             events = pipeline.stream(
-                request, max_sequence_length=16, subject=bundle, pictures=PICTURES
+                request, RenderContext(max_sequence_length=16, character=bundle, pictures=PICTURES)
             )
             pictures += [np.asarray(e.image) for e in events if isinstance(e, FrameDone)]
         assert bundle.encoders.siglip.device.type == ("cpu" if offloads else "cuda")

@@ -22,6 +22,7 @@ from pipelines.loading.placement import Placement, budget
 from pipelines.models.catalog import ModelSpec, find_model
 from pipelines.models.presets import find_preset
 from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest, StyleLora
+from pipelines.sampling.context import RenderContext
 from tests.pipelines.styles.lora_files import diffusers_file
 from tests.pipelines.tiny_character import save_tiny_model
 
@@ -56,7 +57,7 @@ def request_for(
 def paint(
     pipeline: FluxStoryboardPipeline, request: RenderRequest, **options: object
 ) -> list[NDArray[np.uint8]]:
-    events = pipeline.stream(request, max_sequence_length=16, **options)
+    events = pipeline.stream(request, RenderContext(max_sequence_length=16, **options))
     return [np.asarray(event.image) for event in events if isinstance(event, FrameDone)]
 
 
@@ -94,7 +95,7 @@ def test_a_model_in_pieces_follows_pictures_the_same(spec, whole, name, blocks):
     pieces = open_pipeline(spec, placement)
     request = request_for(spec, picture=True)
     painted = [
-        paint(p, request, subject=load_subject(spec, p, at), pictures=PICTURES)
+        paint(p, request, character=load_subject(spec, p, at), pictures=PICTURES)
         for p, at in ((pieces, placement), (whole, None))
     ]
     assert all(map(np.array_equal, *painted))
@@ -161,7 +162,9 @@ def test_eight_bits_follow_pictures_and_take_styles(spec, tmp_path, name):
     plain = paint(pipeline, request_for(spec))
     styled = paint(pipeline, request_for(spec, style=diffusers_file(tmp_path)))
     subject = load_subject(spec, pipeline)
-    followed = paint(pipeline, request_for(spec, picture=True), subject=subject, pictures=PICTURES)
+    followed = paint(
+        pipeline, request_for(spec, picture=True), character=subject, pictures=PICTURES
+    )
     assert not np.array_equal(styled[0], plain[0])
     assert not np.array_equal(followed[0], plain[0])
     assert all(map(np.array_equal, paint(pipeline, request_for(spec)), plain))
@@ -181,7 +184,7 @@ def test_on_a_gpu_every_preset_paints(spec, name):
         request, options = request_for(spec, picture=picture), {}
         if picture:
             placement = plan_placement(spec, torch.device("cuda"), None, name)
-            options = {"subject": load_subject(spec, pipeline, placement), "pictures": PICTURES}
+            options = {"character": load_subject(spec, pipeline, placement), "pictures": PICTURES}
         painted = [paint(pipeline, request, **options) for _ in range(2)]
         assert all(map(np.array_equal, *painted))
         if not picture:

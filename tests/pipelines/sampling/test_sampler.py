@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +22,8 @@ from pipelines.request import (
     Shortcuts,
 )
 from pipelines.sampling import memory
+from pipelines.sampling.context import RenderContext
+from pipelines.sampling.denoiser import Guidance
 from pipelines.sampling.memory import RenderMemory
 from pipelines.sampling.sampler import RenderInputs
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
@@ -79,7 +81,9 @@ def latents(pipeline, monkeypatch, wanted: RenderRequest, **options) -> dict[str
 
     with monkeypatch.context() as patch:
         patch.setattr(FluxStoryboardPipeline, "decode", watched)
-        events = list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, **options))
+        events = list(
+            pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, **options))
+        )
     done = [event for event in events if isinstance(event, FrameDone)]
     return dict(zip([event.frame_id for event in done], seen, strict=True))
 
@@ -154,7 +158,9 @@ def test_sharing_shows_in_these_pictures(pipeline, monkeypatch):
 @pytest.mark.parametrize("budget", [BANK, KEPT, NOTHING_KEPT])
 def test_every_step_is_told_and_every_mask_once(pipeline, budget):
     wanted = story("another place")
-    events = list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=budget))
+    events = list(
+        pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=budget))
+    )
     steps = [event for event in events if isinstance(event, StepDone)]
     assert [event.done for event in steps] == list(range(1, len(steps) + 1))
     assert {event.total for event in steps} == {len(steps)}
@@ -184,8 +190,8 @@ def test_banks_are_closed_whatever_happens(pipeline, monkeypatch):
     monkeypatch.setattr(RenderMemory, "new_bank", watched)
     wanted = story("another place")
     for budget in (BANK, KEPT, NOTHING_KEPT):
-        list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=budget))
-        stream = pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=budget)
+        list(pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=budget)))
+        stream = pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=budget))
         for event in stream:
             if isinstance(event, StepDone) and event.done == 14:
                 break
@@ -202,7 +208,11 @@ def test_side_by_side_without_a_bank_holds_one_block_at_a_time(pipeline, monkeyp
     peaks = {}
     for name, budget in (("bank", BANK), ("kept", KEPT), ("nothing", NOTHING_KEPT)):
         made.clear()
-        list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=replace(budget, batch=8)))
+        list(
+            pipeline.stream(
+                wanted, RenderContext(max_sequence_length=SEQUENCE, budget=replace(budget, batch=8))
+            )
+        )
         peaks[name] = max(made)
     tokens, width = 4 * 6, 32
     # Keys, values, an output to merge and one to match, of every token, in float32.
@@ -228,7 +238,7 @@ def test_what_was_painted_elsewhere_is_lent(pipeline, monkeypatch, order):
     assert sorted(banks) == ["a", "b"]
     second = replace(wanted, targets=("c", "d"))
     options = dict(lent=banks, budget=RenderBudget(order=order))
-    events = list(pipeline.stream(second, max_sequence_length=SEQUENCE, **options))
+    events = list(pipeline.stream(second, RenderContext(max_sequence_length=SEQUENCE, **options)))
     assert {event.frame_id for event in events} == {"c", "d"}
     found = latents(pipeline, monkeypatch, second, **options)
     assert_same(found, {name: expected[name] for name in "cd"})
@@ -240,22 +250,22 @@ def test_order_by_what_fits(pipeline, monkeypatch):
     chosen = []
     schedule = RenderMemory.schedule
 
-    def watched(self, painted):
-        found = schedule(self, painted)
+    def watched(self):
+        found = schedule(self)
         chosen.append((len(found.stages[-1]) > 1, found.lasting_steps))
         return found
 
     monkeypatch.setattr(RenderMemory, "schedule", watched)
     wanted = story("character")
-    plan = StepPlan.from_fractions(STEPS, **asdict(wanted.consistency))
-    sizes = dict(tokens=4 * 6, channels=32, blocks=4, itemsize=4, lends_background=False)
+    plan = StepPlan.from_fractions(STEPS, wanted.consistency)
+    sizes = dict(tokens=4 * 6, channels=32, blocks=4, itemsize=4, holds_background=False)
     whole = Bank.most_bytes(plan, **sizes)
     early = Bank.most_bytes(replace(plan, share_end=plan.probe_steps + 1), **sizes)
     for room in (whole, whole - 1, early, early - 1):
         budget = RenderBudget(device_bytes=room)
-        list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=budget))
+        list(pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=budget)))
     streamed = RenderBudget(streamed=True)
-    list(pipeline.stream(wanted, max_sequence_length=SEQUENCE, budget=streamed))
+    list(pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=streamed)))
     kept = (True, plan.probe_steps)
     assert chosen == [(False, None), kept, kept, (True, 0), kept]
 
@@ -275,18 +285,18 @@ def test_order_by_what_fits(pipeline, monkeypatch):
     ],
 )
 def test_as_many_frames_together_as_memory_and_a_cpus_caches_allow(
-    pipeline, monkeypatch, device, free, tokens, together
+    monkeypatch, device, free, tokens, together
 ):
     """A layer takes 128 bytes a token: 32 channels in float32; a whole step 18 times as much."""
     monkeypatch.setattr(memory, "free_memory", lambda _: free)
-    plan = StepPlan.from_fractions(STEPS, **asdict(ConsistencySettings()))
-    chosen = RenderMemory(pipeline.transformer, torch.device(device), plan, RenderBudget())
+    plan = StepPlan.from_fractions(STEPS, ConsistencySettings())
+    model = SimpleNamespace(width=32, itemsize=4, single_blocks=4, device=torch.device(device))
     text = 4
     prompt = SimpleNamespace(prompt_embeds=torch.empty(1, text, 1))
     latents = torch.empty(1, tokens - text, 1)
     inputs = {"a": SimpleNamespace(latents=latents, prompt=prompt)}
-    painted = RenderInputs((), inputs, {}, {}, {})
-    assert chosen.batch(painted) == together
+    rendered = RenderInputs(plan, Guidance(1.0), (), inputs, {}, {}, {})
+    assert RenderMemory(model, rendered, RenderBudget()).batch() == together
 
 
 def asked(pipeline, wanted: RenderRequest) -> int:
@@ -295,7 +305,7 @@ def asked(pipeline, wanted: RenderRequest) -> int:
     hook = pipeline.transformer.register_forward_pre_hook(
         lambda _, __, given: frames.append(len(given["hidden_states"])), with_kwargs=True
     )
-    list(pipeline.stream(wanted, max_sequence_length=SEQUENCE))
+    list(pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE)))
     hook.remove()
     return sum(frames)
 
@@ -324,6 +334,6 @@ def test_masks_do_not_depend_on_what_is_left_out_after_them(pipeline):
     masks = []
     for every in (1, 3):
         wanted = story("another place", shortcuts=Shortcuts(every=every))
-        events = pipeline.stream(wanted, max_sequence_length=SEQUENCE)
+        events = pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE))
         masks.append([e.mask.tolist() for e in events if isinstance(e, MaskFound)])
     assert masks[0] == masks[1]

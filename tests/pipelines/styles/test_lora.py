@@ -21,6 +21,7 @@ from pipelines.errors import ModelError
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
+from pipelines.sampling.context import RenderContext
 from pipelines.styles import lora as style_lora
 from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, named_models, snapshot
@@ -96,7 +97,7 @@ def paint(pipeline: FluxStoryboardPipeline) -> list[bytes]:
         FrameRequest("b", Prompt("the beach", girl.character, "sits"), 2, 64, 64, "a"),
     )
     request = RenderRequest("tiny", frames, ("a", "b"), steps=4)
-    events = pipeline.stream(request, max_sequence_length=SEQUENCE)
+    events = pipeline.stream(request, RenderContext(max_sequence_length=SEQUENCE))
     return [event.image.tobytes() for event in events if isinstance(event, FrameDone)]
 
 

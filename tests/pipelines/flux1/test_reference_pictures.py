@@ -22,6 +22,7 @@ from pipelines.instant_character.familiarity import fit_familiarity, summary
 from pipelines.instant_character.projector import SubjectProjector
 from pipelines.instant_character.resampler import TimeResampler
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
+from pipelines.sampling.context import RenderContext
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_character import tiny_bundle
 
@@ -76,7 +77,7 @@ def painted(
 ) -> dict[str, bytes]:
     """The pictures, by frame."""
     events = pipeline.stream(
-        wanted, max_sequence_length=SEQUENCE, subject=subject, pictures=PICTURES
+        wanted, RenderContext(max_sequence_length=SEQUENCE, character=subject, pictures=PICTURES)
     )
     return {e.frame_id: np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone)}
 
@@ -146,12 +147,12 @@ def test_probe_and_render_pass_both_look_at_the_subject(pipeline, bundle, monkey
     calls = count_calls(monkeypatch, Subject, "begin_step")
     painted(pipeline, request(None, RED, consistent=True), bundle)
     assert len(calls) == PROBE_STEPS + STEPS - 1  # step 0 is done once
-    plain = pipeline.stream(request(None, None, consistent=True), max_sequence_length=SEQUENCE)
+    plain = pipeline.stream(
+        request(None, None, consistent=True), RenderContext(max_sequence_length=SEQUENCE)
+    )
     followed = pipeline.stream(
         request(None, RED, consistent=True),
-        max_sequence_length=SEQUENCE,
-        subject=bundle,
-        pictures=PICTURES,
+        RenderContext(max_sequence_length=SEQUENCE, character=bundle, pictures=PICTURES),
     )
     without, seen = (
         next(e for e in events if isinstance(e, MaskFound) and e.phase == "probe")
@@ -229,9 +230,7 @@ def test_doubts_are_told_once_a_picture_before_painting(pipeline, doubtful):
     events = list(
         pipeline.stream(
             request(RED, BLUE, BLUE),
-            max_sequence_length=SEQUENCE,
-            subject=doubtful,
-            pictures=PICTURES,
+            RenderContext(max_sequence_length=SEQUENCE, character=doubtful, pictures=PICTURES),
         )
     )
     told = [e for e in events if isinstance(e, Notice) and e.kind == "reference"]
@@ -246,14 +245,16 @@ def first_event(events: Iterator[object]) -> object:
 
 
 def test_a_picture_that_is_not_given_is_named(pipeline, bundle):
-    stream = pipeline.stream(request(None, BLUE), subject=bundle, pictures={RED: PICTURES[RED]})
-    with pytest.raises(ValueError, match=f"'f1' needs the picture {BLUE}, which is not among"):
+    stream = pipeline.stream(
+        request(None, BLUE), RenderContext(character=bundle, pictures={RED: PICTURES[RED]})
+    )
+    with pytest.raises(ValueError, match=f"the picture {BLUE} of frame 'f1' is not among"):
         first_event(stream)
 
 
-def test_a_picture_without_a_subject_to_follow_it_with_is_refused(pipeline):
-    with pytest.raises(ValueError, match="'f0' follows a picture, but no subject"):
-        first_event(pipeline.stream(request(RED), pictures=PICTURES))
+def test_a_picture_without_a_bundle_is_refused(pipeline):
+    with pytest.raises(ValueError, match="'f0' has a reference picture, and no bundle"):
+        first_event(pipeline.stream(request(RED), RenderContext(pictures=PICTURES)))
 
 
 def test_pictures_that_nobody_needs_may_be_missing(pipeline, bundle):
@@ -261,7 +262,8 @@ def test_pictures_that_nobody_needs_may_be_missing(pipeline, bundle):
     off = replace(request(RED).frames[0], reference=BLUE, reference_strength=0.0)
     wanted = replace(request(RED, BLUE), frames=(off, *request(None, RED).frames[1:]))
     stream = pipeline.stream(
-        replace(wanted, targets=("f0",)), max_sequence_length=SEQUENCE, subject=bundle
+        replace(wanted, targets=("f0",)),
+        RenderContext(max_sequence_length=SEQUENCE, character=bundle),
     )
     assert any(isinstance(event, FrameDone) for event in stream)
 
@@ -269,7 +271,7 @@ def test_pictures_that_nobody_needs_may_be_missing(pipeline, bundle):
 def test_a_picture_of_another_mode_is_refused(pipeline, bundle):
     gray = {RED: Image.new("L", (8, 8))}
     with pytest.raises(ValueError, match="mode is L, not RGB"):
-        first_event(pipeline.stream(request(RED), subject=bundle, pictures=gray))
+        first_event(pipeline.stream(request(RED), RenderContext(character=bundle, pictures=gray)))
 
 
 def test_a_subject_of_another_transformer_is_refused(pipeline, bundle):
@@ -284,9 +286,7 @@ def test_a_closed_stream_leaves_the_transformer_as_it_was(pipeline, bundle, phas
     before = dict(pipeline.transformer.attn_processors)
     stream = pipeline.stream(
         request(RED, RED, consistent=True),
-        max_sequence_length=SEQUENCE,
-        subject=bundle,
-        pictures=PICTURES,
+        RenderContext(max_sequence_length=SEQUENCE, character=bundle, pictures=PICTURES),
     )
     during = []
     hook = pipeline.transformer.single_transformer_blocks[0].register_forward_hook(

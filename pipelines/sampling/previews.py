@@ -1,7 +1,7 @@
-"""Pictures of frames that are still being painted, from what the model expects them to become.
+"""Previews: pictures of frames that are still being rendered, from their estimated clean latents.
 
-After every step the model's velocity tells where a frame is heading; a decoder that costs next to
-nothing beside a step shows that. `pipelines.loading.previews` finds a decoder for a model.
+After every step the model's velocity gives an estimate of the clean latents; a decoder that costs
+next to nothing beside a step shows it. `pipelines.loading.previews` finds a decoder for a model.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pipelines.events import StepDone
 
 # A card of the page is hardly wider.
 LARGEST_SIDE = 384
-# A schedule of a few steps is shown this often, at least.
-_PREVIEWS = 4
+# Previews of a schedule of few steps, at least.
+_FEWEST_PREVIEWS = 4
 
 
 class LatentDecoder(Protocol):
-    """Shows latents as a picture, roughly and at once."""
+    """Decoder that shows latents roughly and at once."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The picture of latents.
+        """Decode latents.
 
         Args:
             latents: as the transformer has them, shape (1, channels, rows, columns).
@@ -42,7 +42,7 @@ class LatentDecoder(Protocol):
 
 @dataclass(frozen=True)
 class Previews:
-    """How frames are shown while they are painted.
+    """Settings of previews.
 
     Attributes:
         decoder: makes the pictures.
@@ -56,7 +56,7 @@ class Previews:
     seconds: float = 1.0
 
     def picture(self, latents: Tensor) -> Image.Image:
-        """Show latents.
+        """Decode latents to a small picture.
 
         Args:
             latents: as the transformer has them, shape (1, channels, rows, columns).
@@ -73,7 +73,7 @@ class Previews:
 
 
 class RenderPreviews:
-    """Says after which steps of one render its frames are shown.
+    """Previews of one render, and the steps after which they are due.
 
     Args:
         previews: how they are, and how often.
@@ -81,33 +81,34 @@ class RenderPreviews:
     """
 
     def __init__(self, previews: Previews, frames: Collection[str]) -> None:
-        self.previews = previews
+        self.picture = previews.picture
+        self._previews = previews
         self._frames = set(frames)
         self._shown: dict[str, tuple[int, float]] = {}
 
     def due(self, step: StepDone) -> bool:
-        """Whether a frame is shown after this step; counts it as shown then.
+        """Return whether a preview is due after this step, and count it as shown.
 
-        Never in a probe pass, nor at a step that is run once more so that others can read it, nor
-        after the last one, when the painted frame itself is next.
+        None is due in a probe pass, at a step that is run once more for other frames, or after the
+        last step, when the rendered frame itself is next.
         """
         frame_id = step.frame_id
         if frame_id not in self._frames or step.phase == "probe":
             return False
         if step.step == step.steps:
-            self._frames.remove(frame_id)  # a later pass of it only lends
+            self._frames.remove(frame_id)  # a later pass of it serves its readers alone
             return False
-        every = max(1, min(self.previews.every, step.steps // _PREVIEWS))
+        every = max(1, min(self._previews.every, step.steps // _FEWEST_PREVIEWS))
         now = time.monotonic()
         last, then = self._shown.get(frame_id, (0, -math.inf))
-        if step.step <= last or step.step % every or now - then < self.previews.seconds:
+        if step.step <= last or step.step % every or now - then < self._previews.seconds:
             return False
         self._shown[frame_id] = (step.step, now)
         return True
 
 
 class TinyDecoder:
-    """A distilled decoder of the model's latents, such as TAEF1 of FLUX.1's.
+    """Distilled decoder of the model's latents, such as TAEF1 for FLUX.1.
 
     Args:
         autoencoder: the autoencoder that it is of.
@@ -126,7 +127,7 @@ class TinyDecoder:
 
 
 class LinearDecoder:
-    """A linear map from each latent to its block of pixels; on the CPU, where it takes no time.
+    """Linear map from each latent to its block of pixels; on the CPU, where it takes no time.
 
     Args:
         inverse: the block's values by the latent's, shape (3 * side * side, channels).

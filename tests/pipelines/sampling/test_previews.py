@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,18 @@ from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameDone, MaskFound, PipelineEvent, Preview, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.flux1.previews import (
+from pipelines.loading.previews import find_previews
+from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MINIATURE, find_model
+from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest
+from pipelines.sampling.context import RenderContext
+from pipelines.sampling.denoiser import Guidance
+from pipelines.sampling.previews import (
     LARGEST_SIDE,
     LinearDecoder,
     Previews,
     RenderPreviews,
     TinyDecoder,
 )
-from pipelines.loading.previews import find_previews
-from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MINIATURE, find_model
-from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest
-from pipelines.sampling.denoiser import Guidance
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 SUITE = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "suite-v1.json"
@@ -79,7 +80,7 @@ def painted(
     budget: RenderBudget = BANK,
 ) -> list[PipelineEvent]:
     stream = pipeline.stream(
-        request, max_sequence_length=SEQUENCE, budget=budget, previews=previews
+        request, RenderContext(max_sequence_length=SEQUENCE, budget=budget, previews=previews)
     )
     return list(stream)
 
@@ -150,7 +151,7 @@ def test_what_is_shown_is_where_the_velocity_leads(pipeline):
     wanted, shown = story(steps=6, targets=("a",)), Enlarged()
     painted(pipeline, wanted, Previews(shown, every=1, seconds=0))
     inputs = pipeline.prepare(wanted.frames[0], SEQUENCE)
-    plan = StepPlan.from_fractions(6, **asdict(wanted.consistency), **asdict(wanted.shortcuts))
+    plan = StepPlan.from_fractions(6, wanted.consistency, wanted.shortcuts)
     assert len(shown.seen) == 5
     for step, seen in enumerate(shown.seen, 1):
         frame_pass = FramePass(plan, inputs.prompt.text, (4, 6), 4, torch.device("cpu"))
