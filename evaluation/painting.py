@@ -235,9 +235,9 @@ class Gallery:
             "seconds": round(done.seconds, 3),
             "matches": done.matches,
         }
-        if frame.followed is not None:
-            record["reference"] = frame.followed
-            if frame.followed in doubted:
+        if frame.active_reference is not None:
+            record["reference"] = frame.active_reference
+            if frame.active_reference in doubted:
                 record["doubted"] = True
         rows, columns = done.mask.shape
         name = f"{case.name}/{done.frame_id}"

@@ -29,18 +29,18 @@ class BankExchange:
     """Banks that travel between the processes that render the frames of one storyboard.
 
     Attributes:
-        lent: pickled banks of frames that were rendered elsewhere, by the frames' ids. Those frames
-            are rendered again only as targets.
+        received: pickled banks of frames that were rendered elsewhere, by the frames' ids. Those
+            frames are rendered again only as targets.
         keep: called with the id and the bank of every source frame, as soon as it is rendered; the
             bank is closed soon after. None for nothing.
     """
 
-    lent: Mapping[str, bytes] = field(default_factory=dict)
+    received: Mapping[str, bytes] = field(default_factory=dict)
     keep: Callable[[str, PortableBank], None] | None = None
 
     def unpacked(self) -> dict[str, Any]:
         """Unpickle the banks; imports torch."""
-        return {name: pickle.loads(bank) for name, bank in self.lent.items()}
+        return {name: pickle.loads(bank) for name, bank in self.received.items()}
 
 
 NO_BANKS = BankExchange()

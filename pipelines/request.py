@@ -1,41 +1,52 @@
-"""The one request that crosses from the application to the imaging engine.
+"""Render request that the application sends to the imaging engine.
 
-Plain frozen dataclasses without torch, so that a request can be stored beside the picture it
-made, replayed, or sent to another process. It knows nothing of tensors, models or projects.
-Reference pictures are named in it and lie elsewhere.
+Frozen dataclasses without torch, so that a request can be stored beside its picture, rendered
+again, or sent to another process. It knows nothing of tensors, models or projects. Reference
+pictures are named in it and kept elsewhere.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Order = Literal["auto", "bank", "lockstep"]
 BankDtype = Literal["native", "fp8"]
 
-
-STRONGEST = 2.0
-
-SCHEMA_VERSION = 4
-# 1 knew no sizes of the cleanup: the published ones. 1 and 2 knew neither references nor styles.
-_READABLE_SCHEMAS = (1, 2, 3, SCHEMA_VERSION)
-
-STRONGEST_REFERENCE = 2.0
+MAX_STYLE_WEIGHT = 2
+MAX_REFERENCE_STRENGTH = 2
 LARGEST_STRIDE = 4
+
+# Fields that an older schema lacks have their defaults: 1 lacks the sizes of the masks' cleanup,
+# 1 and 2 references and styles, 1 to 3 shortcuts. For 1 to 4, see `_mark_copies`.
+SCHEMA_VERSION = 5
+_READABLE_SCHEMAS = range(1, SCHEMA_VERSION + 1)
+
 _PICTURE_NAME = re.compile(r"[0-9a-f]{64}\.png")
 
 
+class _Stored:
+    """Base of the dataclasses of a request: pydantic refuses unknown fields when it reads them."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+
 @dataclass(frozen=True)
-class Prompt:
-    """What one frame shows, in the three parts that CharaConsist tells apart.
+class Prompt(_Stored):
+    """Prompt of one frame, in CharaConsist's three parts.
 
     Attributes:
-        background: the place.
-        character: who is in it; empty for a frame with nobody.
+        background: the location.
+        character: who is in the frame; empty for nobody.
         action: what the character does.
     """
 
@@ -46,34 +57,34 @@ class Prompt:
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that are not empty, stripped, in order."""
-        return tuple(p for p in (s.strip() for s in self._fields()) if p)
+        parts = (self.background, self.character, self.action)
+        return tuple(part.strip() for part in parts if part.strip())
 
     @property
     def text(self) -> str:
         """The whole prompt: the parts joined by one space (CharaConsist's form)."""
         return " ".join(self.parts)
 
-    def _fields(self) -> tuple[str, str, str]:
-        return self.background, self.character, self.action
-
 
 @dataclass(frozen=True)
-class FrameRequest:
-    """One frame to paint.
+class FrameRequest(_Stored):
+    """One frame to render.
 
     Attributes:
-        frame_id: name of the frame within its request.
-        prompt: what it shows.
+        frame_id: name of the frame, unique within its request.
+        prompt: the prompt.
         seed: seed of the initial latents, 0 <= seed < 2**63.
         width: width of the picture in pixels.
         height: height of the picture in pixels.
-        identity_from: the earlier frame whose character this one shows (its "identity frame"),
-            or None to paint the character afresh.
-        background_from: the earlier frame whose place this one shows, or None for a new place.
-        reference: name of the prepared picture that its character looks like, the SHA-256 of the
-            PNG file's bytes and ".png"; None for none.
-        reference_strength: how closely it follows that picture (InstantCharacter's subject scale),
-            in [0, 2]; 0 is off.
+        identity_from: id of the earlier frame that is its identity frame; None for no consistent
+            character.
+        background_from: id of the earlier frame whose location it keeps; None for a new one.
+        reference: name of the character's prepared reference picture, the SHA-256 of the PNG
+            file's bytes and ".png"; None for none.
+        reference_strength: strength of the reference (InstantCharacter's subject scale), in
+            [0, 2]; 0 is off.
+        copy_of: for a source frame rendered again as an earlier take was, the frame of the
+            storyboard that it is a copy of; None for a frame as it is now.
     """
 
     frame_id: str
@@ -85,6 +96,7 @@ class FrameRequest:
     background_from: str | None = None
     reference: str | None = None
     reference_strength: float = 1.0
+    copy_of: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -101,37 +113,42 @@ class FrameRequest:
                 f"reference {self.reference!r} of frame {self.frame_id!r} is not the name of a "
                 "prepared picture: 64 hexadecimal digits and .png"
             )
-        if not 0 <= self.reference_strength <= STRONGEST_REFERENCE:
+        if not 0 <= self.reference_strength <= MAX_REFERENCE_STRENGTH:
             raise ValueError(
                 f"reference_strength={self.reference_strength} of frame {self.frame_id!r} is not "
-                f"in [0, {STRONGEST_REFERENCE:g}]"
+                f"in [0, {MAX_REFERENCE_STRENGTH}]"
             )
 
     @property
-    def followed(self) -> str | None:
-        """Name of the picture that it follows; None without one, and at strength 0."""
+    def active_reference(self) -> str | None:
+        """Name of the reference picture; None without one, and at strength 0."""
         return self.reference if self.reference_strength > 0 else None
+
+    @property
+    def original(self) -> str:
+        """Id of the storyboard's frame: the copied one for a copy, else its own."""
+        return self.copy_of or self.frame_id
 
 
 @dataclass(frozen=True)
-class ConsistencySettings:
+class ConsistencySettings(_Stored):
     """CharaConsist's settings, with steps as fractions of the schedule.
 
     The defaults are the published ones: at 50 steps they give its step numbers (sharing 1 to 41,
     merge 1, 11, 31, mask and matches at 10).
 
     Attributes:
-        share_start: where keys and values begin to be shared.
-        share_end: where sharing ends.
+        share_start: start of the sharing of keys and values.
+        share_end: end of the sharing.
         merge: whether attention outputs of matched tokens are merged (adaptive token merge).
-        merge_start: where the merge begins.
-        merge_decay: where its weight begins to fall.
-        merge_end: where it ends.
+        merge_start: start of the merge.
+        merge_decay: step from which its weight falls.
+        merge_end: end of the merge.
         merge_weight: weight of the identity frame's output, in [0, 1].
         similarity_threshold: cosine similarity that a match must exceed, in [-1, 1].
-        mask_step: the step whose attention gives the mask and the matches.
-        mask_erode: side of the square that masks are eroded by, in tokens, odd; 1 is off.
-        mask_dilate: side of the square that they are dilated by afterwards, in tokens, odd.
+        mask_step: step whose attention gives the mask and the matches.
+        mask_erode: side of the square that erodes masks, in tokens, odd; 1 is off.
+        mask_dilate: side of the square that dilates them afterwards, in tokens, odd.
     """
 
     share_start: float = 0.02
@@ -162,14 +179,13 @@ class ConsistencySettings:
 
 
 @dataclass(frozen=True)
-class Shortcuts:
-    """Ways to paint faster that change the pictures; by default none.
+class Shortcuts(_Stored):
+    """Evaluations of the model that are left out, which changes the pictures; by default none.
 
     Attributes:
-        every: from the mask step on, only every so-manieth step asks the model, and those between
-            go on with its last answer, in [1, 4]; 1 is off.
-        probe_every: the same for the steps in which masks and matches are looked for before a
-            frame is painted.
+        every: stride, in [1, 4], of the steps that evaluate the model from the mask step on; the
+            steps between reuse its last output. 1 is off.
+        probe_every: the same stride in the probe pass.
     """
 
     every: int = 1
@@ -183,20 +199,45 @@ class Shortcuts:
 
 
 @dataclass(frozen=True)
-class RenderRequest:
-    """Frames to paint together, and how.
+class StyleLora(_Stored):
+    """LoRA of a style.
+
+    Attributes:
+        source: path of a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name"
+            or "owner/name/file.safetensors".
+        weight: its weight, in [-2, 2]; 1 is as trained, 0 is off.
+        trigger: its trigger words; empty where it needs none.
+    """
+
+    source: str
+    weight: float = 1.0
+    trigger: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ValueError("a style needs a LoRA: its file, or its name on the Hugging Face hub")
+        if not (math.isfinite(self.weight) and abs(self.weight) <= MAX_STYLE_WEIGHT):
+            raise ValueError(
+                f"weight={self.weight} of the style {self.source!r} is not in "
+                f"[-{MAX_STYLE_WEIGHT}, {MAX_STYLE_WEIGHT}]"
+            )
+
+
+@dataclass(frozen=True)
+class RenderRequest(_Stored):
+    """Frames to render together, and their settings.
 
     Attributes:
         model: name in the registry, a Hugging Face repository, or a folder with a FLUX pipeline.
-        frames: all frames that take part, each after those it takes its character or place from.
-        targets: ids of the frames whose pictures are wanted; the others only lend theirs.
+        frames: all frames that take part, each after its source frames.
+        targets: ids of the frames whose pictures are wanted; the others are only sources.
         steps: denoising steps.
         guidance_scale: distilled guidance, for models that have a guidance embedding.
         true_cfg_scale: classifier-free guidance against `negative_prompt`; 1 turns it off.
-        negative_prompt: what classifier-free guidance moves away from.
-        consistency: how character and place are kept.
-        styles: the LoRAs that all frames are painted with.
-        shortcuts: what is done less often than it should, to be faster.
+        negative_prompt: the negative prompt of classifier-free guidance.
+        consistency: CharaConsist's settings.
+        styles: the LoRAs of all frames.
+        shortcuts: evaluations of the model that are left out.
     """
 
     model: str
@@ -230,8 +271,8 @@ class RenderRequest:
             size = (frame.width, frame.height)
             if frame.background_from is not None and sizes[frame.background_from] != size:
                 raise ValueError(
-                    f"frame {frame.frame_id!r} is {size[0]}x{size[1]} and cannot share the place "
-                    f"of {frame.background_from!r}, which has another size"
+                    f"frame {frame.frame_id!r} is {size[0]}x{size[1]} and cannot keep the "
+                    f"location of {frame.background_from!r}, which has another size"
                 )
             sizes[frame.frame_id] = size
         missing = [t for t in self.targets if t not in sizes]
@@ -240,71 +281,55 @@ class RenderRequest:
 
     @property
     def references(self) -> frozenset[str]:
-        """Names of the pictures that its frames follow; those at strength 0 are not needed."""
-        return frozenset(frame.followed for frame in self.frames if frame.followed is not None)
+        """Names of the reference pictures that its frames need; not of those at strength 0."""
+        names = (frame.active_reference for frame in self.frames)
+        return frozenset(name for name in names if name is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The request as JSON-ready data, with a schema version."""
+        """Return the request as JSON-ready data, with a schema version."""
         return {"schema": SCHEMA_VERSION, **asdict(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RenderRequest:
-        """Read what `to_dict` wrote, in this version or an earlier one.
+        """Read data of `to_dict`, in this schema version or an earlier one.
 
         Raises:
-            ValueError: if the schema version is not known or a value is out of range.
+            ValueError: if the schema version is not known, a field is missing, not known or of
+                another type, or a value is out of range.
         """
         fields = dict(data)
         schema = fields.pop("schema", None)
         if schema not in _READABLE_SCHEMAS:
-            known = ", ".join(str(version) for version in _READABLE_SCHEMAS)
+            known = ", ".join(map(str, _READABLE_SCHEMAS))
             raise ValueError(f"render request schema {schema!r} is not one of {known}")
-        frames = tuple(
-            FrameRequest(**{**frame, "prompt": Prompt(**frame["prompt"])})
-            for frame in fields.pop("frames")
-        )
-        return cls(
-            frames=frames,
-            targets=tuple(fields.pop("targets")),
-            consistency=ConsistencySettings(**fields.pop("consistency")),
-            styles=tuple(StyleLora(**style) for style in fields.pop("styles", ())),
-            shortcuts=Shortcuts(**fields.pop("shortcuts", {})),
-            **fields,
-        )
+        request = _adapter().validate_json(json.dumps(fields), strict=True)
+        return _mark_copies(request) if schema < 5 else request
 
 
-@dataclass(frozen=True)
-class StyleLora:
-    """A style that a render is painted in.
+def _mark_copies(request: RenderRequest) -> RenderRequest:
+    """Set `copy_of` in a request of schema 1 to 4, where a copy's id is "frame.number"."""
+    frames = (
+        replace(frame, copy_of=frame.frame_id.rpartition(".")[0] or None)
+        if frame.frame_id not in request.targets
+        else frame
+        for frame in request.frames
+    )
+    return replace(request, frames=tuple(frames))
 
-    Attributes:
-        source: path of a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name"
-            or "owner/name/file.safetensors".
-        weight: how strongly it is applied, in [-2, 2]; 1 is as trained, 0 nothing, below 0 away
-            from the style.
-        trigger: the words that it was trained with; empty where it needs none.
-    """
 
-    source: str
-    weight: float = 1.0
-    trigger: str = ""
+@cache
+def _adapter() -> TypeAdapter[RenderRequest]:
+    from pydantic import TypeAdapter
 
-    def __post_init__(self) -> None:
-        if not self.source.strip():
-            raise ValueError("a style needs a LoRA: its file, or its name on the Hugging Face hub")
-        if not (math.isfinite(self.weight) and abs(self.weight) <= STRONGEST):
-            raise ValueError(
-                f"weight={self.weight} of the style {self.source!r} is not in "
-                f"[-{STRONGEST:g}, {STRONGEST:g}]"
-            )
+    return TypeAdapter(RenderRequest)
 
 
 def with_trigger(prompt: Prompt, loras: Sequence[StyleLora]) -> Prompt:
-    """A prompt that begins with the trigger words of its styles.
+    """Return a prompt that begins with the trigger words of its styles.
 
-    They go to the beginning of the background, since a style is no part of the character: words
-    there do not draw the character's mask to them. A prompt without a background has no mask (all
-    of the picture is the character's), and stays so: there they go to the first part with words.
+    They are added to the background: among the words of the character they would attract its mask.
+    A prompt without a background has no mask (all of the picture is the character's) and keeps
+    none: they are added to its first part with words.
 
     Args:
         prompt: the prompt.
@@ -329,18 +354,18 @@ def _has_words(text: str, words: str) -> bool:
 
 @dataclass(frozen=True)
 class RenderBudget:
-    """How much memory a render may take besides the model, and what it does with it.
+    """Memory that a render may take besides the model, and its use.
 
     Attributes:
-        device_bytes: for banks where the model computes; None for half of what is free.
-        host_bytes: for banks in host memory; None for half of what is free.
-        folder: where banks may go that fit into neither; None for nowhere.
+        device_bytes: bytes for banks on the model's device; None for half of what is free.
+        host_bytes: bytes for banks in host memory; None for half of what is free.
+        folder: folder for banks that fit into neither; None for none.
         bank_dtype: "native", as the model computes, or "fp8", half as large and not exact.
         order: "bank" (one frame after another), "lockstep" (all side by side), or "auto".
         batch: frames that go through the transformer together in lockstep, at most; None for as
-            many as the free memory suffices for.
-        streamed: whether the model's weights come to the device anew for every forward pass, so
-            that frames had better go through it together.
+            many as fit into the free memory.
+        streamed: whether the model's weights are copied to the device for every forward pass,
+            which makes larger batches faster.
     """
 
     device_bytes: int | None = None

@@ -1,7 +1,7 @@
-"""The domain: a storyboard, its character, its frames and their takes.
+"""Data of a storyboard: its character, frames, takes and settings.
 
-Values only: it knows nothing of files, models, jobs or pages. Imports pydantic, and the names of
-shortcuts.
+It knows nothing of files, models, jobs or pages; `storyboard.planning` answers questions about
+frames.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from pipelines.models.shortcuts import ShortcutName
+from pipelines.request import MAX_REFERENCE_STRENGTH as MAX_REFERENCE_STRENGTH
+from pipelines.request import MAX_STYLE_WEIGHT as MAX_STYLE_WEIGHT
 
 MAX_FRAMES = 48
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 200
 MIN_GUIDANCE, MAX_GUIDANCE = 1, 10
-MAX_REFERENCE_STRENGTH = 2
 MAX_STYLES = 4
-MAX_STYLE_WEIGHT = 2
 SHORT_TEXT = 500
 LONG_TEXT = 2000
 SIZE_STEP = 16
@@ -37,24 +37,24 @@ ReferenceStrength = Annotated[
 
 
 def new_id() -> str:
-    """A short random identifier."""
+    """Return a short random identifier."""
     return uuid.uuid4().hex[:12]
 
 
 class Value(BaseModel):
-    """Base of all domain values: immutable, and strict about names."""
+    """Base of the data classes: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Character(Value):
-    """Who the story is about: described in words, shown in a reference picture, or both.
+    """Character of the story: a description, a reference picture, or both.
 
     Attributes:
-        name: what the people who make the storyboard call the character; not painted.
-        description: what the character looks like, in words.
-        reference: name of the prepared picture that frames follow; empty for none.
-        strength: how closely they follow it, in [0, 2]; 0 is not at all, None the model's own.
+        name: the character's name; not part of prompts.
+        description: the character's look, in words.
+        reference: name of the prepared reference picture; empty for none.
+        strength: strength of the reference, in [0, 2]; 0 is off, None the model's own.
     """
 
     name: ShortText = ""
@@ -64,13 +64,13 @@ class Character(Value):
 
 
 class Style(Value):
-    """A LoRA that all frames are painted with.
+    """LoRA of all frames.
 
     Attributes:
         source: a `.safetensors` file, or a LoRA on the Hugging Face hub as "owner/name" or
             "owner/name/file.safetensors".
-        weight: how strongly it is applied, in [-2, 2]; 1 is as trained.
-        trigger: the words that call it; empty where it needs none.
+        weight: its weight, in [-2, 2]; 1 is as trained.
+        trigger: its trigger words; empty where it needs none.
     """
 
     source: Annotated[
@@ -83,18 +83,18 @@ class Style(Value):
 
 
 class Take(Value):
-    """One painted result of a frame; takes are never overwritten.
+    """Rendered result of a frame; never overwritten.
 
     Attributes:
         id: its folder in the project.
         frame_id: the frame it belongs to.
-        created: when it was painted, UTC.
-        seconds: how long it took.
-        seed: the seed it was painted with.
-        matches: tokens matched with the identity frame; None when it had no identity frame.
+        created: time of the render, UTC.
+        seconds: duration of the render.
+        seed: its seed.
+        matches: tokens matched with the identity frame; None without an identity frame.
         foreground: share of the picture that the foreground mask covers, in [0, 1].
-        prompt: the whole prompt it was painted from.
-        model: the model that painted it.
+        prompt: its whole prompt.
+        model: its model.
     """
 
     id: Identifier = Field(default_factory=new_id)
@@ -109,19 +109,19 @@ class Take(Value):
 
 
 class Frame(Value):
-    """One picture of the story.
+    """Frame of the story.
 
     Attributes:
         id: its identifier, stable across edits and moves.
-        action: what the character does.
-        location: where it happens; frames with the same words are at the same place.
-        share_background: whether the place is kept the same, to the picture, as in the other
-            frames at this location that share it.
-        character: who is in this frame, in words; empty for the storyboard's character. Whoever
-            is described here does not follow the storyboard's reference picture.
-        reference_strength: how closely this frame follows the reference picture, in [0, 2]; None
-            for the character's own strength.
-        seed: the seed to paint with, or None for a new one at each render.
+        action: the character's action.
+        location: its location; frames with the same words have the same one.
+        share_background: whether the location looks the same as in the other frames there that
+            share it.
+        character: description of who is in this frame; empty for the storyboard's character. With
+            one, the frame has no reference picture.
+        reference_strength: strength of the reference picture in this frame, in [0, 2]; None for
+            the character's own strength.
+        seed: its seed, or None for a new one at each render.
         take: id of the chosen take, or None before the first.
     """
 
@@ -134,26 +134,20 @@ class Frame(Value):
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     take: Identifier | None = None
 
-    @property
-    def place(self) -> str:
-        """The location in a form that can be compared: case, spaces and end commas aside."""
-        return " ".join(self.location.casefold().split()).rstrip(",. ")
-
 
 class RenderSettings(Value):
-    """How all frames of a storyboard are painted.
+    """Settings of a storyboard's renders.
 
     Attributes:
         model: name in the registry, a Hugging Face repository, or a local folder.
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         steps: denoising steps; None for the model's own number.
-        guidance: how closely pictures follow the words, for models that have learnt it; None for
-            the model's own strength.
-        shortcut: how the frames are painted faster than exactly.
+        guidance: guidance scale, for models with a guidance embedding; None for the model's own.
+        shortcut: name of the shortcuts, which render faster and not exactly.
         consistent: whether frames share the character of the first frame.
         merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
-        styles: LoRAs that the frames are painted with, added to each other.
+        styles: LoRAs of the frames; they add up.
     """
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=300)] = "miniature"
@@ -168,16 +162,13 @@ class RenderSettings(Value):
 
 
 class Storyboard(Value):
-    """A title, a character, and frames in order.
-
-    The first frame is the identity frame; where the character has a picture, the first that follows
-    it.
+    """Title, character, and frames in order.
 
     Attributes:
-        title: the storyboard's title.
-        character: who the frames show.
+        title: the title.
+        character: the character of all frames that describe no other.
         frames: the frames in order.
-        settings: how they are painted.
+        settings: settings of their renders.
     """
 
     title: ShortText = "Untitled storyboard"
@@ -194,18 +185,15 @@ class Storyboard(Value):
         return self
 
     def frame(self, frame_id: str) -> Frame:
-        """The frame with this id.
+        """Return the frame with this id.
 
         Raises:
             KeyError: if there is none.
         """
-        for frame in self.frames:
-            if frame.id == frame_id:
-                return frame
-        raise KeyError(frame_id)
+        return self.frames[self.position(frame_id)]
 
     def position(self, frame_id: str) -> int:
-        """The place of the frame with this id, counted from 0.
+        """Return the index of the frame with this id, from 0.
 
         Raises:
             KeyError: if there is none.
@@ -216,35 +204,13 @@ class Storyboard(Value):
         raise KeyError(frame_id)
 
     def with_frame(self, changed: Frame) -> Storyboard:
-        """The same storyboard with the frame of that id replaced."""
+        """Return the storyboard with the frame of that id replaced."""
         frames = tuple(changed if f.id == changed.id else f for f in self.frames)
         return self.model_copy(update={"frames": frames})
 
     def with_take(self, frame_id: str, take_id: str) -> Storyboard:
-        """The same storyboard with this take chosen; unchanged where the frame is gone."""
+        """Return the storyboard with this take chosen; unchanged where the frame is gone."""
         frames = tuple(
             f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
         )
         return self.model_copy(update={"frames": frames})
-
-    def reference_of(self, frame: Frame) -> str:
-        """Name of the picture that a frame follows; empty where it follows none.
-
-        A frame that says itself who is in it shows somebody else than the picture does.
-        """
-        return "" if frame.character.strip() else self.character.reference
-
-    def background_source(self, frame_id: str) -> str | None:
-        """The earlier frame whose place this frame shares, or None where it starts its own.
-
-        A frame shares its background with the first frame at the same location that shares too.
-        """
-        frame = self.frame(frame_id)
-        if not frame.share_background or not frame.place:
-            return None
-        for other in self.frames:
-            if other.id == frame_id:
-                return None
-            if other.share_background and other.place == frame.place:
-                return other.id
-        return None

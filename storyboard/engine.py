@@ -13,7 +13,7 @@ from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.models.catalog import BIREFNET, MattingSpec, find_model
 from pipelines.reference.from_upload import prepare_reference as prepare_reference
 from pipelines.request import RenderRequest
-from storyboard.planning import cannot_follow
+from storyboard.planning import references_unsupported
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 from storyboard.storage.pictures import References
@@ -53,7 +53,7 @@ class Engine:
             return
         subject = spec.subject
         if subject is None:
-            raise cannot_follow(spec)
+            raise references_unsupported(spec)
         if subject.consent:
             self._consents.require(
                 subject.consent,

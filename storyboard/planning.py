@@ -1,7 +1,7 @@
-"""From a storyboard to the request that paints it.
+"""Plans of renders: from a storyboard to the request that renders it.
 
-Decides what each frame takes from which other, composes the prompts, picks seeds and checks what
-the imaging engine would refuse, so that a person reads a sentence and not a traceback. It knows
+Answers every question about a frame (its prompt, its source frames, its reference picture, whether
+its take is up to date) and refuses in plain words what the imaging engine would refuse. It knows
 nothing of files, jobs or torch.
 """
 
@@ -17,31 +17,20 @@ from pipelines.models.shortcuts import find_shortcut
 from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
 
-# Separates a frame's id from the number of a copy of it; cannot stand in an id.
-COPY_MARK = "."
-# Stand for a character that is shown in a picture and not described: CharaConsist finds the
-# character in a frame by the attention to its words, so there must be some.
+# For a character with a picture and no description: CharaConsist finds a character by the attention
+# to its words, so there must be some.
 REFERENCE_WORDS = "a character"
 _PUNCTUATION = (",", ".", ";", ":", "!", "?")
 
 
-def frame_of(name: str) -> str:
-    """The storyboard's frame that a frame of a request stands for.
-
-    Args:
-        name: `FrameRequest.frame_id`: a frame's id, or that of a copy made by `plan_render`.
-    """
-    return name.partition(COPY_MARK)[0]
-
-
 def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
-    """The three parts of a frame's prompt: every part that another follows ends in a comma.
+    """Return the three parts of a frame's prompt; a part before another one ends in a comma.
 
-    The comma keeps the words of the place from running into those of the character. A character
-    that is shown in a picture alone is `REFERENCE_WORDS`.
+    The comma keeps the words of the location apart from those of the character. A character that
+    has a picture and no description is `REFERENCE_WORDS`.
     """
     described = frame.character.strip() or storyboard.character.description.strip()
-    if not described and storyboard.reference_of(frame):
+    if not described and reference_picture(storyboard, frame):
         described = REFERENCE_WORDS
     background, character, action = (
         " ".join(part.split()) for part in (frame.location, described, frame.action)
@@ -53,59 +42,131 @@ def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
     return Prompt(background, character, action)
 
 
+def reference_picture(storyboard: Storyboard, frame: Frame) -> str:
+    """Return the name of a frame's reference picture; empty for none.
+
+    A frame that describes its own character has none: the picture shows somebody else.
+    """
+    return "" if frame.character.strip() else storyboard.character.reference
+
+
 def reference_of(storyboard: Storyboard, frame: Frame, spec: ModelSpec) -> tuple[str | None, float]:
-    """The picture that a frame follows, and how closely.
+    """Return the reference picture of a frame and its strength, as its request has them.
 
     Args:
         storyboard: the frame's storyboard.
-        frame: the frame; its own strength goes before its character's, and that before the
+        frame: the frame. Its own strength goes before the character's, and that before the
             model's.
-        spec: the model that paints it.
+        spec: the model that renders it.
 
     Returns:
-        The picture's name and the strength in [0, 2]; None and 1.0, as in a request that says
-        nothing, where the frame follows no picture or follows it at strength 0.
+        The picture's name and the strength in [0, 2]; None and 1.0, a request's defaults, without
+        a picture or at strength 0.
     """
     strength = frame.reference_strength
     if strength is None:
         strength = storyboard.character.strength
     if strength is None:
         strength = spec.subject.strength if spec.subject is not None else 1.0
-    name = storyboard.reference_of(frame)
+    name = reference_picture(storyboard, frame)
     return (name, strength) if name and strength > 0 else (None, 1.0)
 
 
+def identity_source(storyboard: Storyboard, frame: Frame) -> str | None:
+    """Return the id of a frame's identity frame, the storyboard's first; None without one.
+
+    Where the character has a picture, it is the first frame that shows the character, and a frame
+    that describes its own character has none.
+    """
+    picture = reference_picture(storyboard, frame)
+    if not storyboard.settings.consistent or (storyboard.character.reference and not picture):
+        return None
+    first = next(f for f in storyboard.frames if reference_picture(storyboard, f) == picture)
+    shows_someone = compose_prompt(storyboard, frame).character
+    return first.id if shows_someone and frame.id != first.id else None
+
+
+def background_source(storyboard: Storyboard, frame: Frame, share_all: bool = False) -> str | None:
+    """Return the id of the frame whose location a frame keeps; None without one.
+
+    It is the first frame with the same location that shares its background too.
+
+    Args:
+        storyboard: the frame's storyboard.
+        frame: the frame.
+        share_all: whether every frame keeps the first frame's location, whatever the frames say.
+    """
+    if not storyboard.settings.consistent:
+        return None
+    if share_all:
+        first = storyboard.frames[0]
+    elif frame.share_background and (location := _location(frame)):
+        sharing = (f for f in storyboard.frames if f.share_background)
+        first = next(f for f in sharing if _location(f) == location)
+    else:
+        return None
+    return None if first.id == frame.id else first.id
+
+
 def styles_of(storyboard: Storyboard) -> tuple[StyleLora, ...]:
-    """The LoRAs of a storyboard, as its requests name them."""
+    """Return the LoRAs of a storyboard as its requests name them."""
     styles = storyboard.settings.styles
     return tuple(StyleLora(style.source, style.weight, style.trigger) for style in styles)
 
 
 def shortcuts_of(storyboard: Storyboard) -> Shortcuts:
-    """What the frames of a storyboard are painted with less often than exactly."""
+    """Return the shortcuts of a storyboard as its requests name them."""
     return find_shortcut(storyboard.settings.shortcut).shortcuts
 
 
-def takes_shortcuts(request: RenderRequest, name: str, wanted: Shortcuts) -> bool:
-    """Whether a frame was painted with these shortcuts, as far as they change its picture.
+def rendered_with(request: RenderRequest, frame_id: str, shortcuts: Shortcuts) -> bool:
+    """Return whether a frame's picture is what these shortcuts give.
 
-    A frame that took nothing from frames with an identity frame had no probe pass, whose steps
-    could have been left out.
+    The stride of the probe pass does not matter for a frame that had no identity frame, nor had
+    the frames whose location it keeps.
 
     Args:
-        request: what it was painted from.
-        name: the frame's id in it.
-        wanted: the shortcuts.
+        request: the request that rendered it.
+        frame_id: the frame's id in it.
+        shortcuts: the shortcuts.
     """
     frames = {frame.frame_id: frame for frame in request.frames}
 
     def probed(frame: FrameRequest) -> bool:
-        place = frame.background_from
-        return frame.identity_from is not None or (place is not None and probed(frames[place]))
+        source = frame.background_from
+        return frame.identity_from is not None or (source is not None and probed(frames[source]))
 
-    taken = request.shortcuts
-    return taken.every == wanted.every and (
-        taken.probe_every == wanted.probe_every or not probed(frames[name])
+    return request.shortcuts.every == shortcuts.every and (
+        request.shortcuts.probe_every == shortcuts.probe_every or not probed(frames[frame_id])
+    )
+
+
+def is_current(storyboard: Storyboard, frame: Frame, request: RenderRequest) -> bool:
+    """Return whether a take still shows what its frame describes.
+
+    Args:
+        storyboard: the frame's storyboard.
+        frame: the frame.
+        request: the request of its take.
+    """
+    settings = storyboard.settings
+    then = {f.frame_id: f for f in request.frames}
+    taken = then.get(frame.id)
+    if taken is None or request.model != settings.model:
+        return False
+    try:
+        spec = find_model(request.model)
+    except UnknownModelError:  # a folder that is gone: nothing can be rendered again as it was
+        return False
+    source = taken.background_from and then[taken.background_from].original
+    return (
+        taken.prompt == compose_prompt(storyboard, frame)
+        and (taken.width, taken.height) == (settings.width, settings.height)
+        and (taken.reference, taken.reference_strength) == reference_of(storyboard, frame, spec)
+        and request.styles == styles_of(storyboard)
+        and rendered_with(request, frame.id, shortcuts_of(storyboard))
+        and frame.seed in (None, taken.seed)
+        and source == background_source(storyboard, frame)
     )
 
 
@@ -116,24 +177,24 @@ def plan_render(
     rng: random.Random,
     share_all: bool = False,
 ) -> RenderRequest:
-    """Plan the frames that are wanted and those that they take character or place from.
+    """Plan the request that renders some frames together with their source frames.
 
-    A frame that only lends is painted again, unseen, exactly as its chosen take was (from the
-    reference picture that the take followed, too), so that a redone frame matches what is on the
-    page. Steps, guidance and styles are the storyboard's for all frames of a render. A lending
-    frame that has no take, or one from another model, of another size or painted with other
-    shortcuts, becomes a target too; it keeps its take's seed.
+    A frame that is only a source is rendered again, unseen, exactly as its chosen take was (with
+    the take's reference picture, too), so that a redone frame matches what is on the page. Steps,
+    guidance and styles are the storyboard's for all frames of a render. A source frame without a
+    take, or whose take has another model, size or shortcuts, becomes a target too; it keeps its
+    take's seed.
 
     Args:
-        storyboard: what to paint.
-        targets: ids of the frames to paint, or None for all.
-        chosen: for frames that have a chosen take, the request that it was painted from.
-        rng: where the seeds of frames without one come from.
-        share_all: let every frame keep the first frame's place, whatever the frames say.
+        storyboard: the storyboard.
+        targets: ids of the frames to render, or None for all.
+        chosen: for frames that have a chosen take, the request of that take.
+        rng: source of seeds for frames that have none.
+        share_all: whether every frame keeps the first frame's location, whatever the frames say.
 
     Raises:
-        UserError: if there is nothing to paint, a frame has no words, the model is not known, or
-            a frame follows a picture and the model cannot.
+        UserError: if there is nothing to render, a frame has no words, the model is not known, or
+            a frame has a reference picture and the model cannot use one.
     """
     if not storyboard.frames:
         raise UserError("The storyboard has no frames.", "Add one and say what happens in it.")
@@ -144,64 +205,43 @@ def plan_render(
 
     plan = _Plan(storyboard, _spec(storyboard), rng, share_all)
     added = wanted
-    while added:  # what becomes a target may need lenders of its own
-        needed = plan.lenders(added) - set(wanted)
-        added = [name for name in needed if not plan.can_lend(name, chosen.get(name))]
+    while added:  # a new target may need source frames of its own
+        needed = plan.sources_of(added) - set(wanted)
+        added = [name for name in needed if not plan.can_be_source(name, chosen.get(name))]
         wanted += added
         plan.keep_seeds(added, chosen)
     ordered = [f for f in storyboard.frames if f.id in wanted]
-    for lender in sorted(plan.lenders(wanted) - set(wanted), key=storyboard.position):
-        plan.lend(lender, chosen[lender])
+    for source in sorted(plan.sources_of(wanted) - set(wanted), key=storyboard.position):
+        plan.add_source(source, chosen[source])
     for frame in ordered:
-        plan.paint(frame)
+        plan.add_target(frame)
     return plan.request(tuple(f.id for f in ordered))
 
 
 @dataclass
 class _Plan:
-    """The frames of a request while they are being gathered."""
+    """Frames of a request while they are collected."""
 
     storyboard: Storyboard
     spec: ModelSpec
     rng: random.Random
     share_all: bool
     frames: dict[str, FrameRequest] = field(default_factory=dict)
-    lent: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
 
-    def identity_source(self, frame: Frame) -> str | None:
-        """The frame whose character this one shows: the storyboard's first.
+    def sources(self, frame: Frame) -> tuple[str | None, str | None]:
+        """Return the ids of a frame's identity frame and of the frame whose location it keeps."""
+        identity = identity_source(self.storyboard, frame)
+        return identity, background_source(self.storyboard, frame, self.share_all)
 
-        Where the character has a picture, it is the first that shows the character, and whoever a
-        frame describes itself is in that frame alone.
-        """
-        picture = self.storyboard.reference_of(frame)
-        if self.storyboard.character.reference and not picture:
-            return None
-        frames = self.storyboard.frames
-        first = next(f for f in frames if self.storyboard.reference_of(f) == picture)
-        shows_someone = compose_prompt(self.storyboard, frame).character
-        alone = frame.id == first.id or not shows_someone
-        return None if alone or not self.storyboard.settings.consistent else first.id
+    def sources_of(self, names: Sequence[str]) -> set[str]:
+        """Return all source frames of these frames; a source of a location has none itself."""
+        frames = map(self.storyboard.frame, names)
+        return {source for frame in frames for source in self.sources(frame) if source}
 
-    def place_source(self, frame: Frame) -> str | None:
-        """The frame whose place this one keeps."""
-        first = self.storyboard.frames[0]
-        if not self.storyboard.settings.consistent:
-            return None
-        if self.share_all:
-            return None if frame.id == first.id else first.id
-        return self.storyboard.background_source(frame.id)
-
-    def lenders(self, names: Sequence[str]) -> set[str]:
-        """All frames that these take something from. Lenders of places start their own place."""
-        found: set[str] = set()
-        for frame in (self.storyboard.frame(name) for name in names):
-            found |= {s for s in (self.identity_source(frame), self.place_source(frame)) if s}
-        return found
-
-    def can_lend(self, name: str, request: RenderRequest | None) -> bool:
-        """Whether there is a take, painted from this, that fits what the plan paints."""
+    def can_be_source(self, name: str, request: RenderRequest | None) -> bool:
+        """Return whether a frame has a take, rendered from this request, that fits the plan."""
         if request is None:
             return False
         settings = self.storyboard.settings
@@ -209,43 +249,40 @@ class _Plan:
         return (
             request.model == settings.model
             and sizes == {(settings.width, settings.height)}
-            and takes_shortcuts(request, name, shortcuts_of(self.storyboard))
+            and rendered_with(request, name, shortcuts_of(self.storyboard))
         )
 
     def keep_seeds(self, names: Sequence[str], chosen: Mapping[str, RenderRequest]) -> None:
-        """Paint frames that nobody asked for with their takes' seeds, so that they change less."""
+        """Keep the takes' seeds of frames that become targets unasked, so that they change less."""
         for name in names:
             then = chosen[name].frames if name in chosen else ()
             self.seeds |= {f.frame_id: f.seed for f in then if f.frame_id == name}
 
-    def lend(self, name: str, request: RenderRequest) -> None:
-        """Add a frame as its take was painted, with all that it was painted from.
-
-        What it took from may have changed since: then a copy of the old state goes in beside.
-        """
-        then = {f.frame_id: f for f in request.frames}
-        self.lent[name] = self._copy(name, then)
+    def add_source(self, name: str, request: RenderRequest) -> None:
+        """Add copies of a frame as its take was rendered, and of that take's source frames."""
+        self.copies[name] = self._copy(name, {f.frame_id: f for f in request.frames})
 
     def _copy(self, name: str, then: Mapping[str, FrameRequest]) -> str:
         old = then[name]
-        old = replace(
+        copy = replace(
             old,
             identity_from=old.identity_from and self._copy(old.identity_from, then),
             background_from=old.background_from and self._copy(old.background_from, then),
+            copy_of=old.original,
         )
         for known in self.frames.values():
-            if replace(old, frame_id=known.frame_id) == known:
+            if replace(copy, frame_id=known.frame_id, copy_of=known.copy_of) == known:
                 return known.frame_id
-        copy = f"{frame_of(name)}{COPY_MARK}{len(self.frames)}"
-        self.frames[copy] = replace(old, frame_id=copy)
-        return copy
+        copy_id = f"{old.original}.{len(self.frames)}"  # no id of a storyboard contains "."
+        self.frames[copy_id] = replace(copy, frame_id=copy_id)
+        return copy_id
 
-    def paint(self, frame: Frame) -> None:
+    def add_target(self, frame: Frame) -> None:
         """Add a frame as the storyboard describes it now."""
         prompt = compose_prompt(self.storyboard, frame)
         reference, strength = reference_of(self.storyboard, frame, self.spec)
         if reference is not None and self.spec.subject is None:
-            raise cannot_follow(self.spec)
+            raise references_unsupported(self.spec)
         if not prompt.parts:
             number = self.storyboard.position(frame.id) + 1
             raise UserError(
@@ -253,7 +290,7 @@ class _Plan:
                 "Describe the character, or say where the frame is and what happens.",
             )
         settings = self.storyboard.settings
-        identity, place = self.identity_source(frame), self.place_source(frame)
+        identity, background = self.sources(frame)
         seed = self.seeds.get(frame.id) if frame.seed is None else frame.seed
         self.frames[frame.id] = FrameRequest(
             frame_id=frame.id,
@@ -261,14 +298,14 @@ class _Plan:
             seed=self.rng.randint(0, MAX_SEED) if seed is None else seed,
             width=settings.width,
             height=settings.height,
-            identity_from=identity and self.lent.get(identity, identity),
-            background_from=place and self.lent.get(place, place),
+            identity_from=identity and self.copies.get(identity, identity),
+            background_from=background and self.copies.get(background, background),
             reference=reference,
             reference_strength=strength,
         )
 
     def request(self, targets: tuple[str, ...]) -> RenderRequest:
-        """The request of all that was added."""
+        """Return the request of all frames that were added."""
         settings = self.storyboard.settings
         spec = self.spec
         merge = settings.merge and spec.consistency.merge
@@ -288,13 +325,18 @@ class _Plan:
         )
 
 
-def cannot_follow(spec: ModelSpec) -> ModelError:
-    """What to tell a person whose character has a picture that the model cannot follow."""
+def references_unsupported(spec: ModelSpec) -> ModelError:
+    """Return the error for a character with a reference picture and a model that cannot use it."""
     able = " or ".join(other.title for other in MODELS if other.subject is not None)
     return ModelError(
-        f"{spec.title} cannot follow a reference picture.",
+        f"{spec.title} cannot use a reference picture.",
         f"Choose {able}, or remove the picture from the character.",
     )
+
+
+def _location(frame: Frame) -> str:
+    """Return a frame's location without case, spaces and end commas, so that it can be compared."""
+    return " ".join(frame.location.casefold().split()).rstrip(",. ")
 
 
 def _spec(storyboard: Storyboard) -> ModelSpec:

@@ -32,7 +32,7 @@ from evaluation.rows import REFERENCE_ROWS, Following, Row
 from evaluation.suite import Suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
-from pipelines.request import STRONGEST_REFERENCE, ConsistencySettings
+from pipelines.request import MAX_REFERENCE_STRENGTH, ConsistencySettings
 from storyboard.settings import Settings
 
 PLAIN = Row("plain", "plain", consistent=False)
@@ -106,8 +106,8 @@ def parse_variant(text: str) -> Variant:
             changes[name] = kinds[name](number)
     ConsistencySettings(**changes)  # type: ignore[arg-type]  # says what is out of range
     strength = more.get(_STRENGTH)
-    if strength is not None and not 0 <= strength <= STRONGEST_REFERENCE:
-        raise ValueError(f"strength={strength:g} is not in [0, {STRONGEST_REFERENCE:g}]")
+    if strength is not None and not 0 <= strength <= MAX_REFERENCE_STRENGTH:
+        raise ValueError(f"strength={strength:g} is not in [0, {MAX_REFERENCE_STRENGTH}]")
     return Variant(text, changes, bool(more.get(_PLACE)), strength, bool(more.get(_ALONE)))
 
 

@@ -40,8 +40,8 @@ class EncodedReferences:
         by_frame: dict[str, Subject | None] = {}
         for frame in frames:
             subject = None
-            if self.adapters is not None and frame.followed is not None:
-                key = frame.followed, frame.reference_strength
+            if self.adapters is not None and frame.active_reference is not None:
+                key = frame.active_reference, frame.reference_strength
                 if key not in found:
                     found[key] = Subject(self.adapters, self.tokens[key[0]], key[1])
                 subject = found[key]
@@ -60,12 +60,12 @@ def check_pictures(
         ValueError: if a frame's picture is not among `pictures`, or there is no bundle.
     """
     for frame in frames:
-        if frame.followed is None:
+        if frame.active_reference is None:
             continue
-        if frame.followed not in pictures:
+        if frame.active_reference not in pictures:
             raise ValueError(
-                f"the picture {frame.followed} of frame {frame.frame_id!r} is not among the "
-                f"{len(pictures)} that were given"
+                f"the picture {frame.active_reference} of frame {frame.frame_id!r} is not among "
+                f"the {len(pictures)} that were given"
             )
         if bundle is None:
             raise ValueError(
@@ -96,7 +96,11 @@ def read_pictures(
     Raises:
         ValueError: if a picture is not RGB.
     """
-    names = list(dict.fromkeys(frame.followed for frame in frames if frame.followed is not None))
+    names = list(
+        dict.fromkeys(
+            frame.active_reference for frame in frames if frame.active_reference is not None
+        )
+    )
     if bundle is None or not names:
         return EncodedReferences(None, {})
     with _working_on(device, bundle.encoders) as encoders:

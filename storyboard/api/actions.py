@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.events import Preview
 from pipelines.models.catalog import BIREFNET, MODELS, ModelSpec, find_model
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.document import (
@@ -32,7 +33,8 @@ from storyboard.api.takes import Gallery, edited_frames
 from storyboard.board import Storyboard, new_id
 from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.importing.story_file import read_story
-from storyboard.jobs.job import FramePreview, Runner, TakeSaved
+from storyboard.jobs.events import TakeSaved
+from storyboard.jobs.job import Runner
 from storyboard.settings import ROOT, Settings
 from storyboard.storage.character_file import SUFFIX, load_character, save_character
 from storyboard.storage.consents import Consents
@@ -338,7 +340,7 @@ class Actions:
             told = {"preview": 0.0, "other": 0.0}
             for event in job.events():
                 view.apply(event)
-                kind = "preview" if isinstance(event, FramePreview) else "other"
+                kind = "preview" if isinstance(event, Preview) else "other"
                 if (warning := warning_of(job.storyboard, event)) is not None:
                     yield self._told(view) | self.refuse(warning)
                 elif isinstance(event, TakeSaved):

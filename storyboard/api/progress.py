@@ -12,21 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UserError
-from pipelines.events import ModelLoading, Notice
+from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice, Preview
 from pipelines.pictures import mask_picture, png_bytes
 from storyboard.board import Storyboard
-from storyboard.jobs.job import (
-    FrameBegun,
-    FrameMask,
-    FramePreview,
-    Job,
-    JobCancelled,
-    JobEvent,
-    JobFailed,
-    JobFinished,
-    JobProgress,
-    TakeSaved,
-)
+from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
+from storyboard.jobs.job import Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,31 +60,29 @@ class JobView:
         match event:
             case ModelLoading(model):
                 self.state, self.message = "loading", model
-            case FrameBegun(frame_id):
+            case FrameStarted(frame_id):
                 self.state = "running"
                 self._frame(frame_id)["state"] = "painting"
             case JobProgress(frame_id, phase, step, steps, fraction, seconds_left):
                 self.state, self.fraction, self.seconds_left = "running", fraction, seconds_left
-                if frame_id in self.frames:
+                if frame_id in self.frames and not event.source_only:
                     self.frames[frame_id] |= {
                         "state": "painting",
                         "phase": phase,
                         "step": step,
                         "steps": steps,
                     }
-            case FrameMask(frame_id, mask):
+            case MaskFound(frame_id, mask=mask):
                 self._frame(frame_id)["mask"] = mask_address(mask)
-            case FramePreview(frame_id, image):
+            case Preview(frame_id, image):
                 self.previews[frame_id] = preview_address(image)
             case TakeSaved(frame_id):
                 self.frames[frame_id] = {"state": "painted"}
                 self.previews.pop(frame_id, None)
             case JobFailed(message):
                 self._ended("failed", message)
-            case JobCancelled():
-                self._ended("cancelled")
-            case JobFinished():
-                self._ended("finished")
+            case JobEnded(cancelled):
+                self._ended("cancelled" if cancelled else "finished")
 
     def shown(self, waiting: Sequence[str] = ()) -> dict[str, Any]:
         """The value for the page.

@@ -9,18 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import UnknownModelError
-from pipelines.models.catalog import find_model
-from storyboard.board import Frame, Storyboard, Take
+from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.planning import (
-    compose_prompt,
-    frame_of,
-    reference_of,
-    shortcuts_of,
-    styles_of,
-    takes_shortcuts,
-)
+from storyboard.planning import is_current
 from storyboard.storage.projects import Project
 
 
@@ -83,33 +74,13 @@ class Gallery:
 
 def edited_frames(project: Project, storyboard: Storyboard) -> list[str]:
     """Ids of the frames that would not be painted again as their chosen take was."""
-    return [
-        frame.id
-        for frame in storyboard.frames
-        if frame.take is not None and not _as_painted(project, storyboard, frame, frame.take)
-    ]
-
-
-def _as_painted(project: Project, storyboard: Storyboard, frame: Frame, take_id: str) -> bool:
-    try:
-        request = project.request(take_id)
-    except ProjectError:  # a take whose recipe is lost cannot be told from the frame as it is
-        return True
-    then = next((f for f in request.frames if f.frame_id == frame.id), None)
-    if then is None or request.model != storyboard.settings.model:
-        return False
-    try:
-        spec = find_model(request.model)
-    except UnknownModelError:  # a folder that is gone: nothing can be painted again as it was
-        return False
-    settings = storyboard.settings
-    place = storyboard.background_source(frame.id) if settings.consistent else None
-    return (
-        then.prompt == compose_prompt(storyboard, frame)
-        and (then.width, then.height) == (settings.width, settings.height)
-        and (then.reference, then.reference_strength) == reference_of(storyboard, frame, spec)
-        and request.styles == styles_of(storyboard)
-        and takes_shortcuts(request, frame.id, shortcuts_of(storyboard))
-        and frame.seed in (None, then.seed)
-        and (then.background_from and frame_of(then.background_from)) == place
-    )
+    edited = []
+    for frame in storyboard.frames:
+        if frame.take is not None:
+            try:
+                request = project.request(frame.take)
+            except ProjectError:  # nothing says from what a damaged take was rendered
+                continue
+            if not is_current(storyboard, frame, request):
+                edited.append(frame.id)
+    return edited

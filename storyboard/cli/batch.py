@@ -29,7 +29,8 @@ from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.jobs.job import Job, JobEvent, JobFailed, Runner
+from storyboard.jobs.events import JobEvent, JobFailed
+from storyboard.jobs.job import Job, Runner
 from storyboard.storage.files import DocumentKind, file_stem, write_result
 from storyboard.storage.pictures import References
 from storyboard.storage.projects import REQUEST_KEY

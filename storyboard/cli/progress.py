@@ -9,9 +9,9 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipelines.events import ModelLoading, Notice
+from pipelines.events import FrameStarted, ModelLoading, Notice
 from storyboard.board import Storyboard
-from storyboard.jobs.job import FrameBegun, JobEvent, JobProgress, TakeSaved
+from storyboard.jobs.events import JobEvent, JobProgress, TakeSaved
 
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
@@ -52,7 +52,7 @@ class ProgressBar:
             self._line(f'frame {number} is too long for the model, which skips "{event.message}"')
         elif isinstance(event, Notice):
             self._note(event.message)
-        elif isinstance(event, FrameBegun):
+        elif isinstance(event, FrameStarted):
             self._begun += 1
         elif isinstance(event, JobProgress):
             self._progress(group, event)

@@ -32,6 +32,7 @@ from storyboard.board import (
 from storyboard.cli.arguments import argument, number, parse_style, whole
 from storyboard.errors import UsageError
 from storyboard.importing.story_file import Story, parse_size, read_story
+from storyboard.planning import reference_picture
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
@@ -268,7 +269,7 @@ def _check_one_character(story: Story) -> None:
 
 def _check_followed(boards: Sequence[Storyboard]) -> None:
     """See that a picture is not given in vain."""
-    if not any(board.reference_of(frame) for board in boards for frame in board.frames):
+    if not any(reference_picture(board, frame) for board in boards for frame in board.frames):
         raise UsageError(
             "No frame follows the picture: every frame says itself who is in it.",
             "Describe the character once for all frames, or leave the picture out.",

@@ -1,4 +1,4 @@
-"""Runs jobs in this process: one at a time, in the order they were asked for."""
+"""Runner of jobs in this process: one at a time, in the order in which they were started."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.book import BookedRunner, JobBook, JobReport, log_fault
+from storyboard.jobs.book import BookedRunner, JobBook, log_fault
 from storyboard.jobs.job import Job, JobProject, RenderEngine
+from storyboard.jobs.report import JobReport
 
 
 class LocalRunner(BookedRunner):
-    """A `Runner` whose one worker thread is the lock around the device.
+    """`Runner` whose single thread is the lock around the device.
 
     Args:
-        engine: what paints.
-        rng: where seeds come from.
+        engine: the engine.
+        rng: source of seeds.
     """
 
     def __init__(self, engine: RenderEngine, rng: random.Random | None = None) -> None:
         self._engine = engine
         super().__init__(JobBook(engine, rng))
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
 
     def start(
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
     ) -> Job:
         """See `Runner.start`."""
-        job = self._book.take_in(project, targets, share_all)
-        # The caller's context goes along: on a ZeroGPU Space it says whose quota the GPU's time
-        # is taken from. Whatever the render raises ends up in the future, and then in the job.
-        future = self._worker.submit(copy_context().run, self._run, job)
+        job = self._book.add(project, targets, share_all)
+        # On a ZeroGPU Space, the caller's context says whose quota the GPU's time is taken from.
+        # An exception of the render goes into the future, and from there into the job.
+        future = self._thread.submit(copy_context().run, self._run, job)
         future.add_done_callback(lambda done: _settle(job, done))
         return job
 
@@ -44,7 +45,7 @@ class LocalRunner(BookedRunner):
         """See `Runner.close`."""
         for job in self._book.unfinished():
             job.cancel()
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, job: Job) -> None:
         if not job.begin():
@@ -54,7 +55,7 @@ class LocalRunner(BookedRunner):
         events = self._engine.render(request, job.project.references.folder)
         try:
             for event in events:
-                report.tell(event)
+                report.handle(event)
                 if job.cancelling:
                     raise RenderCancelled
         finally:

@@ -264,7 +264,7 @@ def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
     expect(note).to_contain_text("FLUX.1 [schnell] cannot follow a picture.")
     expect(within(page, 1, "[data-field=reference_strength]")).to_be_hidden()
     generate(page)
-    refused = page.get_by_role("alert").filter(has_text="cannot follow a reference picture")
+    refused = page.get_by_role("alert").filter(has_text="cannot use a reference picture")
     expect(refused).to_be_visible(timeout=SOON)
     note.get_by_role("button", name="FLUX.1 [dev]", exact=True).click()
     expect(note).to_be_hidden()

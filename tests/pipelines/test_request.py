@@ -1,7 +1,11 @@
 """Requests: round trips through JSON, and what they refuse."""
 
 import json
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -40,27 +44,80 @@ def test_an_unknown_schema_is_refused():
         RenderRequest.from_dict({**WHOLE.to_dict(), "schema": 99})
 
 
-def test_a_request_from_before_the_cleanup_had_sizes_is_read_with_the_published_ones():
-    old = json.loads(json.dumps({**WHOLE.to_dict(), "schema": 1}))
-    for name in ("mask_erode", "mask_dilate"):
-        del old["consistency"][name]
-    settings = RenderRequest.from_dict(old).consistency
-    assert (settings.mask_erode, settings.mask_dilate) == (3, 5)
+def stored(schema: int) -> dict:
+    """A request that the code of that schema wrote: a frame, and copies of its three sources."""
+    return json.loads(Path(f"tests/data/requests/schema-{schema}.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("schema", [1, 2])
-def test_a_request_from_before_references_and_styles_has_none(schema):
-    old = json.loads(json.dumps({**WHOLE.to_dict(), "schema": schema}))
-    del old["styles"]
-    for frame in old["frames"]:
-        del frame["reference"], frame["reference_strength"]
-    assert RenderRequest.from_dict(old) == WHOLE
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+def test_copies_of_older_schemas_say_which_frame_they_copy(schema):
+    old = stored(schema)
+    request = RenderRequest.from_dict(old)
+    assert [(f.frame_id, f.copy_of, f.original) for f in request.frames] == [
+        ("beach-1.0", "beach-1", "beach-1"),
+        ("beach-1.1", "beach-1", "beach-1"),
+        ("forest-1.2", "forest-1", "forest-1"),
+        ("forest-2", None, "forest-2"),
+    ]
+    new = json.loads(json.dumps(request.to_dict()))
+    assert RenderRequest.from_dict(new) == request
+    # All that was stored is there, unchanged.
+    assert {**new, **old, "frames": new["frames"], "consistency": new["consistency"]} == {
+        **new,
+        "schema": schema,
+    }
+    assert new["consistency"] == {**new["consistency"], **old["consistency"]}
+    for then, now in zip(old["frames"], new["frames"], strict=True):
+        assert {**now, **then} == now
 
 
-def test_a_request_from_before_shortcuts_takes_none():
-    old = json.loads(json.dumps({**WHOLE.to_dict(), "schema": 3}))
-    del old["shortcuts"]
-    assert RenderRequest.from_dict(old) == WHOLE
+def test_fields_that_older_schemas_lack_have_the_defaults():
+    first, second, third = (RenderRequest.from_dict(stored(schema)) for schema in (1, 2, 3))
+    assert (first.consistency.mask_erode, first.consistency.mask_dilate) == (3, 5)
+    for request in (first, second):
+        assert request.styles == () and request.references == frozenset()
+        assert {f.reference_strength for f in request.frames} == {1.0}
+    assert third.styles and third.references == {PICTURE}
+    for request in (first, second, third):
+        assert request.shortcuts == Shortcuts()
+    assert RenderRequest.from_dict(stored(4)).shortcuts == Shortcuts(every=2, probe_every=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(colour="red"), "colour"),
+        (dict(steps="20"), "steps"),
+        (dict(frames=None), "frames"),
+        (dict(targets="b"), "targets"),
+        (dict(consistency={"mask_erode": 2}), "mask_erode=2"),
+        (dict(shortcuts={"every": 1, "never": 1}), "never"),
+        (dict(styles=[{"weight": 1}]), "source"),
+    ],
+)
+def test_stored_data_with_other_fields_types_or_values_is_refused(change, named):
+    data = WHOLE.to_dict()
+    with pytest.raises(ValueError, match=named):
+        RenderRequest.from_dict({**data, **change})
+    for name in ("frames", "targets", "model"):
+        with pytest.raises(ValueError, match=name):
+            RenderRequest.from_dict({key: data[key] for key in data if key != name})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [(dict(seed=-1), "-1"), (dict(seed="1"), "seed"), (dict(prompt="x"), "x")]
+)
+def test_stored_frames_with_other_types_or_values_are_refused(change, named):
+    data = json.loads(json.dumps(WHOLE.to_dict()))
+    data["frames"][0] |= change
+    with pytest.raises(ValueError, match=named):
+        RenderRequest.from_dict(data)
+
+
+def test_a_request_can_be_pickled_and_loads_no_torch():
+    assert pickle.loads(pickle.dumps(WHOLE)) == WHOLE
+    script = "import sys, pipelines.request; print(sys.modules.keys() & {'torch', 'pydantic'})"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "set()"
 
 
 @pytest.mark.parametrize("stride", [0, 5])
@@ -79,7 +136,7 @@ def test_it_knows_which_pictures_it_needs():
     )
     wanted = replace(WHOLE, frames=frames)
     assert wanted.references == {PICTURE}
-    assert [frame.followed for frame in frames] == [PICTURE, PICTURE, None]
+    assert [frame.active_reference for frame in frames] == [PICTURE, PICTURE, None]
 
 
 def test_the_prompt_joins_its_parts_by_one_space():

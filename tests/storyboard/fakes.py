@@ -1,9 +1,8 @@
-"""An engine without a model: real events and flat pictures, at the pace that a test sets."""
+"""Fake engine without a model: real events and flat pictures, at the pace that a test sets."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.events import (
+    Events,
     FrameDone,
     FrameStarted,
     MaskFound,
     ModelLoading,
     Notice,
-    PipelineEvent,
     Preview,
     StepDone,
 )
@@ -27,7 +26,7 @@ from pipelines.request import FrameRequest, RenderRequest
 
 @dataclass(frozen=True)
 class FakeBank:
-    """What a frame leaves behind: which it was, and how it was painted."""
+    """Bank of a frame: the frame's id and seed."""
 
     frame_id: str
     seed: int
@@ -36,22 +35,22 @@ class FakeBank:
 
 @dataclass
 class FakeEngine:
-    """Paints each frame in one colour that its seed gives; implements `RenderEngine`.
+    """Renders each frame in one colour, from its seed; implements `RenderEngine`.
 
     Attributes:
         steps: steps that every frame takes.
         fault: raised in place of the frame with number `fault_at`.
         fault_at: counted from 0 over the frames of a request.
-        reads: words of a prompt that it reads; None for all.
+        reads: number of words of a prompt that it reads; None for all.
         refusal: raised by `check`.
-        doubt: words about every picture and style that a request names; none where empty.
-        previews: whether it shows the picture after every step but the last.
+        doubt: message of a notice about every picture and style of a request; none where empty.
+        previews: whether a preview comes after every step but the last.
         permits: where given, one is taken before every event.
-        requests: what was asked for.
-        pictures: the folder of pictures that each render was given.
-        banks: those that came with each render, and who takes those that it leaves.
+        requests: the request of each render.
+        pictures: the folder of pictures of each render.
+        banks: the bank exchange of each render.
         yielded: events so far.
-        closed: how many renders came to their end, in any way.
+        closed: number of renders that ended, in any way.
     """
 
     steps: int = 2
@@ -74,7 +73,7 @@ class FakeEngine:
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
-    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    ) -> Events:
         self.requests.append(request)
         self.pictures.append(pictures)
         self.banks.append(banks)
@@ -90,9 +89,7 @@ class FakeEngine:
     def describe(self) -> str:
         return "a fake on nothing"
 
-    def _events(
-        self, request: RenderRequest, banks: BankExchange
-    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    def _events(self, request: RenderRequest, banks: BankExchange) -> Events:
         yield ModelLoading(request.model)
         for frame in request.frames:
             unread = [] if self.reads is None else frame.prompt.text.split()[self.reads :]
@@ -105,7 +102,7 @@ class FakeEngine:
         frames = [
             frame
             for frame in request.frames
-            if frame.frame_id in request.targets or frame.frame_id not in banks.lent
+            if frame.frame_id in request.targets or frame.frame_id not in banks.received
         ]
         total = self.steps * len(frames)
         for number, frame in enumerate(frames):
@@ -119,26 +116,26 @@ class FakeEngine:
                     yield Preview(frame.frame_id, picture_of(frame))
             mask = mask_of(frame)
             yield MaskFound(frame.frame_id, "render", mask, raw=mask, matches=None)
-            if banks.keep is not None and lends(frame, request):
+            if banks.keep is not None and is_source(frame, request):
                 banks.keep(frame.frame_id, FakeBank(frame.frame_id, frame.seed))
             if frame.frame_id in request.targets:
                 matches = None if frame.identity_from is None else 3
                 yield FrameDone(frame.frame_id, picture_of(frame), mask, matches, 0.5)
 
 
-def lends(frame: FrameRequest, request: RenderRequest) -> bool:
-    """Whether another frame takes its character or place from a frame."""
+def is_source(frame: FrameRequest, request: RenderRequest) -> bool:
+    """Return whether a frame is the source of another frame."""
     return any(frame.frame_id in (f.identity_from, f.background_from) for f in request.frames)
 
 
 def picture_of(frame: FrameRequest) -> Image.Image:
-    """The picture that the fake engine paints for a frame."""
+    """Return the picture that the fake engine renders for a frame."""
     colour = (frame.seed % 256, frame.seed // 256 % 256, 77)
     return Image.new("RGB", (frame.width, frame.height), colour)
 
 
 def mask_of(frame: FrameRequest) -> np.ndarray:
-    """The mask that it finds: the upper left token alone."""
+    """Return the mask that it finds: the upper left token alone."""
     mask = np.zeros((frame.height // 16, frame.width // 16), dtype=bool)
     mask[0, 0] = True
     return mask

@@ -1,4 +1,4 @@
-"""The domain: what a storyboard can be, and which frame lends its place to which."""
+"""Data of a storyboard: its bounds, and its frames by their ids."""
 
 from __future__ import annotations
 
@@ -66,13 +66,6 @@ def test_styles_are_few_and_name_their_lora() -> None:
         RenderSettings(styles=many)
 
 
-def test_a_picture_is_followed_where_nobody_else_is_described() -> None:
-    own, other = Frame(action="waving", character=" "), Frame(character="an old man")
-    board = Storyboard(character=Character(reference=PICTURE), frames=(own, other))
-    assert [board.reference_of(frame) for frame in board.frames] == [PICTURE, ""]
-    assert Storyboard(frames=(own,)).reference_of(own) == ""
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -90,7 +83,7 @@ def test_a_frame_refuses(values: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("side", [0, 63, 100, 2064])
-def test_settings_refuse_sizes_that_cannot_be_painted(side: int) -> None:
+def test_settings_refuse_sizes_that_cannot_be_rendered(side: int) -> None:
     with pytest.raises(ValidationError):
         RenderSettings(width=side)
 
@@ -112,22 +105,6 @@ def test_ids_are_unique_and_frames_limited() -> None:
         Storyboard(frames=(Frame(id="a"), Frame(id="a")))
     with pytest.raises(ValidationError):
         Storyboard(frames=tuple(Frame() for _ in range(MAX_FRAMES + 1)))
-
-
-def test_the_first_frame_that_shares_a_place_lends_it() -> None:
-    board = Storyboard(
-        frames=(
-            Frame(id="a", location="beach"),
-            Frame(id="b", location="The  Beach,", share_background=True),
-            Frame(id="c", location="the beach", share_background=True),
-            Frame(id="d", location="forest", share_background=True),
-            Frame(id="e", location="the beach."),
-            Frame(id="f", location="THE BEACH", share_background=True),
-            Frame(id="g", location=" ", share_background=True),
-        )
-    )
-    sources = {f.id: board.background_source(f.id) for f in board.frames}
-    assert sources == {"a": None, "b": None, "c": "b", "d": None, "e": None, "f": "b", "g": None}
 
 
 def test_frames_are_found_replaced_and_counted() -> None:

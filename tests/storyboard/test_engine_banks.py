@@ -1,4 +1,4 @@
-"""Banks of the real miniature on their way between two engines."""
+"""Banks of the real miniature, sent between two engines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def expected(whole: RenderRequest) -> dict[str, bytes]:
     return found
 
 
-def test_what_a_frame_lends_is_the_same_after_a_journey(
+def test_a_bank_that_is_sent_gives_the_same_pictures(
     whole: RenderRequest, expected: dict[str, bytes]
 ) -> None:
     first, second = Engine(SETTINGS), Engine(SETTINGS)
@@ -57,8 +57,8 @@ def test_what_a_frame_lends_is_the_same_after_a_journey(
     def keep(name: str, bank: PortableBank) -> None:
         packed[name], held[name] = pickle.dumps(bank), bank.nbytes
 
-    lending = replace(whole, frames=whole.frames[:2], targets=("f0", "f1"))
-    painted = pictures_of(list(first.render(lending, banks=BankExchange(keep=keep))))
+    sending = replace(whole, frames=whole.frames[:2], targets=("f0", "f1"))
+    painted = pictures_of(list(first.render(sending, banks=BankExchange(keep=keep))))
     assert packed.keys() == {"f0"}
     assert 0 < held["f0"] <= len(packed["f0"])
     reading = replace(whole, frames=(whole.frames[0], whole.frames[2]), targets=("f2",))

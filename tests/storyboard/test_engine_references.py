@@ -229,7 +229,7 @@ def test_research_only_weights_are_asked_for_once(
 
 def test_a_model_that_cannot_follow_pictures_is_not_given_any(settings: Settings) -> None:
     request = request_for(FLUX1_DEV.name, reference().name)
-    with pytest.raises(ModelError, match=r"\[schnell\] cannot follow a reference picture"):
+    with pytest.raises(ModelError, match=r"\[schnell\] cannot use a reference picture"):
         Engine(settings).check(replace(request, model=FLUX1_SCHNELL.name))
 
 

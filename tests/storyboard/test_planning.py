@@ -1,9 +1,11 @@
-"""From storyboards to requests: who takes what from whom, prompts, seeds, and redone frames."""
+"""From storyboards to requests: source frames, prompts, seeds, and redone frames."""
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +16,14 @@ from pipelines.request import Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.planning import (
     REFERENCE_WORDS,
+    background_source,
     compose_prompt,
-    frame_of,
+    identity_source,
+    is_current,
     plan_render,
     reference_of,
-    takes_shortcuts,
+    reference_picture,
+    rendered_with,
 )
 
 
@@ -47,7 +52,7 @@ def plan(
 
 
 def recipe(request: RenderRequest, name: str) -> Any:
-    """All that a frame's picture comes from, whatever the frames are called."""
+    """All that a frame's picture depends on, without the frames' ids."""
     frame = next(f for f in request.frames if f.frame_id == name)
     return (
         frame.prompt,
@@ -59,7 +64,12 @@ def recipe(request: RenderRequest, name: str) -> Any:
     )
 
 
-def test_all_frames_take_the_first_ones_character_and_their_places() -> None:
+def frame_of(request: RenderRequest, name: str | None) -> str:
+    """The storyboard's frame that a frame of a request shows."""
+    return next(f.original for f in request.frames if f.frame_id == name)
+
+
+def test_all_frames_have_the_first_ones_character_and_their_locations() -> None:
     request = plan(board(*FRAMES))
     assert request.targets == ("a", "b", "c", "d", "e")
     assert [f.frame_id for f in request.frames] == list(request.targets)
@@ -72,7 +82,7 @@ def test_without_consistency_every_frame_stands_alone() -> None:
     assert {(f.identity_from, f.background_from) for f in request.frames} == {(None, None)}
 
 
-def test_share_all_keeps_the_first_place_everywhere() -> None:
+def test_share_all_keeps_the_first_location_everywhere() -> None:
     request = plan(board(*FRAMES), share_all=True)
     assert [f.background_from for f in request.frames] == [None, "a", "a", "a", "a"]
 
@@ -131,7 +141,7 @@ def test_a_frame_can_show_somebody_else() -> None:
     assert compose_prompt(board(frame), frame).text == "a beach, an old man, waving"
 
 
-def test_a_frame_with_nobody_takes_no_character_but_keeps_its_place() -> None:
+def test_a_frame_with_nobody_has_no_identity_frame_but_keeps_its_location() -> None:
     frames = (
         Frame(id="a", location="beach", character="a girl", share_background=True),
         Frame(id="b", location="beach", share_background=True),
@@ -140,9 +150,9 @@ def test_a_frame_with_nobody_takes_no_character_but_keeps_its_place() -> None:
     assert (empty.identity_from, empty.background_from) == (None, "a")
 
 
-def test_a_redone_frame_gets_what_the_page_shows_and_nothing_else_is_painted() -> None:
+def test_a_redone_frame_matches_the_chosen_takes_and_is_the_only_target() -> None:
     whole = plan(board(*FRAMES))
-    # Edits since: none of them may reach the frames that only lend.
+    # Edits since: none of them may reach the frames that are only sources.
     edited = board(*(f.model_copy(update={"action": "lying down"}) for f in FRAMES))
     chosen = dict.fromkeys("abcde", whole)
     redone = plan(edited, ["d"], chosen)
@@ -153,10 +163,10 @@ def test_a_redone_frame_gets_what_the_page_shows_and_nothing_else_is_painted() -
     assert recipe(redone, frame.identity_from) == recipe(whole, "a")
     assert recipe(redone, frame.background_from) == recipe(whole, "b")
     assert len(redone.frames) == 3
-    assert sorted(frame_of(f.frame_id) for f in redone.frames) == ["a", "b", "d"]
+    assert sorted(f.original for f in redone.frames) == ["a", "b", "d"]
 
 
-def test_redoing_again_and_again_does_not_gather_frames() -> None:
+def test_redoing_again_and_again_does_not_accumulate_frames() -> None:
     storyboard = board(*FRAMES)
     chosen = dict.fromkeys("abcde", plan(storyboard))
     for name in "dbdbdad":
@@ -166,7 +176,7 @@ def test_redoing_again_and_again_does_not_gather_frames() -> None:
     assert len(chosen["d"].frames) <= 4
 
 
-def test_a_place_painted_with_an_older_character_is_lent_as_it_was() -> None:
+def test_a_location_with_an_older_character_is_a_source_as_it_was() -> None:
     storyboard = board(*FRAMES)
     whole = plan(storyboard)
     chosen = dict.fromkeys("abcde", whole)
@@ -175,13 +185,13 @@ def test_a_place_painted_with_an_older_character_is_lent_as_it_was() -> None:
     frame = redone.frames[-1]
     assert frame.identity_from is not None and frame.background_from is not None
     assert recipe(redone, frame.identity_from) == recipe(chosen["a"], "a")
-    # b was painted from the first a, and is so again, beside the new one.
+    # b was rendered from the first a, and is so again, beside the new one.
     assert recipe(redone, frame.background_from) == recipe(whole, "b")
     assert recipe(whole, "a") != recipe(chosen["a"], "a")
     assert len(redone.frames) == 4
 
 
-def test_redone_frames_lend_their_new_selves_to_each_other() -> None:
+def test_redone_frames_are_each_others_sources() -> None:
     storyboard = board(*FRAMES)
     chosen = dict.fromkeys("abcde", plan(storyboard))
     both = plan(storyboard, ["c", "a"], chosen)
@@ -190,19 +200,19 @@ def test_redone_frames_lend_their_new_selves_to_each_other() -> None:
     assert (both.frames[1].identity_from, both.frames[1].background_from) == ("a", "a")
 
 
-def test_a_lender_that_was_never_painted_is_painted_too() -> None:
+def test_a_source_that_was_never_rendered_becomes_a_target() -> None:
     request = plan(board(*FRAMES), ["d"])
     assert request.targets == ("a", "b", "d")
 
 
 @pytest.mark.parametrize("change", [{"width": 512}, {"model": "flux1-dev"}])
-def test_a_take_of_another_size_or_model_is_not_lent(change: dict[str, Any]) -> None:
+def test_a_take_of_another_size_or_model_is_no_source(change: dict[str, Any]) -> None:
     chosen = dict.fromkeys("abcde", plan(board(*FRAMES)))
     assert plan(board(*FRAMES, **change), ["c"], chosen).targets == ("a", "c")
     assert plan(board(*FRAMES, steps=3, guidance=3), ["c"], chosen).targets == ("c",)
 
 
-def test_a_take_lends_also_after_its_source_has_left_the_storyboard() -> None:
+def test_a_take_is_a_source_also_after_its_own_source_was_removed() -> None:
     whole = plan(board(*FRAMES))
     chosen = dict.fromkeys("abcde", whole)
     rest = board(*FRAMES[1:])
@@ -215,7 +225,7 @@ def test_a_take_lends_also_after_its_source_has_left_the_storyboard() -> None:
 PICTURE, ANOTHER = "a" * 64 + ".png", "b" * 64 + ".png"
 
 
-def followed(
+def pictured(
     *frames: Frame, picture: str = PICTURE, strength: float | None = None, **values: Any
 ) -> Storyboard:
     """A storyboard for FLUX.1 [dev] whose character has a picture."""
@@ -224,9 +234,9 @@ def followed(
     return storyboard.model_copy(update={"character": character})
 
 
-def test_frames_follow_the_picture_where_they_show_its_character() -> None:
+def test_frames_have_the_reference_where_they_show_its_character() -> None:
     stranger = Frame(id="f", location="forest", character="an old man")
-    request = plan(followed(*FRAMES, stranger))
+    request = plan(pictured(*FRAMES, stranger))
     assert [f.reference for f in request.frames] == [*[PICTURE] * 5, None]
     assert request.references == {PICTURE}
     assert FLUX1_DEV.subject is not None
@@ -242,34 +252,34 @@ def test_frames_with_the_pictured_character_share_it_with_each_other_alone() -> 
         Frame(id="c", action="sleeping", character="an old man"),
         Frame(id="d", action="running", reference_strength=0),
     )
-    request = plan(followed(*frames))
+    request = plan(pictured(*frames))
     assert [f.identity_from for f in request.frames] == [None, None, None, "b"]
     without = plan(board(*frames))
     assert [f.identity_from for f in without.frames] == [None, "a", "a", "a"]
-    redone = plan(followed(*frames), ["d"], dict.fromkeys("abcd", request))
-    assert [frame_of(f.frame_id) for f in redone.frames] == ["b", "d"]
+    redone = plan(pictured(*frames), ["d"], dict.fromkeys("abcd", request))
+    assert [f.original for f in redone.frames] == ["b", "d"]
 
 
-def test_a_frame_that_is_painted_to_lend_its_place_gets_its_own_lender() -> None:
+def test_a_source_of_a_location_that_becomes_a_target_gets_its_own_source() -> None:
     frames = (
         Frame(id="a", action="waving"),
         Frame(id="b", location="beach", action="running", share_background=True),
         Frame(id="c", location="beach", character="an old man", share_background=True),
     )
-    assert plan(followed(*frames), ["c"]).targets == ("a", "b", "c")
-    chosen = {"a": plan(followed(*frames))}
-    request = plan(followed(*frames), ["c"], chosen)
+    assert plan(pictured(*frames), ["c"]).targets == ("a", "b", "c")
+    chosen = {"a": plan(pictured(*frames))}
+    request = plan(pictured(*frames), ["c"], chosen)
     assert request.targets == ("b", "c")
-    painted = {f.frame_id: f for f in request.frames}
-    assert frame_of(str(painted["b"].identity_from)) == "a"
-    assert (painted["c"].identity_from, painted["c"].background_from) == (None, "b")
+    frames_of = {f.frame_id: f for f in request.frames}
+    assert frame_of(request, frames_of["b"].identity_from) == "a"
+    assert (frames_of["c"].identity_from, frames_of["c"].background_from) == (None, "b")
 
 
 def test_the_frames_strength_goes_before_the_characters_and_that_before_the_models() -> None:
     frames = (Frame(id="a", action="x"), Frame(id="b", action="y", reference_strength=1.5))
-    storyboard = followed(*frames, strength=0.3)
+    storyboard = pictured(*frames, strength=0.3)
     assert [f.reference_strength for f in plan(storyboard).frames] == [0.3, 1.5]
-    off = followed(Frame(id="a", action="x", reference_strength=0), *frames[1:], strength=0.3)
+    off = pictured(Frame(id="a", action="x", reference_strength=0), *frames[1:], strength=0.3)
     assert [(f.reference, f.reference_strength) for f in plan(off).frames] == [
         (None, 1.0),
         (PICTURE, 1.5),
@@ -280,27 +290,27 @@ def test_the_frames_strength_goes_before_the_characters_and_that_before_the_mode
 
 def test_a_character_in_a_picture_alone_has_words_for_its_mask() -> None:
     frames = (Frame(id="a", location="a beach", action="waving"), Frame(id="b", action="running"))
-    request = plan(followed(*frames, character=" "))
+    request = plan(pictured(*frames, character=" "))
     assert request.frames[0].prompt == Prompt("a beach,", f"{REFERENCE_WORDS},", "waving")
     assert request.frames[1].identity_from == "a"
-    described = plan(followed(*frames, character="a girl"))
+    described = plan(pictured(*frames, character="a girl"))
     assert described.frames[0].prompt.character == "a girl,"
     stranger = Frame(action="waving", character="an old man")
-    assert compose_prompt(followed(stranger, character=""), stranger).character == "an old man,"
+    assert compose_prompt(pictured(stranger, character=""), stranger).character == "an old man,"
 
 
-def test_a_model_that_cannot_follow_pictures_says_so_and_which_can() -> None:
-    with pytest.raises(ModelError, match=r"\[schnell\] cannot follow") as caught:
-        plan(followed(*FRAMES, model=FLUX1_SCHNELL.name))
+def test_a_model_that_cannot_use_pictures_says_so_and_which_can() -> None:
+    with pytest.raises(ModelError, match=r"\[schnell\] cannot use") as caught:
+        plan(pictured(*FRAMES, model=FLUX1_SCHNELL.name))
     assert FLUX1_DEV.title in caught.value.remedy and "remove" in caught.value.remedy
-    assert plan(followed(*FRAMES, model=FLUX1_SCHNELL.name, strength=0)).references == frozenset()
+    assert plan(pictured(*FRAMES, model=FLUX1_SCHNELL.name, strength=0)).references == frozenset()
     stranger = Frame(action="waving", character="an old man")
-    assert plan(followed(stranger, model=FLUX1_SCHNELL.name)).references == frozenset()
+    assert plan(pictured(stranger, model=FLUX1_SCHNELL.name)).references == frozenset()
 
 
-def test_a_redone_frame_follows_the_new_picture_and_its_lender_the_old_one() -> None:
-    whole = plan(followed(*FRAMES, strength=0.4))
-    redone = plan(followed(*FRAMES, picture=ANOTHER), ["c"], dict.fromkeys("abcde", whole))
+def test_a_redone_frame_has_the_new_picture_and_its_source_the_old_one() -> None:
+    whole = plan(pictured(*FRAMES, strength=0.4))
+    redone = plan(pictured(*FRAMES, picture=ANOTHER), ["c"], dict.fromkeys("abcde", whole))
     frame = redone.frames[-1]
     assert redone.targets == ("c",)
     assert frame.reference == ANOTHER
@@ -312,14 +322,14 @@ def test_a_redone_frame_follows_the_new_picture_and_its_lender_the_old_one() -> 
 
 def test_redoing_a_frame_when_nothing_changed_asks_for_the_same_picture_again() -> None:
     frames = tuple(f.model_copy(update={"seed": 3}) for f in FRAMES)
-    whole = plan(followed(*frames))
-    redone = plan(followed(*frames), ["d"], dict.fromkeys("abcde", whole))
+    whole = plan(pictured(*frames))
+    redone = plan(pictured(*frames), ["d"], dict.fromkeys("abcde", whole))
     assert recipe(redone, "d") == recipe(whole, "d")
-    # The same words, seed and place, but another picture or strength: not the same lender.
+    # The same words, seed and location, but another picture or strength: not the same source.
     chosen = dict.fromkeys("abcde", whole)
-    chosen["b"] = plan(followed(*frames, strength=0.2))
-    both = plan(followed(*frames), ["d"], chosen)
-    assert sorted(frame_of(f.frame_id) for f in both.frames) == ["a", "a", "b", "d"]
+    chosen["b"] = plan(pictured(*frames, strength=0.2))
+    both = plan(pictured(*frames), ["d"], chosen)
+    assert sorted(f.original for f in both.frames) == ["a", "a", "b", "d"]
 
 
 def test_styles_are_the_storyboards_for_all_frames() -> None:
@@ -337,11 +347,11 @@ def test_shortcuts_are_the_storyboards_for_all_frames() -> None:
     assert plan(board(*FRAMES, shortcut="both")).shortcuts == Shortcuts(every=2, probe_every=2)
 
 
-def test_frames_that_were_painted_with_other_shortcuts_are_not_mixed() -> None:
+def test_frames_that_were_rendered_with_other_shortcuts_are_not_mixed() -> None:
     exact = plan(board(*FRAMES))
     chosen = dict.fromkeys("abcde", exact)
     half = plan(board(*FRAMES, shortcut="half-steps"), ["d"], chosen)
-    assert half.targets == ("a", "b", "d")  # its identity frame and its place become new takes
+    assert half.targets == ("a", "b", "d")  # its identity frame and its location become new takes
     seeds = {frame.frame_id: frame.seed for frame in exact.frames}
     assert [f.seed for f in half.frames[:2]] == [seeds["a"], seeds["b"]]
     assert half.frames[2].seed != seeds["d"]
@@ -352,7 +362,7 @@ def test_frames_that_were_painted_with_other_shortcuts_are_not_mixed() -> None:
     assert again.targets == ("d",)
 
 
-def test_a_coarse_probe_changes_what_was_probed_or_is_in_such_a_place() -> None:
+def test_a_coarse_probe_changes_frames_with_a_probe_pass_and_frames_at_their_location() -> None:
     frames = (
         Frame(id="a", location="beach", character="a girl"),
         Frame(id="b", location="forest", character="a girl", share_background=True),
@@ -361,12 +371,88 @@ def test_a_coarse_probe_changes_what_was_probed_or_is_in_such_a_place() -> None:
     )
     request = plan(board(*frames, character=""))
     assert [f.identity_from for f in request.frames] == [None, "a", None, None]
-    alike = {f.id: takes_shortcuts(request, f.id, Shortcuts(probe_every=2)) for f in frames}
+    alike = {f.id: rendered_with(request, f.id, Shortcuts(probe_every=2)) for f in frames}
     assert alike == {"a": True, "b": False, "c": False, "d": True}
-    assert not any(takes_shortcuts(request, f.id, Shortcuts(every=2)) for f in frames)
+    assert not any(rendered_with(request, f.id, Shortcuts(every=2)) for f in frames)
 
 
-def test_what_cannot_be_planned_is_said() -> None:
+def test_frames_that_describe_nobody_else_have_the_reference_picture() -> None:
+    own, other = Frame(action="waving", character=" "), Frame(character="an old man")
+    storyboard = Storyboard(character=Character(reference=PICTURE), frames=(own, other))
+    assert [reference_picture(storyboard, frame) for frame in storyboard.frames] == [PICTURE, ""]
+    assert reference_picture(Storyboard(frames=(own,)), own) == ""
+
+
+def test_frames_keep_the_location_of_the_first_that_shares_it() -> None:
+    storyboard = board(
+        Frame(id="a", location="beach"),
+        Frame(id="b", location="The  Beach,", share_background=True),
+        Frame(id="c", location="the beach", share_background=True),
+        Frame(id="d", location="forest", share_background=True),
+        Frame(id="e", location="the beach."),
+        Frame(id="f", location="THE BEACH", share_background=True),
+        Frame(id="g", location=" ", share_background=True),
+    )
+    sources = {f.id: background_source(storyboard, f) for f in storyboard.frames}
+    assert sources == {"a": None, "b": None, "c": "b", "d": None, "e": None, "f": "b", "g": None}
+
+
+def test_a_take_is_current_until_its_frame_changes() -> None:
+    storyboard = board(*FRAMES)
+    request = plan(storyboard)
+    frame = storyboard.frames[3]
+    assert is_current(storyboard, frame, request)
+    assert is_current(storyboard, frame, plan(storyboard, ["d"], dict.fromkeys("abcde", request)))
+    for change in ({"action": "lying"}, {"share_background": False}, {"seed": 10**6}):
+        assert not is_current(storyboard, frame.model_copy(update=change), request)
+    for values in ({"width": 512}, {"shortcut": "both"}, {"styles": (Style(source="o/n"),)}):
+        assert not is_current(board(*FRAMES, **values), frame, request)
+    assert not is_current(board(*FRAMES, model="/gone"), frame, replace(request, model="/gone"))
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+def test_a_take_of_an_older_schema_is_current_and_a_source(schema: int) -> None:
+    stored = json.loads(Path(f"tests/data/requests/schema-{schema}.json").read_text("utf-8"))
+    request = RenderRequest.from_dict(stored)
+    frames = tuple(
+        Frame(id=name, location=location, action=action, share_background=True)
+        for name, location, action in (
+            ("beach-1", "on a sunny beach", "waving"),
+            ("forest-1", "in a forest", "running"),
+            ("forest-2", "in a forest", "sitting"),
+        )
+    )
+    values: dict[str, Any] = dict(width=256, height=192, model=FLUX1_DEV.name)
+    if schema >= 3:
+        values |= dict(styles=(Style(source="owner/ink", weight=0.5, trigger="in ink"),))
+    if schema >= 4:
+        values |= dict(shortcut="both")
+    storyboard = board(*frames, character="a girl in a red coat", **values)
+    if schema >= 3:
+        character = {"reference": "0123456789abcdef" * 4 + ".png", "strength": 0.75}
+        changed = storyboard.character.model_copy(update=character)
+        storyboard = storyboard.model_copy(update={"character": changed})
+    assert [identity_source(storyboard, frame) for frame in frames] == [None, "beach-1", "beach-1"]
+    assert is_current(storyboard, frames[2], request)
+    after = board(
+        frames[0],
+        Frame(id="forest-2", location="in a forest", action="x", share_background=True),
+        Frame(id="last", location="in a forest", action="y", share_background=True),
+        character="a girl",
+        **values,
+    )
+    redone = plan(after, ["last"], {"beach-1": plan(after, ["beach-1"]), "forest-2": request})
+    # The source of its location is copied with all its sources, whose ids are those of the story.
+    assert redone.targets == ("last",)
+    source = redone.frames[-1].background_from
+    assert source is not None and recipe(redone, source) == recipe(request, "forest-2")
+    assert [f.original for f in redone.frames] == [
+        *("beach-1", "beach-1", "beach-1", "forest-1", "forest-2"),
+        "last",
+    ]
+
+
+def test_plans_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(UserError, match="no frames"):
         plan(board())
     with pytest.raises(UserError, match="no longer"):

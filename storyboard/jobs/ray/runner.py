@@ -1,8 +1,8 @@
-"""Runs jobs on several GPUs or machines: storyboards side by side, their frames spread.
+"""Runner of jobs on several GPUs or machines: jobs side by side, their frames spread over workers.
 
-A job is cut into parts (`storyboard.jobs.ray.spreading`) that workers of a Ray cluster paint
-(`storyboard.jobs.ray.workers`). Parts of different jobs take turns. Events and takes come back
-here: workers see no project. What a worker leaves behind when it dies is painted by another.
+A job is cut into parts (`storyboard.jobs.ray.spreading`) that workers of a Ray cluster render
+(`storyboard.jobs.ray.workers`). Parts of different jobs take turns. Workers see no project: events
+and takes are handled here. The parts of a worker that dies go to another.
 """
 
 from __future__ import annotations
@@ -23,96 +23,104 @@ from pipelines.events import FrameDone, StepDone
 from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.book import BookedRunner, JobBook, JobReport, log_fault
+from storyboard.jobs.book import BookedRunner, JobBook, log_fault
 from storyboard.jobs.job import Job, JobProject
-from storyboard.jobs.ray.spreading import Measures, Part, spread
-from storyboard.jobs.ray.worker import BanksFetched, BankWeighed, MakeEngine, Order, Painted
-from storyboard.jobs.ray.workers import BankLost, BankSent, Cluster, Worker, WorkerLost
+from storyboard.jobs.ray.spreading import Measures, RequestPart, spread
+from storyboard.jobs.ray.worker import (
+    Assignment,
+    BankReady,
+    BanksFetched,
+    MakeEngine,
+    WorkerEvent,
+)
+from storyboard.jobs.ray.workers import BankLost, BankSent, Cluster, RemoteWorker, WorkerLost
+from storyboard.jobs.report import JobReport
 from storyboard.settings import Settings, Workers
 
-# A part whose workers die so often is to blame itself.
+# A part on which so many workers died in a row is given up.
 MOST_LOSSES = 3
 # After so many frames a part makes way for a job that has no worker.
 FRAMES_A_TURN = 4
-# How long a worker may take to stop before it is killed, when all ends.
-_PARTING_SECONDS = 10.0
+# Limit for workers to stop before they are killed, when the runner closes.
+_CLOSE_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Run:
-    """A job on its way through the workers.
+class _ScheduledJob:
+    """Job that is not over, in the schedule.
 
     Attributes:
         job: the job.
-        turn: when it was last given a worker; grows.
-        request: what it paints; None until it is planned, when the first worker is free for it.
-        report: tells its events; likewise.
+        turn: number of the turn in which it was last given a worker; grows.
+        request: its request; None until the job is planned, when the first worker is free for it.
+        report: its report; likewise.
         parts: parts that wait for a worker.
-        losses: how many workers died on each part without painting a frame, by its number.
-        busy: workers that are at it.
-        orders: the orders that are being painted, and by whom.
-        banks: what stands for the banks that frames have left for other parts.
-        fault: why it ends early; None while all goes well.
+        losses: number of workers that died on each part without finishing a frame, by the part's
+            number.
+        busy: number of workers that work on it.
+        assignments: workers of the assignments that are being rendered, by the assignments' ids.
+        banks: handles of the banks that were sent, by their frames' ids.
+        fault: exception that ends it early; None so far.
     """
 
     job: Job
     turn: int = 0
     request: RenderRequest | None = None
     report: JobReport | None = None
-    parts: list[Part] = field(default_factory=list)
+    parts: list[RequestPart] = field(default_factory=list)
     losses: dict[int, int] = field(default_factory=dict)
     busy: int = 0
-    orders: dict[str, Worker] = field(default_factory=dict)
+    assignments: dict[str, RemoteWorker] = field(default_factory=dict)
     banks: dict[str, object] = field(default_factory=dict)
     fault: BaseException | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether one more worker could do something for it."""
+        """True where there is work for one more worker."""
         unplanned = self.request is None and not self.busy
-        return unplanned or any(part.lent <= self.banks.keys() for part in self.parts)
+        return unplanned or any(part.receives <= self.banks.keys() for part in self.parts)
 
-    def take_part(self) -> Part | None:
-        """The next part that has all that it is lent; None where nothing is planned yet."""
+    def take_part(self) -> RequestPart | None:
+        """Take the next part whose banks are all there; None where the job is not planned yet."""
         for part in self.parts:
-            if part.lent <= self.banks.keys():
+            if part.receives <= self.banks.keys():
                 self.parts.remove(part)
                 return part
         return None
 
-    def put_down(self, part: Part, left: tuple[str, ...]) -> None:
-        """Let what is left of a part, if anything, wait for another worker.
+    def put_back(self, part: RequestPart, left: tuple[str, ...]) -> None:
+        """Put the targets that are left of a part, if any, back among those that wait.
 
-        Banks that it has not sent will not come: those who wait for them paint for themselves.
+        Banks that it has not sent will not come: their readers render the frames themselves.
         """
         if left:
-            lent = (part.lent | part.keeps) & self.banks.keys() - set(left)
+            receives = (part.receives | part.sends) & self.banks.keys() - set(left)
             work = part.work * len(left) / len(part.targets)
-            self.parts.insert(0, Part(part.number, left, work, lent))
-        self.expect_no_more(part.keeps - self.banks.keys())
+            self.parts.insert(0, RequestPart(part.number, left, work, receives))
+        self.drop_banks(part.sends - self.banks.keys())
 
-    def expect_no_more(self, names: Collection[str]) -> None:
-        """Have these frames painted again by whoever was to be lent their banks."""
+    def drop_banks(self, names: Collection[str]) -> None:
+        """Have the readers of these frames' banks render the frames themselves."""
         for name in names:
             self.banks.pop(name, None)
-        self.parts = [replace(part, lent=part.lent - set(names)) for part in self.parts]
+        self.parts = [replace(part, receives=part.receives - set(names)) for part in self.parts]
 
 
 class RayRunner(BookedRunner):
-    """A `Runner` whose jobs are painted by workers.
+    """`Runner` whose jobs are rendered by workers.
 
-    Jobs of one project run one after the other, since the later may match takes of the earlier.
+    Jobs of one project run one after another, since the later may match takes of the earlier.
 
     Args:
-        settings: of the application; `workers` says how many there are and where.
-        make_engine: makes what paints, here (to ask it what it can paint) and in every worker.
-        rng: where seeds come from.
+        settings: settings of the application; `workers` has their number and address.
+        make_engine: makes engines, here (to check requests) and in every worker.
+        rng: source of seeds.
 
     Raises:
         UserError: if Ray is not installed, cannot be reached, or has no room for the workers, or
-            if none of them can be started. It returns as soon as one is there.
+            if none of them can be started. It returns as soon as one has started.
     """
 
     def __init__(
@@ -120,22 +128,22 @@ class RayRunner(BookedRunner):
     ) -> None:
         super().__init__(JobBook(make_engine(settings), rng))
         self._cluster = Cluster(settings.workers or Workers(), settings)
-        self._crew = self._cluster.workers(make_engine)
-        self._idle: list[Worker] = []
-        self._runs: list[_Run] = []
+        self._workers = self._cluster.workers(make_engine)
+        self._idle: list[RemoteWorker] = []
+        self._schedule: list[_ScheduledJob] = []
         self._measures = Measures()
         self._turns = itertools.count(1)
         self._closing = False
         self._guard = threading.RLock()
         self._answered = threading.Event()
-        self._pool = ThreadPoolExecutor(len(self._crew), thread_name_prefix="worker")
-        for worker in list(self._crew):
-            self._hire(worker, failures=0)
+        self._pool = ThreadPoolExecutor(len(self._workers), thread_name_prefix="worker")
+        for worker in list(self._workers):
+            self._start_worker(worker, failures=0)
         try:
             self._answered.wait()
-            if not self._crew:
-                raise _nobody()
-        except BaseException:  # Ctrl-C, too: Ray would be left behind
+            if not self._workers:
+                raise _no_worker()
+        except BaseException:  # Ctrl-C, too: Ray would be left running
             self.close()
             raise
 
@@ -143,18 +151,18 @@ class RayRunner(BookedRunner):
         self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
     ) -> Job:
         """See `Runner.start`."""
-        job = self._book.take_in(project, targets, share_all)
-        run = _Run(job)
+        job = self._book.add(project, targets, share_all)
+        entry = _ScheduledJob(job)
         with self._guard:
-            self._runs.append(run)
-        job.when_cancelled(lambda: self._stop(run))
+            self._schedule.append(entry)
+        job.when_cancelled(lambda: self._stop(entry))
         self._dispatch()
         return job
 
     def describe(self) -> str:
         """See `Runner.describe`."""
         with self._guard:
-            return f"Ray workers: {len(self._crew)}"
+            return f"Ray workers: {len(self._workers)}"
 
     def close(self) -> None:
         """See `Runner.close`; the workers' processes end, too."""
@@ -163,20 +171,20 @@ class RayRunner(BookedRunner):
         jobs = self._book.unfinished()
         for job in jobs:
             job.cancel()
-        deadline = time.monotonic() + _PARTING_SECONDS
+        deadline = time.monotonic() + _CLOSE_SECONDS
         for job in jobs:
             job.wait(max(0.0, deadline - time.monotonic()))
-        for worker in self._crew:
+        for worker in self._workers:
             worker.close()
         self._pool.shutdown(wait=True)
         self._cluster.close()
 
-    def _hire(self, worker: Worker, failures: int) -> None:
+    def _start_worker(self, worker: RemoteWorker, failures: int) -> None:
         """Start a worker's process, in a thread of the pool."""
-        hired = self._pool.submit(worker.start)
-        hired.add_done_callback(partial(self._hired, worker, failures))
+        started = self._pool.submit(worker.start)
+        started.add_done_callback(partial(self._started, worker, failures))
 
-    def _hired(self, worker: Worker, failures: int, outcome: Future[None]) -> None:
+    def _started(self, worker: RemoteWorker, failures: int, outcome: Future[None]) -> None:
         fault = outcome.exception()
         with self._guard:
             if self._closing:
@@ -186,215 +194,222 @@ class RayRunner(BookedRunner):
                 self._idle.append(worker)
                 self._answered.set()
             elif isinstance(fault, WorkerLost) and failures + 1 < MOST_LOSSES:
-                self._hire(worker, failures + 1)
+                self._start_worker(worker, failures + 1)
                 return
             else:
                 _log.error("A worker cannot be started", exc_info=fault)
-                self._crew.remove(worker)
-                if not self._crew:
+                self._workers.remove(worker)
+                if not self._workers:
                     self._answered.set()
         self._dispatch()
 
-    def _give_up(self) -> None:
-        for run in list(self._runs):
-            run.job.begin()
-            self._fail(run, _nobody())
-            self._end_where_done(run)
-
     def _dispatch(self) -> None:
-        """Give idle workers to the runs whose turn it is."""
+        """Give idle workers to the jobs whose turn it is; fail all where no worker is left."""
         with self._guard:
-            if not self._crew:
-                self._give_up()
-            while self._idle and not self._closing and (run := self._next()) is not None:
+            for unserved in list(self._schedule) if not self._workers else ():
+                unserved.job.begin()
+                self._fail(unserved, _no_worker())
+                self._end_where_done(unserved)
+            while self._idle and not self._closing and (entry := self._next()) is not None:
                 worker = self._idle.pop()
-                part = run.take_part()
-                run.busy += 1
-                run.turn = next(self._turns)
-                done = self._pool.submit(self._work, worker, run, part)
-                done.add_done_callback(partial(self._settle, worker, run, part))
+                part = entry.take_part()
+                entry.busy += 1
+                entry.turn = next(self._turns)
+                done = self._pool.submit(self._work, worker, entry, part)
+                done.add_done_callback(partial(self._settle, worker, entry, part))
 
-    def _next(self) -> _Run | None:
-        """Of the runs that wait, the one with the fewest workers; of these, the longest without."""
-        waiting = [run for run in self._leading() if run.waits]
-        return min(waiting, key=lambda run: (run.busy, run.turn), default=None)
+    def _next(self) -> _ScheduledJob | None:
+        """Return the waiting job with the fewest workers; of several, the one waiting longest."""
+        waiting = [entry for entry in self._leading() if entry.waits]
+        return min(waiting, key=lambda entry: (entry.busy, entry.turn), default=None)
 
-    def _leading(self) -> list[_Run]:
-        """The first run of every project."""
-        first: dict[str, _Run] = {}
-        for run in self._runs:
-            first.setdefault(run.job.project_id, run)
+    def _leading(self) -> list[_ScheduledJob]:
+        """Return the first job of every project."""
+        first: dict[str, _ScheduledJob] = {}
+        for entry in self._schedule:
+            first.setdefault(entry.job.project_id, entry)
         return list(first.values())
 
-    def _work(self, worker: Worker, run: _Run, part: Part | None) -> None:
-        """Paint a part; where there is none yet, find out what the run paints."""
+    def _work(self, worker: RemoteWorker, entry: _ScheduledJob, part: RequestPart | None) -> None:
+        """Render a part; where there is none yet, plan the job."""
         if part is None:
-            self._plan(run)
+            self._plan(entry)
         else:
-            self._paint(worker, run, part)
+            self._render(worker, entry, part)
 
-    def _plan(self, run: _Run) -> None:
-        if not run.job.begin():
+    def _plan(self, entry: _ScheduledJob) -> None:
+        if not entry.job.begin():
             return
-        request = self._book.plan(run.job)
+        request = self._book.plan(entry.job)
         with self._guard:
-            others = len(self._leading()) - 1
             parts = spread(
                 request,
-                workers=len(self._crew),
-                others=others,
+                workers=len(self._workers),
+                others=len(self._leading()) - 1,
                 costs=self._measures.costs(request.model),
             )
-            run.request = request
-            run.report = JobReport(run.job, request, [part.work for part in parts])
-            run.parts = list(parts)
+            entry.request = request
+            entry.report = JobReport(entry.job, request, [part.work for part in parts])
+            entry.parts = list(parts)
 
-    def _paint(self, worker: Worker, run: _Run, part: Part) -> None:
-        """Have a worker paint a part, as far as it comes in its turn."""
-        whole, report = run.request, run.report
-        assert whole is not None and report is not None
-        request = part.request(whole)
-        order = self._order(run, part, request)
+    def _render(self, worker: RemoteWorker, entry: _ScheduledJob, part: RequestPart) -> None:
+        """Have a worker render a part until it is done, or makes way for another job."""
+        assert entry.request is not None and entry.report is not None
+        request = part.request(entry.request)
+        assignment = self._assignment(entry, part, request)
         with self._guard:
-            if run.job.cancelling or run.fault is not None:
+            if entry.job.cancelling or entry.fault is not None:
                 raise RenderCancelled
-            run.orders[order.id] = worker
-        report.resume(part.number)
+            entry.assignments[assignment.id] = worker
+        entry.report.resume(part.number)
         try:
-            with closing(worker.paint(order)) as events:
-                made_way = self._follow(run, part, request, events)
+            with closing(worker.render(assignment)) as events:
+                made_way = self._handle(entry, part, request, events)
         finally:
             with self._guard:
-                del run.orders[order.id]
-        if run.job.cancelling or run.fault is not None:
+                del entry.assignments[assignment.id]
+        if entry.job.cancelling or entry.fault is not None:
             raise RenderCancelled
-        missing = set(part.targets) - report.saved
+        missing = set(part.targets) - entry.report.saved
         if missing and not made_way:
-            raise RuntimeError(f"frames {sorted(missing)} were not painted")
+            raise RuntimeError(f"frames {sorted(missing)} were not rendered")
 
-    def _follow(
+    def _handle(
         self,
-        run: _Run,
-        part: Part,
+        entry: _ScheduledJob,
+        part: RequestPart,
         request: RenderRequest,
-        events: Iterable[Painted | BankSent],
+        events: Iterable[WorkerEvent | BankSent],
     ) -> bool:
-        """Tell and measure what happens; whether the part makes way for another run."""
-        assert run.report is not None
+        """Report and measure a worker's events; return whether the part makes way for a job."""
+        assert entry.report is not None
         sizes = {frame.frame_id: frame.width * frame.height for frame in request.frames}
-        painted, before = 0, 0.0
+        rendered, before = 0, 0.0
         for event in events:
             now = time.monotonic()
             if isinstance(event, StepDone) and event.step > 1:
-                self._measures.saw_step(request.model, sizes[event.frame_id], now - before)
+                self._measures.add_step(request.model, sizes[event.frame_id], now - before)
             before = now
-            if isinstance(event, BankWeighed):
-                self._measures.saw_bank(request.model, sizes[event.frame_id], event.nbytes)
+            if isinstance(event, BankReady):
+                self._measures.add_bank(request.model, sizes[event.frame_id], event.nbytes)
             elif isinstance(event, BanksFetched):
-                self._measures.saw_travel(event.nbytes, event.seconds)
+                self._measures.add_transfer(event.nbytes, event.seconds)
             elif isinstance(event, BankSent):
                 with self._guard:
-                    run.banks[event.frame_id] = event.bank
+                    entry.banks[event.frame_id] = event.bank
                 self._dispatch()
             else:
-                run.report.tell(event, part.targets, part.number)
+                entry.report.handle(event, part.targets, part.number)
             if isinstance(event, FrameDone):
-                painted += 1
-                if painted >= FRAMES_A_TURN and self._others_starve(run):
+                rendered += 1
+                if rendered >= FRAMES_A_TURN and self._others_wait(entry):
                     return True
         return False
 
-    def _order(self, run: _Run, part: Part, request: RenderRequest) -> Order:
-        """What a worker needs to paint a part, whose request this is."""
-        references = run.job.project.references
+    def _assignment(
+        self, entry: _ScheduledJob, part: RequestPart, request: RenderRequest
+    ) -> Assignment:
+        """Return the assignment of a part with this request."""
+        references = entry.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
         subject = find_model(request.model).subject
         consents = (subject.consent,) if pictures and subject and subject.consent else ()
-        lends = any(f.identity_from or f.background_from for f in request.frames)
-        return Order(
-            f"{run.job.id}-{next(self._turns)}",
+        has_sources = any(f.identity_from or f.background_from for f in request.frames)
+        return Assignment(
+            f"{entry.job.id}-{next(self._turns)}",
             request,
             pictures,
             consents,
-            lent={name: run.banks[name] for name in part.lent},
-            keeps=part.keeps,
-            weighs=lends and self._measures.costs(request.model).bank is None,
+            received={name: entry.banks[name] for name in part.receives},
+            sends=part.sends,
+            measures=has_sources and self._measures.costs(request.model).bank is None,
         )
 
-    def _others_starve(self, run: _Run) -> bool:
+    def _others_wait(self, entry: _ScheduledJob) -> bool:
+        """Return whether another job waits and has no worker."""
         with self._guard:
-            others = [other for other in self._leading() if other is not run]
+            others = [other for other in self._leading() if other is not entry]
             return any(other.waits and not other.busy for other in others)
 
-    def _settle(self, worker: Worker, run: _Run, part: Part | None, outcome: Future[None]) -> None:
-        """See to what a worker leaves when it is through with a part, or died on it."""
+    def _settle(
+        self,
+        worker: RemoteWorker,
+        entry: _ScheduledJob,
+        part: RequestPart | None,
+        outcome: Future[None],
+    ) -> None:
+        """Schedule the rest of a part that a worker has left, and free or restart the worker."""
         fault = outcome.exception()
         with self._guard:
-            run.busy -= 1
+            entry.busy -= 1
             lost = isinstance(fault, WorkerLost)
-            if part is not None and run.report is not None:
-                left = tuple(name for name in part.targets if name not in run.report.saved)
+            if part is not None and entry.report is not None:
+                left = tuple(name for name in part.targets if name not in entry.report.saved)
                 if lost:
-                    fault = self._mourn(run, part, left, fault)
+                    fault = self._count_loss(entry, part, left, fault)
                 elif isinstance(fault, BankLost):
-                    _log.warning("What frames left for others is lost, and made again: %s", fault)
-                    run.expect_no_more(set(run.banks))
+                    _log.warning("Banks are lost, and their frames rendered again: %s", fault)
+                    entry.drop_banks(set(entry.banks))
                     fault = None
                 if fault is None:
-                    run.put_down(part, left)
-            if fault is None and (run.job.cancelling or run.fault is not None):
+                    entry.put_back(part, left)
+            if fault is None and (entry.job.cancelling or entry.fault is not None):
                 fault = RenderCancelled()
             if fault is not None:
-                self._fail(run, fault)
-            self._end_where_done(run)
+                self._fail(entry, fault)
+            self._end_where_done(entry)
             if self._closing:
                 return
             if lost:
-                self._hire(worker, failures=0)
+                self._start_worker(worker, failures=0)
             else:
                 self._idle.append(worker)
         self._dispatch()
 
-    def _mourn(
-        self, run: _Run, part: Part, left: Sequence[str], fault: BaseException | None
+    def _count_loss(
+        self,
+        entry: _ScheduledJob,
+        part: RequestPart,
+        left: Sequence[str],
+        fault: BaseException | None,
     ) -> UserError | None:
-        """Count a lost worker; why its part is not given to another, or None if it is."""
-        _log.warning("A worker died while it painted %s: %s", ", ".join(part.targets), fault)
+        """Count a lost worker; return an error where its part is given up, else None."""
+        _log.warning("A worker died while it rendered %s: %s", ", ".join(part.targets), fault)
         if len(left) < len(part.targets):
-            run.losses[part.number] = 0
-        run.losses[part.number] = run.losses.get(part.number, 0) + 1
-        if run.losses[part.number] < MOST_LOSSES:
+            entry.losses[part.number] = 0
+        entry.losses[part.number] = entry.losses.get(part.number, 0) + 1
+        if entry.losses[part.number] < MOST_LOSSES:
             return None
-        numbers = sorted(run.job.storyboard.position(name) + 1 for name in left)
+        numbers = sorted(entry.job.storyboard.position(name) + 1 for name in left)
         return UserError(
-            f"{MOST_LOSSES} workers died, one after the other, while they painted frame "
+            f"{MOST_LOSSES} workers died, one after another, while they rendered frame "
             f"{', '.join(map(str, numbers))}.",
-            "Perhaps memory did not suffice: choose a smaller size or model.",
+            "Memory may not be sufficient: choose a smaller size or model.",
         )
 
-    def _stop(self, run: _Run) -> None:
+    def _stop(self, entry: _ScheduledJob) -> None:
         with self._guard:
-            self._fail(run, RenderCancelled())
-            self._end_where_done(run)
+            self._fail(entry, RenderCancelled())
+            self._end_where_done(entry)
         self._dispatch()
 
-    def _fail(self, run: _Run, fault: BaseException) -> None:
-        """Let a run end early, as soon as its workers have stopped."""
-        if run.fault is None:
-            run.fault = fault
-        run.parts.clear()
-        for order_id, worker in run.orders.items():
-            worker.stop(order_id)
+    def _fail(self, entry: _ScheduledJob, fault: BaseException) -> None:
+        """Stop a job's workers, so that it ends early."""
+        if entry.fault is None:
+            entry.fault = fault
+        entry.parts.clear()
+        for assignment_id, worker in entry.assignments.items():
+            worker.stop(assignment_id)
 
-    def _end_where_done(self, run: _Run) -> None:
-        if run.busy or run.parts or run not in self._runs:
+    def _end_where_done(self, entry: _ScheduledJob) -> None:
+        if entry.busy or entry.parts or entry not in self._schedule:
             return
-        if run.request is None and run.fault is None and not run.job.over:
+        if entry.request is None and entry.fault is None and not entry.job.over:
             return  # it waits for its turn
-        self._runs.remove(run)
-        log_fault(run.job, run.fault)
-        run.job.end(run.fault)
+        self._schedule.remove(entry)
+        log_fault(entry.job, entry.fault)
+        entry.job.end(entry.fault)
 
 
-def _nobody() -> UserError:
+def _no_worker() -> UserError:
     return UserError("No worker can be started.", "The server's log says why.")

@@ -1,10 +1,9 @@
-"""Cuts a request into parts that workers paint side by side.
+"""Cuts a request into parts that workers render side by side.
 
-Frames take character and place from other frames, and workers share no memory. What a part takes
-from a frame of another part can reach it in two ways: it paints that frame again, unseen, from the
-request (up to the step where sharing ends), or the frame's bank travels. Which is cheaper depends
-on the model, the device and the network, so it is counted from what was measured. It knows
-nothing of workers; pictures are the same however they are cut.
+Workers share no memory. A source frame of another part is either rendered again (up to the step
+where sharing ends), or its bank is transferred. The cheaper of the two depends on the model, the
+device and the network, and is chosen from measurements. The module knows nothing of workers;
+pictures are the same however a request is cut.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _HALVINGS = 12
 
 @dataclass(frozen=True)
 class Costs:
-    """What painting and travelling take.
+    """Costs of rendering and of transfers.
 
     Attributes:
         step: seconds of one denoising step, per pixel of the picture.
-        bank: bytes of a lending frame's bank, per pixel; None where none has been seen yet, and
-            then none travels.
-        speed: bytes of a bank that go from one worker into another in a second.
+        bank: bytes of a source frame's bank, per pixel; None before one was measured, and then
+            none is transferred.
+        speed: bytes of a bank that are transferred between two workers in a second.
     """
 
     step: float = _ASSUMED_STEP
@@ -39,25 +38,25 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Frames of a request that one worker paints.
+class RequestPart:
+    """Frames of a request that one worker renders.
 
     Attributes:
-        number: which part of its request it is, from 0.
+        number: its number within the request, from 0.
         targets: the frames that get their takes from it, in the request's order.
-        work: how long it takes, in seconds.
-        lent: frames whose banks it is given instead of painting them again.
-        keeps: frames whose banks it hands on, as soon as they are painted.
+        work: its duration in seconds.
+        receives: source frames whose banks it receives instead of rendering them again.
+        sends: frames whose banks it sends to other parts, as soon as they are rendered.
     """
 
     number: int
     targets: tuple[str, ...]
     work: float
-    lent: frozenset[str] = frozenset()
-    keeps: frozenset[str] = frozenset()
+    receives: frozenset[str] = frozenset()
+    sends: frozenset[str] = frozenset()
 
     def request(self, whole: RenderRequest) -> RenderRequest:
-        """What its worker paints: the frames that it needs, those that are lent included."""
+        """Return the worker's request: the targets and all their source frames."""
         needed = set(self.targets)
         for frame in reversed(whole.frames):
             if frame.frame_id in needed:
@@ -66,42 +65,39 @@ class Part:
         return replace(whole, frames=frames, targets=self.targets)
 
 
-def spread(request: RenderRequest, *, workers: int, others: int, costs: Costs) -> tuple[Part, ...]:
-    """The parts that make everybody wait least.
+def spread(
+    request: RenderRequest, *, workers: int, others: int, costs: Costs
+) -> tuple[RequestPart, ...]:
+    """Cut a request into the parts that keep all requests waiting least.
 
-    What counts is the time until the request is painted and, for each of the others, the time
-    that the workers spend on it instead of on them. So alone it is cut into as many parts as there
-    are workers, and of many each stays whole, since every cut has frames painted twice.
+    The cost of a cut is the time until the request is rendered, plus, for each other request, the
+    time that the workers spend on this one. So a single request is cut into as many parts as there
+    are workers, and of many requests each stays whole, since a cut renders source frames twice.
 
     Args:
-        request: what to paint.
-        workers: how many there are, at least 1.
-        others: how many other requests want them.
-        costs: what painting and travelling take.
+        request: the request.
+        workers: number of workers, at least 1.
+        others: number of other requests that wait for workers.
+        costs: costs of rendering and of transfers.
 
     Returns:
-        Parts that have all targets between them. A part that is lent banks is told by those that
-        keep them; only the first keeps any.
+        Parts that have all targets between them. Only the first sends banks.
     """
     if not request.targets:
         raise ValueError("a request without targets cannot be cut")
-    share = math.ceil(workers / (1 + others))
     cutter = _Cutter(request, costs)
     cuts = []
-    most = min(share, len(request.targets))
+    most = min(math.ceil(workers / (1 + others)), len(request.targets))
     for count in {most, *(2**n for n in range(most.bit_length()))}:
-        cuts.append(cutter.cut(count, travel=False))
+        cuts.append(cutter.cut(count, transfer=False))
         if count > 1 and costs.bank is not None:
-            cuts.append(cutter.cut(count, travel=True))
+            cuts.append(cutter.cut(count, transfer=True))
     best = min(cuts, key=lambda cut: (cut.ends + others * cut.busy / workers, len(cut.parts)))
     return tuple(best.parts)
 
 
 class Measures:
-    """Gathers what painting and travelling take, from what workers report.
-
-    Each kind of number is a running mean in which the last few reports count most.
-    """
+    """Measured costs: running means in which the last few measurements count most."""
 
     _NEWS = 0.2
 
@@ -111,23 +107,23 @@ class Measures:
         self._speed: float | None = None
 
     def costs(self, model: str) -> Costs:
-        """What is known of a model."""
+        """Return the costs of a model, assumed where nothing was measured."""
         return Costs(
             self._steps.get(model, _ASSUMED_STEP),
             self._banks.get(model),
             _ASSUMED_SPEED if self._speed is None else self._speed,
         )
 
-    def saw_step(self, model: str, pixels: int, seconds: float) -> None:
-        """One denoising step of a picture of so many pixels took so long."""
+    def add_step(self, model: str, pixels: int, seconds: float) -> None:
+        """Add the duration of a denoising step of a picture with so many pixels."""
         self._steps[model] = self._mean(self._steps.get(model), seconds / pixels)
 
-    def saw_bank(self, model: str, pixels: int, nbytes: int) -> None:
-        """The bank of a frame of so many pixels held so many bytes."""
+    def add_bank(self, model: str, pixels: int, nbytes: int) -> None:
+        """Add the size of the bank of a picture with so many pixels."""
         self._banks[model] = self._mean(self._banks.get(model), nbytes / pixels)
 
-    def saw_travel(self, nbytes: int, seconds: float) -> None:
-        """A bank of so many bytes came from one worker into another in so long."""
+    def add_transfer(self, nbytes: int, seconds: float) -> None:
+        """Add the duration of a transfer of so many bytes between two workers."""
         if nbytes and seconds > 0:
             self._speed = self._mean(self._speed, nbytes / seconds)
 
@@ -137,45 +133,45 @@ class Measures:
 
 @dataclass
 class _Cut:
-    """Parts, when the last of them ends, and how long workers are busy with them, in seconds."""
+    """Parts, the end of the last of them, and the workers' total time for them, in seconds."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[RequestPart] = field(default_factory=list)
     ends: float = 0.0
     busy: float = 0.0
 
 
 class _Cutter:
-    """Cuts one request; frames that share a place stay together where they can."""
+    """Cuts one request; frames with the same location stay together where they can."""
 
     def __init__(self, request: RenderRequest, costs: Costs) -> None:
         self._request = request
         self._costs = costs
         self._frames = {frame.frame_id: frame for frame in request.frames}
         self._order = {name: number for number, name in enumerate(self._frames)}
-        places: dict[str, int] = {}
+        locations: dict[str, int] = {}
         for frame in request.frames:
-            places.setdefault(frame.background_from or frame.frame_id, len(places))
+            locations.setdefault(frame.background_from or frame.frame_id, len(locations))
         self._targets = sorted(
             request.targets,
-            key=lambda name: places[self._frames[name].background_from or name],
+            key=lambda name: locations[self._frames[name].background_from or name],
         )
 
-    def cut(self, count: int, *, travel: bool) -> _Cut:
-        """At most `count` parts whose last ends as early as can be (found by halving)."""
-        best = self._filled(math.inf, 1, travel) or _Cut()
+    def cut(self, count: int, *, transfer: bool) -> _Cut:
+        """Return the cut into at most `count` parts that ends earliest (found by bisection)."""
+        best = self._filled(math.inf, 1, transfer) or _Cut()
         low, high = 0.0, best.ends
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            tried = self._filled(middle, count, travel)
-            if tried is None:
+            cut = self._filled(middle, count, transfer)
+            if cut is None:
                 low = middle
             else:
                 high = middle
-                best = tried
+                best = cut
         return best
 
-    def _filled(self, limit: float, count: int, travel: bool) -> _Cut | None:
-        """Parts filled one after the other up to a time limit; None if they are too few."""
+    def _filled(self, limit: float, count: int, transfer: bool) -> _Cut | None:
+        """Fill parts one after another up to a time limit; None if more than `count` are needed."""
         cut = _Cut()
         left = list(self._targets)
         while left and len(cut.parts) < count:
@@ -183,85 +179,83 @@ class _Cutter:
             size = bisect_right(
                 range(1, len(left) + 1),
                 limit,
-                key=lambda size: self._part(left[:size], cut.parts, travel)[1],
+                key=lambda size: self._part(left[:size], cut.parts, transfer)[1],
             )
             if size == 0:
                 return None
-            part, ends = self._part(left[:size], cut.parts, travel)
+            part, ends = self._part(left[:size], cut.parts, transfer)
             cut.parts.append(part)
             cut.ends = max(cut.ends, ends)
             cut.busy += part.work
             left = left[size:]
-        if left:
-            return None
-        return self._with_keeps(cut)
+        return None if left else self._with_sends(cut)
 
     def _part(
-        self, targets: Sequence[str], before: Sequence[Part], travel: bool
-    ) -> tuple[Part, float]:
-        """A part with these targets, and when it ends."""
-        lent: frozenset[str] = frozenset()
-        starts = journey = 0.0
-        if travel and before:
-            lent = self._lendable(before[0].targets, targets)
-            journey = sum(self._journey(name) for name in lent)
-            # It waits for the last bank that it is given, then takes all of them in.
-            starts = self._painted_after(before[0].targets, lent)
-        work = journey + sum(self._seconds(n, targets) for n in self._needed(targets, lent))
+        self, targets: Sequence[str], before: Sequence[RequestPart], transfer: bool
+    ) -> tuple[RequestPart, float]:
+        """Return a part with these targets, and the time when it ends."""
+        receives: frozenset[str] = frozenset()
+        starts = fetching = 0.0
+        if transfer and before:
+            receives = self._transferable(before[0].targets, targets)
+            fetching = sum(self._transfer_seconds(name) for name in receives)
+            # It waits for the last bank that it receives, then fetches all of them.
+            starts = self._ready_after(before[0].targets, receives)
+        work = fetching + sum(self._seconds(n, targets) for n in self._needed(targets, receives))
         ordered = tuple(t for t in self._request.targets if t in targets)
-        return Part(len(before), ordered, work, lent), starts + work
+        return RequestPart(len(before), ordered, work, receives), starts + work
 
-    def _with_keeps(self, cut: _Cut) -> _Cut:
-        """The same cut whose first part knows what to hand on, and pays for that, too."""
-        keeps = frozenset[str]().union(*(part.lent for part in cut.parts))
-        if keeps:
+    def _with_sends(self, cut: _Cut) -> _Cut:
+        """Return the cut whose first part sends the banks that others receive."""
+        sends = frozenset[str]().union(*(part.receives for part in cut.parts))
+        if sends:
             first = cut.parts[0]
-            cost = sum(self._journey(name) for name in keeps)
-            cut.parts[0] = replace(first, work=first.work + cost, keeps=keeps)
+            cost = sum(self._transfer_seconds(name) for name in sends)
+            cut.parts[0] = replace(first, work=first.work + cost, sends=sends)
             cut.busy += cost
         return cut
 
-    def _lendable(self, givers: Sequence[str], takers: Sequence[str]) -> frozenset[str]:
-        """Frames that a part with some targets can lend to one with others, where that pays.
+    def _transferable(self, senders: Sequence[str], readers: Sequence[str]) -> frozenset[str]:
+        """Return the frames whose banks are worth a transfer between parts with these targets.
 
-        A bank holds what its own part reads of it: the character, the place, or both.
+        A bank holds what its own part reads of it: the character, the location, or both.
         """
-        given, wanted = self._roles(givers), self._roles(takers)
+        held, needed = self._roles(senders), self._roles(readers)
         return frozenset(
             name
-            for name in {name for name, _ in wanted}
-            if {w for w in wanted if w[0] == name} <= given
-            and name not in takers
-            and 2 * self._journey(name) < self._seconds(name, takers)
+            for name in {name for name, _ in needed}
+            if {role for role in needed if role[0] == name} <= held
+            and name not in readers
+            and 2 * self._transfer_seconds(name) < self._seconds(name, readers)
         )
 
     def _roles(self, targets: Sequence[str]) -> set[tuple[str, str]]:
-        """Which frame is read when these are painted, and for what."""
+        """Return the source frames of these targets, each with what is read of it."""
         frames = [self._frames[name] for name in self._needed(targets, frozenset())]
         identities = {(f.identity_from, "identity") for f in frames if f.identity_from}
-        return identities | {(f.background_from, "place") for f in frames if f.background_from}
+        return identities | {(f.background_from, "location") for f in frames if f.background_from}
 
-    def _needed(self, targets: Iterable[str], lent: frozenset[str]) -> list[str]:
-        """Frames that have to be painted for these targets, in the request's order."""
+    def _needed(self, targets: Iterable[str], receives: frozenset[str]) -> list[str]:
+        """Return the frames to render for these targets, in the request's order."""
         needed: set[str] = set()
         wanted = set(targets)
         while wanted:
             needed |= wanted
             sources = set[str]().union(*(_sources(self._frames[name]) for name in wanted))
-            wanted = sources - needed - lent
+            wanted = sources - needed - receives
         return sorted(needed, key=self._order.__getitem__)
 
-    def _painted_after(self, targets: Sequence[str], names: frozenset[str]) -> float:
-        """When a part with these targets has painted the last of some frames, in seconds."""
+    def _ready_after(self, targets: Sequence[str], names: frozenset[str]) -> float:
+        """Return the seconds after which a part with these targets has sent these banks."""
         passed = after = 0.0
         for name in self._needed(targets, frozenset()):
             passed += self._seconds(name, targets)
             if name in names:
-                after = passed + sum(self._journey(lent) for lent in names)
+                after = passed + sum(self._transfer_seconds(sent) for sent in names)
         return after
 
     def _seconds(self, name: str, targets: Sequence[str]) -> float:
-        """How long a frame takes; one that only lends stops where sharing ends."""
+        """Return the duration of a frame; one that is only a source stops where sharing ends."""
         frame, settings = self._frames[name], self._request.consistency
         probe = settings.mask_step * self._request.steps + 1
         steps: float = self._request.steps
@@ -269,14 +263,12 @@ class _Cutter:
             steps = max(settings.share_end * steps, probe)
         if frame.identity_from is not None:
             steps += probe
-        return steps * self._pixels(name) * self._costs.step
+        return steps * frame.width * frame.height * self._costs.step
 
-    def _journey(self, name: str) -> float:
-        """How long a bank's worker and the one that reads it are each busy with its journey."""
-        return self._pixels(name) * (self._costs.bank or 0.0) / self._costs.speed
-
-    def _pixels(self, name: str) -> int:
-        return self._frames[name].width * self._frames[name].height
+    def _transfer_seconds(self, name: str) -> float:
+        """Return the time that a bank's transfer takes each of the two workers."""
+        frame = self._frames[name]
+        return frame.width * frame.height * (self._costs.bank or 0.0) / self._costs.speed
 
 
 def _sources(frame: FrameRequest) -> set[str]:

@@ -1,7 +1,6 @@
-"""What paints in a worker's process: an engine, and the pictures that it follows meanwhile.
+"""Worker: an engine in a process of its own, which gets requests and yields events.
 
-The worker sees nothing of projects: it gets requests and gives events. It knows nothing of how it
-was reached.
+It sees no projects, and does not know how it is reached.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.events import ModelLoading, PipelineEvent
+from pipelines.events import PipelineEvent
 from pipelines.exchange import NO_BANKS, BankExchange, PortableBank
 from pipelines.request import RenderRequest
 from storyboard.jobs.job import RenderEngine
@@ -25,41 +24,42 @@ from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 
 MakeEngine = Callable[[Settings], RenderEngine]
-# Gets, from wherever it is, what something stands for that came with an order.
+# Fetches a pickled bank by its handle in an assignment.
 Fetch = Callable[[Any], bytes]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker is asked to paint.
+class Assignment:
+    """Frames for a worker to render.
 
     Attributes:
-        id: names the order.
+        id: its identifier.
         request: the frames.
-        pictures: the reference pictures that they follow, PNG files by their names.
-        consents: what a person has agreed to that the model needs (keys of `Consents`).
-        lent: banks of frames that were painted elsewhere, by their ids, as what `Fetch` takes.
-        keeps: frames whose banks are to be sent on.
-        weighs: whether it is to be told what banks weigh.
+        pictures: their reference pictures, PNG files by their names.
+        consents: consents that a person has given and the model needs (keys of `Consents`).
+        received: handles, which `Fetch` takes, of the banks of frames that were rendered
+            elsewhere, by the frames' ids.
+        sends: frames whose banks are to be sent to other workers.
+        measures: whether the sizes of all banks are to be reported.
     """
 
     id: str
     request: RenderRequest
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     consents: tuple[str, ...] = ()
-    lent: Mapping[str, object] = field(default_factory=dict)
-    keeps: frozenset[str] = frozenset()
-    weighs: bool = False
+    received: Mapping[str, object] = field(default_factory=dict)
+    sends: frozenset[str] = frozenset()
+    measures: bool = False
 
 
 @dataclass(frozen=True)
-class BankWeighed:
-    """A frame that lends is painted, and this is what its bank holds.
+class BankReady:
+    """A source frame is rendered, and its bank is complete.
 
     Attributes:
         frame_id: the frame.
         nbytes: bytes of its bank.
-        sent: whether the bank itself comes next, packed, in place of an event.
+        sent: whether the pickled bank follows, in place of an event.
     """
 
     frame_id: str
@@ -69,28 +69,28 @@ class BankWeighed:
 
 @dataclass(frozen=True)
 class BanksFetched:
-    """The banks that are lent to an order have arrived.
+    """The received banks of an assignment have arrived.
 
     Attributes:
-        nbytes: their bytes, as packed.
-        seconds: how long that took.
+        nbytes: their bytes, pickled.
+        seconds: duration of the transfer.
     """
 
     nbytes: int
     seconds: float
 
 
-Painted = PipelineEvent | ModelLoading | BankWeighed | BanksFetched
+WorkerEvent = PipelineEvent | BankReady | BanksFetched
 
 
-class Painter:
-    """Paints one order after the other; `stop` may be called meanwhile.
+class Worker:
+    """Renders one assignment after another; `stop` may be called meanwhile.
 
     Args:
-        make_engine: makes what paints.
-        settings: for it; projects and consents of the machine that it runs on are left alone.
-        fetch: gets banks that are lent.
-        scratch: where it may keep files meanwhile; None for the machine's own place for that.
+        make_engine: makes its engine.
+        settings: for the engine; projects and consents of the worker's machine are left alone.
+        fetch: fetches banks.
+        scratch: folder for temporary files; None for the machine's own.
     """
 
     def __init__(
@@ -107,70 +107,62 @@ class Painter:
         self._engine = make_engine(own)
         self._stopped: set[str] = set()
         self._guard = threading.Lock()
-        self._painting = threading.Lock()
+        self._rendering = threading.Lock()
 
     def ready(self) -> bool:
-        """True, as soon as the worker answers at all."""
+        """Return True, which shows that the worker answers."""
         return True
 
-    def paint(self, order: Order) -> Iterator[Painted | UserError | bytes]:
-        """Paint an order, until it is done or stopped.
+    def render(self, assignment: Assignment) -> Iterator[WorkerEvent | UserError | bytes]:
+        """Render an assignment until it is done or stopped.
 
         Yields:
-            What `RenderEngine.render` reports, and what becomes of banks; in place of raising it,
-            a fault for a person.
+            The engine's events and those of banks; a `UserError`, which is not raised, is the last.
         """
         try:
-            with self._painting:
-                yield from self._painted(order)
+            with self._rendering:
+                yield from self._events(assignment)
         except UserError as error:
             yield error
         finally:
             with self._guard:
-                self._stopped.discard(order.id)
+                self._stopped.discard(assignment.id)
 
-    def stop(self, order_id: str) -> None:
-        """Stop an order within one denoising step, also where it has not begun."""
+    def stop(self, assignment_id: str) -> None:
+        """Stop an assignment within one denoising step, also before it has begun."""
         with self._guard:
-            self._stopped.add(order_id)
+            self._stopped.add(assignment_id)
 
     def close(self) -> None:
-        """Remove what it keeps on the disk."""
+        """Remove the temporary files."""
         self._folder.cleanup()
 
-    def _painted(self, order: Order) -> Iterator[Painted | bytes]:
-        for key in order.consents:
+    def _events(self, assignment: Assignment) -> Iterator[WorkerEvent | bytes]:
+        for key in assignment.consents:
             self._consents.give(key)
         exchange = NO_BANKS
-        kept: list[BankWeighed | bytes] = []
-        if order.lent or order.keeps or order.weighs:
-            lent, fetched = self._fetched(order)
-            yield fetched
+        ready: list[BankReady | bytes] = []
+        if assignment.received or assignment.sends or assignment.measures:
+            begun = time.monotonic()
+            banks = {name: self._fetch(bank) for name, bank in assignment.received.items()}
+            yield BanksFetched(sum(map(len, banks.values())), time.monotonic() - begun)
 
             def keep(frame_id: str, bank: PortableBank) -> None:
-                sent = frame_id in order.keeps
-                kept.append(BankWeighed(frame_id, bank.nbytes, sent))
+                sent = frame_id in assignment.sends
+                ready.append(BankReady(frame_id, bank.nbytes, sent))
                 if sent:
-                    kept.append(pickle.dumps(bank))
+                    ready.append(pickle.dumps(bank))
 
-            exchange = BankExchange(lent, keep if order.keeps or order.weighs else None)
+            reports = assignment.sends or assignment.measures
+            exchange = BankExchange(banks, keep if reports else None)
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            for name, content in order.pictures.items():
+            for name, content in assignment.pictures.items():
                 Path(folder, name).write_bytes(content)
-            events = self._engine.render(order.request, Path(folder), exchange)
-            with closing(events):
+            with closing(self._engine.render(assignment.request, Path(folder), exchange)) as events:
                 for event in events:
-                    while kept:
-                        yield kept.pop(0)
+                    while ready:
+                        yield ready.pop(0)
                     yield event
-                    if self._told_to_stop(order.id):
-                        return
-
-    def _fetched(self, order: Order) -> tuple[dict[str, bytes], BanksFetched]:
-        begun = time.monotonic()
-        lent = {name: self._fetch(bank) for name, bank in order.lent.items()}
-        return lent, BanksFetched(sum(map(len, lent.values())), time.monotonic() - begun)
-
-    def _told_to_stop(self, order_id: str) -> bool:
-        with self._guard:
-            return order_id in self._stopped
+                    with self._guard:
+                        if assignment.id in self._stopped:
+                            return

@@ -1,6 +1,6 @@
-"""Workers of a Ray cluster: processes, on this machine or others, that paint orders.
+"""Workers of a Ray cluster: processes that render, on this machine or others.
 
-Ray is imported when workers are wanted, not before, and nothing else needs it.
+Ray is imported when a cluster is opened, and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from types import ModuleType
 from typing import Any
 
 from pipelines.errors import UserError
-from storyboard.jobs.ray.worker import BankWeighed, MakeEngine, Order, Painted, Painter
+from storyboard.jobs.ray.worker import Assignment, BankReady, MakeEngine, Worker, WorkerEvent
 from storyboard.settings import Settings, Workers
 
 RAY = "ray==2.60.0"
 _QUIETLY = {"logging_level": "error", "log_to_driver": False}
-# How long a worker may take to remove what it keeps on the disk.
-_PARTING_SECONDS = 5.0
+# Limit for a worker to remove its temporary files.
+_CLOSE_SECONDS = 5.0
 
 
 class WorkerLost(Exception):
@@ -29,16 +29,16 @@ class WorkerLost(Exception):
 
 
 class BankLost(Exception):
-    """A bank that was lent is no more: the machine that had it was lost."""
+    """A bank for an assignment is gone: the machine that had it was lost."""
 
 
 @dataclass(frozen=True)
 class BankSent:
-    """A bank is on its way, or can be, to whom it is lent.
+    """A bank can be fetched by other workers.
 
     Attributes:
-        frame_id: the frame that left it.
-        bank: stands for it in an `Order`.
+        frame_id: its frame.
+        bank: its handle in an `Assignment`.
     """
 
     frame_id: str
@@ -46,8 +46,8 @@ class BankSent:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a machine of the cluster has.
+class Node:
+    """Machine of the cluster.
 
     Attributes:
         cores: CPU cores.
@@ -59,11 +59,11 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Staff:
-    """How many workers there are, and what each has for itself.
+class Allocation:
+    """Number of workers, and the resources of each.
 
     Attributes:
-        count: workers.
+        count: number of workers.
         cores: CPU cores of each, and as many threads.
         gpus: GPUs of each: 1 or 0.
     """
@@ -73,19 +73,19 @@ class Staff:
     gpus: int
 
 
-def plan_staff(count: int | None, device: str | None, machines: Sequence[Machine]) -> Staff:
+def allocate(count: int | None, device: str | None, nodes: Sequence[Node]) -> Allocation:
     """Share a cluster's GPUs, or else its cores, between workers.
 
     Args:
-        count: how many workers are wanted; None for one on every GPU, or on every machine where
-            there is no GPU.
-        device: what `THROUGHLINE_DEVICE` says; with "cpu" GPUs are left alone.
-        machines: the cluster.
+        count: number of workers; None for one on every GPU, or on every machine where there is no
+            GPU.
+        device: the value of `THROUGHLINE_DEVICE`; with "cpu" GPUs are not used.
+        nodes: the cluster.
 
     Raises:
         UserError: if there are fewer GPUs, or cores, than workers.
     """
-    gpus = sum(machine.gpus for machine in machines)
+    gpus = sum(node.gpus for node in nodes)
     wants_gpu = device is None or device.startswith("cuda")
     if device is not None and wants_gpu and not gpus:
         raise UserError(
@@ -93,11 +93,11 @@ def plan_staff(count: int | None, device: str | None, machines: Sequence[Machine
             "Leave THROUGHLINE_DEVICE out, or start Ray where a GPU is.",
         )
     on_gpu = wants_gpu and gpus > 0
-    count = count or (gpus if on_gpu else len(machines))
+    count = count or (gpus if on_gpu else len(nodes))
 
     def room(cores: int) -> int:
-        """How many workers with so many cores each there is room for."""
-        return sum(min(m.cores // cores, m.gpus if on_gpu else m.cores // cores) for m in machines)
+        """Return for how many workers with so many cores each there is room."""
+        return sum(min(n.cores // cores, n.gpus if on_gpu else n.cores // cores) for n in nodes)
 
     if room(1) < count:
         what = "GPUs" if on_gpu else "cores"
@@ -106,35 +106,35 @@ def plan_staff(count: int | None, device: str | None, machines: Sequence[Machine
             f"needs one of the {what} for itself.",
             "Ask for fewer, or for auto.",
         )
-    most = max(machine.cores for machine in machines)
-    return Staff(count, next(c for c in range(most, 0, -1) if room(c) >= count), int(on_gpu))
+    most = max(node.cores for node in nodes)
+    return Allocation(count, next(c for c in range(most, 0, -1) if room(c) >= count), int(on_gpu))
 
 
-class Worker:
-    """One worker; its process is started by `start`, again where it died.
+class RemoteWorker:
+    """Handle of a `Worker` in another process, which `start` starts, again where it died.
 
     Args:
         ray: the module.
-        staff: what it has for itself.
-        make_engine: makes what paints in it.
-        settings: for that.
-        scratch: a folder for its files; None where it may be on another machine.
+        allocation: the worker's resources.
+        make_engine: makes the worker's engine.
+        settings: for the engine.
+        scratch: folder for temporary files; None where the worker may be on another machine.
     """
 
     def __init__(
         self,
         ray: ModuleType,
-        staff: Staff,
+        allocation: Allocation,
         make_engine: MakeEngine,
         settings: Settings,
         scratch: Path | None,
     ) -> None:
         self._ray = ray
-        self._staff = staff
+        self._allocation = allocation
         self._make_engine = make_engine
         self._scratch = scratch
         # A worker sees its own GPU alone, whichever of the machine's that is.
-        device = "cuda" if staff.gpus else settings.device
+        device = "cuda" if allocation.gpus else settings.device
         self._settings = replace(settings, device=device)
         # Ray's types do not follow a class whose module is imported without Ray.
         self._actor: Any = None
@@ -143,21 +143,21 @@ class Worker:
             errors.RayActorError,
             errors.WorkerCrashedError,
             errors.NodeDiedError,
-            errors.ObjectLostError,  # what it had told before it died
+            errors.ObjectLostError,  # an event that it had sent before it died
         )
 
     def start(self) -> None:
-        """Start its process, and wait until it answers.
+        """Start the process, and wait until it answers.
 
         Raises:
             WorkerLost: if it dies meanwhile.
         """
         self.close()
-        remote: Any = self._ray.remote(Painter)
+        remote: Any = self._ray.remote(Worker)
         options = remote.options(
-            num_cpus=self._staff.cores,
-            num_gpus=self._staff.gpus,
-            # One thread paints, one may be about to, and one hears that they shall stop.
+            num_cpus=self._allocation.cores,
+            num_gpus=self._allocation.gpus,
+            # For one thread that renders, one that waits for it, and one that stops them.
             max_concurrency=3,
         )
         self._actor = options.remote(
@@ -168,60 +168,60 @@ class Worker:
         except self._losses as error:
             raise WorkerLost(str(error)) from error
 
-    def paint(self, order: Order) -> Generator[Painted | BankSent, None, None]:
-        """Paint an order; see `Painter.paint`. Closing the generator stops it.
+    def render(self, assignment: Assignment) -> Generator[WorkerEvent | BankSent, None, None]:
+        """Render an assignment; see `Worker.render`. Closing the generator stops it.
 
         Raises:
-            UserError: what the worker says to a person.
-            WorkerLost: if it dies meanwhile.
-            BankLost: if a bank that the order is lent is gone.
+            UserError: as the worker yields it.
+            WorkerLost: if the process dies meanwhile.
+            BankLost: if a received bank of the assignment is gone.
         """
         errors = self._ray.exceptions
-        through = False
+        complete = False
         try:
-            references = self._actor.paint.options(num_returns="streaming").remote(order)
+            references = self._actor.render.options(num_returns="streaming").remote(assignment)
             for reference in references:
                 event = self._ray.get(reference)
                 if isinstance(event, UserError):
                     raise event
                 yield event
-                if isinstance(event, BankWeighed) and event.sent:
-                    # Stays where it is until a worker fetches it.
+                if isinstance(event, BankReady) and event.sent:
+                    # The bank stays in the worker's memory until another worker fetches it.
                     yield BankSent(event.frame_id, next(references))
             self._ray.get(references.completed())
-            through = True
+            complete = True
         except errors.RayTaskError as error:
-            if isinstance(error.cause, self._losses):  # which befell whom it is lent from
+            if isinstance(error.cause, self._losses):  # of the worker that sent it
                 raise BankLost(str(error)) from error
             raise error.cause from error
         except self._losses as error:
             raise WorkerLost(str(error)) from error
         finally:
-            if not through:
-                self.stop(order.id)
+            if not complete:
+                self.stop(assignment.id)
 
-    def stop(self, order_id: str) -> None:
-        """Have it stop an order within one denoising step; does not wait for that."""
+    def stop(self, assignment_id: str) -> None:
+        """Stop an assignment within one denoising step; do not wait for that."""
         if self._actor is not None:
-            self._actor.stop.remote(order_id)
+            self._actor.stop.remote(assignment_id)
 
     def close(self) -> None:
-        """End its process."""
+        """End the process."""
         actor, self._actor = self._actor, None
         if actor is not None:
             with contextlib.suppress(*self._losses, self._ray.exceptions.GetTimeoutError):
-                self._ray.get(actor.close.remote(), timeout=_PARTING_SECONDS)
+                self._ray.get(actor.close.remote(), timeout=_CLOSE_SECONDS)
             self._ray.kill(actor)
 
 
 class Cluster:
-    """A connection to Ray: to one that runs, or to one that is started on this machine.
+    """Connection to a Ray cluster that runs, or to one that is started on this machine.
 
     Where this process is connected already, that connection is used and left open.
 
     Args:
-        workers: which Ray, and how many workers it shall have.
-        settings: on which device they paint.
+        workers: the cluster's address, and the number of workers.
+        settings: settings of the workers' engines, with their device.
 
     Raises:
         UserError: if Ray is not installed, cannot be reached, or has no room for the workers.
@@ -233,38 +233,38 @@ class Cluster:
         self._ours = not self._ray.is_initialized()
         if self._ours:
             self._open(workers)
-        # Of its own, so that nothing is left of workers that were killed; elsewhere it may not be.
+        # Workers that are killed leave files: here they are removed with this folder.
         self._scratch = (
             None if workers.address else tempfile.TemporaryDirectory(prefix="throughline-")
         )
-        machines = [
-            Machine(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        nodes = [
+            Node(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
             for node in self._ray.nodes()
             if node["Alive"]
         ]
         try:
-            self.staff = plan_staff(workers.count, settings.device, machines)
+            self.allocation = allocate(workers.count, settings.device, nodes)
         except UserError:
             self.close()
             raise
 
-    def workers(self, make_engine: MakeEngine) -> list[Worker]:
-        """The workers, not started yet."""
+    def workers(self, make_engine: MakeEngine) -> list[RemoteWorker]:
+        """Return the workers, not started yet."""
         scratch = Path(self._scratch.name) if self._scratch else None
         return [
-            Worker(self._ray, self.staff, make_engine, self._settings, scratch)
-            for _ in range(self.staff.count)
+            RemoteWorker(self._ray, self.allocation, make_engine, self._settings, scratch)
+            for _ in range(self.allocation.count)
         ]
 
     def close(self) -> None:
-        """Leave the cluster; the Ray that was started for this ends."""
+        """Leave the cluster; a Ray that was started for it ends."""
         if self._ours:
             self._ray.shutdown()
         if self._scratch is not None:
             self._scratch.cleanup()
 
     def _open(self, workers: Workers) -> None:
-        # Nothing is told to Ray's makers, and a worker without a GPU leaves the GPUs alone.
+        # No statistics go to Ray's makers, and a worker without a GPU leaves the GPUs alone.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         try:
@@ -275,11 +275,11 @@ class Cluster:
                     address="local",
                     num_cpus=max(os.cpu_count() or 1, workers.count or 1),
                     include_dashboard=False,
-                    _node_ip_address="127.0.0.1",  # nobody else on the network reaches it
+                    _node_ip_address="127.0.0.1",  # not reachable from the network
                     **_QUIETLY,
                 )
-            # Ray imports pydantic.v1 when it first serializes, and so does a web page that is being
-            # made; where two threads do it at once, one of them fails.
+            # Ray imports pydantic.v1 when it first serializes, as Gradio does when it makes a page;
+            # where two threads do so at once, one of them fails.
             self._ray.put(None)
         except (OSError, RuntimeError, ValueError) as error:
             where = f"at {workers.address}" if workers.address else "on this machine"
@@ -289,14 +289,14 @@ class Cluster:
 
 
 def _import_ray() -> ModuleType:
-    # It would start a cluster of its own accord where a call comes after the end.
+    # Otherwise a call after the end would start a new cluster.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ModuleNotFoundError as error:
         raise UserError(
             "THROUGHLINE_WORKERS is set, and Ray, which runs workers, is not installed.",
-            f"Install it with: pip install {RAY}. Or leave THROUGHLINE_WORKERS out, to paint in "
-            "one process.",
+            f"Install it with: pip install {RAY}. Or leave THROUGHLINE_WORKERS out, to "
+            "render in one process.",
         ) from error
     return ray

@@ -285,7 +285,7 @@ def test_a_model_that_cannot_follow_the_picture_says_which_can(
     document = story(office)
     document["settings"]["model"] = "flux1-schnell"
     used(office, document, picture)
-    with pytest.raises(UserError, match="cannot follow") as refused:
+    with pytest.raises(UserError, match="cannot use") as refused:
         office.desk.generate(document, None)
     assert FLUX1_DEV.title in refused.value.remedy
     assert office.engine.requests == []

@@ -9,20 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.events import ModelLoading, Notice
+from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice, Preview
 from storyboard.api.progress import JobView, mask_address, warning_of
 from storyboard.board import Frame, Storyboard, Take
-from storyboard.jobs.job import (
-    FrameBegun,
-    FrameMask,
-    FramePreview,
-    Job,
-    JobCancelled,
-    JobFailed,
-    JobFinished,
-    JobProgress,
-    TakeSaved,
-)
+from storyboard.jobs.events import JobEnded, JobFailed, JobProgress, TakeSaved
+from storyboard.jobs.job import Job
 from storyboard.storage.projects import Store
 
 TAKE = Take(frame_id="a", seconds=1, seed=1, foreground=0.2, prompt="x", model="miniature")
@@ -40,17 +31,18 @@ def test_a_job_waits_loads_paints_and_is_finished(tmp_path: Path) -> None:
     assert view.shown()["frames"] == {"a": {"state": "waiting"}, "b": {"state": "waiting"}}
     view.apply(ModelLoading("FLUX"))
     assert (view.shown()["state"], view.shown()["message"]) == ("loading", "FLUX")
-    view.apply(FrameBegun("a"))
+    view.apply(FrameStarted("a"))
     view.apply(JobProgress("a", "probe", 1, 4, 0.1, 12.0))
     shown = view.shown()
     assert (shown["state"], shown["fraction"], shown["seconds_left"]) == ("running", 0.1, 12.0)
     assert shown["frames"]["a"] == {"state": "painting", "phase": "probe", "step": 1, "steps": 4}
-    view.apply(FrameMask("a", np.eye(2, dtype=bool)))
+    mask = np.eye(2, dtype=bool)
+    view.apply(MaskFound("a", "probe", mask, raw=mask, matches=None))
     assert view.shown()["frames"]["a"]["mask"].startswith("data:image/png;base64,")
     view.apply(TakeSaved("a", TAKE))
     assert view.shown()["frames"]["a"] == {"state": "painted"}
     assert (view.shown()["painted"], view.shown()["wanted"]) == (1, 2)
-    view.apply(JobFinished())
+    view.apply(JobEnded())
     assert view.over and view.shown()["state"] == "finished"
 
 
@@ -58,8 +50,8 @@ def test_previews_are_told_once_and_gone_with_the_take(tmp_path: Path) -> None:
     view = view_in(tmp_path)
     assert view.news_of_previews() == {}
     picture = Image.new("RGB", (48, 32), (200, 30, 30))
-    view.apply(FramePreview("a", picture))
-    view.apply(FramePreview("b", picture))
+    view.apply(Preview("a", picture))
+    view.apply(Preview("b", picture))
     told = view.news_of_previews()["previews"]
     assert told["project"] == view.job.project_id
     assert set(told["frames"]) == {"a", "b"}
@@ -71,20 +63,22 @@ def test_previews_are_told_once_and_gone_with_the_take(tmp_path: Path) -> None:
     assert view.news_of_previews() == {}
     view.apply(TakeSaved("a", TAKE))
     assert set(view.news_of_previews()["previews"]["frames"]) == {"b"}
-    view.apply(JobCancelled())
+    view.apply(JobEnded(cancelled=True))
     assert view.news_of_previews()["previews"]["frames"] == {}
 
 
-def test_frames_that_only_lend_are_not_told(tmp_path: Path) -> None:
+def test_frames_that_are_only_sources_are_not_shown(tmp_path: Path) -> None:
     view = view_in(tmp_path)
-    view.apply(JobProgress("lender", "render", 1, 4, 0.1, None))
+    view.apply(JobProgress("source", "render", 1, 4, 0.1, None))
     assert set(view.shown()["frames"]) == {"a", "b"}
+    view.apply(JobProgress("a", "render", 1, 4, 0.2, None, source_only=True))
+    assert view.shown()["frames"]["a"] == {"state": "waiting"}
 
 
 def test_a_job_that_ended_early_has_only_painted_frames(tmp_path: Path) -> None:
     view = view_in(tmp_path)
     view.apply(TakeSaved("a", TAKE))
-    view.apply(FrameBegun("b"))
+    view.apply(FrameStarted("b"))
     view.apply(JobFailed("No memory."))
     shown = view.shown()
     assert (shown["state"], shown["message"]) == ("failed", "No memory.")
@@ -94,16 +88,16 @@ def test_a_job_that_ended_early_has_only_painted_frames(tmp_path: Path) -> None:
 def test_cancelling_shows_until_it_is_done(tmp_path: Path) -> None:
     view = view_in(tmp_path)
     view.job.begin()
-    view.apply(FrameBegun("a"))
+    view.apply(FrameStarted("a"))
     view.job.cancel()
     assert view.shown()["state"] == "cancelling"
-    view.apply(JobCancelled())
+    view.apply(JobEnded(cancelled=True))
     assert view.shown()["state"] == "cancelled"
 
 
 def test_frames_of_later_jobs_wait_unless_this_one_paints_them(tmp_path: Path) -> None:
     view = view_in(tmp_path)
-    view.apply(FrameBegun("a"))
+    view.apply(FrameStarted("a"))
     frames = view.shown(["a", "c"])["frames"]
     assert frames["a"] == {"state": "painting"}
     assert frames["c"] == {"state": "waiting"}
@@ -119,7 +113,7 @@ def test_what_a_person_should_know_of_a_render_that_goes_on_is_shown() -> None:
     ):
         warning = warning_of(Storyboard(), event)
         assert warning is not None and str(warning).startswith(shown)
-    assert warning_of(Storyboard(), FrameBegun("a")) is None
+    assert warning_of(Storyboard(), FrameStarted("a")) is None
 
 
 def test_a_mask_goes_to_the_page_one_pixel_a_token() -> None:

@@ -17,7 +17,7 @@ from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.cli.batch import Batch
-from storyboard.jobs.job import JobEvent, TakeSaved
+from storyboard.jobs.events import JobEvent, TakeSaved
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.projects import REQUEST_KEY
 from tests.storyboard.fakes import FakeEngine, picture_of

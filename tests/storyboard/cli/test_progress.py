@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from pipelines.events import ModelLoading, Notice
+from pipelines.events import FrameStarted, ModelLoading, Notice
 from storyboard.board import Character, Frame, Storyboard, Take
 from storyboard.cli.progress import ProgressBar
-from storyboard.jobs.job import FrameBegun, JobProgress, TakeSaved
+from storyboard.jobs.events import JobProgress, TakeSaved
 
 
 class Terminal(io.StringIO):
@@ -43,7 +43,7 @@ def show(*groups: str) -> None:
         for number, board in enumerate(boards):
             bar.show(number, ModelLoading("miniature"))
             for i, frame in enumerate(board.frames):
-                bar.show(number, FrameBegun(frame.id))
+                bar.show(number, FrameStarted(frame.id))
                 for half in (0.5, 1.0):
                     bar.show(number, progress(frame.id, (i + half) / len(board.frames)))
                 bar.show(number, saved(frame.id))

@@ -203,7 +203,7 @@ def test_what_is_wrong_with_a_picture_or_a_style_is_one_line(
     expect(2, "has no picture", *FLUX, "--reference-strength", "1")
     expect(1, "not a character", *FLUX, "--character", str(picture))
     schnell = ("--model", "flux1-schnell", "--reference", str(picture))
-    expect(1, "cannot follow a reference picture", *schnell)
+    expect(1, "cannot use a reference picture", *schnell)
     expect(2, "more than 4", *(5 * ("--lora", "owner/ink")))
     everyone = STORY.replace("action:", "character: a man, action:")
     story.write_text(everyone, encoding="utf-8")

@@ -10,6 +10,7 @@ from pipelines.models.catalog import find_model
 from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, Style
 from storyboard.errors import StoryFileError
 from storyboard.importing.story_file import EXAMPLE_STORY, Story, parse_size, read_story
+from storyboard.planning import background_source
 
 WHOLE = """\
 title: Maya's day
@@ -277,4 +278,4 @@ def test_the_example_is_a_story_that_shares_a_place() -> None:
     assert board.settings.model == "miniature"
     assert len(board.frames) == 6
     assert all(f.location and f.action for f in board.frames)
-    assert any(board.background_source(f.id) for f in board.frames)
+    assert any(background_source(board, f) for f in board.frames)

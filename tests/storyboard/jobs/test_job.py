@@ -15,21 +15,11 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import ModelError, OutOfMemoryError, UserError
-from pipelines.events import ModelLoading, Notice
+from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice, Preview
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style, Take
 from storyboard.errors import ProjectError
-from storyboard.jobs.job import (
-    FrameBegun,
-    FrameMask,
-    FramePreview,
-    Job,
-    JobCancelled,
-    JobEvent,
-    JobFailed,
-    JobFinished,
-    JobProgress,
-    TakeSaved,
-)
+from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
+from storyboard.jobs.job import Job
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.projects import Project, Store
 from tests.storyboard.fakes import FakeEngine, mask_of
@@ -71,7 +61,7 @@ def takes_of(events: list[JobEvent]) -> list[str]:
     return [e.frame_id for e in events if isinstance(e, TakeSaved)]
 
 
-def test_a_job_tells_its_story_and_leaves_takes(
+def test_a_job_reports_its_events_and_stores_takes(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     job = runner.start(project, None)
@@ -80,13 +70,13 @@ def test_a_job_tells_its_story_and_leaves_takes(
     assert job.targets == ("a", "b", "c")
     assert events[0] == ModelLoading("miniature")
     assert [type(e) for e in events[1:6]] == [
-        FrameBegun,
+        FrameStarted,
         JobProgress,
         JobProgress,
-        FrameMask,
+        MaskFound,
         TakeSaved,
     ]
-    assert events[-1] == JobFinished()
+    assert events[-1] == JobEnded()
     assert takes_of(events) == ["a", "b", "c"]
     progress = [e for e in events if isinstance(e, JobProgress)]
     assert [round(e.fraction * 6) for e in progress] == [1, 2, 3, 4, 5, 6]
@@ -100,7 +90,7 @@ def test_a_job_tells_its_story_and_leaves_takes(
         assert project.request(event.take.id) == request
         assert (event.take.seed, event.take.prompt) == (frame.seed, frame.prompt.text)
         assert event.take.foreground == 1 / 16
-    masks = [e for e in events if isinstance(e, FrameMask)]
+    masks = [e for e in events if isinstance(e, MaskFound)]
     assert np.array_equal(masks[0].mask, mask_of(request.frames[0]))
 
 
@@ -113,7 +103,7 @@ def test_redoing_one_frame_leaves_the_others(
     events = finish(job)
     assert job.targets == ("b",)
     assert takes_of(events) == ["b"]
-    assert [e.frame_id for e in events if isinstance(e, FrameBegun)] == ["b"]
+    assert [e.frame_id for e in events if isinstance(e, FrameStarted)] == ["b"]
     assert {e.frame_id for e in events if isinstance(e, JobProgress)} == {"a", "b"}
     after = project.load()
     assert [f.take == g.take for f, g in zip(before.frames, after.frames, strict=True)] == [
@@ -125,7 +115,7 @@ def test_redoing_one_frame_leaves_the_others(
     assert engine.requests[1].frames[0].seed == engine.requests[0].frames[0].seed
 
 
-def test_a_job_paints_what_was_asked_though_the_storyboard_is_edited_meanwhile(
+def test_a_job_renders_the_frames_as_they_were_when_it_was_started(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.permits = threading.Semaphore(0)
@@ -151,9 +141,9 @@ def test_a_queued_job_matches_the_take_chosen_before_its_turn(
     engine.permits.release(1000)
     for job in jobs:
         finish(job)
-    lent = engine.requests[2].frames[0]
-    assert lent.seed == engine.requests[1].frames[0].seed
-    assert lent.seed != engine.requests[0].frames[0].seed
+    source = engine.requests[2].frames[0]
+    assert source.seed == engine.requests[1].frames[0].seed
+    assert source.seed != engine.requests[0].frames[0].seed
 
 
 @pytest.mark.parametrize("reached", range(1, 9))
@@ -170,7 +160,7 @@ def test_cancel_stops_within_one_event(
     engine.permits.release()
     events = finish(job)
     assert job.state == "cancelled"
-    assert events[-1] == JobCancelled()
+    assert events[-1] == JobEnded(cancelled=True)
     assert engine.yielded <= reached + 1
     assert engine.closed == 1
     assert len(project.takes()) == len(takes_of(events))
@@ -188,7 +178,7 @@ def test_takes_made_before_a_cancel_are_kept(
     assert project.load().frame("a").take == taken.take.id
     assert [f.take for f in project.load().frames[1:]] == [None, None]
     engine.permits.release(1000)
-    assert finish(runner.start(project, None))[-1] == JobFinished()
+    assert finish(runner.start(project, None))[-1] == JobEnded()
 
 
 def test_a_queued_job_is_cancelled_at_once_and_never_runs(
@@ -198,9 +188,9 @@ def test_a_queued_job_is_cancelled_at_once_and_never_runs(
     running, queued = runner.start(project, ["a"]), runner.start(project, ["b"])
     queued.cancel()
     assert queued.state == "cancelled"
-    assert list(queued.events()) == [JobCancelled()]
+    assert list(queued.events()) == [JobEnded(cancelled=True)]
     engine.permits.release(1000)
-    assert finish(running)[-1] == JobFinished()
+    assert finish(running)[-1] == JobEnded()
     assert [r.targets for r in engine.requests] == [("a",)]
 
 
@@ -209,19 +199,19 @@ def test_events_are_replayed_and_shared_by_all_readers(
 ) -> None:
     engine.permits = threading.Semaphore(4)
     job = runner.start(project, None)
-    heard: list[list[JobEvent]] = [[], []]
+    read: list[list[JobEvent]] = [[], []]
 
-    def listen(index: int) -> None:
-        heard[index].extend(job.events())
+    def read_all(index: int) -> None:
+        read[index].extend(job.events())
 
-    readers = [threading.Thread(target=listen, args=(i,)) for i in range(2)]
+    readers = [threading.Thread(target=read_all, args=(i,)) for i in range(2)]
     for reader in readers:
         reader.start()
     engine.permits.release(1000)
     for reader in readers:
         reader.join(PATIENCE)
     history = finish(job)
-    assert [list(map(id, h)) for h in heard] == [list(map(id, history))] * 2
+    assert [list(map(id, h)) for h in read] == [list(map(id, history))] * 2
     assert list(map(id, job.events(start=5))) == list(map(id, history[5:]))
     assert list(job.events(start=len(history))) == []
 
@@ -230,28 +220,28 @@ def test_only_the_newest_preview_of_a_frame_is_kept(project: Project) -> None:
     job = Job(project, BOARD, ("a", "b"))
     assert job.begin()
     images = [Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in range(100)]
-    job.report(FrameBegun("a"))
+    job.report(FrameStarted("a"))
     following = job.events()
-    assert next(following) == FrameBegun("a")
+    assert next(following) == FrameStarted("a")
     for image in images:
-        job.report(FramePreview("a", image))
-        job.report(FramePreview("b", image))
+        job.report(Preview("a", image))
+        job.report(Preview("b", image))
     assert [(e.frame_id, e.image) for e in shown(following, 2)] == [
         ("a", images[-1]),
         ("b", images[-1]),
     ]
     late = shown(job.events(), 3)
-    assert late[0] == FrameBegun("a")
+    assert late[0] == FrameStarted("a")
     assert [e.image for e in late[1:]] == [images[-1]] * 2
 
     take = Take(frame_id="a", seconds=1, seed=1, foreground=0.2, prompt="x", model="tiny")
     job.report(TakeSaved("a", take))
-    job.report(FramePreview("b", images[0]))
-    assert shown(following, 2) == [TakeSaved("a", take), FramePreview("b", images[0])]
-    assert shown(job.events(), 3)[2] == FramePreview("b", images[0])
+    job.report(Preview("b", images[0]))
+    assert shown(following, 2) == [TakeSaved("a", take), Preview("b", images[0])]
+    assert shown(job.events(), 3)[2] == Preview("b", images[0])
     job.end(None)
-    assert list(following) == [JobFinished()]
-    assert list(job.events()) == [FrameBegun("a"), TakeSaved("a", take), JobFinished()]
+    assert list(following) == [JobEnded()]
+    assert list(job.events()) == [FrameStarted("a"), TakeSaved("a", take), JobEnded()]
 
 
 def shown(events: Iterator[JobEvent], count: int) -> list[Any]:
@@ -259,7 +249,7 @@ def shown(events: Iterator[JobEvent], count: int) -> list[Any]:
     return [next(events) for _ in range(count)]
 
 
-def test_readers_that_wait_are_told_of_previews(
+def test_readers_that_wait_get_previews(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.previews, engine.permits = True, threading.Semaphore(4)
@@ -267,17 +257,17 @@ def test_readers_that_wait_are_told_of_previews(
     following = job.events()
     assert [type(next(following)) for _ in range(4)] == [
         ModelLoading,
-        FrameBegun,
+        FrameStarted,
         JobProgress,
-        FramePreview,
+        Preview,
     ]
     engine.permits.release(1000)
     rest = [type(event) for event in following]
-    assert rest == [JobProgress, FrameMask, TakeSaved, JobFinished]
-    assert FramePreview not in map(type, finish(job))
+    assert rest == [JobProgress, MaskFound, TakeSaved, JobEnded]
+    assert Preview not in map(type, finish(job))
 
 
-def test_a_fault_for_people_is_passed_on_in_its_words(
+def test_an_error_for_people_is_passed_on_in_its_words(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     engine.fault, engine.fault_at = OutOfMemoryError("It does not fit.", "Make it smaller."), 1
@@ -288,7 +278,7 @@ def test_a_fault_for_people_is_passed_on_in_its_words(
     assert takes_of(events) == ["a"]
     assert [t.frame_id for t in project.takes()] == ["a"]
     engine.fault = None
-    assert finish(runner.start(project, None))[-1] == JobFinished()
+    assert finish(runner.start(project, None))[-1] == JobEnded()
 
 
 def test_an_unforeseen_fault_is_logged_and_shown_without_its_trace(
@@ -305,7 +295,7 @@ def test_an_unforeseen_fault_is_logged_and_shown_without_its_trace(
     assert "shapes 3 and 4" not in last.message
     assert "shapes 3 and 4" in caplog.text and "Traceback" in caplog.text
     engine.fault = None
-    assert finish(runner.start(project, None))[-1] == JobFinished()
+    assert finish(runner.start(project, None))[-1] == JobEnded()
 
 
 def test_a_project_that_vanishes_fails_its_job(project: Project, runner: LocalRunner) -> None:
@@ -314,7 +304,7 @@ def test_a_project_that_vanishes_fails_its_job(project: Project, runner: LocalRu
     assert isinstance(last, JobFailed) and "takes" in last.message
 
 
-def test_a_frame_whose_take_is_damaged_can_be_painted_again(
+def test_a_frame_whose_take_is_damaged_can_be_rendered_again(
     project: Project, runner: LocalRunner
 ) -> None:
     finish(runner.start(project, None))
@@ -322,12 +312,14 @@ def test_a_frame_whose_take_is_damaged_can_be_painted_again(
     assert take is not None
     (project.path / "takes" / take / "take.json").unlink()
     job = runner.start(project, ["b"])
-    assert finish(job)[-1] == JobFinished()
+    assert finish(job)[-1] == JobEnded()
     assert job.targets == ("a", "b")
     assert project.load().frame("a").take != take
 
 
-def test_what_cannot_be_painted_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+def test_a_render_that_cannot_be_planned_is_refused_at_once(
+    project: Project, runner: LocalRunner
+) -> None:
     with pytest.raises(UserError):
         runner.start(project, ["gone"])
     (project.path / "storyboard.json").unlink()
@@ -367,11 +359,11 @@ def test_close_cancels_what_runs_and_what_waits(
     closing.join(PATIENCE)
     assert not closing.is_alive()
     assert [job.state for job in jobs] == ["cancelled", "cancelled"]
-    assert [list(job.events())[-1] for job in jobs] == [JobCancelled()] * 2
+    assert [list(job.events())[-1] for job in jobs] == [JobEnded(cancelled=True)] * 2
 
 
 def give_picture(project: Project) -> str:
-    """Let the project's character have a picture, and a model follow it."""
+    """Give the project's character a reference picture, and a model that can use it."""
     name = project.references.add(reference())
     character = BOARD.character.model_copy(update={"reference": name})
     styles = (Style(source="owner/ink"),)
@@ -381,7 +373,7 @@ def give_picture(project: Project) -> str:
     return name
 
 
-def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
+def test_the_engine_gets_the_projects_pictures_and_its_notices_are_reported(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
     name = give_picture(project)
@@ -395,16 +387,16 @@ def test_the_engine_gets_the_projects_pictures_and_its_doubts_are_told(
     assert {project.request(t.id).references for t in project.takes()} == {frozenset({name})}
 
 
-def test_what_the_engine_refuses_is_said_at_once(
+def test_a_refusal_of_the_engine_comes_at_once(
     project: Project, runner: LocalRunner, engine: FakeEngine
 ) -> None:
-    engine.refusal = ModelError("It cannot follow pictures.")
-    with pytest.raises(ModelError, match="cannot follow"):
+    engine.refusal = ModelError("It cannot use pictures.")
+    with pytest.raises(ModelError, match="cannot use"):
         runner.start(project, None)
     assert runner.active(project.id) is None and not engine.requests
 
 
-def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalRunner) -> None:
+def test_a_missing_picture_is_refused_at_once(project: Project, runner: LocalRunner) -> None:
     name = give_picture(project)
     project.references.path(name).unlink()
     with pytest.raises(ProjectError, match="is missing"):
@@ -412,7 +404,7 @@ def test_a_picture_that_is_gone_is_said_at_once(project: Project, runner: LocalR
     assert runner.active(project.id) is None
 
 
-def test_a_take_whose_picture_is_gone_is_painted_anew_instead_of_lent(
+def test_a_source_whose_picture_is_missing_becomes_a_target(
     project: Project, runner: LocalRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = give_picture(project)

@@ -1,15 +1,14 @@
-"""Engines for workers' processes, which a test steers by what the frames say."""
+"""Engines for workers' processes, controlled by the actions of the frames."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 from pipelines.errors import OutOfMemoryError
-from pipelines.events import FrameStarted, ModelLoading, PipelineEvent, StepDone
+from pipelines.events import Events, FrameStarted, StepDone
 from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.request import RenderRequest
 from storyboard.engine import Engine
@@ -22,11 +21,11 @@ MEETING_SECONDS = 120.0
 
 
 class ObedientEngine(FakeEngine):
-    """A fake that takes its time, and does what the action of a target says when it begins.
+    """Slow fake that obeys the action of every target when it begins.
 
     "meets PATH" waits until two processes are in the folder PATH; "dies PATH" kills its process
-    once (the file PATH tells that it did), "dies" always; "fails" is a fault for people, "breaks"
-    another.
+    once (the file PATH marks that it did), "dies" always; "fails" raises an error for people,
+    "breaks" another one.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +33,7 @@ class ObedientEngine(FakeEngine):
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
-    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    ) -> Events:
         actions = {f.frame_id: f.prompt.action for f in request.frames}
         for event in super().render(request, pictures, banks):
             yield event
@@ -45,11 +44,11 @@ class ObedientEngine(FakeEngine):
 
 
 class MortalEngine(Engine):
-    """The real one, whose process is killed once in the middle of a frame.
+    """Real engine whose process is killed once in the middle of a frame.
 
     Args:
-        settings: for it.
-        mark: a file that tells that it was killed.
+        settings: its settings.
+        mark: file that marks that it was killed.
     """
 
     def __init__(self, settings: Settings, mark: Path) -> None:
@@ -58,7 +57,7 @@ class MortalEngine(Engine):
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
-    ) -> Generator[PipelineEvent | ModelLoading, None, None]:
+    ) -> Events:
         for event in super().render(request, pictures, banks):
             yield event
             of_last = isinstance(event, StepDone) and event.frame_id == request.targets[-1]

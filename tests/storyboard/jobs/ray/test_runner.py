@@ -1,4 +1,4 @@
-"""Jobs on two workers: nothing is lost, whoever dies, fails, or is stopped."""
+"""Jobs on two workers: nothing is lost where a worker dies, fails, or is stopped."""
 
 from __future__ import annotations
 
@@ -17,24 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import UserError
-from pipelines.events import ModelLoading
+from pipelines.events import FrameStarted, ModelLoading
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.jobs.job import (
-    FrameBegun,
-    Job,
-    JobCancelled,
-    JobEvent,
-    JobFailed,
-    JobFinished,
-    JobProgress,
-    TakeSaved,
-)
+from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
+from storyboard.jobs.job import Job
 from storyboard.jobs.ray import runner as jobs_ray
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
-from storyboard.jobs.ray.spreading import Part
+from storyboard.jobs.ray.spreading import RequestPart
 from storyboard.jobs.ray.workers import Cluster, WorkerLost
-from storyboard.planning import COPY_MARK
 from storyboard.settings import Settings, Workers
 from storyboard.storage.projects import Project, Store
 from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
@@ -91,51 +82,53 @@ def takes_of(events: list[JobEvent]) -> list[str]:
     return sorted(e.frame_id for e in events if isinstance(e, TakeSaved))
 
 
-def check_story(job: Job, events: list[JobEvent]) -> None:
-    """What a page relies on, with however many workers."""
-    assert events[-1] == JobFinished(), events[-1]
+def check_events(job: Job, events: list[JobEvent]) -> None:
+    """Check what a page relies on, with any number of workers."""
+    assert events[-1] == JobEnded(), events[-1]
     assert takes_of(events) == sorted(job.targets)
     fractions = [e.fraction for e in events if isinstance(e, JobProgress)]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
-    begun = [e.frame_id for e in events if isinstance(e, FrameBegun)]
+    begun = [e.frame_id for e in events if isinstance(e, FrameStarted)]
     assert sorted(begun) == sorted(job.targets)
     saved = set()
     for event in events:
         if isinstance(event, TakeSaved):
             saved.add(event.frame_id)
-        elif isinstance(event, FrameBegun | JobProgress):
+        elif isinstance(event, FrameStarted) or (
+            isinstance(event, JobProgress) and not event.source_only
+        ):
             assert event.frame_id not in saved
     loading = [i for i, e in enumerate(events) if isinstance(e, ModelLoading)]
     assert loading == [] or loading == [0]
 
 
-class Nobody:
-    """Two workers who die before they answer."""
+class DyingCluster:
+    """Two workers that die before they answer."""
 
     def __init__(self, *_: object) -> None:
-        self.left = False
+        self.closed = False
 
-    def workers(self, _make_engine: object) -> list[Nobody]:
-        return [self, Nobody()]
+    def workers(self, _make_engine: object) -> list[DyingCluster]:
+        return [self, DyingCluster()]
 
     def start(self) -> None:
         raise WorkerLost("out of memory")
 
     def close(self) -> None:
-        self.left = True
+        self.closed = True
 
 
-def test_no_runner_is_had_where_no_worker_can_be_started(
+def test_there_is_no_runner_where_no_worker_can_be_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cluster = Nobody()
+    cluster = DyingCluster()
     monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
     with pytest.raises(UserError, match=r"No worker.*log"):
         RayRunner(settings, ObedientEngine)
-    assert cluster.left
-    told = [record for record in caplog.records if "cannot be started" in record.message]
-    assert len(told) == 2  # of each worker, after its last attempt
+    assert cluster.closed
+    logged = [record for record in caplog.records if "cannot be started" in record.message]
+    assert len(logged) == 2  # of each worker, after its last attempt
 
 
 def test_frames_are_spread_over_the_workers(
@@ -144,21 +137,21 @@ def test_frames_are_spread_over_the_workers(
     project = project_of(store, *[f"meets {tmp_path}"] * 6)
     job = runner.start(project, None)
     events = finish(job)
-    check_story(job, events)
+    check_events(job, events)
     requests = {take.id: project.request(take.id) for take in project.takes()}
-    # Every take tells the whole request, as if one worker had painted it.
+    # Every take has the whole request, as if one worker had rendered it.
     assert {request.targets for request in requests.values()} == {job.targets}
     assert [f.take in requests for f in project.load().frames] == [True] * 6
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_part_whose_worker_dies_is_painted_by_another(
+def test_a_part_whose_worker_dies_is_rendered_by_another(
     runner: RayRunner, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mark = tmp_path / "mark"
     project = project_of(store, "waving", "waving", f"dies {mark}", "waving")
     job = runner.start(project, None)
-    check_story(job, finish(job))
+    check_events(job, finish(job))
     assert mark.exists()
     assert len(project.takes()) == 4
     assert "A worker died" in caplog.text
@@ -171,10 +164,10 @@ def test_a_part_that_kills_its_workers_is_given_up(runner: RayRunner, store: Sto
     assert isinstance(last, JobFailed)
     assert "3 workers died" in last.message and "frame 2" in last.message
     job = runner.start(project, ["f0"])
-    check_story(job, finish(job))
+    check_events(job, finish(job))
 
 
-def test_a_fault_for_people_comes_in_its_words(runner: RayRunner, store: Store) -> None:
+def test_an_error_for_people_comes_in_its_words(runner: RayRunner, store: Store) -> None:
     project = project_of(store, "waving", "waving", "fails", "waving")
     events = finish(runner.start(project, None))
     assert events[-1] == JobFailed("It does not fit. Make it smaller.")
@@ -199,11 +192,11 @@ def test_cancel_stops_within_a_step_on_all_workers(runner: RayRunner, store: Sto
     cancelled = time.monotonic()
     events = finish(job)
     took = time.monotonic() - cancelled
-    assert events[-1] == JobCancelled()
+    assert events[-1] == JobEnded(cancelled=True)
     assert took < 40 * STEPS * STEP_SECONDS / 4
     assert takes_of(events) == sorted(take.frame_id for take in project.takes())
     again = runner.start(project, ["f0"])
-    check_story(again, finish(again))
+    check_events(again, finish(again))
 
 
 def test_storyboards_of_several_people_take_turns(runner: RayRunner, store: Store) -> None:
@@ -211,10 +204,10 @@ def test_storyboards_of_several_people_take_turns(runner: RayRunner, store: Stor
     long = [runner.start(project_of(store, *actions), None) for _ in range(2)]
     next(e for e in long[1].events() if isinstance(e, TakeSaved))
     short = runner.start(project_of(store, "waving", "running"), None)
-    check_story(short, finish(short))
+    check_events(short, finish(short))
     assert not any(job.over for job in long)
     for job in long:
-        check_story(job, finish(job))
+        check_events(job, finish(job))
 
 
 def test_jobs_of_one_project_match_each_other(runner: RayRunner, store: Store) -> None:
@@ -224,8 +217,8 @@ def test_jobs_of_one_project_match_each_other(runner: RayRunner, store: Store) -
     assert runner.pending(project.id) == tuple(jobs)
     assert runner.job(jobs[1].id) is jobs[1]
     for job in jobs:
-        check_story(job, finish(job))
-    # The second lent the first frame as the first job had painted it.
+        check_events(job, finish(job))
+    # The second job used the first frame as the first job had rendered it.
     assert jobs[1].targets == ("f1",) or jobs[1].targets == ("f0", "f1")
     assert runner.pending(project.id) == ()
 
@@ -234,33 +227,33 @@ def test_a_queued_job_is_cancelled_at_once(runner: RayRunner, store: Store) -> N
     project = project_of(store, "waving", "running")
     running, queued = runner.start(project, None), runner.start(project, ["f1"])
     queued.cancel()
-    assert list(queued.events()) == [JobCancelled()]
-    check_story(running, finish(running))
+    assert list(queued.events()) == [JobEnded(cancelled=True)]
+    check_events(running, finish(running))
 
 
-def test_a_bank_travels_to_the_workers_that_read_it(
+def test_a_bank_is_sent_to_the_workers_that_read_it(
     runner: RayRunner, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = project_of(store, "waving", "waving", f"dies {tmp_path / 'mark'}", "waving", "waving")
     monkeypatch.setattr(jobs_ray, "spread", with_banks)
     job = runner.start(project, None)
     events = finish(job)
-    check_story(job, events)
+    check_events(job, events)
     assert (tmp_path / "mark").exists()
-    # The frame that lends is painted once: nobody else works on it, not even unseen.
-    assert not any(isinstance(e, JobProgress) and COPY_MARK in e.frame_id for e in events)
+    # The source frame is rendered once: no other worker renders it, not even unseen.
+    assert not any(isinstance(e, JobProgress) and e.source_only for e in events)
 
 
-def in_one_part(request: RenderRequest, **_: object) -> tuple[Part, ...]:
+def in_one_part(request: RenderRequest, **_: object) -> tuple[RequestPart, ...]:
     """All frames in one process."""
-    return (Part(0, request.targets, 1.0),)
+    return (RequestPart(0, request.targets, 1.0),)
 
 
-def with_banks(request: RenderRequest, **_: object) -> tuple[Part, ...]:
-    """Two parts; the second is lent the first frame."""
+def with_banks(request: RenderRequest, **_: object) -> tuple[RequestPart, ...]:
+    """Two parts; the second receives the first frame's bank."""
     first, second = request.targets[:2], request.targets[2:]
-    lent = frozenset(request.targets[:1])
-    return Part(0, first, 1.0, keeps=lent), Part(1, second, 1.0, lent=lent)
+    sent = frozenset(request.targets[:1])
+    return RequestPart(0, first, 1.0, sends=sent), RequestPart(1, second, 1.0, receives=sent)
 
 
 def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
@@ -277,18 +270,18 @@ def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
     projects = [project_of(store, *actions, share=True) for _ in range(3)]
     with closing(RayRunner(settings, partial(MortalEngine, mark=mark), random.Random(1))) as many:
         first = many.start(projects[0], None)
-        check_story(first, finish(first))
+        check_events(first, finish(first))
         assert mark.exists()
-        # Again by one worker alone, and with a bank that travels in place of the request.
+        # Again by one worker alone, and with a bank that is sent.
         for project, way in zip(projects[1:], (in_one_part, with_banks), strict=True):
             monkeypatch.setattr(jobs_ray, "spread", way)
             job = many.start(project, None)
-            check_story(job, finish(job))
-    spread_out, one, travelled = map(pictures_of, projects)
+            check_events(job, finish(job))
+    spread_out, one, with_bank = map(pictures_of, projects)
     for first, second in itertools.combinations(one, 2):
         assert np.abs(first - second).mean() > ROUNDING
     # Processes may share out sums among other numbers of threads: then the last bits differ.
-    for found in (spread_out, travelled):
+    for found in (spread_out, with_bank):
         for picture, same in zip(found, one, strict=True):
             assert np.abs(picture - same).max() <= ROUNDING
 

@@ -1,4 +1,4 @@
-"""How a request is cut into parts: nothing is lost, and what is cheaper is chosen."""
+"""Cuts of a request into parts: nothing is lost, and the cheaper way is chosen."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 
 from pipelines.request import FrameRequest, Prompt, RenderRequest
-from storyboard.jobs.ray.spreading import Costs, Measures, Part, spread
+from storyboard.jobs.ray.spreading import Costs, Measures, RequestPart, spread
 
 WORDS = Prompt("beach", "a girl", "waving")
-# Ten seconds a step at this size, and banks that travel in a blink.
+# Ten seconds a step at this size, and transfers of next to no time.
 SLOW = Costs(step=10 / 64**2, bank=100.0, speed=1e9)
-# As SLOW, and banks that take longer than any painting.
+# As SLOW, and transfers that take longer than any render.
 HEAVY = replace(SLOW, bank=1e9)
 
 
-def frame(name: str, identity: str | None = None, place: str | None = None) -> FrameRequest:
-    return FrameRequest(name, WORDS, 1, 64, 64, identity, place)
+def frame(name: str, identity: str | None = None, location: str | None = None) -> FrameRequest:
+    return FrameRequest(name, WORDS, 1, 64, 64, identity, location)
 
 
 def request_for(*frames: FrameRequest, targets: str | None = None) -> RenderRequest:
@@ -27,7 +27,7 @@ def request_for(*frames: FrameRequest, targets: str | None = None) -> RenderRequ
 
 
 STORY = request_for(frame("a"), *(frame(name, "a") for name in "bcdefgh"))
-PLACES = request_for(
+LOCATIONS = request_for(
     frame("a"),
     frame("b", "a"),
     frame("c", "a", "a"),
@@ -37,18 +37,18 @@ PLACES = request_for(
 )
 
 
-def targets_of(parts: tuple[Part, ...]) -> list[str]:
+def targets_of(parts: tuple[RequestPart, ...]) -> list[str]:
     return ["".join(part.targets) for part in parts]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_every_target_is_in_one_part_that_can_be_painted(seed: int) -> None:
+def test_every_target_is_in_one_part_that_can_be_rendered(seed: int) -> None:
     rng = random.Random(seed)
     frames = [frame("0")]
     for number in range(1, rng.randint(2, 12)):
         names = [f.frame_id for f in frames]
-        place = rng.choice([None, *names])
-        frames.append(frame(str(number), rng.choice([None, *names]), place))
+        location = rng.choice([None, *names])
+        frames.append(frame(str(number), rng.choice([None, *names]), location))
     wanted = rng.sample([f.frame_id for f in frames], rng.randint(1, len(frames)))
     request = replace(request_for(*frames), targets=tuple(sorted(wanted, key=int)))
     parts = spread(
@@ -62,20 +62,20 @@ def test_every_target_is_in_one_part_that_can_be_painted(seed: int) -> None:
     for part in parts:
         own = part.request(request)  # would raise if a frame came before what it takes from
         assert own.targets == part.targets
-        assert part.lent <= {f.frame_id for f in own.frames} - set(part.targets)
-        assert part.lent <= parts[0].keeps
-        assert part is parts[0] or not part.keeps
-    lending = parts[0].request(request)
+        assert part.receives <= {f.frame_id for f in own.frames} - set(part.targets)
+        assert part.receives <= parts[0].sends
+        assert part is parts[0] or not part.sends
+    senders = parts[0].request(request)
     for part in parts[1:]:
         for reader in part.request(request).frames:
-            # What is lent for a character or a place was recorded for one.
-            if reader.identity_from in part.lent:
-                assert any(f.identity_from == reader.identity_from for f in lending.frames)
-            if reader.background_from in part.lent:
-                assert any(f.background_from == reader.background_from for f in lending.frames)
+            # A bank that is sent for a character or a location was recorded for one.
+            if reader.identity_from in part.receives:
+                assert any(f.identity_from == reader.identity_from for f in senders.frames)
+            if reader.background_from in part.receives:
+                assert any(f.background_from == reader.background_from for f in senders.frames)
 
 
-def test_one_worker_paints_all() -> None:
+def test_one_worker_renders_all() -> None:
     (part,) = spread(STORY, workers=1, others=0, costs=SLOW)
     assert part.targets == STORY.targets
     assert part.request(STORY) == STORY
@@ -83,11 +83,11 @@ def test_one_worker_paints_all() -> None:
     assert part.work == pytest.approx(10 * (50 + 7 * 61))
 
 
-def test_alone_it_is_cut_for_all_workers() -> None:
+def test_a_single_request_is_cut_for_all_workers() -> None:
     parts = spread(STORY, workers=4, others=0, costs=HEAVY)
     assert targets_of(parts) == ["ab", "cd", "ef", "gh"]
-    assert {part.lent for part in parts} == {frozenset()}
-    # The second paints the first frame again, up to the step where sharing ends.
+    assert {part.receives for part in parts} == {frozenset()}
+    # The second renders the first frame again, up to the step where sharing ends.
     assert parts[1].work == pytest.approx(10 * (41 + 2 * 61))
     assert [f.frame_id for f in parts[1].request(STORY).frames] == ["a", "c", "d"]
 
@@ -101,29 +101,29 @@ def test_there_are_no_more_parts_than_targets() -> None:
     assert len(spread(STORY, workers=64, others=0, costs=HEAVY)) <= len(STORY.targets)
 
 
-def test_the_bank_travels_where_that_spares_others_work() -> None:
+def test_a_bank_is_sent_where_that_saves_others_time() -> None:
     parts = spread(STORY, workers=4, others=1, costs=SLOW)
-    assert [sorted(part.lent) for part in parts] == [[], ["a"]]
-    assert parts[0].keeps == {"a"}
+    assert [sorted(part.receives) for part in parts] == [[], ["a"]]
+    assert parts[0].sends == {"a"}
     assert sum(part.work for part in parts) == pytest.approx(10 * (50 + 7 * 61), rel=1e-3)
 
 
-def test_the_frame_is_painted_again_where_its_bank_is_too_heavy_or_unknown() -> None:
+def test_a_frame_is_rendered_again_where_its_bank_is_too_large_or_unknown() -> None:
     for costs in (HEAVY, replace(SLOW, bank=None)):
         parts = spread(STORY, workers=4, others=1, costs=costs)
         assert len(parts) == 2
-        assert not any(part.lent or part.keeps for part in parts)
+        assert not any(part.receives or part.sends for part in parts)
 
 
-def test_alone_nobody_waits_for_a_bank_that_can_be_painted_as_soon() -> None:
-    assert not any(part.lent for part in spread(STORY, workers=2, others=0, costs=SLOW))
+def test_no_part_waits_for_a_bank_that_it_renders_as_soon() -> None:
+    assert not any(part.receives for part in spread(STORY, workers=2, others=0, costs=SLOW))
 
 
-def test_frames_of_one_place_stay_together() -> None:
-    assert targets_of(spread(PLACES, workers=2, others=0, costs=HEAVY)) == ["ace", "bdf"]
+def test_frames_with_one_location_stay_together() -> None:
+    assert targets_of(spread(LOCATIONS, workers=2, others=0, costs=HEAVY)) == ["ace", "bdf"]
 
 
-def test_a_frame_that_only_lends_is_painted_by_those_who_need_it() -> None:
+def test_a_frame_that_is_only_a_source_is_rendered_by_its_readers() -> None:
     request = request_for(*STORY.frames, targets="gh")
     parts = spread(request, workers=2, others=0, costs=HEAVY)
     assert targets_of(parts) == ["g", "h"]
@@ -135,14 +135,14 @@ def test_without_targets_there_is_nothing_to_cut() -> None:
         spread(replace(STORY, targets=()), workers=2, others=0, costs=SLOW)
 
 
-def test_measures_follow_what_is_seen_model_by_model() -> None:
+def test_costs_are_measured_for_each_model() -> None:
     measures = Measures()
     assert measures.costs("miniature") == Costs()
-    measures.saw_step("miniature", 100, 2.0)
-    measures.saw_bank("miniature", 100, 5000)
-    measures.saw_travel(10**9, 0.5)
+    measures.add_step("miniature", 100, 2.0)
+    measures.add_bank("miniature", 100, 5000)
+    measures.add_transfer(10**9, 0.5)
     assert measures.costs("miniature") == Costs(0.02, 50.0, 2e9)
     assert measures.costs("flux1-dev") == Costs(speed=2e9)
     for _ in range(50):
-        measures.saw_step("miniature", 100, 1.0)
+        measures.add_step("miniature", 100, 1.0)
     assert measures.costs("miniature").step == pytest.approx(0.01, rel=1e-3)

@@ -1,4 +1,4 @@
-"""What paints in a worker's process, in this one."""
+"""A worker, in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.events import FrameDone, ModelLoading, StepDone
 from pipelines.exchange import NO_BANKS
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.jobs.ray.worker import BanksFetched, BankWeighed, Order, Painter
+from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, Worker
 from storyboard.planning import plan_render
 from storyboard.settings import Settings, Workers
 from storyboard.storage.consents import Consents
@@ -32,7 +32,7 @@ def request_for(*names: str) -> RenderRequest:
 
 
 class Known:
-    """A painter, its engine, and the settings that the engine was made with."""
+    """A worker, its engine, and the settings that the engine was made with."""
 
     def __init__(self, settings: Settings, banks: dict[str, bytes]) -> None:
         self.engine = FakeEngine()
@@ -42,7 +42,7 @@ class Known:
             self.settings = given
             return self.engine
 
-        self.painter = Painter(make, settings, banks.__getitem__)
+        self.worker = Worker(make, settings, banks.__getitem__)
 
 
 @pytest.fixture
@@ -50,19 +50,23 @@ def known(tmp_path: Path) -> Iterator[Known]:
     settings = Settings(projects=tmp_path / "projects", device="cpu", workers=Workers(2))
     known = Known(settings, {"ref": b"a bank"})
     yield known
-    known.painter.close()
+    known.worker.close()
 
 
-def test_an_order_is_painted_with_its_pictures_and_consents(known: Known, tmp_path: Path) -> None:
+def test_an_assignment_is_rendered_with_its_pictures_and_consents(
+    known: Known, tmp_path: Path
+) -> None:
     picture = reference()
     seen: list[bytes] = []
 
-    order = Order("1", request_for("a", "b"), {picture.name: picture.content}, ("weights",))
-    for event in known.painter.paint(order):
+    assignment = Assignment(
+        "1", request_for("a", "b"), {picture.name: picture.content}, ("weights",)
+    )
+    for event in known.worker.render(assignment):
         folder = known.engine.pictures[0]
         assert folder is not None
         seen.append((folder / picture.name).read_bytes())
-        assert not isinstance(event, BankWeighed | BanksFetched)
+        assert not isinstance(event, BankReady | BanksFetched)
     assert set(seen) == {picture.content}
     assert not folder.exists()
     assert known.engine.banks == [NO_BANKS]
@@ -71,50 +75,52 @@ def test_an_order_is_painted_with_its_pictures_and_consents(known: Known, tmp_pa
     assert not (tmp_path / "projects").exists()
     assert (known.settings.device, known.settings.workers) == ("cpu", None)
     own = known.settings.projects
-    known.painter.close()
+    known.worker.close()
     assert not own.exists()
 
 
 def test_banks_come_and_go_beside_the_events(known: Known) -> None:
     request = request_for("a", "b")
-    order = Order("1", request, lent={"x": "ref"}, keeps=frozenset("a"))
-    events = list(known.painter.paint(order))
+    assignment = Assignment("1", request, received={"x": "ref"}, sends=frozenset("a"))
+    events = list(known.worker.render(assignment))
     fetched = events[0]
     assert isinstance(fetched, BanksFetched) and fetched.nbytes == len(b"a bank")
-    assert known.engine.banks[0].lent == {"x": b"a bank"}
+    assert known.engine.banks[0].received == {"x": b"a bank"}
     bank = FakeBank("a", request.frames[0].seed)
-    at = events.index(BankWeighed("a", bank.nbytes, sent=True))
+    at = events.index(BankReady("a", bank.nbytes, sent=True))
     packed = events[at + 1]
     assert isinstance(packed, bytes) and pickle.loads(packed) == bank
     done = [e.frame_id for e in events[:at] if isinstance(e, FrameDone)]
-    assert done == []  # whoever waits for the bank need not wait for the picture
+    assert done == []  # the bank comes before the picture
 
 
-def test_what_banks_hold_is_told_without_sending_them(known: Known) -> None:
-    events = list(known.painter.paint(Order("1", request_for("a", "b"), weighs=True)))
-    assert BankWeighed("a", FakeBank("a", 7).nbytes, sent=False) in events
+def test_sizes_of_banks_are_reported_without_sending_them(known: Known) -> None:
+    events = list(known.worker.render(Assignment("1", request_for("a", "b"), measures=True)))
+    assert BankReady("a", FakeBank("a", 7).nbytes, sent=False) in events
     assert not any(isinstance(e, bytes) for e in events)
 
 
 def test_it_stops_within_a_step(known: Known) -> None:
-    order = Order("1", request_for("a", "b"))
-    heard = []
-    for event in known.painter.paint(order):
-        heard.append(event)
+    assignment = Assignment("1", request_for("a", "b"))
+    seen = []
+    for event in known.worker.render(assignment):
+        seen.append(event)
         if isinstance(event, StepDone):
-            known.painter.stop("1")
-    assert sum(isinstance(e, StepDone) for e in heard) == 1
+            known.worker.stop("1")
+    assert sum(isinstance(e, StepDone) for e in seen) == 1
     assert known.engine.closed == 1
-    # The next order is another.
-    assert sum(isinstance(e, FrameDone) for e in known.painter.paint(order)) == 2
+    # The stop is not for the next assignment.
+    assert sum(isinstance(e, FrameDone) for e in known.worker.render(assignment)) == 2
 
 
-def test_an_order_that_was_stopped_before_it_began_paints_nothing(known: Known) -> None:
-    known.painter.stop("1")
-    assert list(known.painter.paint(Order("1", request_for("a")))) == [ModelLoading("miniature")]
+def test_an_assignment_that_was_stopped_before_it_began_renders_nothing(known: Known) -> None:
+    known.worker.stop("1")
+    assert list(known.worker.render(Assignment("1", request_for("a")))) == [
+        ModelLoading("miniature")
+    ]
 
 
-def test_a_fault_for_people_is_an_event(known: Known) -> None:
+def test_an_error_for_people_is_an_event(known: Known) -> None:
     known.engine.fault = ModelError("It is not there.", "Get it.")
-    last = list(known.painter.paint(Order("1", request_for("a"))))[-1]
+    last = list(known.worker.render(Assignment("1", request_for("a"))))[-1]
     assert isinstance(last, ModelError) and last.remedy == "Get it."
