@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.models.catalog import find_model
-from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, Style
+from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, RenderSettings, Style
 from storyboard.errors import StoryFileError
 from storyboard.importing.story_file import EXAMPLE_STORY, Story, parse_size, read_story
+from storyboard.settings import ROOT
 
 WHOLE = """\
 title: Maya's day
@@ -278,3 +279,74 @@ def test_the_example_is_a_story_that_shares_a_place() -> None:
     assert len(board.frames) == 6
     assert all(f.location and f.action for f in board.frames)
     assert any(board.background_source(f.id) for f in board.frames)
+
+
+EARLIER = ROOT / "tests" / "data" / "stories"  # see the README of tests/data/projects
+
+
+def test_a_story_of_an_earlier_release_reads_as_it_did_then() -> None:
+    story = read_story(EARLIER / "story.yaml")
+    assert (story.sized, story.reference) == (True, EARLIER / "hero.png")
+    (board,) = story.storyboards
+    assert board.title == "Maya's day"
+    assert board.character == Character(
+        name="Maya", description="a girl in a red dress", strength=0.75
+    )
+    assert board.settings == RenderSettings(
+        model="flux1-dev",
+        width=768,
+        height=512,
+        steps=12,
+        guidance=4.5,
+        shortcut="half-steps",
+        merge=False,
+        styles=(
+            Style(source="owner/oil"),
+            Style(source="owner/ink", weight=-0.5, trigger="in ink: black"),
+        ),
+    )
+    assert [frame.model_copy(update={"id": ""}) for frame in board.frames] == [
+        Frame.model_construct(
+            id="", action="waving", location="on a beach", share_background=True, seed=7
+        ),
+        Frame.model_construct(
+            id="",
+            action="42",
+            location="On a beach",
+            share_background=True,
+            reference_strength=0.0,
+            seed=9,
+        ),
+        Frame.model_construct(
+            id="", location="in a forest with tall trees", character="an old man", seed=7
+        ),
+    ]
+
+
+def test_lines_of_an_earlier_release_read_as_they_did_then() -> None:
+    story = read_story(EARLIER / "prompts.txt")
+    assert (story.sized, story.reference, story.one_character) == (False, None, False)
+    assert [
+        (
+            board.title,
+            board.character.description,
+            [(frame.location, frame.character, frame.action) for frame in board.frames],
+        )
+        for board in story.storyboards
+    ] == [
+        (
+            "prompts, group 1",
+            "a girl",
+            [("on a beach", "", "waving"), ("in a forest", "", "running")],
+        ),
+        (
+            "prompts, group 2",
+            "",
+            [
+                ("in a kitchen", "a man", "cooking"),
+                ("in a park", "his dog", "sleeping"),
+                ("at night", "", ""),
+            ],
+        ),
+    ]
+    assert {board.settings for board in story.storyboards} == {RenderSettings()}
