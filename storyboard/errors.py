@@ -25,11 +25,10 @@ class StoryFileError(UserError):
     """
 
     def __init__(self, path: Path | str, line: int | None, fault: str) -> None:
-        place = f"{path}:{line}" if line is not None else str(path)
-        super().__init__(f"{place}: {fault}")
+        where = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(f"{where}: {' '.join(fault.split())}")
         self.path = Path(path)
         self.line = line
-        self.fault = fault
 
 
 class ProjectError(UserError):

@@ -31,7 +31,7 @@ from storyboard.board import (
 )
 from storyboard.cli.arguments import argument, number, parse_style, whole
 from storyboard.errors import UsageError
-from storyboard.importing.story_file import Story, parse_size, read_story
+from storyboard.importing.story_file import StoryFile, parse_size, read_story
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
@@ -232,7 +232,7 @@ class _Cast:
         return changed.model_copy(update=values)
 
 
-def _cast(story: Story, arguments: argparse.Namespace, settings: Settings) -> _Cast:
+def _cast(story: StoryFile, arguments: argparse.Namespace, settings: Settings) -> _Cast:
     from storyboard.engine import NetworkMatting, prepare_reference
 
     character: Character | None = None
@@ -257,7 +257,7 @@ def _cast(story: Story, arguments: argparse.Namespace, settings: Settings) -> _C
     return _Cast(character, reference, strength)
 
 
-def _check_one_character(story: Story) -> None:
+def _check_one_character(story: StoryFile) -> None:
     if not story.one_character:
         raise UsageError(
             "The lines of a storyboard name several characters, and --reference and --character "
@@ -305,7 +305,7 @@ def _check_folder(out: Path, overwrite: bool) -> None:
 
 
 def _adapted(
-    board: Storyboard, story: Story, cast: _Cast, arguments: argparse.Namespace
+    board: Storyboard, story: StoryFile, cast: _Cast, arguments: argparse.Namespace
 ) -> Storyboard:
     """The storyboard as the options want it."""
     values = board.settings.model_dump()
