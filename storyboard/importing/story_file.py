@@ -218,7 +218,7 @@ def _near(value: str | Path, info: ValidationInfo) -> Path:
     return Path(folder, os.path.expanduser(value))
 
 
-class _Character(Value):
+class _Character(Value, defer_build=True):
     name: str = ""
     description: str = ""
     reference: Path | None = None
@@ -240,7 +240,7 @@ class _Character(Value):
         return value
 
 
-class _Style(Style):
+class _Style(Style, defer_build=True):
     @field_validator("source")
     @classmethod
     def _find(cls, value: str, info: ValidationInfo) -> str:
@@ -248,7 +248,7 @@ class _Style(Style):
         return str(near) if near.exists() else value
 
 
-class _Frame(Value):
+class _Frame(Value, defer_build=True):
     location: str = ""
     action: str = ""
     character: str = ""
@@ -257,7 +257,7 @@ class _Frame(Value):
     seed: int | None = None
 
 
-class _Story(Value):
+class _Story(Value, defer_build=True):
     """The keys of a YAML story file; the storyboard itself checks the bounds of their values."""
 
     title: str = ""

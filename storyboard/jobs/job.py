@@ -20,7 +20,7 @@ from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +150,7 @@ class RenderEngine(Protocol):
 
 
 class JobProject(Protocol):
-    """What a job needs of what it paints for: a `store.Project`, or a folder of a `batch.Batch`."""
+    """What a job needs of what it paints for: a `store.Project`, or a folder of a `cli.batch`."""
 
     @property
     def id(self) -> str:
@@ -158,7 +158,7 @@ class JobProject(Protocol):
         ...
 
     @property
-    def references(self) -> References:
+    def references(self) -> ReferenceStore:
         """The pictures that its frames follow."""
         ...
 

@@ -16,8 +16,8 @@ from pipelines.pictures import png_bytes
 from storyboard.board import Character, Storyboard
 from storyboard.errors import ProjectError
 from storyboard.storage.character_file import PortableCharacter, load_character, save_character
-from storyboard.storage.pictures import References
 from storyboard.storage.projects import Project, Store
+from storyboard.storage.reference_store import ReferenceStore
 from tests.storyboard.pictures import reference
 
 ZOE = Character(name="Zoë", description="a girl in a green hoodie", strength=0.8)
@@ -69,7 +69,7 @@ def test_a_character_in_words_alone_goes_too(tmp_path: Path) -> None:
     project = Store(tmp_path / "projects").create(Storyboard(character=ZOE))
     loaded = load_character(save_character(project, tmp_path / "new folder" / "zoe.character"))
     assert loaded == PortableCharacter(ZOE, None)
-    assert loaded.adopt(References(tmp_path / "references")) == ZOE
+    assert loaded.adopt(ReferenceStore(tmp_path / "references")) == ZOE
     assert not (tmp_path / "references").exists()
 
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from pipelines.pictures import Reference, read_png
 from storyboard.errors import ProjectError
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 from tests.storyboard.pictures import drawing, mask_of_drawing, reference
 
 
 @pytest.fixture
-def references(tmp_path: Path) -> References:
-    return References(tmp_path / "references")
+def references(tmp_path: Path) -> ReferenceStore:
+    return ReferenceStore(tmp_path / "references")
 
 
 def same(one: Image.Image, other: Image.Image) -> bool:
@@ -27,14 +27,14 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 
 
 def test_a_reference_is_named_by_its_bytes_and_kept_with_what_it_was_made_from(
-    references: References,
+    references: ReferenceStore,
 ) -> None:
     made = reference(doubt="The mask looks odd.")
     name = references.add(made)
     path = references.path(name)
     assert name == made.name == f"{hashlib.sha256(path.read_bytes()).hexdigest()}.png"
     assert same(references.image(name), made.image)
-    again = References(references.folder).load(name)
+    again = ReferenceStore(references.folder).load(name)
     assert again.doubt == "The mask looks odd."
     for part in ("image", "source", "mask"):
         assert same(getattr(again, part), getattr(made, part))
@@ -45,7 +45,7 @@ def test_a_reference_is_named_by_its_bytes_and_kept_with_what_it_was_made_from(
     }  # fmt: skip
 
 
-def test_a_reference_that_is_there_is_never_written_again(references: References) -> None:
+def test_a_reference_that_is_there_is_never_written_again(references: ReferenceStore) -> None:
     name = references.add(reference())
     before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in references.folder.iterdir()}
     assert references.add(replace(reference(), doubt="another doubt")) == name
@@ -57,7 +57,7 @@ def test_a_reference_that_is_there_is_never_written_again(references: References
 
 
 def test_a_full_disk_is_said_and_leaves_no_reference(
-    references: References, monkeypatch: pytest.MonkeyPatch
+    references: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
@@ -79,14 +79,14 @@ def test_a_full_disk_is_said_and_leaves_no_reference(
     "name",
     ["", "..", "../x.png", "a" * 64, "A" * 64 + ".png", "a" * 64 + ".png\n", "a" * 64 + ".json"],
 )
-def test_foreign_names_build_no_path(references: References, name: str) -> None:
+def test_foreign_names_build_no_path(references: ReferenceStore, name: str) -> None:
     references.add(reference())
     for use in (references.path, references.image, references.load):
         with pytest.raises(ProjectError, match="not the name of a reference|is missing"):
             use(name)
 
 
-def test_a_picture_that_changed_is_not_followed(references: References) -> None:
+def test_a_picture_that_changed_is_not_followed(references: ReferenceStore) -> None:
     name = references.add(reference())
     path = references.path(name)
     path.write_bytes(reference((1, 2, 3)).content)
@@ -95,7 +95,7 @@ def test_a_picture_that_changed_is_not_followed(references: References) -> None:
 
 
 def test_missing_and_damaged_makings_are_said_and_the_picture_still_serves(
-    references: References,
+    references: ReferenceStore,
 ) -> None:
     name = references.add(reference())
     mask = references.path(name).with_suffix(".mask.png")
