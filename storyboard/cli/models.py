@@ -98,16 +98,15 @@ def list_models(options: argparse.Namespace) -> None:
     here = options.gpu is None and options.host is None
     print(f"Memory: {_described(machine)}\n")
     for spec in specs:
-        for line in _about(spec):
-            print(line)
+        lines = _about(spec)
         if here:
             from pipelines.engine import usability
             from storyboard.engine import engine_options
 
-            print(f"    usable here: {usability(spec, engine_options(settings))}")
-        for line in (*_memory(spec, machine, itemsize), *_banks(spec, itemsize)):
-            print(f"    {line}")
-        print()
+            lines.append(f"usable here: {usability(spec, engine_options(settings))}")
+        lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
+        print(f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps")
+        print("".join(f"    {line}\n" for line in lines))
     for line in _legend(machine):
         print(line)
 
@@ -143,16 +142,10 @@ def _described(machine: Machine) -> str:
 
 
 def _about(spec: ModelSpec) -> list[str]:
-    lines = [f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps"]
     terms = " (non-commercial)" if spec.non_commercial else ""
     licence = f"{spec.licence}{terms}" + (f", {spec.licence_url}" if spec.licence_url else "")
-    more = [spec.note, f"licence: {licence}"]
-    if spec.gated:
-        more.append(f"accept its terms at {spec.url}")
-    return [
-        *lines,
-        *(f"    {line}" for line in [*more, f"reference pictures: {_references(spec)}"]),
-    ]
+    gated = [f"accept its terms at {spec.url}"] if spec.gated else []
+    return [spec.note, f"licence: {licence}", *gated, f"reference pictures: {_references(spec)}"]
 
 
 def _references(spec: ModelSpec) -> str:

@@ -45,32 +45,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def _with_references(body: dict[str, Any]) -> dict[str, Any]:
-    """Add no reference picture and no styles to a storyboard from before there were any."""
-    storyboard = body.get("storyboard")
-    if isinstance(storyboard, dict):
-        for name, added in (("character", {"reference": ""}), ("settings", {"styles": []})):
-            part = storyboard.get(name, {})
-            if isinstance(part, dict):
-                storyboard[name] = added | part
-    return body
-
-
-def _with_shortcut(body: dict[str, Any]) -> dict[str, Any]:
-    """Add no shortcut to a storyboard from before there were any."""
-    storyboard = body.get("storyboard")
-    if isinstance(storyboard, dict):
-        settings = storyboard.get("settings", {})
-        if isinstance(settings, dict):
-            storyboard["settings"] = {"shortcut": "exact"} | settings
+def _unchanged(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as it is: the defaults of the new fields are what it meant."""
     return body
 
 
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
     (
-        Migration("characters may have a reference picture, storyboards styles", _with_references),
-        Migration("storyboards may take a shortcut", _with_shortcut),
+        Migration("characters may have a reference picture, storyboards styles", _unchanged),
+        Migration("storyboards may take a shortcut", _unchanged),
     ),
 )
 TAKE_FILE = DocumentKind("throughline take")

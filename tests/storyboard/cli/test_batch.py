@@ -1,4 +1,4 @@
-"""Story to folder: files, manifest, groups, stops and faults, with the fake engine."""
+"""Batch renders: files, manifest, groups, stops and errors, with the fake engine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def group(title: str, actions: str) -> Storyboard:
 def run(
     out: Path, *groups: Storyboard, engine: FakeEngine | None = None, stop_at: int = 0
 ) -> tuple[bool, dict[str, Any]]:
-    """Render; a stop is asked for when that many frames are done."""
+    """Render; stop when that many frames are done, if any."""
     engine = engine or FakeEngine()
     done: list[TakeSaved] = []
 
@@ -102,7 +102,7 @@ def test_several_groups_get_folders_of_their_own(tmp_path: Path) -> None:
     }
 
 
-def test_a_stop_keeps_what_is_done_and_closes_the_render(tmp_path: Path) -> None:
+def test_a_stop_keeps_the_rendered_frames_and_closes_the_render(tmp_path: Path) -> None:
     # A model that is loaded, and two frames that begin, take two steps, have a mask and are done.
     engine = FakeEngine(permits=threading.Semaphore(1 + 2 * 5))
     finished, manifest = run(
@@ -119,7 +119,7 @@ def test_a_stop_after_the_last_frame_loses_nothing(tmp_path: Path) -> None:
     assert not finished and manifest["complete"]
 
 
-def test_a_fault_keeps_what_is_done(tmp_path: Path) -> None:
+def test_an_error_keeps_the_rendered_frames(tmp_path: Path) -> None:
     engine = FakeEngine(fault=OutOfMemoryError("It does not fit."), fault_at=1)
     with pytest.raises(UserError, match="It does not fit"):
         run(tmp_path, group("one", "a b"), engine=engine)

@@ -153,7 +153,7 @@ def test_the_workers_of_the_settings_render(
     assert manifest_of(tmp_path / "out")["complete"]
 
 
-def test_control_c_stops_and_keeps_what_is_done(tmp_path: Path) -> None:
+def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
     story, out = tmp_path / "story.yaml", tmp_path / "out"
     frames = "  - {location: on a beach, action: waving}\n" * 40
     story.write_text(f"size: 64x64\nsteps: 20\nframes:\n{frames}", encoding="utf-8")

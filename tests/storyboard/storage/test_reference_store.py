@@ -56,7 +56,7 @@ def test_a_reference_that_is_there_is_never_written_again(references: ReferenceS
     assert same(references.image(name), reference().image)
 
 
-def test_a_full_disk_is_said_and_leaves_no_reference(
+def test_a_full_disk_is_reported_and_leaves_no_reference(
     references: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -86,7 +86,7 @@ def test_foreign_names_build_no_path(references: ReferenceStore, name: str) -> N
             use(name)
 
 
-def test_a_picture_that_changed_is_not_followed(references: ReferenceStore) -> None:
+def test_a_changed_picture_is_refused(references: ReferenceStore) -> None:
     name = references.add(reference())
     path = references.path(name)
     path.write_bytes(reference((1, 2, 3)).content)
@@ -94,7 +94,7 @@ def test_a_picture_that_changed_is_not_followed(references: ReferenceStore) -> N
         references.image(name)
 
 
-def test_missing_and_damaged_makings_are_said_and_the_picture_still_serves(
+def test_a_missing_or_damaged_source_is_reported_and_the_picture_still_loads(
     references: ReferenceStore,
 ) -> None:
     name = references.add(reference())
@@ -126,13 +126,13 @@ def test_missing_and_damaged_makings_are_said_and_the_picture_still_serves(
         ("mask", Image.new("1", (120, 128))),
     ],
 )
-def test_a_reference_refuses_what_cannot_be_one(part: str, picture: Image.Image) -> None:
+def test_a_bad_reference_is_refused(part: str, picture: Image.Image) -> None:
     parts = {"image": reference().image, "source": drawing(), "mask": mask_of_drawing()}
     with pytest.raises(ValueError, match=str(picture.width)):
         Reference(**{**parts, part: picture})
 
 
-def test_pictures_are_measured_before_they_are_decoded() -> None:
+def test_the_size_of_a_picture_is_checked_before_it_is_decoded() -> None:
     content = bytearray(reference().content)
     content[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises(ValueError, match="60000 x 60000"):
