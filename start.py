@@ -83,7 +83,9 @@ def run_storyboard(options: list[str]) -> None:
 def run_evaluation(options: list[str]) -> None:
     """Run the evaluation where the caller is; `options` are those of `python -m evaluation`."""
     # The environment holds the application alone; the evaluation stays in this folder.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    )
     hand_over([prepare(REQUIREMENTS), "-m", "evaluation", *options])
 
 

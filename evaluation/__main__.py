@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--rows",
         metavar="NAMES",
-        type=argument(parse_rows, "rows"),
+        type=argument(parse_rows),
         help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all); "
         f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
     )
@@ -125,14 +125,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--ablation",
         metavar="NAME=FOLDER",
-        type=argument(parse_ablation, "ablation"),
+        type=argument(parse_ablation),
         action="append",
         default=[],
         help="with --references, also follow them with the subject folder FOLDER; may be repeated",
     )
     command.add_argument("--model", metavar="NAME", help="as for `render`")
     command.add_argument(
-        "--memory", metavar="NAME", type=argument(parse_memory, "memory"), help="as for `render`"
+        "--memory", metavar="NAME", type=argument(parse_memory), help="as for `render`"
     )
     command.add_argument(
         "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"

@@ -37,7 +37,7 @@ from pipelines.request import RenderRequest
 from storyboard.jobs.job import RenderEngine
 from storyboard.settings import Settings
 from storyboard.storage.files import DocumentKind, write_result
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 
 RUN_FILE = DocumentKind("throughline evaluation")
 _POLL_SECONDS = 1.0
@@ -146,9 +146,9 @@ class Gallery:
             self.references.add(reference)
 
     @property
-    def references(self) -> References:
+    def references(self) -> ReferenceStore:
         """The folder's reference pictures."""
-        return References(self.out / "references")
+        return ReferenceStore(self.out / "references")
 
     def write(self, name: str, content: bytes) -> None:
         """Write one of the folder's files.

@@ -16,7 +16,7 @@ from pipelines.request import RenderRequest
 from storyboard.planning import references_unsupported
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 from storyboard.zero_gpu import on_zero_gpu
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Engine:
 
         Args:
             request: the frames and their settings.
-            pictures: folder of the reference pictures, as `References` keeps them.
+            pictures: folder of the reference pictures, as `ReferenceStore` keeps them.
             banks: key/value banks that come from other processes and go there.
 
         Raises:
@@ -82,7 +82,7 @@ class Engine:
         if request.references:
             if pictures is None:
                 raise ValueError(f"no folder for the pictures {sorted(request.references)}")
-            images = {name: References(pictures).image(name) for name in request.references}
+            images = {name: ReferenceStore(pictures).image(name) for name in request.references}
         yield from self._engine.render(request, images, banks)
 
     def describe(self) -> str:

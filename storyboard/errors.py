@@ -1,9 +1,9 @@
 """Errors of the application; `pipelines.errors` has the rest of the tree.
 
 UserError
-├── StoryFileError   a story file that cannot be read (file, line, fault)
-├── ProjectError     a project folder that cannot be opened or written
-├── UsageError       a command that cannot mean what was typed
+├── StoryFileError   a story file that cannot be read, with file and line
+├── ProjectError     a file of a project that cannot be read or written
+├── UsageError       a command with options that make no sense
 └── ConsentNeeded    weights or code whose terms a person has to agree to first
 RenderCancelled      a render that was stopped on purpose
 """
@@ -20,34 +20,33 @@ class StoryFileError(UserError):
 
     Args:
         path: the file.
-        line: line of the fault, counted from 1, or None when it concerns the whole file.
-        fault: what is wrong there.
+        line: line of the fault, counted from 1; None if it concerns the whole file.
+        fault: the fault, and what is expected.
     """
 
     def __init__(self, path: Path | str, line: int | None, fault: str) -> None:
-        place = f"{path}:{line}" if line is not None else str(path)
-        super().__init__(f"{place}: {fault}")
+        where = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(f"{where}: {' '.join(fault.split())}")
         self.path = Path(path)
         self.line = line
-        self.fault = fault
 
 
 class ProjectError(UserError):
-    """A project folder that cannot be opened or written."""
+    """A file of a project that cannot be read or written."""
 
 
 class UsageError(UserError):
-    """A command that cannot mean what was typed."""
+    """A command with options that make no sense."""
 
 
 class ConsentNeeded(UserError):
-    """Something is downloaded only after a person has agreed to its terms.
+    """Weights or code whose terms a person has to agree to before the download.
 
     Args:
-        key: what `storyboard.storage.consents` remembers the agreement under.
-        title: what is to be downloaded.
-        licence: name of its licence.
-        licence_url: where that can be read.
+        key: the key of the consent in `storyboard.storage.consents`.
+        title: name of the weights or the code.
+        licence: name of the licence.
+        licence_url: address of the licence.
         download_bytes: size of the download in bytes; 0 where it is not known.
         terms: what has to be agreed to, one sentence.
     """
@@ -71,4 +70,4 @@ class ConsentNeeded(UserError):
 
 
 class RenderCancelled(ThroughlineError):
-    """A render was stopped on purpose."""
+    """A render that was stopped on purpose."""

@@ -1,6 +1,7 @@
-"""Where projects live, which model paints at first, and where the app listens.
+"""Settings of the application: its folder of projects, its first model, its device, its address.
 
-Settings come from the environment, once, when a front end starts. It knows nothing of storyboards.
+They are read from the environment once, when a front end starts. This module knows nothing of
+storyboards.
 """
 
 from __future__ import annotations
@@ -8,8 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from pipelines.errors import UserError
 from pipelines.models.presets import AUTO, find_preset
@@ -18,22 +29,25 @@ from pipelines.request import BankDtype, Order, RenderBudget
 ROOT = Path(__file__).resolve().parent.parent
 SPACE_DISK = Path("/data")
 
-DEVICE = re.compile(r"cuda(:\d+)?|mps|cpu")
-SWITCH = re.compile(r"[01]")
-DTYPE = re.compile(r"bfloat16|float16|float32")
-ORDER = re.compile(r"auto|bank|lockstep")
-BANK_DTYPE = re.compile(r"native|fp8")
-BANK_GIGABYTES = re.compile(r"\d+(\.\d+)?")
-WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
+_WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
+
+_Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+_Port = Annotated[int, Field(ge=1, le=65535)]
+_Device = Annotated[str, StringConstraints(pattern=r"^(cuda(:\d+)?|mps|cpu)\z")]
+_Dtype = Literal["bfloat16", "float16", "float32"]
+_Bytes = Annotated[
+    float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda size: round(size * 10**9))
+]
+_Switch = Literal["0", "1"]
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Processes that paint side by side, through Ray.
+    """Processes that render side by side, through Ray.
 
     Attributes:
-        count: how many; None for one on every GPU.
-        address: the Ray that they belong to, as "host:port" or "auto" for the one that this
+        count: number of processes; None for one on every GPU.
+        address: address of their Ray cluster, as "host:port" or "auto" for the one that this
             machine is part of; None to start one on this machine.
     """
 
@@ -43,24 +57,24 @@ class Workers:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is decided before the application starts.
+    """Settings that hold for as long as the application runs.
 
     Attributes:
         projects: the folder that holds all projects.
-        model: the model of new storyboards: a name in the registry, a Hugging Face repository, or
+        model: the model of new storyboards: a name in the catalog, a Hugging Face repository, or
             a local folder.
         host: the address that the app listens on.
         port: the port that the app listens on, or None for the first free one from 7860.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
-        workers: the processes that paint; None for this one alone.
-        memory: the memory preset that models are placed in, or "auto" for the first that fits.
+        workers: the processes that render; None for this one alone.
+        memory: the memory preset by which models are placed, or "auto" for the first that fits.
         budget: order of the frames, and number format and location of their key/value banks.
         attention: diffusers' name of the backend that computes attention; None for torch's own.
         compiled: whether transformers are compiled, which makes the first frame slower and all
             others faster.
-        previews: whether the page shows frames while they are painted, where the model has
-            something that costs little beside a step.
+        previews: whether the page shows previews while frames are rendered, where they cost little
+            beside a step.
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
@@ -80,7 +94,7 @@ class Settings:
 
     @property
     def consents(self) -> Path:
-        """The file that remembers what has been agreed to: beside the projects."""
+        """The file of consents, beside the projects."""
         return self.projects / "consents.json"
 
     @classmethod
@@ -97,68 +111,48 @@ class Settings:
             UserError: if a variable has a value that cannot be used.
         """
         space = "SPACE_ID" in environment
-        default_projects = cls.projects
-        if space and SPACE_DISK.is_dir():
-            default_projects = SPACE_DISK / "projects"
-        projects = environment.get("THROUGHLINE_PROJECTS")
+        on_disk = space and SPACE_DISK.is_dir()
+        read = partial(_read, environment)
         return cls(
-            projects=Path(projects).expanduser().resolve() if projects else default_projects,
-            model=environment.get("THROUGHLINE_MODEL") or cls.model,
-            host=environment.get("THROUGHLINE_HOST") or ("0.0.0.0" if space else cls.host),
-            port=_port(environment),
-            device=_choice(environment, "THROUGHLINE_DEVICE", DEVICE, "cuda, cuda:1, mps or cpu"),
-            dtype=_choice(environment, "THROUGHLINE_DTYPE", DTYPE, "bfloat16, float16 or float32"),
-            workers=_workers(environment),
-            memory=_memory(environment),
-            budget=_budget(environment),
-            attention=environment.get("THROUGHLINE_ATTENTION") or None,
-            compiled=_choice(environment, "THROUGHLINE_COMPILE", SWITCH, "0 or 1") == "1",
-            previews=_choice(environment, "THROUGHLINE_PREVIEWS", SWITCH, "0 or 1") != "0",
+            projects=read("PROJECTS", _Folder)
+            or (SPACE_DISK / "projects" if on_disk else cls.projects),
+            model=read("MODEL", str) or cls.model,
+            host=read("HOST", str) or ("0.0.0.0" if space else cls.host),
+            port=read("PORT", _Port, "a number from 1 to 65535"),
+            device=read("DEVICE", _Device, "cuda, cuda:1, mps or cpu"),
+            dtype=read("DTYPE", _Dtype, "bfloat16, float16 or float32"),
+            workers=read(
+                "WORKERS",
+                Annotated[Workers, BeforeValidator(_parse_workers)],
+                "a number of workers, or auto for one on every GPU; with @HOST:PORT after it they "
+                "belong to the Ray cluster there",
+            ),
+            memory=read("MEMORY", Annotated[str, AfterValidator(parse_memory)]) or cls.memory,
+            budget=RenderBudget(
+                order=read(
+                    "ORDER",
+                    Order,
+                    "auto, bank (one frame after another) or lockstep (all side by side)",
+                )
+                or "auto",
+                bank_dtype=read(
+                    "BANK",
+                    BankDtype,
+                    "native (as the model computes) or fp8 (half as large, not exact)",
+                )
+                or "native",
+                host_bytes=read("BANK_MEMORY", _Bytes, "a number of gigabytes, as 16"),
+                folder=read("BANK_FOLDER", _Folder),
+            ),
+            attention=read("ATTENTION", str),
+            compiled=read("COMPILE", _Switch, "0 or 1") == "1",
+            previews=read("PREVIEWS", _Switch, "0 or 1") != "0",
             space=space,
         )
 
 
-def _port(environment: Mapping[str, str]) -> int | None:
-    text = environment.get("THROUGHLINE_PORT")
-    if not text:
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise UserError(
-            f"THROUGHLINE_PORT is {text!r}, which is not a port.",
-            "Give a number from 1 to 65535, or leave it out.",
-        )
-    return int(text)
-
-
-def _budget(environment: Mapping[str, str]) -> RenderBudget:
-    orders = "auto, bank (one frame after another) or lockstep (all side by side)"
-    formats = "native (as the model computes) or fp8 (half as large, not exact)"
-    size = _choice(
-        environment, "THROUGHLINE_BANK_MEMORY", BANK_GIGABYTES, "a number of gigabytes, as 16"
-    )
-    folder = environment.get("THROUGHLINE_BANK_FOLDER")
-    order = _choice(environment, "THROUGHLINE_ORDER", ORDER, orders)
-    bank_dtype = _choice(environment, "THROUGHLINE_BANK", BANK_DTYPE, formats)
-    return RenderBudget(
-        order=cast(Order, order or "auto"),
-        bank_dtype=cast(BankDtype, bank_dtype or "native"),
-        host_bytes=None if size is None else round(float(size) * 10**9),
-        folder=Path(folder).expanduser().resolve() if folder else None,
-    )
-
-
-def _memory(environment: Mapping[str, str]) -> str:
-    name = environment.get("THROUGHLINE_MEMORY")
-    if not name:
-        return AUTO
-    try:
-        return parse_memory(name)
-    except ValueError as error:
-        raise UserError(f"THROUGHLINE_MEMORY: {error}") from error
-
-
 def parse_memory(name: str) -> str:
-    """The name of a memory preset, or "auto".
+    """Return the name of a memory preset, or "auto".
 
     Raises:
         ValueError: if it is neither.
@@ -166,27 +160,26 @@ def parse_memory(name: str) -> str:
     return AUTO if name.strip().casefold() == AUTO else find_preset(name).name
 
 
-def _workers(environment: Mapping[str, str]) -> Workers | None:
-    text = environment.get("THROUGHLINE_WORKERS")
-    if not text:
-        return None
-    found = WORKERS.fullmatch(text)
+def _parse_workers(text: str) -> Workers:
+    found = _WORKERS.fullmatch(text)
     if found is None:
-        raise UserError(
-            f"THROUGHLINE_WORKERS is {text!r}.",
-            "It can be a number of workers, or auto for one on every GPU; with @HOST:PORT after "
-            "it they belong to the Ray cluster there. Or leave it out.",
-        )
+        raise ValueError("not workers")
     count = found["count"]
     return Workers(None if count == "auto" else int(count), found["address"])
 
 
-def _choice(
-    environment: Mapping[str, str], name: str, known: re.Pattern[str], words: str
-) -> str | None:
-    value = environment.get(name)
-    if not value:
+def _read(environment: Mapping[str, str], name: str, kind: Any, expected: str = "") -> Any:
+    """Return a variable's value as this type; None where it is absent or empty.
+
+    Raises:
+        UserError: if it cannot be, with what is expected or, where that is not given, the reason.
+    """
+    text = environment.get(f"THROUGHLINE_{name}")
+    if not text:
         return None
-    if not known.fullmatch(value):
-        raise UserError(f"{name} is {value!r}.", f"It can be {words}, or be left out.")
-    return value
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        remedy = f"It can be {expected}, or be left out." if expected else reason
+        raise UserError(f"THROUGHLINE_{name} is {text!r}.", remedy) from error

@@ -30,7 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in NEEDED:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (p for pattern in ("*.toml", "*.txt", "*.md", "LICENSE") for p in ROOT.glob(pattern)):
+    for path in (
+        p for pattern in ("*.toml", "*.txt", "*.md", "LICENSE") for p in ROOT.glob(pattern)
+    ):
         shutil.copy(path, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--wheel-dir", str(source), str(source)]

@@ -1,50 +1,36 @@
-"""What can be typed on the command line, each read with a fault that says what was expected."""
+"""Types of command-line arguments whose errors name what is expected."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from storyboard.board import MAX_STYLE_WEIGHT, Style
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 _STYLE = re.compile(r"(?P<source>.+?):(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))(?::(?P<trigger>.*))?")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def whole(lowest: int, highest: int) -> Callable[[str], int]:
-    """Reads a whole number within bounds."""
-
-    def parse(text: str) -> int:
-        number = int(text) if text.isdecimal() else -1
-        if not lowest <= number <= highest:
-            raise ValueError(f"{text!r} is not a whole number from {lowest} to {highest}")
-        return number
-
-    return argument(parse, "number")
+    """Return an argument type: a whole number within bounds."""
+    return _within(int, "a whole number", lowest, highest)
 
 
 def number(lowest: float, highest: float) -> Callable[[str], float]:
-    """Reads a number within bounds."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not lowest <= value <= highest:
-            raise ValueError(f"{text!r} is not a number from {lowest} to {highest}")
-        return value
-
-    return argument(parse, "number")
+    """Return an argument type: a number within bounds."""
+    return _within(float, "a number", lowest, highest)
 
 
 def parse_style(text: str) -> Style:
-    """A style from "SOURCE", "SOURCE:WEIGHT" or "SOURCE:WEIGHT:TRIGGER".
+    """Return a style from "SOURCE", "SOURCE:WEIGHT" or "SOURCE:WEIGHT:TRIGGER".
 
     Raises:
         ValueError: if it is none of these, or the weight is out of bounds.
@@ -64,14 +50,29 @@ def parse_style(text: str) -> Style:
         raise ValueError(f"{text!r} names no LoRA") from error
 
 
-def argument(parse: Callable[[str], Any], name: str) -> Callable[[str], Any]:
-    """The same for argparse, which drops a ValueError's words."""
+def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a parser as an argument type that keeps the words of a ValueError."""
 
-    def wrapped(text: str) -> Any:
+    @wraps(parse)
+    def wrapped(text: str) -> T:
         try:
             return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    wrapped.__name__ = name
     return wrapped
+
+
+def _within(
+    kind: type[Number], what: str, lowest: Number, highest: Number
+) -> Callable[[str], Number]:
+    def parse(text: str) -> Number:
+        try:
+            value: Number | None = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not lowest <= value <= highest:
+            raise ValueError(f"{text!r} is not {what} from {lowest} to {highest}")
+        return value
+
+    return argument(parse)

@@ -1,12 +1,13 @@
-"""A story file rendered into a folder of pictures, without a project.
+"""Batch rendering: storyboards rendered into a folder of pictures, without a project.
 
-    OUT/01-waving-on-a-sunny-beach.png   the frames in order; with several groups in OUT/group-1
-    OUT/masks/01-waving-on-a-....png     their foreground masks, where asked for
-    OUT/references/<sha256>.png          the pictures that the manifest's requests name
-    OUT/manifest.json                    what was made and how
+    OUT/01-waving-on-a-sunny-beach.png   the frames in order; of several storyboards, in OUT/group-1
+    OUT/masks/01-waving-on-a-....png     their foreground masks, on request
+    OUT/references/<sha256>.png          the reference pictures that the manifest's requests name
+    OUT/manifest.json                    the list of frames, with their requests
 
-Every group is a job of a runner, so that groups and their frames spread over workers where there
-are some. It knows nothing of terminals: progress goes to a callback and a stop comes from one.
+Each storyboard is a job of a runner, so that storyboards and their frames spread over workers where
+there are some. This module knows nothing of terminals: progress goes to a callback, and a stop
+comes from one.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from storyboard.errors import ProjectError
 from storyboard.jobs.events import JobEvent, JobFailed
 from storyboard.jobs.job import Job, Runner
 from storyboard.storage.files import DocumentKind, file_stem, write_result
-from storyboard.storage.pictures import References
 from storyboard.storage.projects import REQUEST_KEY
+from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,119 +42,106 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MANIFEST_FILE = DocumentKind("throughline manifest")
-_PICTURES = "references"
-# Seconds after which it is asked whether to stop although nothing happens.
+# Seconds without an event after which a stop is checked for.
 _PATIENCE = 0.2
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One render of a story into a folder.
+def render_batch(
+    boards: Sequence[Storyboard],
+    out: Path,
+    runner: Runner,
+    report: Callable[[int, JobEvent], None],
+    stopped: Callable[[], bool],
+    *,
+    save_masks: bool = False,
+    share_all: bool = False,
+    reference: Reference | None = None,
+) -> bool:
+    """Render storyboards into a folder, and write the manifest after every frame.
 
-    Attributes:
-        groups: the storyboards; their frames have no takes.
-        out: the folder; made where it is not there.
+    Args:
+        boards: the storyboards; their frames have no takes.
+        out: the folder; made where it does not exist.
+        runner: runs the jobs.
+        report: called with every event and the number of its storyboard, counted from 0.
+        stopped: called again and again; True ends the render, and keeps the rendered frames.
         save_masks: whether foreground masks are written too.
-        on_event: told of everything that happens, with the number of the group from 0.
-        stopped: asked again and again; True ends the render, keeping what is done.
-        share_all: let every frame keep the place of its group's first, whatever the frames say.
-        pictures: what frames follow.
+        share_all: whether every frame keeps the background of its storyboard's first, whatever
+            the frames say.
+        reference: the reference picture that the storyboards name, if any.
+
+    Returns:
+        True if all frames were rendered; False after a stop.
+
+    Raises:
+        UserError: if a storyboard cannot be rendered, the model cannot be loaded, there is not
+            enough memory, or the folder cannot be written. Rendered frames are kept then, too.
     """
-
-    groups: Sequence[Storyboard]
-    out: Path
-    save_masks: bool
-    on_event: Callable[[int, JobEvent], None]
-    stopped: Callable[[], bool]
-    share_all: bool = False
-    pictures: Sequence[Reference] = ()
-
-    def run(self, runner: Runner) -> bool:
-        """Render, and write the manifest after every frame.
-
-        Args:
-            runner: where.
-
-        Returns:
-            Whether it ran to its end; False after a stop.
-
-        Raises:
-            UserError: if a group cannot be painted, the model cannot be loaded, memory does not
-                suffice, or the folder cannot be written. What is done is kept then, too.
-        """
-        manifest = _Manifest(self.out, self.groups, runner)
-        several = len(self.groups) > 1
-        folders = [
-            _GroupFolder(
-                number,
-                board,
-                self.out / f"group-{number + 1}" if several else self.out,
-                self.save_masks,
-                manifest,
-            )
-            for number, board in enumerate(self.groups)
-        ]
-        for folder in folders:
-            runner.check(folder, None, self.share_all)
-        for picture in self.pictures:
-            References(self.out / _PICTURES).add(picture)
-        with _jobs() as jobs:
-            for folder in folders:
-                jobs.append(runner.start(folder, None, self.share_all))
-            stopped = self._follow(jobs)
-        if stopped:
-            manifest.write()
-        return not stopped
-
-    def _follow(self, jobs: Sequence[Job]) -> bool:
-        """Pass on what happens until all jobs are over; True where they are to be stopped."""
+    manifest = _Manifest(out, boards, runner)
+    several = len(boards) > 1
+    projects = [
+        _Folder(
+            number, board, out / f"group-{number + 1}" if several else out, save_masks, manifest
+        )
+        for number, board in enumerate(boards)
+    ]
+    for project in projects:
+        runner.check(project, None, share_all)
+    if reference is not None:
+        manifest.references.add(reference)
+    with _jobs() as jobs:
+        jobs.extend(runner.start(project, None, share_all) for project in projects)
         for number, event in _events(jobs):
             if event is not None:
-                self.on_event(number, event)
+                report(number, event)
             if isinstance(event, JobFailed):
                 raise UserError(event.message)
-            if self.stopped():
-                return True
-        return False
+            if stopped():
+                break
+        else:
+            return True
+    manifest.write()
+    return False
 
 
 class _Manifest:
-    """The file that says what was made and how; for any thread.
+    """The file that lists the rendered frames and their requests; safe to use from any thread.
 
     Args:
-        out: the folder of all groups.
-        groups: the storyboards.
-        runner: what paints them.
+        out: the folder of all storyboards.
+        boards: the storyboards.
+        runner: what renders them.
     """
 
-    def __init__(self, out: Path, groups: Sequence[Storyboard], runner: Runner) -> None:
+    def __init__(self, out: Path, boards: Sequence[Storyboard], runner: Runner) -> None:
         self.out = out
-        self._groups = groups
+        self.references = ReferenceStore(out / "references")
+        self._boards = boards
         self._runner = runner
-        self._records: dict[int, dict[str, Any]] = {}
+        self._groups: dict[int, dict[str, Any]] = {}
         self._started = datetime.now(UTC)
         self._guard = threading.Lock()
 
-    def add(self, group: int, request: RenderRequest, line: Mapping[str, Any]) -> None:
-        """Put down a frame of a group, and write the file."""
+    def add(self, number: int, request: RenderRequest, frame: Mapping[str, Any]) -> None:
+        """Add a frame of the storyboard with this number, and write the file."""
         with self._guard:
             new = {
-                "title": self._groups[group].title,
+                "title": self._boards[number].title,
                 "request": request.to_dict(),
                 "frames": [],
             }
-            frames = self._records.setdefault(group, new)["frames"]
-            frames.append(line)
+            frames = self._groups.setdefault(number, new)["frames"]
+            frames.append(frame)
             frames.sort(key=lambda frame: frame["number"])
         self.write()
 
     def write(self) -> None:
         """Write the file as things stand."""
-        spec = find_model(self._groups[0].settings.model)
+        spec = find_model(self._boards[0].settings.model)
         with self._guard:
-            painted = sum(len(record["frames"]) for record in self._records.values())
+            rendered = sum(len(group["frames"]) for group in self._groups.values())
             body = {
-                "complete": painted == sum(len(board.frames) for board in self._groups),
+                "complete": rendered == sum(len(board.frames) for board in self._boards),
                 "throughline": __version__,
                 "model": {
                     "name": spec.name,
@@ -163,21 +151,21 @@ class _Manifest:
                 },
                 "started": self._started.isoformat(timespec="seconds"),
                 "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 2),
-                "groups": [self._records[group] for group in sorted(self._records)],
+                "groups": [self._groups[number] for number in sorted(self._groups)],
             }
             write_result(self.out / "manifest.json", MANIFEST_FILE.dump(body))
 
 
 @dataclass(frozen=True)
-class _GroupFolder:
+class _Folder:
     """A `JobProject` whose takes become pictures in a folder.
 
     Attributes:
-        number: of the group, from 0.
-        storyboard: the group.
-        folder: where its pictures go.
-        save_masks: whether masks go there, too.
-        manifest: what lists them.
+        number: number of the storyboard, from 0.
+        storyboard: the storyboard.
+        folder: the folder of its pictures.
+        save_masks: whether masks are written too.
+        manifest: the manifest that lists them.
     """
 
     number: int
@@ -188,31 +176,27 @@ class _GroupFolder:
 
     @property
     def id(self) -> str:
-        """Its number: a runner has one batch."""
         return str(self.number)
 
     @property
-    def references(self) -> References:
-        """The pictures of all groups."""
-        return References(self.manifest.out / _PICTURES)
+    def references(self) -> ReferenceStore:
+        return self.manifest.references
 
     def load(self) -> Storyboard:
-        """The storyboard, which never changes."""
         return self.storyboard
 
     def request(self, take_id: str) -> RenderRequest:
-        """Nothing: no take is ever chosen."""
         raise ProjectError(f"{self.folder} keeps no takes.")
 
     def add_take(
         self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
     ) -> None:
-        """Write a painted frame, and its line of the manifest."""
+        """Write a rendered frame, and add it to the manifest."""
         frame = self.storyboard.frame(take.frame_id)
         number = self.storyboard.position(frame.id) + 1
         stem = file_stem(number, f"{frame.action} {frame.location}")
         recipe = json.dumps(request.to_dict(), ensure_ascii=False)
-        line: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "number": number,
             "frame_id": frame.id,
             "prompt": take.prompt,
@@ -223,10 +207,10 @@ class _GroupFolder:
             "image": self._write(f"{stem}.png", png_bytes(image, **{REQUEST_KEY: recipe})),
         }
         if self.save_masks:
-            line["mask"] = self._write(
+            entry["mask"] = self._write(
                 f"masks/{stem}.png", png_bytes(mask_picture(mask, image.size))
             )
-        self.manifest.add(self.number, request, line)
+        self.manifest.add(self.number, request, entry)
 
     def _write(self, name: str, content: bytes) -> Mapping[str, str | int]:
         path = self.folder / name
@@ -240,7 +224,7 @@ class _GroupFolder:
 
 @contextmanager
 def _jobs() -> Iterator[list[Job]]:
-    """Jobs that are over when this is left, in whichever way."""
+    """Yield a list for jobs; cancel those that are not over, and wait for all, on leaving."""
     jobs: list[Job] = []
     try:
         yield jobs
@@ -252,24 +236,24 @@ def _jobs() -> Iterator[list[Job]]:
 
 
 def _events(jobs: Sequence[Job]) -> Iterator[tuple[int, JobEvent | None]]:
-    """What happens in any job, with its number, until all are over; None where nothing does."""
-    happened: queue.SimpleQueue[tuple[int, JobEvent | None]] = queue.SimpleQueue()
+    """Yield the events of all jobs, with the job's number; None after a while without any."""
+    queued: queue.SimpleQueue[tuple[int, JobEvent | None]] = queue.SimpleQueue()
 
-    def follow(number: int, job: Job) -> None:
+    def forward(number: int, job: Job) -> None:
         for event in job.events():
-            happened.put((number, event))
-        happened.put((number, None))
+            queued.put((number, event))
+        queued.put((number, None))
 
     for number, job in enumerate(jobs):
-        threading.Thread(target=follow, args=(number, job), daemon=True).start()
-    following = len(jobs)
-    while following:
+        threading.Thread(target=forward, args=(number, job), daemon=True).start()
+    running = len(jobs)
+    while running:
         try:
-            number, event = happened.get(timeout=_PATIENCE)
+            number, event = queued.get(timeout=_PATIENCE)
         except queue.Empty:
             yield 0, None
             continue
         if event is None:
-            following -= 1
+            running -= 1
         else:
             yield number, event

@@ -1,22 +1,22 @@
 """The command line: `python -m storyboard COMMAND`, also installed as `throughline`.
 
-Exit codes: 0 done; 2 bad usage or a bad story file; 1 another fault that a person can mend;
-130 stopped by Ctrl-C. Faults are one line on stderr.
+Exit codes: 0 done; 2 bad usage or a bad story file; 1 another error that a person can mend;
+130 stopped by Ctrl-C. Errors are one line on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
-from storyboard.cli.models import add_models, list_models
-from storyboard.cli.render import INTERRUPTED, add_render, render
-from storyboard.errors import ConsentNeeded, StoryFileError, UsageError
+from storyboard.cli.models import add_models
+from storyboard.cli.render import INTERRUPTED, add_render
+from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError, UsageError
 from storyboard.importing.story_file import EXAMPLE_STORY
 
 DONE, FAULT, BAD_USAGE = 0, 1, 2
@@ -33,60 +33,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parsed = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = parsed.command
+    options = _parser().parse_args(arguments)
     try:
-        return command(parsed)
+        options.run(options)
+        return DONE
     except (StoryFileError, UsageError) as error:
-        print(f"throughline: {error}", file=sys.stderr)
-        return BAD_USAGE
+        code, message = BAD_USAGE, str(error)
     except ConsentNeeded as error:
         option = "--accept-code" if error.key == BIREFNET.source else "--accept-research-only"
-        print(f"throughline: {error} Add {option} to agree.", file=sys.stderr)
-        return FAULT
+        code, message = FAULT, f"{error} Add {option} to agree."
     except UserError as error:
-        print(f"throughline: {error}", file=sys.stderr)
-        return FAULT
-    except KeyboardInterrupt:
-        print("throughline: stopped", file=sys.stderr)
-        return INTERRUPTED
+        code, message = FAULT, str(error)
+    except (KeyboardInterrupt, RenderCancelled) as error:
+        code, message = INTERRUPTED, str(error) or "stopped"
+    print(f"throughline: {message}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="throughline", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"Throughline {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    add_render(commands.add_parser).set_defaults(command=_render)
-
+    add_render(commands.add_parser)
     new = commands.add_parser(
         "new", help="write an example story file", description="Write an example story file."
     )
-    new.set_defaults(command=_new)
-    new.add_argument("file", metavar="FILE", type=Path, help="where; must not exist yet")
-
-    add_models(commands.add_parser).set_defaults(command=_models)
+    new.set_defaults(run=_write_example)
+    new.add_argument("file", metavar="FILE", type=Path, help="a file that does not exist yet")
+    add_models(commands.add_parser)
     return parser
 
 
-def _render(arguments: argparse.Namespace) -> int:
-    return DONE if render(arguments) else INTERRUPTED
-
-
-def _new(arguments: argparse.Namespace) -> int:
-    path: Path = arguments.file
-    text = EXAMPLE_STORY.read_text(encoding="utf-8")
+def _write_example(options: argparse.Namespace) -> None:
+    path: Path = options.file
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(EXAMPLE_STORY.read_text(encoding="utf-8"))
     except FileExistsError as error:
         raise UsageError(f"{path} exists already.", "Choose another name.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}).") from error
     print(path)
-    return DONE
-
-
-def _models(arguments: argparse.Namespace) -> int:
-    list_models(arguments)
-    return DONE

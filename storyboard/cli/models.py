@@ -1,6 +1,6 @@
-"""`python -m storyboard models`: which models can paint, and in which memory presets they fit.
+"""`python -m storyboard models`: the known models, and the memory presets in which they fit.
 
-Nothing is loaded but torch.
+Nothing but torch is loaded.
 """
 
 from __future__ import annotations
@@ -30,48 +30,48 @@ _DESCRIPTION = """\
 List the models, their licences, and in which memory presets they fit on this machine.
 
 With --gpu, on a machine with such GPUs instead: to see what a card would do before it is bought.
-Needs are counted for a picture of the model's own size; what a storyboard keeps of one frame for
-the others takes what is left, or is not kept at all where all frames are painted side by side.
+Needs are counted for a picture of the model's own size. The key/value banks of source frames take
+what is left; there are none where all frames are rendered side by side.
 """
 _FOREGROUND = 0.3
 _UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
-def add_models(add_parser: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add the command to the command line's parser, and return its own."""
+def add_models(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command to the command line's parser."""
     command = add_parser(
         "models",
-        help="list the models that can paint, and how they fit into memory",
+        help="list the models, and how they fit into memory",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.set_defaults(run=list_models)
     command.add_argument(
         "names",
         metavar="NAME",
         nargs="*",
-        help="show these alone: names of the list, folders, repositories, MODEL:FILE.gguf",
+        help="show only these: names of the list, folders, repositories, MODEL:FILE.gguf",
     )
     command.add_argument(
         "--gpu",
         metavar="GB[,GB...]",
-        type=argument(parse_gigabytes, "memory"),
+        type=argument(parse_gigabytes),
         help="free memory of every GPU, as 24 or 24,24 (in 10^9 bytes: a card sold with 24 GB has "
         "25.8, less what its screen takes), in place of this machine's",
     )
     command.add_argument(
         "--host",
         metavar="GB",
-        type=argument(parse_gigabytes, "memory"),
+        type=argument(parse_gigabytes),
         help="free host memory, in place of this machine's",
     )
-    return command
 
 
 def parse_gigabytes(text: str) -> tuple[int, ...]:
-    """Bytes from "24" or "24,24" gigabytes.
+    """Return bytes from "24" or "24,24" gigabytes.
 
     Raises:
-        ValueError: if one of them is no number above 0.
+        ValueError: if one of them is not a number above 0.
     """
     sizes = []
     for part in text.split(","):
@@ -85,33 +85,28 @@ def parse_gigabytes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def list_models(arguments: argparse.Namespace) -> None:
+def list_models(options: argparse.Namespace) -> None:
     """Run the command.
-
-    Args:
-        arguments: names, gpu, host.
 
     Raises:
         UserError: if something that was typed or set is at fault.
     """
     settings = Settings.from_environment(os.environ)
-    specs = _specs(arguments.names)
-    machine = _machine(arguments, settings)
-    here = arguments.gpu is None and arguments.host is None
+    specs = _specs(options.names)
+    machine = _machine(options, settings)
+    itemsize = 4 if settings.dtype == "float32" else 2
+    here = options.gpu is None and options.host is None
     print(f"Memory: {_described(machine)}\n")
     for spec in specs:
-        for line in _about(spec):
-            print(line)
+        lines = _about(spec)
         if here:
             from pipelines.engine import usability
             from storyboard.engine import engine_options
 
-            print(f"    usable here: {usability(spec, engine_options(settings))}")
-        for line in _memory(spec, machine, 4 if settings.dtype == "float32" else 2):
-            print(f"    {line}")
-        for line in _kept(spec, 4 if settings.dtype == "float32" else 2):
-            print(f"    {line}")
-        print()
+            lines.append(f"usable here: {usability(spec, engine_options(settings))}")
+        lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
+        print(f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps")
+        print("".join(f"    {line}\n" for line in lines))
     for line in _legend(machine):
         print(line)
 
@@ -123,13 +118,13 @@ def _specs(names: Sequence[str]) -> Sequence[ModelSpec]:
         raise UsageError(str(error)) from error
 
 
-def _machine(arguments: argparse.Namespace, settings: Settings) -> Machine:
-    """The machine that is asked about."""
-    host: tuple[int, ...] | None = arguments.host
+def _machine(options: argparse.Namespace, settings: Settings) -> Machine:
+    """Return the machine of the options; this one where they name none."""
+    host: tuple[int, ...] | None = options.host
     if host is not None and len(host) > 1:
         raise UsageError("--host: there is one host.", "Give one number.")
-    if arguments.gpu is not None:
-        return Machine("cuda", arguments.gpu, None if host is None else host[0])
+    if options.gpu is not None:
+        return Machine("cuda", options.gpu, None if host is None else host[0])
     from pipelines.engine import machine_here
     from storyboard.engine import engine_options
 
@@ -147,21 +142,18 @@ def _described(machine: Machine) -> str:
 
 
 def _about(spec: ModelSpec) -> list[str]:
-    lines = [f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps"]
     terms = " (non-commercial)" if spec.non_commercial else ""
     licence = f"{spec.licence}{terms}" + (f", {spec.licence_url}" if spec.licence_url else "")
-    more = [spec.note, f"licence: {licence}"]
-    if spec.gated:
-        more.append(f"accept its terms at {spec.url}")
-    return [*lines, *(f"    {line}" for line in [*more, f"reference pictures: {_following(spec)}"])]
+    gated = [f"accept its terms at {spec.url}"] if spec.gated else []
+    return [spec.note, f"licence: {licence}", *gated, f"reference pictures: {_references(spec)}"]
 
 
-def _following(spec: ModelSpec) -> str:
-    """Whether a model can follow a picture, under which licence, in a few words."""
+def _references(spec: ModelSpec) -> str:
+    """Return whether a model takes reference pictures, and under which licence."""
     subject = spec.subject
     if subject is None:
-        return "cannot follow any"
-    words = f"followed with {subject.title}, {subject.licence}"
+        return "not supported"
+    words = f"with {subject.title}, {subject.licence}"
     if subject.licence_url:
         words += f", {subject.licence_url}"
     if subject.download_bytes:
@@ -170,7 +162,7 @@ def _following(spec: ModelSpec) -> str:
 
 
 def _memory(spec: ModelSpec, machine: Machine, itemsize: int) -> list[str]:
-    """A table of the presets: what they need, what they move, and whether they fit."""
+    """Table of the presets: the memory they need, what they move, and whether they fit."""
     work = Workload.of(spec, itemsize)
     if work is None:
         return ["memory: not known, as the sizes of its files are not known before the download"]
@@ -190,23 +182,22 @@ def _memory(spec: ModelSpec, machine: Machine, itemsize: int) -> list[str]:
     ]
 
 
-def _kept(spec: ModelSpec, itemsize: int) -> list[str]:
-    """What a storyboard keeps of a frame that lends, once it is painted."""
+def _banks(spec: ModelSpec, itemsize: int) -> list[str]:
+    """Return lines on the size of the key/value bank that a source frame leaves behind."""
     from pipelines.engine import bank_bytes
 
     whole, packed = (bank_bytes(spec, size, _FOREGROUND) for size in (itemsize, 1))
     if whole is None or packed is None:
         return []
     return [
-        f"kept of a frame that lends, {_FOREGROUND:.0%} of it the character: {_size(whole[0])}, "
-        f"with its place {_size(whole[1])}",
-        f"with THROUGHLINE_BANK=fp8 {_size(packed[0])} and {_size(packed[1])}; "
-        "side by side nothing",
+        f"bank of a source frame, {_FOREGROUND:.0%} of it the character: {_size(whole[0])}, "
+        f"with its background {_size(whole[1])}",
+        f"with THROUGHLINE_BANK=fp8 {_size(packed[0])} and {_size(packed[1])}; side by side none",
     ]
 
 
 def _needs(found: Fit) -> tuple[str, str]:
-    """What a preset needs of GPUs, and of the host."""
+    """Return the memory that a preset needs of GPUs, and of the host."""
     if found.need is None:
         return "", ""
     gpus = " + ".join(map(_size, found.need.gpus))
@@ -214,7 +205,7 @@ def _needs(found: Fit) -> tuple[str, str]:
 
 
 def _moved(preset: MemoryPreset, work: Workload) -> str:
-    """The weights that cross to the GPU, in words."""
+    """Return the amount of weights that a preset moves to the GPU."""
     step, picture = preset.moved(work)
     if step:
         return f"{_size(step)} a step"
@@ -222,7 +213,7 @@ def _moved(preset: MemoryPreset, work: Workload) -> str:
 
 
 def _legend(machine: Machine) -> list[str]:
-    """What the presets do and cost."""
+    """Return lines that explain the presets and their costs."""
     known = [preset for preset in MEMORY_PRESETS if machine.kind in preset.devices]
     lines = [
         "Memory presets, in the order in which auto tries them; choose one with --memory or in",
@@ -234,7 +225,7 @@ def _legend(machine: Machine) -> list[str]:
 
 
 def _size(size: int) -> str:
-    """Bytes in the unit that suits them."""
+    """Return a number of bytes in a suitable unit."""
     for unit, name in _UNITS:
         if size >= unit:
             return f"{size / unit:.1f} {name}"

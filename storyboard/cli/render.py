@@ -1,4 +1,4 @@
-"""`python -m storyboard render`: paint the frames of a story file into a folder."""
+"""`python -m storyboard render`: render the frames of a story file into a folder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -25,13 +25,12 @@ from storyboard.board import (
     MAX_STEPS,
     MAX_STYLES,
     MIN_GUIDANCE,
-    Character,
     RenderSettings,
     Storyboard,
 )
 from storyboard.cli.arguments import argument, number, parse_style, whole
-from storyboard.errors import UsageError
-from storyboard.importing.story_file import Story, parse_size, read_story
+from storyboard.errors import RenderCancelled, UsageError
+from storyboard.importing.story_file import StoryFile, parse_size, read_story
 from storyboard.planning import reference_picture
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
@@ -41,261 +40,169 @@ from storyboard.wiring import make_runner
 INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 
 _DESCRIPTION = """\
-Paint the frames of a story file into a folder.
+Render the frames of a story file into a folder.
 
 STORY is a YAML file (`python -m storyboard new story.yaml` writes one to start from), or a text
 file with a line `background#character#action` for each frame; there a blank line begins a new
-storyboard, which is painted into a folder of its own.
+storyboard, which is rendered into a folder of its own.
 """
 
 
-def add_render(add_parser: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Add the command to the command line's parser, and return its own."""
+def add_render(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command to the command line's parser.
+
+    Options that change the storyboard's settings are named like the settings.
+    """
     command = add_parser(
         "render",
-        help="paint the frames of a story file",
+        help="render the frames of a story file",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("story", metavar="STORY", type=Path, help="the story file")
-    command.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the pictures"
-    )
-    command.add_argument(
-        "--overwrite", action="store_true", help="write into DIR although it is not empty"
-    )
-    command.add_argument(
-        "--save-masks", action="store_true", help="also write the foreground masks, to DIR/masks"
-    )
-    command.add_argument(
+    command.set_defaults(run=render)
+    add = command.add_argument
+    add("story", metavar="STORY", type=Path, help="the story file")
+    add("--out", metavar="DIR", type=Path, required=True, help="folder for the pictures")
+    add("--overwrite", action="store_true", help="write into DIR although it is not empty")
+    add("--save-masks", action="store_true", help="also write the foreground masks, to DIR/masks")
+    add(
         "--model", metavar="NAME", help="a name of `models`, a folder, or a repository (owner/name)"
     )
-    command.add_argument(
+    add(
         "--memory",
         metavar="NAME",
-        type=argument(parse_memory, "memory"),
+        type=argument(parse_memory),
         help="how the model is placed: a memory preset of `models`, or auto for the first that "
         "fits; THROUGHLINE_MEMORY if left out",
     )
-    command.add_argument(
-        "--size", metavar="WxH", type=argument(parse_size, "size"), help="pixels, as 768x512"
-    )
-    command.add_argument(
-        "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
-    )
-    command.add_argument(
+    add("--size", metavar="WxH", type=argument(parse_size), help="pixels, as 768x512")
+    add("--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200")
+    add(
         "--guidance",
         metavar="N",
         type=number(MIN_GUIDANCE, MAX_GUIDANCE),
-        help="how closely pictures follow the words, 1 to 10; for models that have learnt it",
+        help="how closely pictures follow the prompt, 1 to 10; for models with learnt guidance",
     )
-    command.add_argument(
+    add(
         "--shortcut",
         metavar="NAME",
         choices=[shortcut.name for shortcut in SHORTCUTS],
-        help="paint faster, for pictures that are not quite the same: coarse-probe, half-steps or "
-        "both; exact for none; what it costs is told when it is taken",
+        help="render faster, for pictures that are not quite the same: coarse-probe, half-steps or "
+        "both; exact for none; the cost of the one taken is printed",
     )
-    command.add_argument(
-        "--seed", metavar="N", type=whole(0, MAX_SEED), help="the seed of every frame"
-    )
-    command.add_argument(
-        "--no-merge", action="store_true", help="do not merge matched tokens of the character"
+    add("--seed", metavar="N", type=whole(0, MAX_SEED), help="the seed of every frame")
+    add(
+        "--no-merge",
+        dest="merge",
+        action="store_false",
+        help="do not merge matched tokens of the character",
     )
     together = command.add_mutually_exclusive_group()
     together.add_argument(
-        "--share-background", action="store_true", help="keep the first frame's place in all frames"
+        "--share-background",
+        action="store_true",
+        help="keep the first frame's background in all frames",
     )
     together.add_argument(
-        "--plain", action="store_true", help="paint every frame by itself, without consistency"
+        "--plain",
+        dest="consistent",
+        action="store_false",
+        help="render every frame by itself, without consistency",
     )
-    _add_character(command)
-    return command
-
-
-def _add_character(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("character and style")
-    group.add_argument(
+    add = command.add_argument_group("character and style").add_argument
+    add(
         "--character",
         metavar="FILE",
         type=Path,
         help="a character that was saved to a file, in place of the story's",
     )
-    group.add_argument(
-        "--reference",
-        metavar="PICTURE",
-        type=Path,
-        help="a picture of the character, which the frames follow",
-    )
-    group.add_argument(
+    add("--reference", metavar="PICTURE", type=Path, help="a reference picture of the character")
+    add(
         "--reference-strength",
         metavar="X",
         type=number(0, MAX_REFERENCE_STRENGTH),
-        help="how closely they follow it, 0 (not at all) to 2; frames of the story that say so "
-        "themselves keep theirs",
+        help="how closely frames follow the reference picture, 0 (not at all) to 2; frames of the "
+        "story that set it themselves keep theirs",
     )
-    group.add_argument(
+    add(
         "--lora",
+        dest="styles",
         metavar="SOURCE[:WEIGHT[:TRIGGER]]",
-        type=argument(parse_style, "lora"),
+        type=argument(parse_style),
         action="append",
-        help="paint with a LoRA: a .safetensors file, or owner/name on the Hugging Face hub; the "
+        help="render with a LoRA: a .safetensors file, or owner/name on the Hugging Face hub; the "
         f"weight is 1 if left out; may be given up to {MAX_STYLES} times, in place of the story's",
     )
-    group.add_argument(
+    add(
         "--matting",
         choices=("built-in", "birefnet"),
         default="built-in",
-        help="how the character is found in the picture (built-in); birefnet is better at "
+        help="how the character is cut out of the picture (built-in); birefnet is better at "
         "photographs, is downloaded, and runs Python code of its own",
     )
-    group.add_argument(
+    add(
         "--accept-code",
         action="store_true",
         help="agree, from now on, that BiRefNet's own code runs on this machine",
     )
-    group.add_argument(
+    add(
         "--accept-research-only",
         action="store_true",
-        help="agree, from now on, that the weights which the model follows pictures with are used "
-        "for research only (see `models`)",
+        help="agree, from now on, that the weights for reference pictures are used for research "
+        "only (see `models`)",
     )
 
 
-def render(arguments: argparse.Namespace) -> bool:
+def render(options: argparse.Namespace) -> None:
     """Run the command.
 
-    Returns:
-        Whether it ran to its end; False where it was stopped.
-
     Raises:
-        UserError: if something that was typed, read, loaded or written is at fault. What is
-            painted is kept.
+        UserError: if something that was typed, read, loaded or written is at fault. Rendered
+            frames are kept.
+        RenderCancelled: if it was stopped; rendered frames are kept.
     """
     settings = Settings.from_environment(os.environ)
-    settings = replace(settings, memory=arguments.memory or settings.memory)
-    story = read_story(arguments.story)
-    out: Path = arguments.out
-    _check_folder(out, arguments.overwrite)
-    if arguments.accept_code:
+    settings = replace(settings, memory=options.memory or settings.memory)
+    story = read_story(options.story)
+    _check_folder(options.out, options.overwrite)
+    if options.accept_code:
         Consents(settings.consents).give(BIREFNET.source)
-    cast = _cast(story, arguments, settings)
-    boards = [_adapted(board, story, cast, arguments) for board in story.storyboards]
-    if cast.reference is not None:
-        _check_followed(boards)
-    if arguments.accept_research_only:
-        _agree(settings, boards)
-    for words in (*_shortcuts_told(boards), *_doubts_of(cast.reference)):
-        print(words, file=sys.stderr)
+    changes, reference = _character_changes(story, options, settings)
+    boards = [_changed(board, story, changes, options) for board in story.storyboards]
+    if reference is not None and not any(reference_picture(b, f) for b in boards for f in b.frames):
+        raise UsageError(
+            "No frame uses the reference picture: every frame says itself who is in it.",
+            "Describe the character once for all frames, or leave the picture out.",
+        )
+    if options.accept_research_only:
+        for subject in (find_model(board.settings.model).subject for board in boards):
+            if subject is not None and subject.consent:
+                Consents(settings.consents).give(subject.consent)
+    for note in (*_shortcut_notes(boards), reference and reference.doubt):
+        if note:
+            print(note, file=sys.stderr)
 
-    from storyboard.cli.batch import Batch
-    from storyboard.cli.progress import ProgressBar
+    from storyboard.cli.batch import render_batch
+    from storyboard.cli.progress_bar import ProgressBar
 
-    pictures = () if cast.reference is None else (cast.reference,)
     with (
         closing(make_runner(settings, sys.stderr)) as runner,
         _stop_on_interrupt() as stop,
-        ProgressBar(boards) as bar,
+        closing(ProgressBar(boards)) as bar,
     ):
-        share_all: bool = arguments.share_background
-        masks: bool = arguments.save_masks
-        batch = Batch(boards, out, masks, bar.show, stop.is_set, share_all, pictures)
-        finished = batch.run(runner)
-    if finished:
-        print(out / "manifest.json")
-    else:
-        print(f"throughline: stopped; what is done is in {out}", file=sys.stderr)
-    return finished
-
-
-@dataclass(frozen=True)
-class _Cast:
-    """Who the options say the story is about.
-
-    Attributes:
-        character: in place of the story's; None to leave that.
-        reference: the picture that frames follow; None for none.
-        strength: how closely; None to leave what the character says.
-    """
-
-    character: Character | None
-    reference: Reference | None
-    strength: float | None
-
-    def change(self, character: Character) -> Character:
-        """A storyboard's character as the options want it."""
-        changed = character if self.character is None else self.character
-        values: dict[str, object] = {}
-        if self.reference is not None:
-            values["reference"] = self.reference.name
-        if self.strength is not None:
-            values["strength"] = self.strength
-        return changed.model_copy(update=values)
-
-
-def _cast(story: Story, arguments: argparse.Namespace, settings: Settings) -> _Cast:
-    from storyboard.engine import NetworkMatting, prepare_reference
-
-    character: Character | None = None
-    reference: Reference | None = None
-    picture: Path | None = arguments.reference
-    if arguments.character is not None:
-        portable = load_character(arguments.character)
-        character, reference = portable.character, portable.reference
-    else:
-        picture = picture or story.reference
-    if picture is not None:
-        by_network = arguments.matting == "birefnet"
-        find = NetworkMatting(settings).mask if by_network else None
-        reference = prepare_reference(picture, find=find)
-    if reference is not None or character is not None:
-        _check_one_character(story)
-    strength: float | None = arguments.reference_strength
-    if strength is not None and reference is None:
-        raise UsageError(
-            "--reference-strength: the character has no picture.", "Give one with --reference."
+        finished = render_batch(
+            boards,
+            options.out,
+            runner,
+            bar.show,
+            stop.is_set,
+            save_masks=options.save_masks,
+            share_all=options.share_background,
+            reference=reference,
         )
-    return _Cast(character, reference, strength)
-
-
-def _check_one_character(story: Story) -> None:
-    if not story.one_character:
-        raise UsageError(
-            "The lines of a storyboard name several characters, and --reference and --character "
-            "are for one.",
-            "Name the same character in all of its lines, or leave these options out.",
-        )
-
-
-def _check_followed(boards: Sequence[Storyboard]) -> None:
-    """See that a picture is not given in vain."""
-    if not any(reference_picture(board, frame) for board in boards for frame in board.frames):
-        raise UsageError(
-            "No frame follows the picture: every frame says itself who is in it.",
-            "Describe the character once for all frames, or leave the picture out.",
-        )
-
-
-def _agree(settings: Settings, boards: Sequence[Storyboard]) -> None:
-    for board in boards:
-        subject = find_model(board.settings.model).subject
-        if subject is not None and subject.consent:
-            Consents(settings.consents).give(subject.consent)
-
-
-def _shortcuts_told(boards: Sequence[Storyboard]) -> Iterator[str]:
-    """What the shortcuts that are taken do and cost, each once."""
-    taken = dict.fromkeys((b.settings.shortcut, find_model(b.settings.model).name) for b in boards)
-    for name, model in taken:
-        shortcut = find_shortcut(name)
-        if shortcut.shortcuts != Shortcuts():
-            yield f"{shortcut.title}: {describe(name, model)}"
-
-
-def _doubts_of(reference: Reference | None) -> Iterator[str]:
-    """What a person should know of how a picture was cut out, if anything."""
-    if reference is not None and reference.doubt:
-        yield reference.doubt
+    if not finished:
+        raise RenderCancelled(f"stopped; the rendered frames are in {options.out}")
+    print(options.out / "manifest.json")
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:
@@ -305,53 +212,96 @@ def _check_folder(out: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out} is not empty.", "Choose another folder, or add --overwrite.")
 
 
-def _adapted(
-    board: Storyboard, story: Story, cast: _Cast, arguments: argparse.Namespace
+def _character_changes(
+    story: StoryFile, options: argparse.Namespace, settings: Settings
+) -> tuple[Mapping[str, object], Reference | None]:
+    """Return what the options change of a storyboard's character, and its reference picture."""
+    from storyboard.engine import NetworkMatting, prepare_reference
+
+    changes: dict[str, object] = {}
+    reference: Reference | None = None
+    picture: Path | None = options.reference
+    if options.character is not None:
+        portable = load_character(options.character)
+        changes, reference = portable.character.model_dump(), portable.reference
+    else:
+        picture = picture or story.reference
+    if picture is not None:
+        by_network = options.matting == "birefnet"
+        find = NetworkMatting(settings).mask if by_network else None
+        reference = prepare_reference(picture, find=find)
+    if (reference or changes) and not story.one_character:
+        raise UsageError(
+            "The lines of a storyboard name several characters, and --reference and --character "
+            "are for one.",
+            "Name the same character in all of its lines, or leave these options out.",
+        )
+    if reference is not None:
+        changes["reference"] = reference.name
+    if options.reference_strength is not None:
+        if reference is None:
+            raise UsageError(
+                "--reference-strength: the character has no picture.", "Give one with --reference."
+            )
+        changes["strength"] = options.reference_strength
+    return changes, reference
+
+
+def _changed(
+    board: Storyboard,
+    story: StoryFile,
+    character: Mapping[str, object],
+    options: argparse.Namespace,
 ) -> Storyboard:
-    """The storyboard as the options want it."""
-    values = board.settings.model_dump()
-    if arguments.model is not None:
+    """Return a storyboard with the changes that the options make."""
+    given = {key: getattr(options, key) for key in RenderSettings.model_fields if key in options}
+    given = {key: value for key, value in given.items() if value is not None}
+    # These two options can only turn a setting off.
+    given["merge"] &= board.settings.merge
+    given["consistent"] &= board.settings.consistent
+    if options.model is not None:
         try:
-            spec = find_model(arguments.model)
+            spec = find_model(options.model)
         except UnknownModelError as error:
             raise UsageError(f"--model: {error}") from error
-        values["model"] = arguments.model
         if not story.sized:
-            values["width"], values["height"] = spec.width, spec.height
-    if arguments.size is not None:
-        values["width"], values["height"] = arguments.size
-    if arguments.steps is not None:
-        values["steps"] = arguments.steps
-    if arguments.shortcut is not None:
-        values["shortcut"] = arguments.shortcut
-    if arguments.guidance is not None:
-        spec = find_model(values["model"])
+            given |= {"width": spec.width, "height": spec.height}
+    if options.size is not None:
+        given |= dict(zip(("width", "height"), options.size, strict=True))
+    settings = board.settings.model_dump() | given
+    if options.guidance is not None:
+        spec = find_model(settings["model"])
         if not spec.learnt_guidance:
-            raise UsageError(f"--guidance: {spec.title} has learnt no guidance.", "Leave it out.")
-        values["guidance"] = arguments.guidance
-    if arguments.lora is not None:
-        if len(arguments.lora) > MAX_STYLES:
-            raise UsageError(f"--lora: there are more than {MAX_STYLES}.", "Leave some out.")
-        values["styles"] = arguments.lora
-    values["merge"] = board.settings.merge and not arguments.no_merge
-    values["consistent"] = board.settings.consistent and not arguments.plain
+            raise UsageError(f"--guidance: {spec.title} has no learnt guidance.", "Leave it out.")
+    if len(settings["styles"]) > MAX_STYLES:
+        raise UsageError(f"--lora: there are more than {MAX_STYLES}.", "Leave some out.")
     frames = board.frames
-    if arguments.seed is not None:
-        frames = tuple(f.model_copy(update={"seed": arguments.seed}) for f in frames)
+    if options.seed is not None:
+        frames = tuple(frame.model_copy(update={"seed": options.seed}) for frame in frames)
     return board.model_copy(
         update={
-            "settings": RenderSettings(**values),
-            "character": cast.change(board.character),
+            "settings": RenderSettings.model_validate(settings),
+            "character": board.character.model_copy(update=character),
             "frames": frames,
         }
     )
 
 
+def _shortcut_notes(boards: Sequence[Storyboard]) -> Iterator[str]:
+    """Yield the effect and the cost of every shortcut that is taken, once for each model."""
+    taken = dict.fromkeys((b.settings.shortcut, find_model(b.settings.model).name) for b in boards)
+    for name, model in taken:
+        shortcut = find_shortcut(name)
+        if shortcut.shortcuts != Shortcuts():
+            yield f"{shortcut.title}: {describe(name, model)}"
+
+
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a wish that is looked at after every step; a second one ends all.
+    """Set an event at the first Ctrl-C, which is checked after every step; end at the second.
 
-    Not by an exception: threads that paint would be waited for. Files are whole at any time.
+    No exception is raised, since threads that render would be waited for. Files are whole at any
+    time.
     """
     stop = threading.Event()
 

@@ -20,7 +20,7 @@ from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, TakeSaved
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ class JobProject(Protocol):
         ...
 
     @property
-    def references(self) -> References:
+    def references(self) -> ReferenceStore:
         """The reference pictures of its frames."""
         ...
 

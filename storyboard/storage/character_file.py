@@ -1,14 +1,14 @@
-"""Portable characters: one file with a character's words, picture and settings.
+"""Character files: a character's description, reference picture and strength in one file.
 
 A `.character` file is a ZIP archive:
 
     character.json   name, description and strength
     reference.png    the prepared picture; this and the next two where the character has one
     source.png       the picture that it was cut out of
-    mask.png         what was cut out
+    mask.png         the mask of what was cut out
 
-What is in such a file comes from anywhere: it is measured before it is read, and only pictures
-that a project could have made are taken. It knows nothing of pages.
+The content of such a file is not trusted: its size is checked before it is read, and only pictures
+that a project could have made are accepted. This module knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pipelines.errors import UserError
 from pipelines.pictures import Reference, png_bytes, read_png
 from storyboard.board import Character
 from storyboard.storage.files import DocumentKind, write_result
-from storyboard.storage.pictures import References
 from storyboard.storage.projects import Project
+from storyboard.storage.reference_store import ReferenceStore
 
 SUFFIX = ".character"
 CHARACTER_FILE = DocumentKind("throughline character")
@@ -41,24 +41,24 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError,
 
 @dataclass(frozen=True)
 class PortableCharacter:
-    """What a character file holds.
+    """The content of a character file.
 
     Attributes:
         character: name, description and strength.
-        reference: the picture and what it was made from; None for a character in words alone.
+        reference: the reference picture; None for a character with a description alone.
     """
 
     character: Character
     reference: Reference | None
 
-    def adopt(self, references: References) -> Character:
-        """The character as a storyboard has it, its picture kept with the project's.
+    def adopt(self, references: ReferenceStore) -> Character:
+        """Store the reference picture, and return the character with its name.
 
         Args:
-            references: where the picture goes.
+            references: the store of a project's reference pictures.
 
         Raises:
-            ProjectError: if the disk does not take it.
+            ProjectError: if it cannot be written.
         """
         if self.reference is None:
             return self.character
@@ -66,18 +66,18 @@ class PortableCharacter:
 
 
 def save_character(project: Project, path: Path) -> Path:
-    """Pack a project's character into a file.
+    """Write a project's character to a file.
 
     Args:
-        project: its stored storyboard's character is packed.
-        path: the file to write; replaced if it exists.
+        project: the project, whose stored storyboard has the character.
+        path: the file; replaced if it exists.
 
     Returns:
         `path`.
 
     Raises:
-        UserError: if the character has neither words nor picture, its picture is missing, or the
-            disk does not take the file.
+        UserError: if the character has neither a description nor a picture, its picture is
+            missing, or the file cannot be written.
     """
     character = project.load().character
     if not (character.description.strip() or character.reference):
@@ -107,7 +107,7 @@ def load_character(path: Path) -> PortableCharacter:
     """Read a character file.
 
     Raises:
-        UserError: if it cannot be read, is no character file, or is damaged.
+        UserError: if it cannot be read, is not a character file, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -119,7 +119,7 @@ def load_character(path: Path) -> PortableCharacter:
         ) from error
     except _DAMAGE as error:
         raise UserError(
-            f"{path} is not a character that can be read: {' '.join(str(error).split())}.",
+            f"{path} is not a character file that can be read: {' '.join(str(error).split())}.",
             f"Choose a {SUFFIX} file that Throughline saved.",
         ) from error
 
@@ -130,9 +130,9 @@ def _read(archive: zipfile.ZipFile, path: Path) -> PortableCharacter:
         character = Character.model_validate(body.get("character"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from error
-    # Which picture it is follows from the picture itself, once a project has it.
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+    # The picture is named by its content once a project stores it.
     character = character.model_copy(update={"reference": ""})
     if _REFERENCE not in archive.namelist():
         return PortableCharacter(character, None)
@@ -141,7 +141,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> PortableCharacter:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """One of the archive's files, which says how large it is before it is unpacked."""
+    """Return one of the archive's files; its size is checked before it is unpacked."""
     if name not in archive.namelist():
         raise ValueError(f"{name} is not in it")
     member = archive.getinfo(name)

@@ -1,6 +1,6 @@
-"""What a person has agreed to, so that they are asked once: a small JSON file beside the projects.
+"""Consents of a person, each given once: a small JSON file beside the projects.
 
-What needs consent is named in `pipelines.models.catalog`, and asked for in `storyboard.engine`.
+`pipelines.models.catalog` names what needs consent, and `storyboard.engine` requires it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.models.catalog import MattingSpec, SubjectSpec
 from storyboard.errors import ConsentNeeded, ProjectError
-from storyboard.storage.files import DocumentKind, unwritable, write_atomically
+from storyboard.storage.files import DocumentKind, write_result
 
 CONSENTS_FILE = DocumentKind("throughline consents")
 
@@ -19,7 +19,7 @@ _writing = threading.Lock()
 
 
 class Consents:
-    """The agreements in a file; every question reads it, so that all who share it agree.
+    """The consents in a file, which is read at every call, since processes share it.
 
     Args:
         path: the file; made with the first consent.
@@ -29,24 +29,24 @@ class Consents:
         self._path = path
 
     def given(self, key: str) -> bool:
-        """Whether a person has agreed to what has this key.
+        """Return whether a person has agreed to what has this key.
 
         Raises:
-            ProjectError: if the file is damaged or not ours.
+            ProjectError: if the file is damaged or of another kind.
         """
         return key in self._read()
 
     def require(self, key: str, asked: SubjectSpec | MattingSpec, terms: str) -> None:
-        """See that a person has agreed to what has this key.
+        """Check that a person has agreed to the terms of weights or code.
 
         Args:
-            key: what the agreement is remembered under.
-            asked: what has to be agreed to.
-            terms: the same in a sentence.
+            key: the key of the consent.
+            asked: the weights or the code.
+            terms: what has to be agreed to, one sentence.
 
         Raises:
             ConsentNeeded: if nobody has.
-            ProjectError: if the file is damaged or not ours.
+            ProjectError: if the file is damaged or of another kind.
         """
         if self.given(key):
             return
@@ -60,21 +60,17 @@ class Consents:
         )
 
     def give(self, key: str) -> None:
-        """Remember that a person has agreed, and when.
+        """Store that a person has agreed, and when.
 
         Raises:
-            ProjectError: if the file is damaged or not ours, or the disk does not take it.
+            ProjectError: if the file is damaged or of another kind, or cannot be written.
         """
         with _writing:
             given = self._read()
             if key in given:
                 return
             given[key] = datetime.now(UTC).isoformat(timespec="seconds")
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(self._path, CONSENTS_FILE.dump({"given": given}))
-            except OSError as error:
-                raise unwritable(self._path, error) from error
+            write_result(self._path, CONSENTS_FILE.dump({"given": given}))
 
     def _read(self) -> dict[str, str]:
         if not self._path.exists():
@@ -83,6 +79,6 @@ class Consents:
         if not isinstance(given, dict):
             raise ProjectError(
                 f"{self._path} is damaged (it lists no consents).",
-                "It was left as it is; move it away to be asked again.",
+                "It was left as it is; move it away to give consents anew.",
             )
         return given

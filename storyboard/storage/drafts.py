@@ -1,16 +1,16 @@
-"""An uploaded picture while its mask is looked at and mended, before a storyboard uses it.
+"""Drafts: an uploaded picture while a person checks and mends its mask.
 
-    <folder>/draft.json              which picture it is, and what is wrong with what was cut out
+    <folder>/draft.json              the draft's id and size, and what is wrong with its mask
     <folder>/<id>.source.png         the picture
     <folder>/<id>.mask.png           the mask that was found in it
     <folder>/<id>.view.png           the picture as a page shows it, and brushes on it
-    <folder>/<id>.strokes.png        all strokes so far: green adds, red takes away
+    <folder>/<id>.strokes.png        all brush strokes so far: green adds, red takes away
     <folder>/<id>.mended.png         the mask with the strokes, of the view's size
-    <folder>/<sha256>.png            the figure on white that would be used, where there is one
+    <folder>/<sha256>.png            the figure on white that would be used, where one was found
 
-One folder for a project, replaced by the next upload; what is used is stored elsewhere
-(`storyboard.storage.pictures`). It survives whatever happens to the browser. It knows nothing of
-pages.
+A project has one such folder, whose content the next upload replaces; a picture that is used is
+stored elsewhere (`storyboard.storage.reference_store`). A draft survives whatever happens to the
+browser. This module knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.errors import NoFigureFound, UserError
 from pipelines.pictures import PrepareReference, Reference, png_bytes, read_png
 from storyboard.board import new_id
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, unwritable, write_atomically
+from storyboard.storage.files import DocumentKind, write_result
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,18 +36,18 @@ _RECORD = "draft.json"
 
 @dataclass(frozen=True)
 class Draft:
-    """A picture that is not in use yet; the pictures are files.
+    """A picture that is not in use yet, as files.
 
     Attributes:
-        id: names it; a new upload has another one.
+        id: its identifier; a new upload has another one.
         size: width and height of the view in pixels.
         view: the picture as pages show it.
         mask: the mask that was found, of the source's size.
-        strokes: the strokes of the brush, of the view's size; None before the first.
+        strokes: the brush strokes, of the view's size; None before the first.
         mended: the mask with the strokes, of the view's size.
         prepared: the figure on white; None where no figure was found.
-        doubt: what makes the mask look wrong; empty where nothing does.
-        fault: why there is no figure; empty where there is one.
+        doubt: the reason why the mask looks wrong; empty where it does not.
+        fault: the reason why there is no figure; empty where there is one.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Drafts:
     """The draft in a folder; for one thread at a time.
 
     Args:
-        folder: where it is; made with the first one.
+        folder: its folder; made with the first draft.
         prepare: cuts figures out of pictures.
     """
 
@@ -74,7 +74,7 @@ class Drafts:
         self._prepare = prepare
 
     def current(self) -> Draft | None:
-        """The draft; None where there is none.
+        """Return the draft; None where there is none.
 
         Raises:
             ProjectError: if it is damaged.
@@ -97,53 +97,45 @@ class Drafts:
         )
 
     def begin(self, picture: Path) -> None:
-        """Look for the figure in a picture; it takes the place of an earlier draft.
+        """Cut the figure out of a picture, as the new draft in place of an earlier one.
 
         Raises:
             PictureError: if the picture cannot be opened; an earlier draft stays.
-            ProjectError: if the disk does not take it.
+            ProjectError: if it cannot be written.
         """
-        try:
-            reference = self._prepare(picture)
-        except NoFigureFound as error:
-            self._start(error.source, error.mask, error)
-        else:
-            self._start(reference.source, reference.mask, reference)
+        outcome = self._cut_out(picture)
+        self._start(outcome.source, outcome.mask, outcome)
 
     def resume(self, reference: Reference) -> None:
-        """Take up a picture that is in use, to mend its mask further.
+        """Make a draft of a picture that is in use, to mend its mask further.
 
         Raises:
-            ProjectError: if the disk does not take it.
+            ProjectError: if it cannot be written.
         """
         self._start(reference.source, reference.mask, reference)
 
     def mend(self, draft_id: str, strokes: bytes) -> None:
-        """Replace the strokes and cut the figure out anew; nothing where the draft is gone.
+        """Replace the strokes and cut the figure out anew; do nothing where the draft is gone.
 
         Args:
-            draft_id: the draft that they were painted on.
+            draft_id: the draft that the strokes were drawn on.
             strokes: a PNG file of the view's size, with alpha.
 
         Raises:
-            ProjectError: if the draft is damaged or the disk does not take it.
-            UserError: if these are no strokes.
+            ProjectError: if the draft is damaged or cannot be written.
+            UserError: if `strokes` is not such a file.
         """
         draft = self.current()
         if draft is None or draft.id != draft_id:
             return
-        painted = self._strokes(draft, strokes)
+        drawn = self._strokes(draft, strokes)
         source, mask = (self._picture(draft_id, part) for part in ("source", "mask"))
-        added, removed = _parted(painted, source.size)
-        try:
-            outcome: Reference | NoFigureFound = self._prepare(source, mask, added, removed)
-        except NoFigureFound as error:
-            outcome = error
+        outcome = self._cut_out(source, mask, *_split(drawn, source.size))
         self._write({self._file(draft_id, "strokes"): strokes})
-        self._keep(draft_id, outcome, painted.size)
+        self._keep(draft_id, outcome, drawn.size)
 
     def source(self, draft_id: str) -> Image.Image | None:
-        """The draft's picture; None where the draft is gone.
+        """Return the draft's picture; None where the draft is gone.
 
         Raises:
             ProjectError: if it is damaged.
@@ -154,27 +146,21 @@ class Drafts:
         return self._picture(draft_id, "source")
 
     def restart(self, draft_id: str, mask: Image.Image) -> None:
-        """Give the draft another mask, without strokes; nothing where it is gone meanwhile.
+        """Give the draft another mask, without strokes; do nothing where the draft is gone.
 
         Args:
             draft_id: the draft.
             mask: in mode "L" and of the picture's size.
 
         Raises:
-            ProjectError: if the draft is damaged or the disk does not take it.
+            ProjectError: if the draft is damaged or cannot be written.
         """
         source = self.source(draft_id)
-        if source is None:
-            return
-        try:
-            reference = self._prepare(source, mask)
-        except NoFigureFound as error:
-            self._start(source, mask, error)
-        else:
-            self._start(source, mask, reference)
+        if source is not None:
+            self._start(source, mask, self._cut_out(source, mask))
 
     def finish(self, draft_id: str) -> Reference:
-        """The draft as a reference; it stays until it is discarded.
+        """Return the draft as a reference; the draft stays until it is discarded.
 
         Raises:
             ProjectError: if it is damaged.
@@ -186,14 +172,26 @@ class Drafts:
         source, mask = (self._picture(draft_id, part) for part in ("source", "mask"))
         if draft.strokes is None:
             return self._prepare(source, mask)
-        painted = self._strokes(draft, draft.strokes.read_bytes())
-        return self._prepare(source, mask, *_parted(painted, source.size))
+        drawn = self._strokes(draft, draft.strokes.read_bytes())
+        return self._prepare(source, mask, *_split(drawn, source.size))
 
     def discard(self, draft_id: str) -> None:
-        """Forget the draft; nothing where it is gone already."""
+        """Delete the draft, if it is still there."""
         draft = self.current()
         if draft is not None and draft.id == draft_id:
             self._clear(keep=frozenset())
+
+    def _cut_out(
+        self,
+        picture: Path | Image.Image,
+        mask: Image.Image | None = None,
+        added: Image.Image | None = None,
+        removed: Image.Image | None = None,
+    ) -> Reference | NoFigureFound:
+        try:
+            return self._prepare(picture, mask, added, removed)
+        except NoFigureFound as error:
+            return error
 
     def _start(
         self, source: Image.Image, mask: Image.Image, outcome: Reference | NoFigureFound
@@ -213,7 +211,7 @@ class Drafts:
     def _keep(
         self, draft_id: str, outcome: Reference | NoFigureFound, size: tuple[int, int]
     ) -> None:
-        """Store what became of a draft; the record comes last, and the files of others go."""
+        """Write the result of a draft, its record last, and delete the files of other drafts."""
         files = {self._file(draft_id, "mended"): png_bytes(outcome.mask.resize(size))}
         record: dict[str, Any] = {"id": draft_id, "width": size[0], "height": size[1]}
         if isinstance(outcome, Reference):
@@ -245,26 +243,22 @@ class Drafts:
             ) from error
 
     def _strokes(self, draft: Draft, content: bytes) -> Image.Image:
-        """A page's strokes, which must lie on the view."""
+        """Return the strokes that a page sent, which must have the view's size."""
         try:
-            painted = read_png(content)
+            drawn = read_png(content)
         except ValueError as error:
-            raise _no_strokes(str(error)) from error
-        if painted.mode != "RGBA" or painted.size != draft.size:
-            raise _no_strokes(f"{painted.mode}, {painted.width} x {painted.height}")
-        return painted
+            raise _not_strokes(str(error)) from error
+        if drawn.mode != "RGBA" or drawn.size != draft.size:
+            raise _not_strokes(f"{drawn.mode}, {drawn.width} x {drawn.height}")
+        return drawn
 
     def _write(self, files: dict[Path, bytes]) -> None:
-        try:
-            self._folder.mkdir(exist_ok=True)
-            for path, content in files.items():
-                write_atomically(path, content)
-        except OSError as error:
-            raise unwritable(self._folder, error) from error
+        for path, content in files.items():
+            write_result(path, content)
 
 
-def _parted(strokes: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
-    """What strokes add and what they take away, each in mode "L" and of this size."""
+def _split(strokes: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    """Return what strokes add and what they take away, each in mode "L" and of this size."""
     from PIL import Image, ImageChops
 
     red, green, _, alpha = strokes.split()
@@ -275,5 +269,5 @@ def _parted(strokes: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, I
     return added, removed
 
 
-def _no_strokes(fault: str) -> UserError:
+def _not_strokes(fault: str) -> UserError:
     return UserError(f"The page sent something that is not a mask ({fault}).", "Reload the page.")

@@ -1,8 +1,8 @@
-"""How the application's files are written, versioned and named.
+"""Files of the application: written whole, versioned, and named.
 
-A file is either its old self or its new self, never half of one: it is written beside its place,
-flushed to the disk and moved there. JSON documents say what they are and which version, and older
-ones are brought up to date by named migrations. It knows nothing of storyboards beyond the names
+A file has either its old content or its new one, never half of it: it is written beside its path,
+flushed to the disk and moved there. JSON documents carry their kind and version, and named
+migrations bring older ones up to date. This module knows nothing of storyboards beyond the names
 of their pictures.
 """
 
@@ -15,26 +15,22 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipelines.errors import UserError
 from storyboard.errors import ProjectError
-
-if TYPE_CHECKING:
-    pass
 
 STEM_LENGTH = 48
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file so that a reader, or a crash, meets the old content or the new.
+    """Write a file so that a reader, or a crash, finds the old content or the new one.
 
     Args:
-        path: where it goes; its folder exists.
-        content: what it holds.
+        path: the file, in a folder that exists.
+        content: its content.
 
     Raises:
-        OSError: if the disk does not take it; what was at `path` is untouched then.
+        OSError: if it cannot be written; an old file at `path` is untouched then.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
@@ -51,26 +47,23 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """Write a whole file into a folder that a person named, making the folder if need be.
+    """Write a file atomically, and make its folder if it does not exist.
 
     Raises:
-        UserError: if the disk does not take it.
+        ProjectError: if it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}).",
-            "Check the free space and the permissions, or choose another folder.",
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> ProjectError:
-    """What to tell when the disk does not take a file of a project."""
-    reason = error.strerror or str(error)
+    """Return the error for a file that cannot be written."""
     return ProjectError(
-        f"{path} cannot be written ({reason}).", "Check the free space and the permissions."
+        f"{path} cannot be written ({error.strerror or error}).",
+        "Check the free space and the permissions of its folder.",
     )
 
 
@@ -79,7 +72,7 @@ class Migration:
     """One step from a version of a document to the next.
 
     Attributes:
-        name: what it changes, in words.
+        name: the change, in words.
         apply: takes the old body and returns the new one.
     """
 
@@ -92,8 +85,8 @@ class DocumentKind:
     """A kind of JSON file: `{"kind": ..., "version": ..., ...body}`.
 
     Attributes:
-        kind: what such files call themselves.
-        migrations: the n-th brings a body from version n to n + 1, counted from 1.
+        kind: the value of "kind" in such files.
+        migrations: steps; the n-th, counted from 1, brings a body from version n to n + 1.
     """
 
     kind: str
@@ -101,16 +94,16 @@ class DocumentKind:
 
     @property
     def version(self) -> int:
-        """The version that is written."""
+        """Version of the files that are written."""
         return len(self.migrations) + 1
 
     def dump(self, body: dict[str, Any]) -> bytes:
-        """The file's content for this body, for people to read."""
+        """Return the content of a file with this body, as JSON that a person can read."""
         document = {"kind": self.kind, "version": self.version, **body}
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Read a file and bring its body up to date; the file itself is left as it is.
+        """Read a file and bring its body up to date; leave the file itself as it is.
 
         Raises:
             ProjectError: if it is missing, unreadable, of another kind, or of a version that this
@@ -129,24 +122,23 @@ class DocumentKind:
         return self.parse(content, path)
 
     def parse(self, content: bytes, path: Path) -> dict[str, Any]:
-        """The body in a file's content, brought up to date.
+        """Return the body in a file's content, brought up to date.
 
         Args:
             content: the file's bytes.
-            path: where they are from, for faults.
+            path: the file, for error messages.
 
         Raises:
-            ProjectError: as `read`, for what concerns the content.
+            ProjectError: as `read`, for faults of the content.
         """
         try:
-            body: object = json.loads(content.decode("utf-8"))
+            document: object = json.loads(content.decode("utf-8"))
         except ValueError as error:  # both of JSON's and of UTF-8's faults
             raise ProjectError(
                 f"{path} is damaged: {error}.",
                 "It was left as it is; mend it, put a copy back, or move its folder away.",
             ) from error
-        if not isinstance(body, dict):
-            raise ProjectError(f"{path} is not a {self.kind}.", "It was left as it is.")
+        body: dict[str, Any] = document if isinstance(document, dict) else {}
         version = body.pop("version", None)
         if body.pop("kind", None) != self.kind or type(version) is not int or version < 1:
             raise ProjectError(
@@ -165,11 +157,11 @@ class DocumentKind:
 
 
 def file_stem(number: int, words: str) -> str:
-    """A name for a numbered picture: "03-reading-a-book".
+    """Return a name for a numbered picture: "03-reading-a-book".
 
     Args:
-        number: its place in the storyboard, counted from 1.
-        words: any text; what cannot stand in a file name everywhere is dropped.
+        number: its number in the storyboard, counted from 1.
+        words: any text; characters that are not allowed in every file name are dropped.
     """
     parts = [part for part in re.split(r"[^a-z0-9]+", words.casefold()) if part]
     name = f"{number:02d}"

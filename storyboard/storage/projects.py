@@ -1,13 +1,12 @@
-"""The project store: storyboards and their takes as files that a person can read.
+"""Projects: storyboards and their takes as files that a person can read.
 
     <root>/<project id>/storyboard.json
     <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
-    <root>/<project id>/references/   the pictures that frames follow
-    (`storyboard.storage.pictures`)
+    <root>/<project id>/references/    see `storyboard.storage.reference_store`
 
 Nothing is ever overwritten in place or deleted: documents are replaced whole
 (`storyboard.storage.files`), a take's folder appears complete or not at all, and a damaged or
-foreign file is reported and left. It knows nothing of models, jobs or pages.
+foreign file is reported and left. This module knows nothing of models, jobs or pages.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from storyboard.storage.files import (
     unwritable,
     write_atomically,
 )
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,32 +45,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def _with_references(body: dict[str, Any]) -> dict[str, Any]:
-    """A storyboard from before characters had pictures: it has none, and no styles."""
-    storyboard = body.get("storyboard")
-    if isinstance(storyboard, dict):
-        for name, added in (("character", {"reference": ""}), ("settings", {"styles": []})):
-            part = storyboard.get(name, {})
-            if isinstance(part, dict):
-                storyboard[name] = added | part
-    return body
-
-
-def _with_shortcut(body: dict[str, Any]) -> dict[str, Any]:
-    """A storyboard from before there were shortcuts: it is painted exactly."""
-    storyboard = body.get("storyboard")
-    if isinstance(storyboard, dict):
-        settings = storyboard.get("settings", {})
-        if isinstance(settings, dict):
-            storyboard["settings"] = {"shortcut": "exact"} | settings
+def _unchanged(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as it is: the defaults of the new fields are what it meant."""
     return body
 
 
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
     (
-        Migration("characters may have a reference picture, storyboards styles", _with_references),
-        Migration("storyboards may take a shortcut", _with_shortcut),
+        Migration("characters may have a reference picture, storyboards styles", _unchanged),
+        Migration("storyboards may take a shortcut", _unchanged),
     ),
 )
 TAKE_FILE = DocumentKind("throughline take")
@@ -82,7 +65,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 @dataclass(frozen=True)
 class ProjectInfo:
-    """What a list of projects shows.
+    """Summary of a project, for a list.
 
     Attributes:
         id: the project's identifier.
@@ -98,10 +81,10 @@ class ProjectInfo:
 
 
 class Store:
-    """All projects below one folder, for any number of threads.
+    """All projects below one folder; safe to use from any thread.
 
     Args:
-        root: the folder; made when the first project is.
+        root: the folder; made with the first project.
     """
 
     def __init__(self, root: Path) -> None:
@@ -110,14 +93,14 @@ class Store:
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
-        """Make a new project that holds this storyboard.
+        """Make a new project with this storyboard.
 
         Args:
-            storyboard: what it holds.
+            storyboard: its storyboard.
             project_id: its identifier, which may come from a browser; None for a new one.
 
         Raises:
-            ProjectError: if it exists already or the disk does not take it.
+            ProjectError: if it exists already or cannot be written.
         """
         project_id = _checked(project_id or new_id(), "project")
         folder = self.root / project_id
@@ -130,7 +113,7 @@ class Store:
         return project
 
     def open(self, project_id: str) -> Project:
-        """The project of this identifier, which may come from a browser.
+        """Return the project of this identifier, which may come from a browser.
 
         Raises:
             ProjectError: if there is none.
@@ -144,13 +127,15 @@ class Store:
         return self._project(project_id)
 
     def projects(self) -> list[ProjectInfo]:
-        """All readable projects, the last saved first."""
+        """Return all readable projects, the last saved first."""
         found = []
         for path in self.root.glob("*/storyboard.json"):
             if _IDENTIFIER.fullmatch(path.parent.name):
                 try:
                     storyboard = self._project(path.parent.name).load()
-                except ProjectError:  # the list is for choosing; opening such a one tells why not
+                except (
+                    ProjectError
+                ):  # the list is for choosing; opening such a project reports why not
                     continue
                 modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 found.append(
@@ -167,11 +152,11 @@ class Store:
 
 
 class Project:
-    """One storyboard and its takes on disk; made by `Store` alone.
+    """One storyboard and its takes on disk; only `Store` makes it.
 
     Args:
         path: its folder.
-        lock: held while its storyboard changes; the same for every object of this project.
+        lock: held while its storyboard changes; shared by all objects of this project.
     """
 
     def __init__(self, path: Path, lock: threading.RLock) -> None:
@@ -180,19 +165,19 @@ class Project:
 
     @property
     def id(self) -> str:
-        """The project's identifier: its folder's name."""
+        """Identifier of the project: its folder's name."""
         return self.path.name
 
     @property
-    def references(self) -> References:
-        """The pictures that its frames follow now, or did when older takes were painted."""
-        return References(self.path / "references")
+    def references(self) -> ReferenceStore:
+        """Reference pictures of its storyboard and of older takes."""
+        return ReferenceStore(self.path / "references")
 
     def load(self) -> Storyboard:
-        """The storyboard as it was last saved.
+        """Load the storyboard as it was last saved.
 
         Raises:
-            ProjectError: if its file is missing, damaged or not ours.
+            ProjectError: if its file is missing, damaged or of another kind.
         """
         path = self.path / "storyboard.json"
         body = STORYBOARD_FILE.read(path)
@@ -202,10 +187,10 @@ class Project:
             raise _invalid(path, error) from error
 
     def save(self, storyboard: Storyboard) -> None:
-        """Replace the storyboard; to change only a part of it, use `edit`.
+        """Replace the storyboard; use `edit` to change only a part of it.
 
         Raises:
-            ProjectError: if the disk does not take it.
+            ProjectError: if it cannot be written.
         """
         content = STORYBOARD_FILE.dump({"storyboard": storyboard.model_dump(mode="json")})
         path = self.path / "storyboard.json"
@@ -216,10 +201,10 @@ class Project:
                 raise unwritable(path, error) from error
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
-        """Change the stored storyboard while nobody else does.
+        """Change the stored storyboard under its lock.
 
         Args:
-            change: takes the storyboard as stored and returns the new one.
+            change: takes the stored storyboard and returns the new one.
 
         Returns:
             The new storyboard, saved.
@@ -235,18 +220,18 @@ class Project:
     def add_take(
         self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
     ) -> None:
-        """Store a take and choose it for its frame; all else in the storyboard stays as it is.
+        """Store a take and choose it for its frame; leave all else in the storyboard as it is.
 
         A take whose frame has been removed meanwhile is stored all the same.
 
         Args:
-            take: what is known of it.
+            take: the record of the take.
             image: the picture, RGB.
             mask: its foreground mask, bool, shape (rows, columns) in tokens.
-            request: what it was painted from; goes into take.json and the picture's metadata.
+            request: the request that made it, for take.json and the picture's metadata.
 
         Raises:
-            ProjectError: if a take of this id exists or the disk does not take it.
+            ProjectError: if a take of this id exists or it cannot be written.
         """
         recipe = request.to_dict()
         body: dict[str, Any] = {"take": take.model_dump(mode="json"), "request": recipe}
@@ -268,13 +253,13 @@ class Project:
             if folder.exists():
                 raise ProjectError(
                     f"Take {take.id} of project {self.id} exists already.",
-                    "Takes are never overwritten; paint it again under a new one.",
+                    "Takes are never overwritten; render the frame again.",
                 ) from error
             raise unwritable(folder, error) from error
         self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
 
     def takes(self, frame_id: str | None = None) -> list[Take]:
-        """All takes of a frame, oldest first.
+        """Return all takes of a frame, oldest first.
 
         Args:
             frame_id: the frame, or None for the takes of all frames.
@@ -288,7 +273,7 @@ class Project:
         return sorted(wanted, key=lambda t: t.created)
 
     def take(self, take_id: str) -> Take:
-        """The take of this identifier, which may come from a browser.
+        """Return the take of this identifier, which may come from a browser.
 
         Raises:
             ProjectError: if there is none or it is damaged.
@@ -300,7 +285,7 @@ class Project:
             raise _invalid(path, error) from error
 
     def request(self, take_id: str) -> RenderRequest:
-        """What a take was painted from.
+        """Return the request that made a take.
 
         Raises:
             ProjectError: if there is no such take or it is damaged.
@@ -313,7 +298,7 @@ class Project:
             raise _invalid(path, error) from error
 
     def image_path(self, take_id: str) -> Path:
-        """The picture of a take, PNG.
+        """Return the path of a take's picture, PNG.
 
         Raises:
             ProjectError: if there is none.
@@ -321,7 +306,9 @@ class Project:
         return self._picture(take_id, "image.png")
 
     def mask_path(self, take_id: str) -> Path:
-        """The foreground mask of a take, PNG: 8-bit grey, the picture's size, white = character.
+        """Return the path of a take's foreground mask, PNG.
+
+        It is 8-bit grey and of the picture's size; white is the character.
 
         Raises:
             ProjectError: if there is none.
@@ -329,28 +316,28 @@ class Project:
         return self._picture(take_id, "mask.png")
 
     def zip_frames(self, path: Path) -> Path:
-        """Pack the chosen takes in order, their masks, the storyboard and its reference picture.
+        """Write an archive of the chosen takes, their masks, the storyboard and its reference.
 
         Args:
-            path: the archive to write; replaced if it exists.
+            path: the archive; replaced if it exists.
 
         Returns:
             `path`.
 
         Raises:
-            ProjectError: if no frame has been painted yet, a picture is missing, or the disk does
-                not take it.
+            ProjectError: if no frame has been rendered yet, a picture is missing, or the archive
+                cannot be written.
         """
         storyboard = self.load()
         reference = storyboard.character.reference
-        painted = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
-        if not painted:
-            raise ProjectError("No frame has been painted yet.", "Generate first.")
+        rendered = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
+        if not rendered:
+            raise ProjectError("No frame has been generated yet.", "Generate first.")
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             # PNG is compressed already: packing it again only costs time.
             with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                for number, frame, take_id in painted:
+                for number, frame, take_id in rendered:
                     stem = file_stem(number, f"{frame.action} {frame.location}")
                     archive.write(self.image_path(take_id), f"{stem}.png")
                     archive.write(self.mask_path(take_id), f"masks/{stem}.png")

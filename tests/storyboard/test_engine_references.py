@@ -36,7 +36,7 @@ from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.planning import plan_render
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 from storyboard.zero_gpu import requested_seconds
 from tests.pipelines.reference.test_birefnet import folder as matting_folder
 from tests.pipelines.tiny_character import tiny_character, tiny_encoders
@@ -204,14 +204,14 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def references(tmp_path: Path) -> References:
-    references = References(tmp_path / "references")
+def references(tmp_path: Path) -> ReferenceStore:
+    references = ReferenceStore(tmp_path / "references")
     references.add(reference())
     return references
 
 
 def test_research_only_weights_are_asked_for_once(
-    settings: Settings, references: References
+    settings: Settings, references: ReferenceStore
 ) -> None:
     engine = Engine(settings)
     request = request_for(FLUX1_DEV.name, reference().name)
@@ -277,7 +277,7 @@ def painted(events: Iterator[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
 
 
 def test_a_picture_is_followed_and_its_bundle_loaded_once(
-    folder: Path, references: References
+    folder: Path, references: ReferenceStore
 ) -> None:
     engine = Engine(Settings(device="cpu", dtype="float32"))
     model = str(folder)
@@ -299,7 +299,7 @@ def test_a_picture_is_followed_and_its_bundle_loaded_once(
 
 
 def test_a_closed_render_that_followed_a_picture_leaves_the_model_as_it_was(
-    follower: Engine, folder: Path, references: References
+    follower: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     plain = painted(follower.render(request_for(str(folder))))
     stopped = follower.render(request_for(str(folder), reference().name), references.folder)
@@ -311,7 +311,7 @@ def test_a_closed_render_that_followed_a_picture_leaves_the_model_as_it_was(
 
 
 def test_a_redone_frame_follows_the_picture_of_its_take(
-    follower: Engine, folder: Path, references: References
+    follower: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     board = board_for(str(folder), reference().name, frames=3)
     whole = plan_render(board, None, {}, random.Random(0))
@@ -330,7 +330,7 @@ def test_a_redone_frame_follows_the_picture_of_its_take(
 
 
 def test_a_picture_that_is_missing_or_changed_is_said(
-    follower: Engine, folder: Path, references: References
+    follower: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     request = request_for(str(folder), reference().name)
     references.path(reference().name).write_bytes(reference((1, 2, 3)).content)
@@ -342,7 +342,7 @@ def test_a_picture_that_is_missing_or_changed_is_said(
 
 
 def test_a_damaged_bundle_is_said_and_the_model_still_paints(
-    folder: Path, tmp_path: Path, references: References
+    folder: Path, tmp_path: Path, references: ReferenceStore
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)

@@ -99,10 +99,12 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
         Settings.from_environment({f"THROUGHLINE_{name}": value})
 
 
-def test_a_memory_preset_is_named_or_left_to_what_fits() -> None:
+def test_a_memory_preset_is_named_or_chosen_by_what_fits() -> None:
     for name in ("auto", "AUTO"):
         assert Settings.from_environment({"THROUGHLINE_MEMORY": name}).memory == "auto"
-    with pytest.raises(UserError, match="THROUGHLINE_MEMORY: .*Did you mean 'leaf-offload'"):
+    with pytest.raises(
+        UserError, match="THROUGHLINE_MEMORY is 'leaf-ofload'.*Did you mean 'leaf-offload'"
+    ):
         Settings.from_environment({"THROUGHLINE_MEMORY": "leaf-ofload"})
 
 

@@ -1,4 +1,4 @@
-"""Story to folder: files, manifest, groups, stops and faults, with the fake engine."""
+"""Batch renders: files, manifest, groups, stops and errors, with the fake engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.errors import OutOfMemoryError, UserError
 from pipelines.request import RenderRequest
 from storyboard import __version__
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
-from storyboard.cli.batch import Batch
+from storyboard.cli.batch import render_batch
 from storyboard.jobs.events import JobEvent, TakeSaved
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.projects import REQUEST_KEY
@@ -38,7 +38,7 @@ def group(title: str, actions: str) -> Storyboard:
 def run(
     out: Path, *groups: Storyboard, engine: FakeEngine | None = None, stop_at: int = 0
 ) -> tuple[bool, dict[str, Any]]:
-    """Render; a stop is asked for when that many frames are done."""
+    """Render; stop when that many frames are done, if any."""
     engine = engine or FakeEngine()
     done: list[TakeSaved] = []
 
@@ -49,12 +49,12 @@ def run(
     def stopped() -> bool:
         wanted = 0 < stop_at <= len(done)
         if wanted and engine.permits is not None:
-            # Its next event, soon after it has been told to stop.
+            # Its next event, soon after the request to stop.
             threading.Timer(0.3, engine.permits.release).start()
         return wanted
 
     with closing(LocalRunner(engine)) as runner:
-        finished = Batch(groups, out, True, note, stopped).run(runner)
+        finished = render_batch(groups, out, runner, note, stopped, save_masks=True)
     return finished, json.loads((out / "manifest.json").read_text("utf-8"))
 
 
@@ -102,7 +102,7 @@ def test_several_groups_get_folders_of_their_own(tmp_path: Path) -> None:
     }
 
 
-def test_a_stop_keeps_what_is_done_and_closes_the_render(tmp_path: Path) -> None:
+def test_a_stop_keeps_the_rendered_frames_and_closes_the_render(tmp_path: Path) -> None:
     # A model that is loaded, and two frames that begin, take two steps, have a mask and are done.
     engine = FakeEngine(permits=threading.Semaphore(1 + 2 * 5))
     finished, manifest = run(
@@ -114,12 +114,12 @@ def test_a_stop_keeps_what_is_done_and_closes_the_render(tmp_path: Path) -> None
     assert (engine.closed, len(engine.requests)) == (1, 1)
 
 
-def test_a_stop_after_the_last_frame_has_lost_nothing(tmp_path: Path) -> None:
+def test_a_stop_after_the_last_frame_loses_nothing(tmp_path: Path) -> None:
     finished, manifest = run(tmp_path, group("one", "a b"), stop_at=2)
     assert not finished and manifest["complete"]
 
 
-def test_a_fault_keeps_what_is_done(tmp_path: Path) -> None:
+def test_an_error_keeps_the_rendered_frames(tmp_path: Path) -> None:
     engine = FakeEngine(fault=OutOfMemoryError("It does not fit."), fault_at=1)
     with pytest.raises(UserError, match="It does not fit"):
         run(tmp_path, group("one", "a b"), engine=engine)
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         run(tmp_path / "out", group("one", "a"))
 
 
-def test_a_group_that_cannot_be_painted_is_told_before_any_is(tmp_path: Path) -> None:
+def test_a_group_that_cannot_be_rendered_is_reported_before_any_is(tmp_path: Path) -> None:
     engine = FakeEngine()
     silent = Storyboard(frames=(Frame(),))
     with pytest.raises(UserError, match="Frame 1 has no words"):

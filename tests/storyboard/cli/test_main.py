@@ -70,7 +70,7 @@ def test_a_story_becomes_pictures_masks_and_a_manifest(story: Path, tmp_path: Pa
             assert set(np.unique(np.asarray(mask))) <= {0, 255}
 
 
-def test_a_folder_that_holds_something_is_left_alone_unless_told(
+def test_a_folder_with_files_is_left_alone_without_overwrite(
     story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THROUGHLINE_DEVICE", "cpu")
@@ -91,7 +91,7 @@ def test_a_folder_that_holds_something_is_left_alone_unless_told(
     assert {(f.identity_from, f.background_from) for f in request.frames} == {(None, None)}
 
 
-def test_guidance_is_the_files_unless_the_command_line_says_otherwise(
+def test_guidance_of_the_command_line_replaces_that_of_the_file(
     story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storyboard.engine.Engine", lambda settings, previews: FakeEngine())
@@ -102,7 +102,7 @@ def test_guidance_is_the_files_unless_the_command_line_says_otherwise(
         assert request.guidance_scale == guidance
 
 
-def test_a_shortcut_is_taken_and_its_cost_told(
+def test_a_shortcut_is_taken_and_its_cost_printed(
     story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storyboard.engine.Engine", lambda settings, previews: FakeEngine())
@@ -116,8 +116,8 @@ def test_a_shortcut_is_taken_and_its_cost_told(
         assert main(["render", str(story), "--out", str(tmp_path / out), *options]) == 0
         (request,) = requests_of(tmp_path / out)
         assert request.shortcuts == find_shortcut(name).shortcuts
-        told = f"{find_shortcut(name).title}: {describe(name, 'flux1-dev')}\n"
-        assert (told in capsys.readouterr().err) == (name != "exact")
+        note = f"{find_shortcut(name).title}: {describe(name, 'flux1-dev')}\n"
+        assert (note in capsys.readouterr().err) == (name != "exact")
 
 
 def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_prompt_file_becomes_a_folder_for_each_group(tmp_path: Path) -> None:
     assert girl.model == str(ROOT / "assets" / "miniature")
 
 
-def test_the_workers_of_the_settings_paint(
+def test_the_workers_of_the_settings_render(
     story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Workers | None] = []
@@ -153,7 +153,7 @@ def test_the_workers_of_the_settings_paint(
     assert manifest_of(tmp_path / "out")["complete"]
 
 
-def test_control_c_stops_and_keeps_what_is_done(tmp_path: Path) -> None:
+def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
     story, out = tmp_path / "story.yaml", tmp_path / "out"
     frames = "  - {location: on a beach, action: waving}\n" * 40
     story.write_text(f"size: 64x64\nsteps: 20\nframes:\n{frames}", encoding="utf-8")
@@ -175,7 +175,7 @@ def test_control_c_stops_and_keeps_what_is_done(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 130, errors
-    assert "Traceback" not in errors and f"what is done is in {out}" in errors
+    assert "Traceback" not in errors and f"the rendered frames are in {out}" in errors
     manifest = manifest_of(out)
     assert manifest["complete"] is False
     done = manifest["groups"][0]["frames"]
@@ -217,13 +217,13 @@ def test_a_second_control_c_ends_a_step_that_never_ends(story: Path, tmp_path: P
         process.communicate()
 
 
-def test_a_bad_file_is_one_line_with_its_place(tmp_path: Path) -> None:
+def test_a_bad_file_is_one_line_with_file_and_line(tmp_path: Path) -> None:
     story = tmp_path / "story.yaml"
     story.write_text("frames:\n  - acton: waving\n", encoding="utf-8")
     done = run("render", story, "--out", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"throughline: {story}:2: a frame has no key 'acton' (did you mean 'action'?)\n"
+        f"throughline: {story}:2: there is no key 'acton' (did you mean 'action'?)\n"
     )
     assert not (tmp_path / "out").exists()
 
@@ -258,7 +258,7 @@ def test_help_answers_without_torch() -> None:
     ("arguments", "words"),
     [
         ([], "required: COMMAND"),
-        (["paint"], "invalid choice: 'paint'"),
+        (["draw"], "invalid choice: 'draw'"),
         (["render", "s.yaml"], "required: --out"),
         (["render", "s.yaml", "--out", "o", "--size", "100x100"], "multiples of 16"),
         (["render", "s.yaml", "--out", "o", "--steps", "0"], "from 1 to 200"),
@@ -283,7 +283,7 @@ def test_bad_usage_exits_with_2(
     assert words in capsys.readouterr().err
 
 
-def test_what_is_found_wrong_later_exits_with_one_line(
+def test_errors_after_parsing_are_one_line(
     story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = str(tmp_path / "out")
@@ -297,7 +297,7 @@ def test_what_is_found_wrong_later_exits_with_one_line(
     expect(2, "is a file", str(story), "--out", str(story))
     expect(2, "Did you mean", str(story), "--out", out, "--model", "minature")
     schnell = ("--model", "flux1-schnell", "--guidance", "3")
-    expect(2, "has learnt no guidance", str(story), "--out", out, *schnell)
+    expect(2, "has no learnt guidance", str(story), "--out", out, *schnell)
     story.write_text("frames:\n  - seed: 3\n", encoding="utf-8")
     expect(1, "Frame 1 has no words", str(story), "--out", out)
     monkeypatch.setenv("THROUGHLINE_DEVICE", "tpu")
@@ -318,7 +318,7 @@ def test_new_writes_the_example_and_never_over_a_file(
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_a_memory_preset_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_memory_preset_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["render", "story.yaml", "--out", "out", "--memory", "leaf-ofload"])
     assert left.value.code == 2

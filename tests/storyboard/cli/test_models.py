@@ -1,4 +1,4 @@
-"""`models`: what fits where, for this machine and for one that somebody thinks of buying."""
+"""`models`: memory presets that fit, on this machine and on one that is not there yet."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_models_are_listed_with_licence_size_and_use(
         assert re.search(rf"^{spec.name}  .*{spec.width}x{spec.height}", text, re.MULTILINE)
         assert spec.licence in text
     assert text.count("reference pictures: ") == len(MODELS)
-    assert "reference pictures: cannot follow any" in text
-    followed = f"reference pictures: followed with {INSTANT_CHARACTER.title}"
-    assert f"{followed}, {INSTANT_CHARACTER.licence}, {INSTANT_CHARACTER.licence_url}" in text
+    assert "reference pictures: not supported" in text
+    supported = f"reference pictures: with {INSTANT_CHARACTER.title}"
+    assert f"{supported}, {INSTANT_CHARACTER.licence}, {INSTANT_CHARACTER.licence_url}" in text
     assert "usable here: yes, on cpu, with memory preset full" in text
     assert "GPU" not in row(text, "full") and "group-offload" not in text
 
@@ -51,12 +51,12 @@ def test_a_card_is_tried_before_it_is_bought(capsys: pytest.CaptureFixture[str])
         assert f"  {preset.name}: {preset.title}\n    {preset.note}\n" in text
 
 
-def test_what_frames_lend_is_told_beforehand(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_size_of_banks_is_printed_beforehand(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "flux1-dev", "--gpu", "24", "--host", "64")
     # As `python -m benchmarks.memory` counts it.
-    assert "30% of it the character: 16.7 GB, with its place 70.3 GB\n" in text
-    assert "THROUGHLINE_BANK=fp8 8.4 GB and 35.2 GB; side by side nothing\n" in text
-    assert "kept of a frame" in listed(capsys, "miniature", "--gpu", "24")
+    assert "30% of it the character: 16.7 GB, with its background 70.3 GB\n" in text
+    assert "THROUGHLINE_BANK=fp8 8.4 GB and 35.2 GB; side by side none\n" in text
+    assert "bank of a source frame" in listed(capsys, "miniature", "--gpu", "24")
 
 
 def test_two_cards_share(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ def test_two_cards_share(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"spread 1\d\.\d GB \+ 1\d\.\d GB - - fits <- auto", row(text, "spread"))
 
 
-def test_a_model_of_unknown_size_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_unknown_size_is_reported_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "someone/flux-finetune", "--gpu", "24")
     assert "memory: not known" in text
     assert "full " not in text.partition("Memory presets")[0]
@@ -78,7 +78,7 @@ def test_a_model_of_unknown_size_is_said_to_be(capsys: pytest.CaptureFixture[str
         (["--gpu", "24", "--host", "1,2"], "there is one host"),
     ],
 )
-def test_what_cannot_be_meant_is_told(
+def test_options_that_make_no_sense_are_reported(
     arguments: list[str], say: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["models", *arguments]) == 2
@@ -86,7 +86,7 @@ def test_what_cannot_be_meant_is_told(
 
 
 @pytest.mark.parametrize("size", ["", "much", "0", "-4", "24,", "nan", "inf"])
-def test_what_is_no_size_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_size_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["models", f"--gpu={size}"])
     assert left.value.code == 2

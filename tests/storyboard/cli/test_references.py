@@ -17,8 +17,8 @@ from storyboard.engine import Engine
 from storyboard.settings import Settings
 from storyboard.storage.character_file import save_character
 from storyboard.storage.consents import Consents
-from storyboard.storage.pictures import References
 from storyboard.storage.projects import REQUEST_KEY, Store
+from storyboard.storage.reference_store import ReferenceStore
 from tests.pipelines.tiny_character import save_tiny_model
 from tests.storyboard.cli.typed import STORY, requests_of
 from tests.storyboard.fakes import FakeEngine
@@ -36,7 +36,7 @@ FLUX = ("--model", "flux1-dev", "--size", "64x64")
 
 
 class CheckingEngine(FakeEngine):
-    """Paints like a fake, and refuses like the real one."""
+    """Renders like a fake, and checks like the real one."""
 
     def check(self, request: RenderRequest) -> None:
         Engine(Settings.from_environment(os.environ)).check(request)
@@ -44,7 +44,7 @@ class CheckingEngine(FakeEngine):
 
 @pytest.fixture
 def agreed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of consents, in a place where research-only weights were agreed to."""
+    """File of consents, with one for research-only weights."""
     monkeypatch.setenv("THROUGHLINE_PROJECTS", str(tmp_path / "projects"))
     monkeypatch.setattr("storyboard.engine.Engine", lambda settings, previews: CheckingEngine())
     path = tmp_path / "projects" / "consents.json"
@@ -58,7 +58,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "hero.png"
 
 
-def test_frames_follow_the_picture_of_the_command_line(
+def test_frames_use_the_reference_of_the_command_line(
     story: Path, tmp_path: Path, picture: Path, agreed: Path
 ) -> None:
     out = tmp_path / "out"
@@ -67,12 +67,12 @@ def test_frames_follow_the_picture_of_the_command_line(
     (request,) = requests_of(out)
     (name,) = request.references
     assert [(f.reference, f.reference_strength) for f in request.frames] == [(name, 0.5)] * 2
-    kept = References(out / "references").load(name)
+    kept = ReferenceStore(out / "references").load(name)
     assert kept.source.tobytes() == drawing().tobytes()
     assert kept.image.getpixel((kept.image.width // 2, 20)) == (200, 30, 30)
 
 
-def test_a_model_folder_with_a_bundle_paints_from_a_picture(
+def test_a_model_folder_with_a_bundle_renders_from_a_reference(
     tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THROUGHLINE_PROJECTS", str(tmp_path / "projects"))
@@ -86,7 +86,7 @@ def test_a_model_folder_with_a_bundle_paints_from_a_picture(
     )
     command = ["render", str(story), "--model", str(tmp_path / "model")]
     drawing((30, 30, 200)).save(tmp_path / "other.png")
-    painted = set()
+    rendered = set()
     for number, options in enumerate(
         [(), ("--reference", str(picture)), ("--reference", str(tmp_path / "other.png"))]
     ):
@@ -95,14 +95,14 @@ def test_a_model_folder_with_a_bundle_paints_from_a_picture(
         (request,) = requests_of(out)
         assert {p.name for p in out.glob("references/*") if "." not in p.stem} >= request.references
         with Image.open(out / "02-sits-the-city.png") as image:
-            painted.add(image.tobytes())
-    assert len(painted) == 3
+            rendered.add(image.tobytes())
+    assert len(rendered) == 3
     with Image.open(tmp_path / "out-1" / "01-waves-the-beach.png") as image:
         (name,) = RenderRequest.from_dict(json.loads(image.info[REQUEST_KEY])).references
     assert (tmp_path / "out-1" / "references" / name).is_file()
 
 
-def test_frames_follow_the_picture_of_the_story_and_its_strengths(
+def test_frames_use_the_reference_of_the_story_and_its_strengths(
     story: Path, tmp_path: Path, picture: Path, agreed: Path
 ) -> None:
     text = STORY.replace("a girl in a red hoodie", "{reference: hero.png, strength: 0.7}")
@@ -117,7 +117,7 @@ def test_frames_follow_the_picture_of_the_story_and_its_strengths(
     assert [f.reference_strength for f in request.frames] == [1.5, 0.2]
 
 
-def test_a_character_file_takes_the_place_of_the_storys_character(
+def test_a_character_file_replaces_the_storys_character(
     story: Path, tmp_path: Path, picture: Path, agreed: Path
 ) -> None:
     project = Store(tmp_path / "projects").create(Storyboard())
@@ -137,7 +137,7 @@ def test_a_character_file_takes_the_place_of_the_storys_character(
     assert {f.prompt.character for f in request.frames} == {"a boy,"}
 
 
-def test_styles_of_the_command_line_take_the_place_of_the_storys(
+def test_styles_of_the_command_line_replace_the_storys(
     story: Path, tmp_path: Path, agreed: Path
 ) -> None:
     story.write_text(f"styles: [owner/oil]\n{STORY}", encoding="utf-8")
@@ -186,7 +186,7 @@ def test_code_of_a_network_runs_only_after_consent(
     assert Consents(agreed).given(BIREFNET.source)
 
 
-def test_what_is_wrong_with_a_picture_or_a_style_is_one_line(
+def test_errors_about_pictures_and_styles_are_one_line(
     story: Path, tmp_path: Path, picture: Path, agreed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -207,14 +207,14 @@ def test_what_is_wrong_with_a_picture_or_a_style_is_one_line(
     expect(2, "more than 4", *(5 * ("--lora", "owner/ink")))
     everyone = STORY.replace("action:", "character: a man, action:")
     story.write_text(everyone, encoding="utf-8")
-    expect(2, "No frame follows the picture", *FLUX, "--reference", str(picture))
+    expect(2, "No frame uses the reference picture", *FLUX, "--reference", str(picture))
     lines = tmp_path / "lines.txt"
     lines.write_text("on a beach#a girl#waving\non a beach#a man#waving\n", encoding="utf-8")
     expect(2, "several characters", *FLUX, "--reference", str(picture), path=lines)
     assert not out.exists()
 
 
-def test_a_style_file_that_is_none_stops_the_command(
+def test_a_file_that_is_no_style_stops_the_command(
     story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THROUGHLINE_PROJECTS", str(tmp_path / "projects"))

@@ -1,4 +1,4 @@
-"""The command line as tests call it: in a process of its own, and what it left."""
+"""The command line in a process of its own, and the files it wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Story files: both formats, and every fault with its line."""
+"""StoryFile files: both formats, and every error with its line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.models.catalog import find_model
-from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, Style
+from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, RenderSettings, Style
 from storyboard.errors import StoryFileError
-from storyboard.importing.story_file import EXAMPLE_STORY, Story, parse_size, read_story
+from storyboard.importing.story_file import EXAMPLE_STORY, StoryFile, parse_size, read_story
 from storyboard.planning import background_source
+from storyboard.settings import ROOT
 
 WHOLE = """\
 title: Maya's day
@@ -35,7 +36,7 @@ frames:
 """
 
 
-def read(tmp_path: Path, text: str, name: str = "story.yaml") -> Story:
+def read(tmp_path: Path, text: str, name: str = "story.yaml") -> StoryFile:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return read_story(path)
@@ -129,33 +130,57 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
     ("text", "line", "words"),
     [
         ("", None, "empty"),
-        ("title: a\n", 1, "no frames"),
-        ("just words", 1, "key: value"),
+        ("title: a\n", 1, "'frames' is missing"),
+        ("just words", 1, "'the story' should be lines of 'key: value'"),
         ("titel: a\nframes: []", 1, "no key 'titel' (did you mean 'title'?)"),
         ("title: a\n7: b\n", 2, "known: title"),
-        ("? [a]\n: b\n", 1, "no key None"),
+        ("? [a]\n: b\n", 1, "unhashable key"),
         ("title: a\ntitle: b\n", 2, "twice"),
-        ("title: a\nframes: waving\n", 2, "list of frames"),
-        ("title: a\nframes: []\n", 2, "list of frames"),
-        ("frames:\n  - waving\n", 2, "a frame is written as"),
+        ("title: a\nframes: waving\n", 2, "'frames' should be a list"),
+        ("title: a\nframes: []\n", 2, "'frames' should be a list"),
+        ("frames:\n  - waving\n", 2, "item 1 of 'frames' should be lines of 'key: value'"),
         ("frames:\n  - {}\n", 2, "no words"),
         ("frames:\n  - action: a\n    place: b\n", 3, "no key 'place'"),
         ("frames:\n  - action: a\n    share_backgruond: on\n", 3, "mean 'share_background'"),
-        ("frames:\n  - action:\n", 2, "'action' is empty"),
-        ("frames:\n  - action: [a, b]\n", 2, "'action' is a text"),
-        ("frames:\n  - action: a\n    seed: -1\n", 3, "whole number from 0"),
-        ("frames:\n  - action: a\n    seed: 4294967296\n", 3, "whole number from 0"),
-        ("frames:\n  - action: a\n    seed: 1.5\n", 3, "'seed' is a whole number"),
+        ("frames:\n  - action:\n", 2, "a value is empty"),
+        ("frames:\n  - action: [a, b]\n", 2, "'action' should be a text"),
+        (
+            "frames:\n  - action: a\n    seed: -1\n",
+            3,
+            "'seed' should be greater than or equal to 0",
+        ),
+        (
+            "frames:\n  - action: a\n    seed: 4294967296\n",
+            3,
+            "should be less than or equal to 4294967295",
+        ),
+        ("frames:\n  - action: a\n    seed: 1.5\n", 3, "'seed' should be a whole number"),
         ("frames:\n  - action: a\n    share_background: maybe\n", 3, "true or false"),
-        (f"frames:\n  - location: b\n    action: {'x' * 501}\n", 3, "longer than 500"),
-        ("steps: 0\nframes: [{action: a}]\n", 1, "'steps' is a whole number from 1 to 200"),
-        ("guidance: 0.5\nframes: [{action: a}]\n", 1, "'guidance' is a number from 1 to 10"),
-        ("shortcut: quick\nframes: [{action: a}]\n", 1, "one of exact, coarse-probe, half-"),
-        ("shortcut: [both]\nframes: [{action: a}]\n", 1, "'shortcut' is a text"),
-        ("title: a\nguidance: 11\nframes: [{action: a}]\n", 2, "a number from 1 to 10"),
-        ("guidance: strong\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
-        ("guidance: .nan\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
-        ("guidance: [3]\nframes: [{action: a}]\n", 1, "'guidance' is a number"),
+        (
+            f"frames:\n  - location: b\n    action: {'x' * 501}\n",
+            3,
+            "'action' should have at most 500 characters",
+        ),
+        ("steps: 0\nframes: [{action: a}]\n", 1, "'steps' should be greater than or equal to 1"),
+        (
+            "guidance: 0.5\nframes: [{action: a}]\n",
+            1,
+            "'guidance' should be greater than or equal to 1",
+        ),
+        (
+            "shortcut: quick\nframes: [{action: a}]\n",
+            1,
+            "should be 'exact', 'coarse-probe', 'half-",
+        ),
+        ("shortcut: [both]\nframes: [{action: a}]\n", 1, "'shortcut' should be a text"),
+        (
+            "title: a\nguidance: 11\nframes: [{action: a}]\n",
+            2,
+            "'guidance' should be less than or equal to 10",
+        ),
+        ("guidance: strong\nframes: [{action: a}]\n", 1, "'guidance' should be a number"),
+        ("guidance: .nan\nframes: [{action: a}]\n", 1, "'guidance' should be a number"),
+        ("guidance: [3]\nframes: [{action: a}]\n", 1, "'guidance' should be a valid number"),
         ("\n\nsize: 100x100\nframes: [{action: a}]\n", 3, "multiples of 16"),
         ("size: 256\nframes: [{action: a}]\n", 1, "768x512"),
         ("size: [256]\nframes: [{action: a}]\n", 1, "size"),
@@ -165,35 +190,54 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
         ("character:\n  reference: .\nframes: [{action: a}]\n", 2, "no picture"),
         ("character:\n  reference: ~nobody/a.png\nframes: [{action: a}]\n", 2, "no picture"),
         ("character:\n  name: a\n  strength: 1\nframes: [{action: a}]\n", 3, "add 'reference'"),
-        ("frames:\n  - action: a\n    reference_strength: 3\n", 3, "a number from 0 to 2"),
-        ("frames:\n  - action: a\n    reference_strength: .nan\n", 3, "is a number"),
-        ("styles: ink\nframes: [{action: a}]\n", 1, "list of LoRAs"),
-        ("styles:\n  - weight: 1\nframes: [{action: a}]\n", 2, "needs a 'source'"),
-        ("styles:\n  - source: a/b\n    weight: 3\nframes: [{action: a}]\n", 3, "from -2 to 2"),
+        (
+            "frames:\n  - action: a\n    reference_strength: 3\n",
+            3,
+            "should be less than or equal to 2",
+        ),
+        ("frames:\n  - action: a\n    reference_strength: .nan\n", 3, "should be a number"),
+        ("styles: ink\nframes: [{action: a}]\n", 1, "'styles' should be a list"),
+        ("styles:\n  - weight: 1\nframes: [{action: a}]\n", 2, "'source' is missing"),
+        (
+            "styles:\n  - source: a/b\n    weight: 3\nframes: [{action: a}]\n",
+            3,
+            "'weight' should be less than or equal to 2",
+        ),
         ("styles:\n  - source: a/b\n    wieght: 1\nframes: [{action: a}]\n", 3, "mean 'weight'"),
         (
             "styles:\n" + "  - a/b\n" * (MAX_STYLES + 1) + "frames: [{action: a}]\n",
             2 + MAX_STYLES,
-            "at most 4 styles",
+            "'styles' should have at most 4 items",
         ),
-        ("title: [\n", 2, "not YAML"),
-        ("title: a\n  b: c\n", 2, "not YAML"),
-        ("title: a\n---\ntitle: b\n", 2, "not YAML"),
-        ("title: a\nframes: \x07\n", 2, "not YAML"),
+        ("title: [\n", 2, "the YAML is wrong"),
+        ("title: a\n  b: c\n", 2, "the YAML is wrong"),
+        ("title: a\n---\ntitle: b\n", 2, "the YAML is wrong"),
+        ("title: a\nframes: \x07\n", 2, "the YAML is wrong"),
         ("[" * 2000, None, "nested too deeply"),
         ("frames:\n" + "  - action: a\n" * (MAX_FRAMES + 1), MAX_FRAMES + 2, "at most"),
     ],
 )
-def test_a_fault_is_one_line_with_its_place(
+def test_an_error_is_one_line_that_names_file_and_line(
     tmp_path: Path, text: str, line: int | None, words: str
 ) -> None:
     with pytest.raises(StoryFileError) as caught:
         read(tmp_path, text)
     message = str(caught.value)
-    place = str(tmp_path / "story.yaml") + (f":{line}" if line else "")
-    assert message.startswith(f"{place}: ")
+    where = str(tmp_path / "story.yaml") + (f":{line}" if line else "")
+    assert message.startswith(f"{where}: ")
     assert words in message
     assert "\n" not in message
+
+
+def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["title: &a0 [x, x, x, x, x, x, x, x]"]
+    lines += [f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]" for i in range(1, 20)]
+    with pytest.raises(StoryFileError, match="'title' should be a text"):
+        read(tmp_path, "\n".join([*lines, "size: *a19", "frames: *a19"]))
+    with pytest.raises(StoryFileError, match="recursive"):
+        read(tmp_path, "frames: &a [*a]")
+    board = read(tmp_path, "title: &a beach\nframes: [{location: *a}]").storyboards[0]
+    assert board.frames[0].location == "beach"
 
 
 GROUPS = """\
@@ -235,11 +279,11 @@ def test_the_line_format_is_groups_of_frames(tmp_path: Path) -> None:
         ("a#b#c\n\na#b\n", 3, "found 1"),
         ("a#b#c#d\n", 1, "found 3"),
         ("a#b#c\n # # \n", 2, "no words"),
-        (f"a#b#{'x' * 501}\n", 1, "longer than 500"),
+        (f"a#b#{'x' * 501}\n", 1, "'action' should have at most 500 characters"),
         ("a#b#c\n" * (MAX_FRAMES + 1), MAX_FRAMES + 1, "at most"),
     ],
 )
-def test_a_fault_in_the_line_format(
+def test_an_error_in_the_line_format(
     tmp_path: Path, text: str, line: int | None, words: str
 ) -> None:
     with pytest.raises(StoryFileError) as caught:
@@ -256,7 +300,7 @@ def test_content_decides_where_the_ending_does_not(tmp_path: Path) -> None:
     assert read(tmp_path, remarked, "story").storyboards[0].title == "a"
 
 
-def test_what_is_not_a_readable_text_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_not_readable_text_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoryFileError, match="no such file"):
         read_story(tmp_path / "none.yaml")
     with pytest.raises(StoryFileError, match="folder"):
@@ -273,9 +317,80 @@ def test_a_byte_order_mark_is_no_part_of_the_story(tmp_path: Path) -> None:
     assert read_story(path).storyboards[0].title == "Maya's day"
 
 
-def test_the_example_is_a_story_that_shares_a_place() -> None:
+def test_the_example_is_a_story_that_shares_a_location() -> None:
     (board,) = read_story(EXAMPLE_STORY).storyboards
     assert board.settings.model == "miniature"
     assert len(board.frames) == 6
     assert all(f.location and f.action for f in board.frames)
     assert any(background_source(board, f) for f in board.frames)
+
+
+EARLIER = ROOT / "tests" / "data" / "stories"  # see the README of tests/data/projects
+
+
+def test_a_story_of_an_earlier_release_reads_as_it_did_then() -> None:
+    story = read_story(EARLIER / "story.yaml")
+    assert (story.sized, story.reference) == (True, EARLIER / "hero.png")
+    (board,) = story.storyboards
+    assert board.title == "Maya's day"
+    assert board.character == Character(
+        name="Maya", description="a girl in a red dress", strength=0.75
+    )
+    assert board.settings == RenderSettings(
+        model="flux1-dev",
+        width=768,
+        height=512,
+        steps=12,
+        guidance=4.5,
+        shortcut="half-steps",
+        merge=False,
+        styles=(
+            Style(source="owner/oil"),
+            Style(source="owner/ink", weight=-0.5, trigger="in ink: black"),
+        ),
+    )
+    assert [frame.model_copy(update={"id": ""}) for frame in board.frames] == [
+        Frame.model_construct(
+            id="", action="waving", location="on a beach", share_background=True, seed=7
+        ),
+        Frame.model_construct(
+            id="",
+            action="42",
+            location="On a beach",
+            share_background=True,
+            reference_strength=0.0,
+            seed=9,
+        ),
+        Frame.model_construct(
+            id="", location="in a forest with tall trees", character="an old man", seed=7
+        ),
+    ]
+
+
+def test_lines_of_an_earlier_release_read_as_they_did_then() -> None:
+    story = read_story(EARLIER / "prompts.txt")
+    assert (story.sized, story.reference, story.one_character) == (False, None, False)
+    assert [
+        (
+            board.title,
+            board.character.description,
+            [(frame.location, frame.character, frame.action) for frame in board.frames],
+        )
+        for board in story.storyboards
+    ] == [
+        (
+            "prompts, group 1",
+            "a girl",
+            [("on a beach", "", "waving"), ("in a forest", "", "running")],
+        ),
+        (
+            "prompts, group 2",
+            "",
+            [
+                ("in a kitchen", "a man", "cooking"),
+                ("in a park", "his dog", "sleeping"),
+                ("at night", "", ""),
+            ],
+        ),
+    ]
+    assert {board.settings for board in story.storyboards} == {RenderSettings()}

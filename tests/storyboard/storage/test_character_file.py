@@ -1,4 +1,4 @@
-"""Portable characters: round trips from project to project, and files that are none."""
+"""Character files: round trips from project to project, and files that are not one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipelines.pictures import png_bytes
 from storyboard.board import Character, Storyboard
 from storyboard.errors import ProjectError
 from storyboard.storage.character_file import PortableCharacter, load_character, save_character
-from storyboard.storage.pictures import References
 from storyboard.storage.projects import Project, Store
+from storyboard.storage.reference_store import ReferenceStore
 from tests.storyboard.pictures import reference
 
 ZOE = Character(name="Zoë", description="a girl in a green hoodie", strength=0.8)
@@ -38,7 +38,7 @@ def packed(project: Project, tmp_path: Path) -> Path:
 
 
 def repack(path: Path, **changed: bytes | None) -> None:
-    """Replace files of an archive; None takes one out."""
+    """Replace files of an archive; None removes one."""
     with zipfile.ZipFile(path) as archive:
         files: dict[str, bytes | None] = {n: archive.read(n) for n in archive.namelist()}
     files |= {name.replace("_", "."): content for name, content in changed.items()}
@@ -65,15 +65,15 @@ def test_a_character_goes_from_project_to_project(
     assert kept.mask.tobytes() == reference().mask.tobytes()
 
 
-def test_a_character_in_words_alone_goes_too(tmp_path: Path) -> None:
+def test_a_character_with_a_description_alone_goes_too(tmp_path: Path) -> None:
     project = Store(tmp_path / "projects").create(Storyboard(character=ZOE))
     loaded = load_character(save_character(project, tmp_path / "new folder" / "zoe.character"))
     assert loaded == PortableCharacter(ZOE, None)
-    assert loaded.adopt(References(tmp_path / "references")) == ZOE
+    assert loaded.adopt(ReferenceStore(tmp_path / "references")) == ZOE
     assert not (tmp_path / "references").exists()
 
 
-def test_what_cannot_be_saved_is_said(project: Project, tmp_path: Path) -> None:
+def test_a_character_that_cannot_be_saved_is_reported(project: Project, tmp_path: Path) -> None:
     empty = Store(tmp_path / "projects").create(Storyboard(character=Character(name="Zoë")))
     path = tmp_path / "zoe.character"
     with pytest.raises(UserError, match="neither a description nor a picture"):
@@ -112,7 +112,7 @@ BODY = b'{"kind": "throughline character", "version": 1, "character": '
         ("mask.png", png_bytes(Image.new("L", (3000, 1))), "3000 x 1"),
     ],
 )
-def test_a_foreign_file_is_refused_in_words(
+def test_a_foreign_file_is_refused_with_a_message(
     packed: Path, name: str, content: bytes | None, words: str
 ) -> None:
     repack(packed, **{name.replace(".", "_"): content})
@@ -122,7 +122,7 @@ def test_a_foreign_file_is_refused_in_words(
     assert caught.value.remedy
 
 
-def test_no_character_at_all_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_character_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "picture.character"
     with pytest.raises(UserError, match="cannot be opened"):
         load_character(path)
@@ -133,7 +133,7 @@ def test_no_character_at_all_is_said(tmp_path: Path) -> None:
         load_character(path)
 
 
-def test_an_archive_that_swells_is_not_unpacked(
+def test_an_archive_that_unpacks_to_too_much_is_refused(
     packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storyboard.storage.character_file._MOST_BYTES", 1_000_000)
@@ -147,7 +147,7 @@ def test_an_archive_that_swells_is_not_unpacked(
         load_character(packed)
 
 
-def test_any_damage_is_told_and_never_a_traceback(packed: Path) -> None:
+def test_any_damage_is_reported_without_a_traceback(packed: Path) -> None:
     whole = packed.read_bytes()
     draw = random.Random(3)
     refused = 0

@@ -1,4 +1,4 @@
-"""What a person has agreed to is remembered, by all who share the file."""
+"""Consents are stored, and shared by all who read the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 
 
-def test_a_consent_is_remembered_for_its_key_alone(tmp_path: Path) -> None:
+def test_a_consent_is_stored_for_its_key_alone(tmp_path: Path) -> None:
     path = Settings(projects=tmp_path / "projects").consents
     assert path.parent == tmp_path / "projects"
     before = Consents(path)
@@ -26,7 +26,7 @@ def test_a_consent_is_remembered_for_its_key_alone(tmp_path: Path) -> None:
     assert not before.given("another")
 
 
-def test_what_nobody_has_agreed_to_is_asked_for_with_its_licence(tmp_path: Path) -> None:
+def test_a_missing_consent_is_required_with_the_licence(tmp_path: Path) -> None:
     consents = Consents(tmp_path / "consents.json")
     with pytest.raises(ConsentNeeded, match="It runs code of its own") as caught:
         consents.require("code", BIREFNET, "It runs code of its own.")
@@ -58,7 +58,7 @@ def test_consents_of_many_threads_all_arrive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"{", b"[]", b'{"kind": "throughline consents", "version": 1}', b'{"kind": "x"}']
 )
-def test_a_damaged_file_agrees_to_nothing_and_is_left(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_holds_no_consent_and_is_left(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "consents.json"
     path.write_bytes(content)
     for use in (Consents(path).given, Consents(path).give):
@@ -67,7 +67,7 @@ def test_a_damaged_file_agrees_to_nothing_and_is_left(tmp_path: Path, content: b
     assert path.read_bytes() == content
 
 
-def test_a_disk_that_takes_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "consents.json"
     Consents(path).give("a")
 

@@ -1,4 +1,4 @@
-"""A picture on its way to be a reference: found, mended, used, with the real cutting out."""
+"""Drafts of reference pictures: begun, mended and used, with the real preparation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_figure_is_found_and_shown_on_white(drafts: Drafts, picture: Path) -
     assert prepared.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_strokes_add_and_take_away_and_are_kept(drafts: Drafts, picture: Path) -> None:
+def test_strokes_add_and_remove_and_are_kept(drafts: Drafts, picture: Path) -> None:
     drafts.begin(picture)
     first = drafts.current()
     assert first is not None
@@ -67,7 +67,7 @@ def test_strokes_add_and_take_away_and_are_kept(drafts: Drafts, picture: Path) -
     draft = drafts.current()
     assert draft is not None and draft.strokes is not None
     assert draft.prepared != first.prepared and draft.view == first.view
-    # The next strokes stand for all of them: what is not painted any more is undone.
+    # The next strokes replace all of them: what is not among them is undone.
     drafts.mend(first.id, strokes(((5, 5, 20, 20), GREEN)))
     assert mended(drafts)[10, 10] and mended(drafts)[45, 55]
 
@@ -84,7 +84,7 @@ def test_a_used_draft_is_what_was_shown(drafts: Drafts, picture: Path) -> None:
     assert drafts.current() is None
 
 
-def test_a_new_picture_takes_the_place_of_the_old_and_leaves_nothing_behind(
+def test_a_new_picture_replaces_the_old_and_leaves_nothing_behind(
     drafts: Drafts, picture: Path
 ) -> None:
     drafts.begin(picture)
@@ -103,7 +103,7 @@ def test_a_new_picture_takes_the_place_of_the_old_and_leaves_nothing_behind(
         drafts.finish(old.id)
 
 
-def test_a_picture_without_a_figure_can_be_painted_by_hand(drafts: Drafts, picture: Path) -> None:
+def test_a_picture_without_a_figure_can_be_masked_by_hand(drafts: Drafts, picture: Path) -> None:
     Image.new("RGB", (120, 128), (240, 240, 240)).save(picture)
     drafts.begin(picture)
     draft = drafts.current()
@@ -128,12 +128,12 @@ def test_a_file_that_is_no_picture_leaves_the_draft(drafts: Drafts, picture: Pat
     assert drafts.current() == before
 
 
-def test_a_picture_in_use_is_taken_up_with_its_mask(drafts: Drafts) -> None:
+def test_a_picture_in_use_becomes_a_draft_with_its_mask(drafts: Drafts) -> None:
     drafts.resume(reference())
     draft = drafts.current()
     assert draft is not None
     assert mended(drafts).sum() == np.asarray(reference().mask).astype(bool).sum()
-    # Nothing was painted, and what would be used is what is in use.
+    # There are no strokes, and the prepared picture is the one in use.
     assert drafts.finish(draft.id).name == reference().name
 
 
@@ -162,7 +162,7 @@ def test_a_large_picture_is_shown_smaller_and_mended_at_its_own_size(
         strokes(((5, 5, 20, 20), GREEN))[:60],
     ],
 )
-def test_what_is_no_mask_changes_nothing(drafts: Drafts, picture: Path, sent: bytes) -> None:
+def test_a_bad_mask_changes_nothing(drafts: Drafts, picture: Path, sent: bytes) -> None:
     drafts.begin(picture)
     before = drafts.current()
     assert before is not None
@@ -171,7 +171,7 @@ def test_what_is_no_mask_changes_nothing(drafts: Drafts, picture: Path, sent: by
     assert drafts.current() == before
 
 
-def test_a_damaged_draft_is_told(drafts: Drafts, picture: Path) -> None:
+def test_a_damaged_draft_is_reported(drafts: Drafts, picture: Path) -> None:
     drafts.begin(picture)
     (picture.parent / "draft" / "draft.json").write_text("{ half")
     with pytest.raises(ProjectError, match="damaged"):

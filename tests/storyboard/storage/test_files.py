@@ -107,7 +107,9 @@ def test_an_old_document_is_migrated_in_order_and_left_as_it_is(tmp_path: Path) 
         (b'{"kind": "test story", "version": 4}', "newer Throughline"),
     ],
 )
-def test_what_cannot_be_read_is_named_and_left(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_unreadable_document_is_named_and_left(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(ProjectError, match=words) as caught:

@@ -1,4 +1,4 @@
-"""The project store: round trips, many threads, foreign identifiers, damaged files."""
+"""Projects on disk: round trips, many threads, foreign identifiers, damaged files."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_crash_while_a_take_is_written_leaves_the_project_as_it_was(project: P
     assert project.load().frame("a").take == "t2"
 
 
-def test_a_full_disk_is_said_and_harms_nothing(
+def test_a_full_disk_is_reported_and_harms_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_file: int) -> None:
@@ -162,7 +162,7 @@ def test_edits_of_many_threads_all_arrive(store: Store, project: Project) -> Non
     assert all(f.take == f.id.replace("w", "t") for f in frames[2:])
 
 
-def test_a_reader_never_meets_half_a_file(store: Store, project: Project) -> None:
+def test_a_reader_never_finds_half_a_file(store: Store, project: Project) -> None:
     long = BOARD.model_copy(update={"title": "x" * 500})
     done = threading.Event()
 
@@ -205,7 +205,7 @@ def test_a_project_can_be_made_under_a_given_name_once(store: Store) -> None:
         store.create(BOARD, "../mine")
 
 
-def test_what_is_not_there_is_said(store: Store, project: Project) -> None:
+def test_missing_projects_and_takes_are_reported(store: Store, project: Project) -> None:
     with pytest.raises(ProjectError, match="There is no project 'other'"):
         store.open("other")
     with pytest.raises(ProjectError, match="missing"):
@@ -264,7 +264,7 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
     assert project.load() == Storyboard()
 
 
-def test_a_storyboard_from_before_there_were_shortcuts_is_painted_exactly(project: Project) -> None:
+def test_a_storyboard_from_before_there_were_shortcuts_takes_none(project: Project) -> None:
     path = project.path / "storyboard.json"
     document = json.loads(path.read_text("utf-8"))
     document["version"] = 2

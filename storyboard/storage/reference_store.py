@@ -1,13 +1,13 @@
-"""A project's reference pictures, each beside what it was made from.
+"""Reference pictures of a project, each beside the picture and the mask that it was made from.
 
     <folder>/<sha256>.png          the prepared picture; its name is the SHA-256 of its bytes
     <folder>/<sha256>.source.png   the picture that the figure was cut out of
-    <folder>/<sha256>.mask.png     what was cut out: white is the figure
-    <folder>/<sha256>.json         when it was made, and what is doubtful about it
+    <folder>/<sha256>.mask.png     the mask: white is the figure
+    <folder>/<sha256>.json         when it was made, and the doubts about it
 
 Requests name the first; the others are there so that the mask can be mended later. Nothing is
-overwritten or deleted, since old takes go on naming old pictures. It knows nothing of how a figure
-is found: `storyboard.engine.prepare_reference` does.
+overwritten or deleted, since old takes go on naming old pictures. Figures are found elsewhere
+(`storyboard.engine.prepare_reference`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.pictures import (
-    Reference,
-    png_bytes,
-    read_png,
-)
+from pipelines.pictures import Reference, png_bytes, read_png
 from storyboard.board import PictureName
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, unwritable, write_atomically
+from storyboard.storage.files import DocumentKind, write_result
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,24 +32,24 @@ REFERENCE_FILE = DocumentKind("throughline reference")
 _NAME = TypeAdapter(PictureName)
 
 
-class References:
+class ReferenceStore:
     """The reference pictures in a folder.
 
     Args:
-        folder: where they are; made when the first is added.
+        folder: their folder; made with the first one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def add(self, reference: Reference) -> str:
-        """Keep a reference; one that is there already stays as it is.
+        """Store a reference; one that is there already stays as it is.
 
         Returns:
             Its name.
 
         Raises:
-            ProjectError: if the disk does not take it.
+            ProjectError: if it cannot be written.
         """
         path = self.folder / reference.name
         if path.is_file():
@@ -68,16 +64,12 @@ class References:
             ),
             path: reference.content,
         }
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for target, content in files.items():
-                write_atomically(target, content)
-        except OSError as error:
-            raise unwritable(path, error) from error
+        for target, content in files.items():
+            write_result(target, content)
         return reference.name
 
     def path(self, name: str) -> Path:
-        """The file of a prepared picture, whose name may come from a browser.
+        """Return the file of a prepared picture, whose name may come from a browser.
 
         Raises:
             ProjectError: if there is none.
@@ -91,10 +83,10 @@ class References:
         return path
 
     def image(self, name: str) -> Image.Image:
-        """A prepared picture, RGB.
+        """Load a prepared picture, RGB.
 
         Raises:
-            ProjectError: if there is none, or it is not what it was when it was named.
+            ProjectError: if there is none, or its content does not match its name.
         """
         path = self.path(name)
         content = _read(path)
@@ -103,7 +95,7 @@ class References:
         return _picture(path, content)
 
     def load(self, name: str) -> Reference:
-        """A reference and what it was made from, to mend its mask.
+        """Load a reference with the picture and the mask that it was made from.
 
         Raises:
             ProjectError: if one of its files is missing or damaged.

@@ -1,15 +1,16 @@
-"""What the command line shows while it paints."""
+"""The progress bar of the command line."""
 
 from __future__ import annotations
 
 import io
 import sys
+from contextlib import closing
 
 import pytest
 
 from pipelines.events import FrameStarted, ModelLoading, Notice
 from storyboard.board import Character, Frame, Storyboard, Take
-from storyboard.cli.progress import ProgressBar
+from storyboard.cli.progress_bar import ProgressBar
 from storyboard.jobs.events import JobProgress, TakeSaved
 
 
@@ -37,9 +38,9 @@ def saved(frame_id: str) -> TakeSaved:
 
 
 def show(*groups: str) -> None:
-    """Paint all groups, each in turn."""
+    """Show events of all groups, one group after another."""
     boards = [board_of(actions) for actions in groups]
-    with ProgressBar(boards) as bar:
+    with closing(ProgressBar(boards)) as bar:
         for number, board in enumerate(boards):
             bar.show(number, ModelLoading("miniature"))
             for i, frame in enumerate(board.frames):
@@ -63,7 +64,7 @@ def test_groups_side_by_side_share_the_bar(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     boards = [board_of("a"), board_of("bcd")]
-    with ProgressBar(boards) as bar:
+    with closing(ProgressBar(boards)) as bar:
         bar.show(1, progress(boards[1].frames[0].id, 0.4))
         bar.show(0, progress(boards[0].frames[0].id, 0.8))
     assert " 50%" in terminal.getvalue().split("\r")[-1]
@@ -76,11 +77,11 @@ def test_a_log_gets_a_line_for_each_frame(capsys: pytest.CaptureFixture[str]) ->
     )
 
 
-def test_doubts_are_told_once_and_unread_words_of_every_frame(
+def test_notices_are_shown_once_and_unread_words_of_every_frame(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     boards = [board_of("ab"), board_of("c")]
-    with ProgressBar(boards) as bar:
+    with closing(ProgressBar(boards)) as bar:
         for number, board in enumerate(boards):
             bar.show(number, Notice("style", "ink.safetensors", "A layer of it is not used."))
             bar.show(number, Notice("memory", "", "It goes on in less."))

@@ -13,13 +13,13 @@ from PIL import Image
 
 from pipelines.pictures import Reference, read_png
 from storyboard.errors import ProjectError
-from storyboard.storage.pictures import References
+from storyboard.storage.reference_store import ReferenceStore
 from tests.storyboard.pictures import drawing, mask_of_drawing, reference
 
 
 @pytest.fixture
-def references(tmp_path: Path) -> References:
-    return References(tmp_path / "references")
+def references(tmp_path: Path) -> ReferenceStore:
+    return ReferenceStore(tmp_path / "references")
 
 
 def same(one: Image.Image, other: Image.Image) -> bool:
@@ -27,14 +27,14 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 
 
 def test_a_reference_is_named_by_its_bytes_and_kept_with_what_it_was_made_from(
-    references: References,
+    references: ReferenceStore,
 ) -> None:
     made = reference(doubt="The mask looks odd.")
     name = references.add(made)
     path = references.path(name)
     assert name == made.name == f"{hashlib.sha256(path.read_bytes()).hexdigest()}.png"
     assert same(references.image(name), made.image)
-    again = References(references.folder).load(name)
+    again = ReferenceStore(references.folder).load(name)
     assert again.doubt == "The mask looks odd."
     for part in ("image", "source", "mask"):
         assert same(getattr(again, part), getattr(made, part))
@@ -45,7 +45,7 @@ def test_a_reference_is_named_by_its_bytes_and_kept_with_what_it_was_made_from(
     }  # fmt: skip
 
 
-def test_a_reference_that_is_there_is_never_written_again(references: References) -> None:
+def test_a_reference_that_is_there_is_never_written_again(references: ReferenceStore) -> None:
     name = references.add(reference())
     before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in references.folder.iterdir()}
     assert references.add(replace(reference(), doubt="another doubt")) == name
@@ -56,8 +56,8 @@ def test_a_reference_that_is_there_is_never_written_again(references: References
     assert same(references.image(name), reference().image)
 
 
-def test_a_full_disk_is_said_and_leaves_no_reference(
-    references: References, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_reported_and_leaves_no_reference(
+    references: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
 
@@ -79,14 +79,14 @@ def test_a_full_disk_is_said_and_leaves_no_reference(
     "name",
     ["", "..", "../x.png", "a" * 64, "A" * 64 + ".png", "a" * 64 + ".png\n", "a" * 64 + ".json"],
 )
-def test_foreign_names_build_no_path(references: References, name: str) -> None:
+def test_foreign_names_build_no_path(references: ReferenceStore, name: str) -> None:
     references.add(reference())
     for use in (references.path, references.image, references.load):
         with pytest.raises(ProjectError, match="not the name of a reference|is missing"):
             use(name)
 
 
-def test_a_picture_that_changed_is_not_followed(references: References) -> None:
+def test_a_changed_picture_is_refused(references: ReferenceStore) -> None:
     name = references.add(reference())
     path = references.path(name)
     path.write_bytes(reference((1, 2, 3)).content)
@@ -94,8 +94,8 @@ def test_a_picture_that_changed_is_not_followed(references: References) -> None:
         references.image(name)
 
 
-def test_missing_and_damaged_makings_are_said_and_the_picture_still_serves(
-    references: References,
+def test_a_missing_or_damaged_source_is_reported_and_the_picture_still_loads(
+    references: ReferenceStore,
 ) -> None:
     name = references.add(reference())
     mask = references.path(name).with_suffix(".mask.png")
@@ -126,13 +126,13 @@ def test_missing_and_damaged_makings_are_said_and_the_picture_still_serves(
         ("mask", Image.new("1", (120, 128))),
     ],
 )
-def test_a_reference_refuses_what_cannot_be_one(part: str, picture: Image.Image) -> None:
+def test_a_bad_reference_is_refused(part: str, picture: Image.Image) -> None:
     parts = {"image": reference().image, "source": drawing(), "mask": mask_of_drawing()}
     with pytest.raises(ValueError, match=str(picture.width)):
         Reference(**{**parts, part: picture})
 
 
-def test_pictures_are_measured_before_they_are_decoded() -> None:
+def test_the_size_of_a_picture_is_checked_before_it_is_decoded() -> None:
     content = bytearray(reference().content)
     content[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises(ValueError, match="60000 x 60000"):
