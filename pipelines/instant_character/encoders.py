@@ -197,7 +197,7 @@ class SubjectEncoders(nn.Module):
     def _encode(
         self, pictures: list[Image.Image], *, with_layers: bool
     ) -> tuple[list[Tensor], Tensor]:
-        """Return chosen hidden states (none without `with_layers`) and the last, less DINO's CLS."""
+        """Return chosen states (none without `with_layers`) and the last, less DINO's CLS."""
         device, dtype = self.siglip.device, self.siglip.dtype
         siglip_pixels, dino_pixels = self.pixels(pictures)
         siglip = self.siglip(siglip_pixels.to(device, dtype), output_hidden_states=with_layers)

@@ -85,7 +85,9 @@ def test_frames_are_painted_in_the_order_that_the_settings_name(whole: RenderReq
 def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
     whole: RenderRequest, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="does not fit: no room for") as caught:
+    with pytest.raises(
+        UserError, match="Not enough memory for the keys and values that frames share: no room for"
+    ) as caught:
         painted_with(RenderBudget(order="bank", host_bytes=0), whole)
     assert "THROUGHLINE_BANK_FOLDER" in caught.value.remedy
     folder = tmp_path / "banks"
