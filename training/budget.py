@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrainingSchedule:
     """Settings of a training run.
 
     Attributes:

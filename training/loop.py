@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.budget import Budget, Schedule
+from training.budget import Budget, TrainingSchedule
 from training.files import MetricsLog, Stateful, load_checkpoint, save_checkpoint
 from training.parallel import tick_together
-from training.weights import Weights
+from training.weights import TrainedWeights
 
 
 class Trainer(ABC):
@@ -36,8 +36,8 @@ class Trainer(ABC):
 
     def __init__(
         self,
-        schedule: Schedule,
-        weights: Weights,
+        schedule: TrainingSchedule,
+        weights: TrainedWeights,
         parts: Mapping[str, Stateful] | None = None,
         loss_weights: Mapping[str, float] | None = None,
         rank: int = 0,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
-class Weights:
+class TrainedWeights:
     """Tensors in training, the optimizers that change them, and their moving average.
 
     Args:
@@ -87,7 +87,7 @@ class Weights:
             optimizer.load_state_dict(state)
 
 
-class MasterWeights(Weights):
+class MasterWeights(TrainedWeights):
     """Float32 weights of a module that computes in bfloat16.
 
     Args:
@@ -132,7 +132,7 @@ class MasterWeights(Weights):
         module.to(torch.bfloat16)
 
     def update(self, factor: float, decay: float) -> None:
-        """Take a step from the gradients of the module, and clear them; see `Weights.update`."""
+        """Take a step from the gradients of the module, and clear them."""
         self._gather_gradients()
         super().update(factor, decay)
         self._publish()

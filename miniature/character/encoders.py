@@ -28,7 +28,7 @@ from miniature.judge.data import UNKNOWN
 from miniature.judge.trainer import identity_loss
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
-from training.budget import Schedule
+from training.budget import TrainingSchedule
 from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
@@ -132,7 +132,7 @@ class EncoderTrainer(Trainer):
             world_size,
         )
         super().__init__(
-            Schedule(
+            TrainingSchedule(
                 recipe.encoder_minutes,
                 recipe.encoder_steps,
                 recipe.encoder_batch,

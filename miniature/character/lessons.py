@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miniature.character.cast import Cast
-from miniature.character.references import USUAL, Handling, Reference, cut_out
+from miniature.character.references import USUAL, DrawnReference, Handling, cut_out
 from miniature.character.views import PictureViews, views_of
 from miniature.dataset import part_shares
 from miniature.judge.attributes import LOOK_VALUES, true_attributes, visible_attributes
@@ -136,7 +136,7 @@ class LessonSource:
     ) -> Lessons:
         cast, side = self.cast, self._config.side
 
-        def cut(k: int) -> Reference:
+        def cut(k: int) -> DrawnReference:
             row = rows[k]
             return cut_out(cast.images[row], cast.parts[row], chances[k], handling)
 
@@ -176,7 +176,7 @@ def _chosen_pictures(views: PictureViews, pieces: Sequence[int]) -> Tensor:
     return torch.cat([views.low, crops])
 
 
-def _resized(reference: Reference, side: int) -> NDArray[np.uint8]:
+def _resized(reference: DrawnReference, side: int) -> NDArray[np.uint8]:
     """Resize the labels of a reference."""
     return np.asarray(
         cv2.resize(reference.parts, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8

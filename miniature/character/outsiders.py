@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from miniature.character.references import Reference, cut_out
+from miniature.character.references import DrawnReference, cut_out
 from miniature.world import vocabulary as v
 from miniature.world.scene import draw_scene
 from miniature.world.spec import SceneSpec, choose
@@ -83,13 +83,13 @@ def _place(rng: np.random.Generator) -> Picture:
     return draw_scene(int(rng.integers(2**31)), SceneSpec(choose(rng, v.PLACES))).image
 
 
-def _negative(figure: Reference, rng: np.random.Generator) -> Picture:
+def _negative(figure: DrawnReference, rng: np.random.Generator) -> Picture:
     """Invert the colours of a figure of the world."""
     inside = figure.parts[..., None] > 0
     return np.asarray(np.where(inside, _WHITE - figure.picture, figure.picture), np.uint8)
 
 
-def _sketch(figure: Reference, rng: np.random.Generator) -> Picture:
+def _sketch(figure: DrawnReference, rng: np.random.Generator) -> Picture:
     """Draw the edges of a figure of the world."""
     gray = cv2.cvtColor(figure.picture, cv2.COLOR_RGB2GRAY)
     edges = cv2.Canny(cv2.GaussianBlur(gray, (0, 0), 1.0), 40, 90)
@@ -99,7 +99,7 @@ def _sketch(figure: Reference, rng: np.random.Generator) -> Picture:
 def _filled(make: Callable[[np.random.Generator], Picture]) -> "Maker":
     """Make a figure's outline filled with a texture."""
 
-    def fill(figure: Reference, rng: np.random.Generator) -> Picture:
+    def fill(figure: DrawnReference, rng: np.random.Generator) -> Picture:
         side = figure.parts.shape[0]
         texture = cv2.resize(make(rng), (side, side), interpolation=cv2.INTER_AREA)
         inside = figure.parts[..., None] > 0
@@ -113,7 +113,7 @@ def _whole(make: Callable[[np.random.Generator], Picture]) -> "Maker":
     return lambda figure, rng: make(rng)
 
 
-Maker = Callable[[Reference, np.random.Generator], Picture]
+Maker = Callable[[DrawnReference, np.random.Generator], Picture]
 
 KINDS: dict[str, Maker] = {
     "noise": _whole(_noise),

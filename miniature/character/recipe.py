@@ -12,7 +12,7 @@ from miniature.model.recipe import GPU, SMALL_WORLD, TOY, Recipe
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
-from training.budget import Schedule
+from training.budget import TrainingSchedule
 
 CAST_WORLD = replace(
     SMALL_WORLD,
@@ -103,7 +103,7 @@ ABLATIONS = ("time", "low-level", "region")
 
 
 @dataclass(frozen=True)
-class CharacterRecipe(Schedule):
+class CharacterRecipe(TrainingSchedule):
     """Settings of the training of encoders and adapters; its schedule is the adapters'.
 
     A stage ends after its steps, or after its minutes where it has no steps. Steps make a run

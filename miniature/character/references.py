@@ -56,7 +56,7 @@ STRONG = Handling(closer=0.4, turn=8.0)
 
 
 @dataclass(frozen=True)
-class Reference:
+class DrawnReference:
     """Prepared reference with part labels.
 
     Attributes:
@@ -74,7 +74,7 @@ def cut_out(
     parts: Picture,
     rng: np.random.Generator | None = None,
     handling: Handling = USUAL,
-) -> Reference:
+) -> DrawnReference:
     """Make a reference of the figure in a picture.
 
     Args:
@@ -107,7 +107,7 @@ def cut_out(
     return _framed(picture, labels, frame, size, turn, mirrored=mirrored)
 
 
-def _squared(picture: Picture, labels: Picture) -> Reference:
+def _squared(picture: Picture, labels: Picture) -> DrawnReference:
     """Crop to the figure and pad to a square, as `prepare_reference` does; nothing is resampled."""
     rows, columns = np.flatnonzero(labels.any(1)), np.flatnonzero(labels.any(0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
@@ -118,7 +118,7 @@ def _squared(picture: Picture, labels: Picture) -> Reference:
     square = np.full((side, side, 3), _WHITE, np.uint8)
     parts = np.full((side, side), Part.BACKGROUND, np.uint8)
     square[place], parts[place] = figure, labels[box]
-    return Reference(square, parts)
+    return DrawnReference(square, parts)
 
 
 def _neighbourhood(mask: Picture) -> tuple[slice, slice]:
@@ -168,7 +168,7 @@ def _framed(
     turn: float,
     *,
     mirrored: bool,
-) -> Reference:
+) -> DrawnReference:
     """Resample the square of a frame once; it is white outside the picture."""
     side = max(_SMALLEST, round(frame.side * size))
     matrix = cv2.getRotationMatrix2D((frame.x, frame.y), turn, (side - 1) / (frame.side - 1))
@@ -178,7 +178,7 @@ def _framed(
         matrix[0, 2] += side - 1
     smooth = cv2.INTER_AREA if side < frame.side else cv2.INTER_CUBIC
     white, nothing = (_WHITE,) * 3, (int(Part.BACKGROUND),)
-    return Reference(
+    return DrawnReference(
         np.asarray(
             cv2.warpAffine(picture, matrix, (side, side), flags=smooth, borderValue=white), np.uint8
         ),

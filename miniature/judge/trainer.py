@@ -23,9 +23,9 @@ from miniature.judge.network import (
 )
 from miniature.judge.reading import chosen_figures
 from miniature.world.vocabulary import Part
-from training.budget import Schedule
+from training.budget import TrainingSchedule
 from training.loop import Trainer
-from training.weights import Weights
+from training.weights import TrainedWeights
 
 _TEMPERATURE = 0.1
 _ROUGHNESS = 4  # pixels by which a rough mask exceeds its figure
@@ -33,7 +33,7 @@ _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
 
 
 @dataclass(frozen=True)
-class JudgeRecipe(Schedule):
+class JudgeRecipe(TrainingSchedule):
     """Sizes, schedule and loss weights of a judge.
 
     Attributes:
@@ -108,7 +108,7 @@ class JudgeTrainer(Trainer):
         )
         super().__init__(
             replace(recipe, batch=GROUP * recipe.batch),
-            Weights(self.network.state_dict(), [muon, adam]),
+            TrainedWeights(self.network.state_dict(), [muon, adam]),
             loss_weights={
                 "foreground": recipe.foreground_weight,
                 "attributes": recipe.attribute_weight,

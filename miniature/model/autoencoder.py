@@ -17,7 +17,7 @@ from torch import Tensor
 from miniature.model.latent_map import BLOCK, CHANNELS, LatentMap, as_values
 from miniature.model.recipe import ModelSizes, Recipe
 from training.loop import Trainer, train_until_done
-from training.weights import Weights
+from training.weights import TrainedWeights
 
 _PEAK_RATE, _COOLDOWN, _EMA_DECAY = 2e-3, 0.6, 0.998
 _DECODER_SHARE = 0.85  # of the budget; the rest fits the encoder
@@ -85,7 +85,7 @@ class AutoencoderTrainer(Trainer):
             log_every=4 * recipe.log_every,
             ema_decay=_EMA_DECAY,
         )
-        super().__init__(schedule, Weights(vae.state_dict(), [adam], vae.parameters()))
+        super().__init__(schedule, TrainedWeights(vae.state_dict(), [adam], vae.parameters()))
 
     def step_losses(self) -> dict[str, Tensor]:
         """Compute the loss of a step, which is named after the part that it trains."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from miniature.world import vocabulary as v
 from miniature.world.spec import WHOLE, WorldRange
-from training.budget import Schedule
+from training.budget import TrainingSchedule
 
 _HARD_ACTIONS = (
     "standing", "waving", "jumping", "cheering", "dancing", "hips", "pointing", "kneeling",
@@ -57,7 +57,7 @@ class ModelSizes:
 
 
 @dataclass(frozen=True)
-class Recipe(Schedule):
+class Recipe(TrainingSchedule):
     """Settings of the training of the miniature; its schedule is the transformer's.
 
     A stage ends after its steps, or after its minutes where it has no steps. Steps make a run

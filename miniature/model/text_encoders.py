@@ -21,7 +21,7 @@ from miniature.world.prompts import Wordings, write_prompt
 from miniature.world.spec import WorldRange, sample_spec
 from miniature.world.wordings import NEUTRAL_WORDS
 from training.loop import Trainer, train_until_done
-from training.weights import Weights
+from training.weights import TrainedWeights
 
 _PEAK_RATE = 2e-3
 _WORD_RATE = 2e-2  # of word embeddings and the reader: a step moves only the words in its batch
@@ -217,7 +217,9 @@ class TextTrainer(Trainer):
             log_every=2 * recipe.log_every,
         )
         optimizer = _optimizer(encoders, reader, rate)
-        weights = Weights(modules.state_dict(), [optimizer], modules.parameters(), averaged=False)
+        weights = TrainedWeights(
+            modules.state_dict(), [optimizer], modules.parameters(), averaged=False
+        )
         super().__init__(schedule, weights)
 
     def step_losses(self) -> dict[str, Tensor]:

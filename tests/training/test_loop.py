@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from training.budget import Schedule
+from training.budget import TrainingSchedule
 from training.loop import Trainer, train_until_done
-from training.weights import Weights
+from training.weights import TrainedWeights
 
-SCHEDULE = Schedule(
+SCHEDULE = TrainingSchedule(
     minutes=1.0,
     steps=6,
     batch=4,
@@ -29,7 +29,7 @@ class LineTrainer(Trainer):
         torch.manual_seed(0)
         self.line, self.stop = nn.Linear(2, 1), stop
         optimizer = torch.optim.AdamW(self.line.parameters(), lr=0.1)
-        weights = Weights(self.line.state_dict(), [optimizer], self.line.parameters())
+        weights = TrainedWeights(self.line.state_dict(), [optimizer], self.line.parameters())
         super().__init__(SCHEDULE, weights, loss_weights=loss_weights)
 
     def step_losses(self):

@@ -9,7 +9,7 @@ from torch import nn
 
 from training.budget import Budget
 from training.parallel import mapped, run_together, tick_together
-from training.weights import MasterWeights, Weights, quick_attention
+from training.weights import MasterWeights, TrainedWeights, quick_attention
 
 CPU = torch.device("cpu")
 
@@ -68,7 +68,7 @@ def test_large_gradients_are_clipped_together():
 def test_float32_weights_are_trained_in_place_and_averaged():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
-    weights = Weights(module.state_dict(), [torch.optim.SGD(module.parameters(), lr=1.0)])
+    weights = TrainedWeights(module.state_dict(), [torch.optim.SGD(module.parameters(), lr=1.0)])
     before = {name: value.clone() for name, value in module.state_dict().items()}
     module(torch.randn(8, 4)).square().sum().backward()
     gradient = module[0].weight.grad.clone()
