@@ -13,10 +13,10 @@ from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_ba
 from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import ModelError
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.presets import (
     Machine,
 )
+from pipelines.models.specs import ModelSpec
 
 _DTYPES = {
     "bfloat16": torch.bfloat16,

@@ -36,7 +36,8 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.loading.character import load_subject
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.pictures import Reference, mask_picture
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard
@@ -90,7 +91,7 @@ def load_follower(model: str) -> Follower:
         SystemExit: if it cannot follow any.
     """
     spec = find_model(model)
-    if spec.subject is None:
+    if spec.character_adapter is None:
         sys.exit(f"{spec.title} cannot follow references.")
     pipeline = load_pipeline(spec)
     return Follower(spec, pipeline, load_subject(spec, pipeline))

@@ -44,8 +44,9 @@ from miniature.judge.reading import load_judge
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
 from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost, ShortcutName
+from pipelines.models.specs import ModelSpec
 from pipelines.request import RenderBudget, RenderRequest, Shortcuts
 from storyboard.board import MAX_STEPS
 from storyboard.cli.arguments import whole

@@ -31,8 +31,8 @@ from pipelines.instant_character.encoders import SubjectEncoders, load_dino, loa
 from pipelines.loading.faults import Origin, explain, remedy_for_files
 from pipelines.loading.model import FAULTS, HEADROOM, too_little
 from pipelines.loading.placement import Placement
-from pipelines.models.catalog import ModelSpec, SubjectSpec
 from pipelines.models.presets import Workload
+from pipelines.models.specs import CharacterAdapterSpec, ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -81,7 +81,7 @@ def load_subject(
         ModelError: if it cannot be loaded; `reason` says which way, the text what to do.
         ValueError: if the model cannot follow pictures.
     """
-    subject = spec.subject
+    subject = spec.character_adapter
     if subject is None:
         raise ValueError(f"{spec.title} cannot follow pictures")
     device: torch.device = pipeline._execution_device
@@ -106,7 +106,10 @@ def _join_blocks(bundle: SubjectBundle, pipeline: FluxStoryboardPipeline) -> Non
 
 
 def _from_folder(
-    spec: ModelSpec, subject: SubjectSpec, pipeline: FluxStoryboardPipeline, device: torch.device
+    spec: ModelSpec,
+    subject: CharacterAdapterSpec,
+    pipeline: FluxStoryboardPipeline,
+    device: torch.device,
 ) -> SubjectBundle:
     """A bundle; see `pipelines.instant_character.bundle`."""
     folder, origin = Path(subject.adapter), _origin(spec, subject, subject.adapter)
@@ -120,7 +123,10 @@ def _from_folder(
 
 
 def _from_hub(
-    spec: ModelSpec, subject: SubjectSpec, pipeline: FluxStoryboardPipeline, device: torch.device
+    spec: ModelSpec,
+    subject: CharacterAdapterSpec,
+    pipeline: FluxStoryboardPipeline,
+    device: torch.device,
 ) -> SubjectBundle:
     """InstantCharacter in its published sizes, downloaded where it is not in the hub's cache."""
     adapter, siglip, dino = (
@@ -192,7 +198,7 @@ def plan_offloading(origin: Origin, device: torch.device, sizes: Sizes, offloads
 
 def _offloads(
     spec: ModelSpec,
-    subject: SubjectSpec,
+    subject: CharacterAdapterSpec,
     pipeline: FluxStoryboardPipeline,
     placement: Placement | None,
 ) -> bool:
@@ -224,7 +230,7 @@ def _bytes_of(model: torch.nn.Module) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-def _origin(spec: ModelSpec, subject: SubjectSpec, source: str) -> Origin:
+def _origin(spec: ModelSpec, subject: CharacterAdapterSpec, source: str) -> Origin:
     """A part of what follows pictures, as the messages speak of it."""
     return Origin(
         title=subject.title,

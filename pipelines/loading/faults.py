@@ -21,7 +21,8 @@ from huggingface_hub.errors import (
 )
 
 from pipelines.errors import ModelError, OutOfMemoryError
-from pipelines.models.catalog import ModelKind, ModelSpec, suggestion
+from pipelines.models.catalog import suggestion
+from pipelines.models.specs import ModelKind, ModelSpec
 
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _LOG_IN = (

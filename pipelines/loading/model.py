@@ -30,7 +30,6 @@ from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.loading.faults import Origin, explain, model_origin, remedy_for_files
 from pipelines.loading.placement import Placement, packed_transformer, place, quantisation
 from pipelines.loading.speedups import compile_blocks, use_attention
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.presets import (
     AUTO,
     Fit,
@@ -42,6 +41,7 @@ from pipelines.models.presets import (
     share_blocks,
     step_down,
 )
+from pipelines.models.specs import ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline

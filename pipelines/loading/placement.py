@@ -15,8 +15,8 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from diffusers import FluxTransformer2DModel, PipelineQuantizationConfig, TorchAoConfig
 from diffusers.hooks import apply_group_offloading
 
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.presets import MemoryPreset
+from pipelines.models.specs import ModelSpec
 from pipelines.request import RenderBudget
 
 if TYPE_CHECKING:

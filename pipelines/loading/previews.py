@@ -18,7 +18,7 @@ from pipelines.devices import quiet_libraries
 from pipelines.flux1.previews import LatentDecoder, LinearDecoder, Previews, TinyDecoder
 from pipelines.loading.faults import Origin, explain
 from pipelines.loading.model import FAULTS
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.sizes import ModelParts, PartSizes
+from pipelines.models.specs import ModelSpec
 
 DeviceKind = Literal["cuda", "mps", "cpu"]
 Offload = Literal["none", "spread", "model", "group", "leaf"]

@@ -16,8 +16,8 @@ from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
 from pipelines.consistency.store.storage import BankStorage
 from pipelines.devices import free_memory
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.sizes import STEP_VALUES
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, RenderBudget
 from pipelines.sampling.sampler import RenderInputs
 from pipelines.sampling.schedule import Schedule, one_after_another, side_by_side

@@ -277,7 +277,7 @@ def _check_followed(boards: Sequence[Storyboard]) -> None:
 
 def _agree(settings: Settings, boards: Sequence[Storyboard]) -> None:
     for board in boards:
-        subject = find_model(board.settings.model).subject
+        subject = find_model(board.settings.model).character_adapter
         if subject is not None and subject.consent:
             Consents(settings.consents).give(subject.consent)
 

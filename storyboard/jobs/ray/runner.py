@@ -308,7 +308,7 @@ class RayRunner(BookedRunner):
         """What a worker needs to paint a part, whose request this is."""
         references = run.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
-        subject = find_model(request.model).subject
+        subject = find_model(request.model).character_adapter
         consents = (subject.consent,) if pictures and subject and subject.consent else ()
         lends = any(f.identity_from or f.background_from for f in request.frames)
         return Order(

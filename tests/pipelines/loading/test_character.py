@@ -30,13 +30,8 @@ from pipelines.instant_character.checkpoint import read_groups
 from pipelines.loading import character as subject_loading
 from pipelines.loading.character import Sizes, load_subject, plan_offloading
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import (
-    FLUX1_DEV,
-    FLUX1_SCHNELL,
-    INSTANT_CHARACTER,
-    ModelSpec,
-    find_model,
-)
+from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, INSTANT_CHARACTER, find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from tests.pipelines.tiny_character import ENCODERS, PROJECTOR, save_tiny_model
 
@@ -93,7 +88,7 @@ def test_a_bundle_in_a_folder_paints(shared_folder, pipeline):
         events = pipeline.stream(request, max_sequence_length=16, subject=bundle, pictures=PICTURES)
         return next(np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone))
 
-    assert painted(spec.subject.strength) != painted(0.0)
+    assert painted(spec.character_adapter.strength) != painted(0.0)
 
 
 def test_it_takes_the_models_number_format(shared_folder):
@@ -226,7 +221,7 @@ def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
 
 
 def dev_with(**changes: object) -> ModelSpec:
-    return replace(FLUX1_DEV, subject=replace(INSTANT_CHARACTER, **changes))
+    return replace(FLUX1_DEV, character_adapter=replace(INSTANT_CHARACTER, **changes))
 
 
 @pytest.mark.parametrize("file", [INSTANT_CHARACTER.adapter_file, "adapter.safetensors"])

@@ -19,8 +19,9 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.character import load_subject
 from pipelines.loading.model import load_pipeline, open_pipeline, plan_placement
 from pipelines.loading.placement import Placement, budget
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
 from pipelines.models.presets import find_preset
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest, StyleLora
 from tests.pipelines.styles.lora_files import diffusers_file
 from tests.pipelines.tiny_character import save_tiny_model
