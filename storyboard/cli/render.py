@@ -15,7 +15,8 @@ from types import FrameType
 
 from pipelines.errors import UnknownModelError
 from pipelines.models.catalog import BIREFNET, find_model
-from pipelines.models.shortcuts import SHORTCUTS, describe, find_shortcut
+from pipelines.models.measured import describe
+from pipelines.models.shortcuts import SHORTCUTS, find_shortcut
 from pipelines.pictures import Reference
 from pipelines.request import Shortcuts
 from storyboard.board import (
