@@ -274,9 +274,11 @@ class Engine:
     def _character(self, loaded: _LoadedModel) -> SubjectBundle:
         """Return the character bundle of a loaded model, loading it once."""
         if loaded.character is None:
-            from pipelines.loading.character import load_subject
+            from pipelines.loading.character import load_character_adapter
 
-            loaded.character = load_subject(loaded.spec, loaded.pipeline, loaded.placement)
+            loaded.character = load_character_adapter(
+                loaded.spec, loaded.pipeline, loaded.placement
+            )
         return loaded.character
 
 

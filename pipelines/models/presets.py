@@ -413,13 +413,14 @@ def _shortage(preset: MemoryPreset, work: Workload, machine: Machine, need: Need
             return f"needs {needed:.1f} GB on two GPUs, and {free} GB are free"
         return ""
     if machine.gpus and need.computing > machine.gpus[0]:
-        return _too_little("GPU memory", need.computing, machine.gpus[0])
+        return too_little("GPU memory", need.computing, machine.gpus[0])
     if machine.host is not None and need.host > machine.host:
         where = "memory" if machine.kind == "mps" else "host memory"
-        return _too_little(where, need.host, machine.host)
+        return too_little(where, need.host, machine.host)
     return ""
 
 
-def _too_little(where: str, needed: int, free: int) -> str:
+def too_little(where: str, needed: int, free: int) -> str:
+    """Return "needs 35.9 GB of GPU memory, and 24.0 GB are free" for numbers of bytes."""
     words = f"needs {needed / GIGABYTE:.1f} GB of {where}"
     return f"{words}, and {free / GIGABYTE:.1f} GB are free"

@@ -53,7 +53,7 @@ class RenderMemory:
         self._itemsize = transformer.dtype.itemsize
         self._plan, self._budget = plan, budget
         self._cached = device.type == "cpu"
-        self._free = free_memory(device)
+        self._free: int | None = free_memory(device)
         self._device_room = self._room(budget.device_bytes, self._free)
         self._host_room: int | None = 0
         if device.type == "cuda":
