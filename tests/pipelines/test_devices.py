@@ -15,7 +15,7 @@ from pipelines.errors import ModelError
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
 
 
-def test_a_device_that_is_not_there_is_told():
+def test_a_device_that_is_not_there_is_reported():
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ModelError, match=f"no device '{absent}'") as caught:
         choose_device(absent)
@@ -51,7 +51,7 @@ def test_the_number_format_suits_the_device(monkeypatch, device, spec, hardware,
     assert choose_dtype(None, torch.device(device), spec) is chosen
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is free")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports what is free")
 def test_free_host_memory_is_less_than_there_is():
     free = free_memory(torch.device("cpu"))
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -357,7 +357,7 @@ def test_too_little_memory_is_reported_with_numbers_before_anything_is_downloade
     assert "without reference pictures" in caught.value.remedy
 
 
-def test_memory_is_looked_at_before_the_download(published, pipeline, monkeypatch):
+def test_memory_is_checked_before_the_download(published, pipeline, monkeypatch):
     monkeypatch.setattr(character_loading, "free_memory", lambda device: 1 * GB)
     monkeypatch.setattr(character_loading, "hf_hub_download", None)
     with pytest.raises(ModelError, match="for InstantCharacter: it needs") as caught:

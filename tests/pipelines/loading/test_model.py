@@ -40,7 +40,7 @@ def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
 
 
 def wrapped(cause: BaseException) -> OSError:
-    """What diffusers makes of a hub error when nothing is cached."""
+    """Return diffusers' exception for a hub error when nothing is cached."""
     error = OSError("Cannot load model: the model is not fully cached locally")
     error.__cause__ = cause
     error.__context__ = LocalEntryNotFoundError("no snapshot")
@@ -289,7 +289,7 @@ def test_offline_a_model_that_is_not_cached_is_reported(monkeypatch, enough_memo
     assert caught.value.reason == "network"
 
 
-def test_a_defect_of_our_own_is_not_dressed_up(monkeypatch, enough_memory):
+def test_a_defect_of_our_own_is_raised_as_it_is(monkeypatch, enough_memory):
     failing(monkeypatch, AttributeError("a bug"))
     with pytest.raises(AttributeError, match="a bug"):
         load_pipeline(FLUX1_DEV, device="cpu")
@@ -340,7 +340,7 @@ def test_a_missing_component_is_reported(folder, name):
     assert caught.value.reason == "missing"
 
 
-def test_a_tokenizer_without_its_words_is_reported(folder):
+def test_a_tokenizer_without_its_vocabulary_is_reported(folder):
     spec = find_model(str(folder))
     (folder / "tokenizer_2" / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer_2 holds none of tokenizer\.json"):

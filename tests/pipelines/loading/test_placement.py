@@ -230,7 +230,7 @@ def test_a_gguf_transformer_renders_nearly_the_same(spec, whole, tmp_path, name)
     assert 0 < distance(ours, theirs) < 8
 
 
-def test_what_a_person_decides_about_banks_counts_where_the_banks_are(tmp_path):
+def test_a_persons_settings_of_banks_apply_where_the_banks_are(tmp_path):
     wanted = RenderBudget(order="bank", bank_dtype="fp8", host_bytes=7, folder=tmp_path)
     here = Placement(CPU, torch.bfloat16, find_preset("full"))
     assert budget(here, wanted) == replace(wanted, device_bytes=7)

@@ -19,7 +19,7 @@ from miniature.world.scene import Scene
 from pipelines.reference.matting import GrabCutMatting
 from pipelines.reference.saliency import (
     Features,
-    Judged,
+    Reduced,
     Weights,
     look_features,
     reduce,
@@ -53,26 +53,26 @@ def logistic_regression(
     return weights
 
 
-def figure_shares(scene: Scene, judged: Judged) -> NDArray[np.float64]:
-    """How much of each patch belongs to the drawn figure."""
-    height, width = judged.picture.shape[:2]
+def figure_shares(scene: Scene, reduced: Reduced) -> NDArray[np.float64]:
+    """Return the drawn figure's share of each patch."""
+    height, width = reduced.picture.shape[:2]
     mask = cv2.resize(
         scene.foreground.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
     )
-    return judged.regions.mean(mask)
+    return reduced.regions.mean(mask)
 
 
 def fit(scenes: list[Scene]) -> Weights:
-    """Fit both rounds, the second on what the first says."""
-    judged = [reduce(scene.image) for scene in scenes]
-    shares = np.concatenate([figure_shares(*pair) for pair in zip(scenes, judged, strict=True)])
-    areas = np.concatenate([one.regions.areas for one in judged])
+    """Fit both rounds, the second on the probabilities of the first."""
+    reduced = [reduce(scene.image) for scene in scenes]
+    shares = np.concatenate([figure_shares(*pair) for pair in zip(scenes, reduced, strict=True)])
+    areas = np.concatenate([one.regions.areas for one in reduced])
     importance = 0.5 + 0.5 * areas / areas.mean()
-    looks = [look_features(one) for one in judged]
+    looks = [look_features(one) for one in reduced]
     first = logistic_regression(np.concatenate(looks), shares, importance)
     around = [
         surrounding_features(one, sigmoid(features @ first))
-        for one, features in zip(judged, looks, strict=True)
+        for one, features in zip(reduced, looks, strict=True)
     ]
     second = logistic_regression(np.concatenate(around), shares, importance)
     return Weights(tuple(first.round(2).tolist()), tuple(second.round(2).tolist()))

@@ -33,7 +33,7 @@ def bust(ground: tuple[int, int, int], grain: float = 0) -> tuple[Image.Image, n
 
 
 def test_drawn_figures_are_found():
-    """In places of all kinds, in scenes that the weights were not fitted to."""
+    """In all kinds of places, in scenes that the weights were not fitted to."""
     scenes = single_figures(9, UNSEEN)
     masks = [GrabCutMatting().mask(Image.fromarray(scene.image)) for scene in scenes]
     found = [
@@ -95,7 +95,7 @@ def test_equal_pictures_give_equal_masks():
     assert np.array_equal(first, second)
 
 
-def test_an_alpha_channel_is_used_where_it_says_something():
+def test_an_alpha_channel_with_clear_and_opaque_pixels_is_used():
     picture, truth = bust((255, 255, 255))
     picture.putalpha(Image.fromarray((truth * 255).astype(np.uint8)))
     assert isinstance(built_in_matting(picture), AlphaMatting)
