@@ -83,7 +83,7 @@ class BiRefNetMatting:
         return cls(network.to(device))
 
     def mask(self, image: Image.Image) -> Mask:
-        """Return the figure's mask; see `Matting.mask`.
+        """Return the figure's mask; see `built_in_mask`.
 
         The picture is stretched to the square that the network was trained on, the mask back.
         """

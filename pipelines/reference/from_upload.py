@@ -25,7 +25,7 @@ def prepare_reference(
     import numpy as np
     from PIL import Image
 
-    from pipelines.reference.matting import built_in_matting
+    from pipelines.reference.matting import built_in_mask
     from pipelines.reference.opening import open_picture
     from pipelines.reference.preparing import apply_strokes, put_on_white
 
@@ -39,7 +39,7 @@ def prepare_reference(
     if mask is None and find is not None:
         mask = find(source)
     if mask is None:
-        found = built_in_matting(source).mask(source)
+        found = built_in_mask(source)
     else:
         found = np.asarray(mask, np.uint8)
     found = apply_strokes(found, opacity(added), opacity(removed))

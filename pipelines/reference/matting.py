@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,67 +29,41 @@ _SEED = 0
 _UNUSED = (0, 0, 0, 0)  # a rectangle; the mask replaces it
 
 
-class Matting(Protocol):
-    """Method that separates a figure from its background."""
+def built_in_mask(image: Image.Image) -> Mask:
+    """Cut out the figure without a network: by the alpha channel, or else by GrabCut.
 
-    def mask(self, image: Image.Image) -> Mask:
-        """Return the figure's share of each pixel.
+    Args:
+        image: RGB or RGBA, as `open_picture` returns it.
 
-        Args:
-            image: RGB or RGBA, as `open_picture` returns it.
-
-        Returns:
-            From 0 (background) to 255 (figure), uint8 of shape (height, width).
-        """
-        ...
-
-
-class AlphaMatting:
-    """Matting by the picture's own alpha channel."""
-
-    @staticmethod
-    def suits(image: Image.Image) -> bool:
-        """Return whether the alpha channel is clear in some pixels and opaque in others."""
-        if image.mode != "RGBA":
-            return False
-        alpha = np.asarray(image.getchannel("A"))
-        return bool(alpha.min() < _HALF < alpha.max())
-
-    def mask(self, image: Image.Image) -> Mask:
-        """Return the alpha channel; see `Matting.mask`.
-
-        Raises:
-            ValueError: if the picture has none.
-        """
-        return np.asarray(image.getchannel("A"), np.uint8).copy()
+    Returns:
+        From 0 (background) to 255 (figure), uint8 of shape (height, width).
+    """
+    if image.mode == "RGBA":
+        alpha = np.asarray(image.getchannel("A"), np.uint8)
+        if alpha.min() < _HALF < alpha.max():
+            return alpha.copy()
+    return grab_cut_mask(image)
 
 
-class GrabCutMatting:
-    """Matting by the colours of the picture; needs only OpenCV.
+def grab_cut_mask(image: Image.Image, weights: Weights = FITTED) -> Mask:
+    """Cut out the figure by the colours of the picture; needs only OpenCV.
 
     A ground of one colour is removed. Elsewhere `saliency` guesses where the figure is, and
     "GrabCut" (Rother, Kolmogorov and Blake, SIGGRAPH 2004) finds the boundary that separates the
     colours of figure and ground best. For drawings, and for photographs with a calm background.
 
     Args:
+        image: RGB or RGBA, whose alpha channel is ignored.
         weights: weights of `saliency`.
+
+    Returns:
+        The figure without holes and with a soft edge; see `built_in_mask`.
     """
-
-    def __init__(self, weights: Weights = FITTED) -> None:
-        self._weights = weights
-
-    def mask(self, image: Image.Image) -> Mask:
-        """Return the figure without holes and with a soft edge; see `Matting.mask`."""
-        picture = np.asarray(image.convert("RGB"), np.uint8)
-        small = picture if max(picture.shape[:2]) <= _CUT_SIDE else resized(picture, _CUT_SIDE)
-        ground = plain_ground(small)
-        cut = _grab_cut(small, saliency(small, self._weights)) if ground is None else ~ground
-        return _feathered(without_holes(large_parts(cut)), picture.shape[:2])
-
-
-def built_in_matting(image: Image.Image) -> Matting:
-    """Return the matting for a picture that needs no network: its alpha channel, or GrabCut."""
-    return AlphaMatting() if AlphaMatting.suits(image) else GrabCutMatting()
+    picture = np.asarray(image.convert("RGB"), np.uint8)
+    small = picture if max(picture.shape[:2]) <= _CUT_SIDE else resized(picture, _CUT_SIDE)
+    ground = plain_ground(small)
+    cut = _grab_cut(small, saliency(small, weights)) if ground is None else ~ground
+    return _feathered(without_holes(large_parts(cut)), picture.shape[:2])
 
 
 def plain_ground(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:

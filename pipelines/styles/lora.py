@@ -18,12 +18,11 @@ from itertools import count, islice
 from typing import Any
 
 from diffusers import FluxPipeline
-from diffusers.utils import logging as diffusers_logging
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers.utils import logging as transformers_logging
 
+from pipelines.devices import quiet_libraries
 from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.request import StyleLora
 from pipelines.styles.check import find_style_file
@@ -244,19 +243,7 @@ def _quiet_loaders() -> Iterator[None]:
     the file, and keeps them), and layers whose name is the end of another's (`proj_out`: PEFT takes
     exactly the names in the file). Errors are raised as ever.
     """
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    shown = transformers_logging.is_progress_bar_enabled()
-    for library in libraries:
-        library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-            warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
-            yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-        if shown:
-            transformers_logging.enable_progress_bar()
+    with quiet_libraries(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
+        yield

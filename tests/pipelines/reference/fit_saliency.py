@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miniature.world.scene import Scene
-from pipelines.reference.matting import GrabCutMatting
+from pipelines.reference.matting import grab_cut_mask
 from pipelines.reference.saliency import (
     Features,
     Reduced,
@@ -80,8 +80,7 @@ def fit(scenes: list[Scene]) -> Weights:
 
 def agreement(weights: Weights, scenes: list[Scene]) -> NDArray[np.float64]:
     """Overlap of the built-in matting's mask with the drawn one, for each scene."""
-    matting = GrabCutMatting(weights)
-    masks = [matting.mask(Image.fromarray(scene.image)) > 128 for scene in scenes]
+    masks = [grab_cut_mask(Image.fromarray(scene.image), weights) > 128 for scene in scenes]
     pairs = zip(masks, scenes, strict=True)
     return np.array([overlap(mask, scene.foreground) for mask, scene in pairs])
 
