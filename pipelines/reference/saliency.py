@@ -32,16 +32,16 @@ class Weights:
     """Weights of the features in the log-odds of a patch.
 
     Attributes:
-        looks: weights of `look_features`, in its order.
+        own: weights of `own_features`, in its order.
         surroundings: weights of `surrounding_features`, in its order.
     """
 
-    looks: tuple[float, ...]
+    own: tuple[float, ...]
     surroundings: tuple[float, ...]
 
 
 FITTED = Weights(
-    looks=(-5.08, 5.67, 2.36, 1.19, -16.4, -2.42, -0.83, 1.91),
+    own=(-5.08, 5.67, 2.36, 1.19, -16.4, -2.42, -0.83, 1.91),
     surroundings=(
         *(-2.43, 2.3, -2.09, 2.75, 5.9, 1.59, -0.93, -0.11),
         *(3.37, 0.89, -10.03, -2.39, 3.22, -0.1),
@@ -79,7 +79,7 @@ def saliency(picture: NDArray[np.uint8], weights: Weights = FITTED) -> Map:
         Probabilities in [0, 1], of shape (height, width).
     """
     reduced = reduce(picture)
-    first = sigmoid(look_features(reduced) @ np.array(weights.looks))
+    first = sigmoid(own_features(reduced) @ np.array(weights.own))
     second = sigmoid(surrounding_features(reduced, first) @ np.array(weights.surroundings))
     height, width = picture.shape[:2]
     small = cv2.GaussianBlur(second[reduced.regions.labels].astype(np.float32), (0, 0), 1)
@@ -111,7 +111,7 @@ def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-log_odds))
 
 
-def look_features(reduced: Reduced) -> Features:
+def own_features(reduced: Reduced) -> Features:
     """Compute the features of patches from their own colours and positions.
 
     Returns:
@@ -147,7 +147,7 @@ def surrounding_features(reduced: Reduced, first: NDArray[np.float64]) -> Featur
         first: probability of each patch, of shape (regions,).
 
     Returns:
-        One row for each patch: its `look_features`; the probability of its neighbours and of its
+        One row for each patch: its `own_features`; the probability of its neighbours and of its
         surroundings; its mean, then its largest distance from the middle of the probable figure,
         each across and down.
     """
@@ -162,7 +162,7 @@ def surrounding_features(reduced: Reduced, first: NDArray[np.float64]) -> Featur
         *(regions.mean(axis) for axis in from_middle),
         *(regions.largest(axis) for axis in from_middle),
     ]
-    return np.concatenate([look_features(reduced), np.stack(columns, -1)], -1)
+    return np.concatenate([own_features(reduced), np.stack(columns, -1)], -1)
 
 
 def _strangeness(reduced: Reduced) -> NDArray[np.float64]:

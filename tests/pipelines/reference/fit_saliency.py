@@ -21,7 +21,7 @@ from pipelines.reference.saliency import (
     Features,
     Reduced,
     Weights,
-    look_features,
+    own_features,
     reduce,
     sigmoid,
     surrounding_features,
@@ -68,11 +68,11 @@ def fit(scenes: list[Scene]) -> Weights:
     shares = np.concatenate([figure_shares(*pair) for pair in zip(scenes, reduced, strict=True)])
     areas = np.concatenate([one.regions.areas for one in reduced])
     importance = 0.5 + 0.5 * areas / areas.mean()
-    looks = [look_features(one) for one in reduced]
-    first = logistic_regression(np.concatenate(looks), shares, importance)
+    own = [own_features(one) for one in reduced]
+    first = logistic_regression(np.concatenate(own), shares, importance)
     around = [
         surrounding_features(one, sigmoid(features @ first))
-        for one, features in zip(reduced, looks, strict=True)
+        for one, features in zip(reduced, own, strict=True)
     ]
     second = logistic_regression(np.concatenate(around), shares, importance)
     return Weights(tuple(first.round(2).tolist()), tuple(second.round(2).tolist()))

@@ -8,7 +8,7 @@ import pytest
 from pipelines.reference.regions import Regions
 from pipelines.reference.saliency import (
     FITTED,
-    look_features,
+    own_features,
     reduce,
     saliency,
     surrounding_features,
@@ -47,9 +47,9 @@ def test_means_and_neighbours_by_hand():
 
 def test_the_features_have_a_weight_each(flags):
     reduced = reduce(flags)
-    looks = look_features(reduced)
-    around = surrounding_features(reduced, np.full(len(looks), 0.5))
-    assert looks.shape == (len(reduced.regions.areas), len(FITTED.looks))
+    own = own_features(reduced)
+    around = surrounding_features(reduced, np.full(len(own), 0.5))
+    assert own.shape == (len(reduced.regions.areas), len(FITTED.own))
     assert around.shape == (len(reduced.regions.areas), len(FITTED.surroundings))
 
 
