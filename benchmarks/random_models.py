@@ -27,7 +27,8 @@ from transformers import (
 from evaluation.fidelity.steering import Steering
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import FLUX1_DEV, MINIATURE, ModelSpec
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE
+from pipelines.models.specs import ModelSpec
 from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderRequest
 
 # Exactly half of the published 50: all step numbers are half of the published ones (the mask step,

@@ -223,7 +223,9 @@ def _references(run: Run) -> dict[str, Reference]:
         UserError: if the model cannot follow any.
     """
 
-    if run.spec.subject is None and any(following.bundle is None for following in run.followings):
+    if run.spec.character_adapter is None and any(
+        following.bundle is None for following in run.followings
+    ):
         raise UserError(
             f"{run.spec.title} cannot follow references.",
             "Choose another model, or only rows that need none: --rows none,consistency.",
@@ -247,8 +249,8 @@ def _heading(gallery: Gallery, arguments: argparse.Namespace, characters: int, p
     workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
     doubts = ""
     painted = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
-    if run.followings and spec.subject is not None:
-        painted += f", strength of references {spec.subject.strength:g}"
+    if run.followings and spec.character_adapter is not None:
+        painted += f", strength of references {spec.character_adapter.strength:g}"
         doubts = f" The model doubts {len(gallery.doubted())} of the {characters} references."
     kind = "Suite of references," if suite.has_references else "Suite"
     return (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evaluation.rows import Following, Row
 from pipelines.errors import UserError
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 
 SUBJECT = "subject"  # a bundle's place in a model's folder
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,-]*")

@@ -31,7 +31,7 @@ from evaluation.scores import PaintedPicture, PaintedRow
 from evaluation.suite import Suite, SuiteCharacter
 from pipelines.errors import UserError
 from pipelines.events import FrameDone, Notice
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 from pipelines.pictures import Reference, mask_picture, png_bytes
 from pipelines.request import RenderRequest
 from storyboard.jobs.job import RenderEngine

@@ -12,7 +12,7 @@ from typing import TypeVar
 from evaluation.rows import Row
 from evaluation.scores import ReferenceScores, RowScores, Scores
 from pipelines.errors import UserError
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 from storyboard.storage.files import write_atomically
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.suite import Suite, SuiteCharacter
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 from pipelines.request import ConsistencySettings, FrameRequest, RenderRequest
 
 IDENTITY_FRAME = "identity"
@@ -41,7 +41,7 @@ class Following:
         """How closely frames of a model follow the reference."""
         if self.strength is not None:
             return self.strength
-        return 1.0 if spec.subject is None else spec.subject.strength
+        return 1.0 if spec.character_adapter is None else spec.character_adapter.strength
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,20 @@
-"""Devices of this machine: which one computes, in which number format, and its free memory."""
+"""Devices of this machine: their choice, their number format and their free memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import ModelError
-from pipelines.models.catalog import ModelSpec
-from pipelines.models.presets import (
-    Machine,
-)
+from pipelines.models.presets import GIGABYTE, Machine
+from pipelines.models.specs import ModelSpec
 
 _DTYPES = {
     "bfloat16": torch.bfloat16,
@@ -24,18 +22,14 @@ _DTYPES = {
     "float32": torch.float32,
 }
 
-GIGABYTE = 10**9
-
-_MEMINFO = Path("/proc/meminfo")
-
-_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of control groups, version 2
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The device of this name, or the best there is: CUDA, then Apple's MPS, then the CPU.
+    """Return the device of this name, or the best available: CUDA, then Apple's MPS, then the CPU.
 
     Raises:
-        ValueError: if the name is not a device's.
+        ValueError: if this is no name of a device.
         ModelError: if this machine has no such device.
     """
     if device is None:
@@ -54,20 +48,20 @@ def choose_device(device: str | None) -> torch.device:
     if not available[kind]:
         raise ModelError(
             f"This machine has no device {device!r} that torch {torch.__version__} can use.",
-            "Leave the device out (THROUGHLINE_DEVICE) to take the best there is.",
+            "Leave the device out (THROUGHLINE_DEVICE) to take the best one available.",
             "missing",
         )
     return chosen
 
 
 def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> torch.dtype:
-    """The number format of this name, or the one that suits the device.
+    """Return the number format of this name, or the one that suits the device.
 
-    bfloat16 wherever the hardware computes in it. On other CPUs a large model takes it too, since
-    float32 would need twice the memory; a small one takes float32, which is faster there.
+    That is bfloat16 wherever the hardware computes in it. On other CPUs a large model takes it too,
+    since float32 would need twice the memory; a small one takes float32, which is faster there.
 
     Raises:
-        ValueError: if the name is not a known format's.
+        ValueError: if this is no name of a known format.
     """
     if dtype is not None:
         if dtype not in _DTYPES:
@@ -79,60 +73,46 @@ def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> to
 
 
 def find_machine(device: torch.device) -> Machine:
-    """The free memory of this machine, for a model that computes on this device.
+    """Return the free memory of this machine, for a model that computes on this device.
 
-    Other GPUs count where the device is CUDA's without a number: one that is named is used alone.
+    Other GPUs count for the device "cuda"; one with a number is used alone.
     """
     host = free_memory(torch.device("cpu"))
     if device.type == "mps":
         return Machine("mps", host=free_memory(device))
     if device.type != "cuda":
         return Machine("cpu", host=host)
-    found = [free_memory(gpu) for gpu in (device, *other_gpus(device))]
-    return Machine("cuda", tuple(free for free in found if free is not None), host)
+    return Machine("cuda", tuple(map(free_memory, (device, *other_gpus(device)))), host)
 
 
 def other_gpus(device: torch.device) -> list[torch.device]:
+    """Return the GPUs that a model may use besides this device."""
     if str(device) != "cuda":
         return []
     return [torch.device("cuda", index) for index in range(1, torch.cuda.device_count())]
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that a model could take on this device now; None where it cannot be known."""
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a model could take on this device now, without swapping."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    host = _free_host_memory()
+    limits = [int(psutil.virtual_memory().available)]
     if device.type == "mps":
-        # Unified memory: what Metal may take, and no more than what is left.
-        limit = int(torch.mps.recommended_max_memory())
-        return limit if host is None else min(limit, host)
-    return host
+        limits.append(int(torch.mps.recommended_max_memory()))  # Metal's share of unified memory
+    if _CONTAINER_LIMIT.is_file() and (limit := _CONTAINER_LIMIT.read_text().strip()).isdecimal():
+        limits.append(int(limit))
+    return min(limits)
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16; without them it is slower than float32."""
+    """Return whether the CPU computes in bfloat16; if not, float32 is faster."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def _free_host_memory() -> int | None:
-    """Bytes of host memory that can be taken without swapping; None where it cannot be known."""
-    if _MEMINFO.is_file():
-        fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
-        if _CONTAINER_LIMIT.is_file():
-            limit = _CONTAINER_LIMIT.read_text().strip()
-            free = min(free, int(limit)) if limit.isdecimal() else free
-        return free
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep diffusers and transformers from writing hints and bars over a front end's own."""
+    """Silence the hints and progress bars of diffusers and transformers; keep download bars."""
     libraries = (diffusers_logging, transformers_logging)
     before = [(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
     downloads_shown = not are_progress_bars_disabled()
@@ -140,7 +120,7 @@ def quiet_libraries() -> Iterator[None]:
         library.set_verbosity_error()
         library.disable_progress_bar()
     if downloads_shown:
-        # transformers' switch turns the hub's bars off too, and a download takes long.
+        # transformers' switch turns the hub's bars off too, but downloads take long.
         enable_progress_bars()
     try:
         yield

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from pipelines.errors import UserError, out_of_memory
 from pipelines.events import Events, FrameDone, ModelLoading, Notice
 from pipelines.exchange import NO_BANKS, BankExchange, Pictures, Render, Rendering
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
 from pipelines.models.presets import AUTO, Machine
+from pipelines.models.specs import ModelSpec
 from pipelines.out_of_memory import bank_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
 from pipelines.sampling.context import RenderContext
@@ -174,8 +175,8 @@ class Engine:
                     f" {preset.note}",
                 )
         loaded = self._model(spec)
-        if pictures and spec.subject is not None and loaded.character is None:
-            yield ModelLoading(spec.subject.title)
+        if pictures and spec.character_adapter is not None and loaded.character is None:
+            yield ModelLoading(spec.character_adapter.title)
             self._character(loaded)
         with closing(self._compute(request, pictures, banks)) as rendering:
             for event in rendering:
@@ -276,9 +277,11 @@ class Engine:
     def _character(self, loaded: _LoadedModel) -> SubjectBundle:
         """Return the character bundle of a loaded model, loading it once."""
         if loaded.character is None:
-            from pipelines.loading.character import load_subject
+            from pipelines.loading.character import load_character_adapter
 
-            loaded.character = load_subject(loaded.spec, loaded.pipeline, loaded.placement)
+            loaded.character = load_character_adapter(
+                loaded.spec, loaded.pipeline, loaded.placement
+            )
         return loaded.character
 
 

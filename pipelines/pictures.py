@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LARGEST_SIDE = 1024  # pixels of a prepared picture
-
-LARGEST_SOURCE = 2048  # pixels of a side of what it was cut out of
+LARGEST_SOURCE = 2048  # pixels of a side of the picture that it was cut out of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-# What Pillow raises on PNG files that are damaged.
+# Exceptions of Pillow at damaged PNG files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
-# Looks for the figure in an opened picture: a mask, mode "L" and of the picture's size.
+# Finds the figure in an opened picture: a mask, mode "L" and of the picture's size.
 FindFigure = Callable[["Image.Image"], "Image.Image"]
 
 
 def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
-    """A foreground mask as a picture: white where the character is, in hard edges.
+    """Draw a foreground mask as a picture: white where the character is, with hard edges.
 
     Args:
         mask: bool, shape (rows, columns) in tokens.
@@ -44,7 +43,7 @@ def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
 
 
 def png_bytes(image: Image.Image, **texts: str) -> bytes:
-    """A picture as a PNG file.
+    """Encode a picture as a PNG file.
 
     Args:
         image: the picture.
@@ -62,13 +61,13 @@ def png_bytes(image: Image.Image, **texts: str) -> bytes:
 
 @dataclass(frozen=True)
 class Reference:
-    """A figure on white, ready to be followed, and what it was made from.
+    """A reference image, with the picture and the mask that it was made from.
 
     Attributes:
         image: the figure on white, RGB, square, at most 1024 pixels a side.
         source: the picture that it was cut out of, RGB or RGBA, at most 2048 pixels a side.
-        mask: what was cut out, mode "L" and of the source's size: 255 is the figure.
-        doubt: what makes the mask look wrong, for a person; empty where nothing does.
+        mask: the figure in the source, mode "L" and of its size: 255 is the figure.
+        doubt: a reason to doubt the mask, for a person; empty where there is none.
     """
 
     image: Image.Image
@@ -96,17 +95,17 @@ class Reference:
 
     @cached_property
     def content(self) -> bytes:
-        """The prepared picture as a PNG file."""
+        """The reference image as a PNG file."""
         return png_bytes(self.image)
 
     @cached_property
     def name(self) -> str:
-        """What requests call it: the SHA-256 of its bytes, and ".png"."""
+        """Its name in requests: the SHA-256 of its PNG file, and ".png"."""
         return f"{hashlib.sha256(self.content).hexdigest()}.png"
 
 
 class PrepareReference(Protocol):
-    """Makes a reference of a picture; `storyboard.engine.prepare_reference` is the real one."""
+    """Function that makes a reference of a picture, as `reference.from_upload` does."""
 
     def __call__(
         self,
@@ -119,29 +118,27 @@ class PrepareReference(Protocol):
         """Cut the figure out of a picture and put it on white.
 
         Args:
-            picture: a file, its content, or a picture that was opened this way before.
-            mask: the figure where it is known already, mode "L" and of the opened picture's size;
-                None to look for it.
-            added: strokes of a brush over what belongs to the figure, likewise.
-            removed: strokes over what does not; where both were painted, removing wins.
-            find: looks for the figure where no mask is given; None for the built-in way, which
+            picture: a file, its content, or the source of an earlier reference.
+            mask: the figure where it is known, mode "L" and of the opened picture's size; None to
+                find it.
+            added: brush strokes over parts of the figure, likewise.
+            removed: brush strokes over other parts; they win over added ones.
+            find: finds the figure where no mask is given; None for the built-in matting, which
                 needs no network.
 
         Raises:
             PictureError: if the picture cannot be opened.
-            NoFigureFound: if no figure is found in it, or hardly any is left in the mask.
+            NoFigureFound: if there is no figure in it, or hardly any in the mask.
         """
         ...
 
 
 def read_png(content: bytes) -> Image.Image:
-    """Read a PNG picture that need not be one; nothing is decoded before its size is known.
+    """Decode a PNG picture of an untrusted source, after a check of its size.
 
     Raises:
-        ValueError: if it is none, is damaged, or has a side of more than 2048 pixels.
+        ValueError: if it is no PNG, is damaged, or has a side of more than 2048 pixels.
     """
-    import io
-
     from PIL import Image
 
     if not content.startswith(_PNG_SIGNATURE) or len(content) < 24:

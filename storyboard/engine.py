@@ -10,7 +10,8 @@ from pipelines import engine
 from pipelines.errors import out_of_memory
 from pipelines.events import Events
 from pipelines.exchange import NO_BANKS, BankExchange
-from pipelines.models.catalog import BIREFNET, MattingSpec, find_model
+from pipelines.models.catalog import BIREFNET, find_model
+from pipelines.models.specs import MattingSpec
 from pipelines.reference.from_upload import prepare_reference as prepare_reference
 from pipelines.request import RenderRequest
 from storyboard.planning import references_unsupported
@@ -51,7 +52,7 @@ class Engine:
         spec = find_model(request.model)
         if not request.references:
             return
-        subject = spec.subject
+        subject = spec.character_adapter
         if subject is None:
             raise references_unsupported(spec)
         if subject.consent:

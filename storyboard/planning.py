@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.errors import ModelError, UnknownModelError, UserError
-from pipelines.models.catalog import MODELS, ModelSpec, find_model
+from pipelines.models.catalog import MODELS, find_model
 from pipelines.models.shortcuts import find_shortcut
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Frame, Storyboard
 
@@ -67,7 +68,7 @@ def reference_of(storyboard: Storyboard, frame: Frame, spec: ModelSpec) -> tuple
     if strength is None:
         strength = storyboard.character.strength
     if strength is None:
-        strength = spec.subject.strength if spec.subject is not None else 1.0
+        strength = spec.character_adapter.strength if spec.character_adapter is not None else 1.0
     name = reference_picture(storyboard, frame)
     return (name, strength) if name and strength > 0 else (None, 1.0)
 
@@ -281,7 +282,7 @@ class _Plan:
         """Add a frame as the storyboard describes it now."""
         prompt = compose_prompt(self.storyboard, frame)
         reference, strength = reference_of(self.storyboard, frame, self.spec)
-        if reference is not None and self.spec.subject is None:
+        if reference is not None and self.spec.character_adapter is None:
             raise references_unsupported(self.spec)
         if not prompt.parts:
             number = self.storyboard.position(frame.id) + 1
@@ -327,7 +328,7 @@ class _Plan:
 
 def references_unsupported(spec: ModelSpec) -> ModelError:
     """Return the error for a character with a reference picture and a model that cannot use it."""
-    able = " or ".join(other.title for other in MODELS if other.subject is not None)
+    able = " or ".join(other.title for other in MODELS if other.character_adapter is not None)
     return ModelError(
         f"{spec.title} cannot use a reference picture.",
         f"Choose {able}, or remove the picture from the character.",

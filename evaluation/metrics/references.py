@@ -20,7 +20,7 @@ from evaluation.metrics.measures import (
 from evaluation.metrics.statistics import Gaussian, Tally, difference, frechet, mean
 from evaluation.scores import ReferenceScores
 from evaluation.suite import SuiteCharacter
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 
 
 def reference_table(

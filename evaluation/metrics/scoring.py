@@ -32,7 +32,7 @@ from evaluation.sighting import Sighting
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import Judge, load_judge
 from pipelines.errors import ModelError
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 
 DRAWN = "drawn"
 DRAWN_PICTURES = 1000  # that the Fréchet distance is to

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 
 _RESAMPLES = 10_000
 _SEED = 0

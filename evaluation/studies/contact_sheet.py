@@ -34,9 +34,10 @@ from evaluation.suite import Suite, SuiteCharacter, read_suite
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
-from pipelines.loading.character import load_subject
+from pipelines.loading.character import load_character_adapter
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.pictures import Reference, mask_picture
 from pipelines.request import RenderRequest
 from pipelines.sampling.context import RenderContext
@@ -93,10 +94,10 @@ def load_follower(model: str) -> Follower:
         SystemExit: if it cannot follow any.
     """
     spec = find_model(model)
-    if spec.subject is None:
+    if spec.character_adapter is None:
         sys.exit(f"{spec.title} cannot follow references.")
     pipeline = load_pipeline(spec)
-    return Follower(spec, pipeline, load_subject(spec, pipeline))
+    return Follower(spec, pipeline, load_character_adapter(spec, pipeline))
 
 
 def shown_frames(case: SuiteCharacter) -> list[int]:

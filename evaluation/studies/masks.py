@@ -36,8 +36,9 @@ from miniature.world.scene import draw_scene
 from pipelines.consistency.masks import clean_mask
 from pipelines.events import Phase, TokenMatches
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import ModelSpec, find_model
-from pipelines.models.shortcuts import Interval
+from pipelines.models.catalog import find_model
+from pipelines.models.measured import Interval
+from pipelines.models.specs import ModelSpec
 
 PHASES: tuple[Phase, ...] = ("probe", "render")
 CLEANUPS = ((1, 1), (1, 3), (3, 3), (3, 5))

@@ -1,14 +1,14 @@
 """What the shortcuts save, and what they lose.
 
     python -m evaluation.studies.shortcuts [--characters 20] [--prompts 5] [--steps N ...]
-        [--model miniature] [--sheet FILE] [--out DIR]
+        [--model miniature] [--sheet FILE] [--out DIR] [--save]
 
 Paints characters exactly and with every shortcut, from the same prompts and seeds, in one process
 and in turns, each turn the other way round, and lets the judge look. The characters are made like
 those of the evaluation suite, but are none of them; --prompts takes fewer than all of the prompts
 of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer steps. The table goes to
-benchmarks/RESULTS.md or, with --out, into a folder; what `pipelines.models.shortcuts.COSTS` holds
-of it is printed. --sheet draws the first character, a way a row.
+benchmarks/RESULTS.md or, with --out, into a folder; --save writes the costs that pages show to
+assets/measured/shortcuts.json. --sheet draws the first character, a way a row.
 
 Identity, actions and places count without the identity frame, as in `python -m
 evaluation`; masks and colours with it.
@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,16 @@ from miniature.judge.reading import load_judge
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import ModelSpec, find_model
-from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost, ShortcutName
+from pipelines.models.catalog import find_model
+from pipelines.models.measured import (
+    COSTS_FILE,
+    COSTS_FORMAT,
+    Interval,
+    ShortcutCost,
+    shortcut_costs,
+)
+from pipelines.models.shortcuts import SHORTCUTS, ShortcutName
+from pipelines.models.specs import ModelSpec
 from pipelines.request import RenderBudget, RenderRequest, Shortcuts
 from pipelines.sampling.context import RenderContext
 from storyboard.board import MAX_STEPS
@@ -283,28 +291,16 @@ def costs(results: Sequence[Result], characters: int) -> list[ShortcutCost]:
             result.mask_overlap,
             result.color_distance,
         )
-        observed = [interval for interval in measured if interval is not None]
+        observed = [_rounded(interval) for interval in measured if interval is not None]
         way = result.way
         if way.name is not None and len(observed) == len(measured):
             found.append(ShortcutCost(way.name, characters, way.steps, *observed))
     return found
 
 
-def source(model: str, known: Sequence[ShortcutCost]) -> str:
-    """The lines of `pipelines.models.shortcuts.COSTS` that say this."""
-    lines = [f'    "{model}": (']
-    for cost in known:
-        lines.append("        ShortcutCost(")
-        for field in fields(cost):
-            value = getattr(cost, field.name)
-            if isinstance(value, Interval):
-                ends = (round(x, _COST_DIGITS) + 0.0 for x in (value.value, value.low, value.high))
-                written = f"Interval({', '.join(map(repr, ends))})"
-            else:
-                written = f'"{value}"' if isinstance(value, str) else repr(value)
-            lines.append(f"            {field.name}={written},")
-        lines.append("        ),")
-    return "\n".join([*lines, "    ),"])
+def _rounded(interval: Interval) -> Interval:
+    # Adding 0 turns -0.0 into 0.0.
+    return Interval(*(round(value, _COST_DIGITS) + 0.0 for value in astuple(interval)))
 
 
 def _shown(interval: Interval | None, times: float, digits: str) -> str:
@@ -338,6 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="miniature")
     parser.add_argument("--sheet", type=Path, help="a picture of the first character, PNG")
     parser.add_argument("--out", type=Path, help="a folder for the table, instead of RESULTS.md")
+    parser.add_argument("--save", action="store_true", help=f"write the costs to {COSTS_FILE.name}")
     options = parser.parse_args(arguments)
 
     spec = find_model(options.model)
@@ -363,10 +360,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     name, title = f"shortcuts-{spec.name}", f"{spec.title}: what shortcuts save and lose"
     Results(options.out).put(Section(name, title, notes, HEAD, tuple(rows(results))))
-    print(
-        "For COSTS in pipelines/models/shortcuts.py:\n\n"
-        f"{source(spec.name, costs(results, len(cases)))}"
-    )
+    if options.save:
+        known = {**shortcut_costs(), spec.name: tuple(costs(results, len(cases)))}
+        COSTS_FILE.write_bytes(COSTS_FORMAT.dump_json(known, indent=2) + b"\n")
 
 
 if __name__ == "__main__":

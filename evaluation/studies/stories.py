@@ -18,7 +18,7 @@ from miniature.world.prompts import write_prompt
 from miniature.world.spec import sample_spec
 from pipelines.events import FrameDone, MaskFound, Phase, TokenMatches
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.context import RenderContext
 

@@ -1,13 +1,11 @@
-"""Open what a model follows reference pictures with: picture encoders, projector and adapters.
+"""Load a model's character adapter: image encoders, projector and adapters.
 
-From the folder `subject` beside a model, or from the Hugging Face hub. Every way in which this can
-fail becomes a `ModelError`. It knows nothing of pictures and frames.
+It comes from the folder `subject` beside a model, or from the Hugging Face hub. Every failure
+becomes a `ModelError`. It knows nothing of pictures and frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ import torch
 from huggingface_hub import hf_hub_download
 
 from pipelines.devices import free_memory, quiet_libraries
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.instant_character.bundle import (
     ADAPTER,
     CONFIGURATION,
@@ -28,11 +26,10 @@ from pipelines.instant_character.bundle import (
 from pipelines.instant_character.checkpoint import load_instant_character
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
 from pipelines.instant_character.encoders import SubjectEncoders, load_dino, load_siglip
-from pipelines.loading.faults import Origin, explain, remedy_for_files
-from pipelines.loading.model import FAULTS, HEADROOM, too_little
+from pipelines.loading.faults import Origin, explained, remedy_for_files
 from pipelines.loading.placement import Placement
-from pipelines.models.catalog import ModelSpec, SubjectSpec
-from pipelines.models.presets import Workload
+from pipelines.models.presets import Workload, too_little
+from pipelines.models.specs import CharacterAdapterSpec, ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -44,54 +41,53 @@ _BUNDLE_FILES = (
     ADAPTER,
     *(f"{encoder}/{name}" for encoder in (SIGLIP, DINO) for name in _ENCODER_FILES),
 )
-# Projector and adapters hold 64.1 % of InstantCharacter's weights, the picture encoders the rest.
+# Activations and the allocator's slack, as a share of the adapter's weights.
+_HEADROOM = 1.1
+# Projector and adapters hold 64.1 % of InstantCharacter's weights, the image encoders the rest.
 _ADAPTER_PART = 0.642
 
 
 @dataclass(frozen=True)
-class Sizes:
+class WeightSizes:
     """Sizes of weights in bytes, in the number format that is used.
 
     Attributes:
-        subject: of what follows pictures.
-        transformer: of the model's transformer, as far as it comes to the GPU for a step.
-        model: of all the model's parts.
+        adapter: of the character adapter with its image encoders.
+        transformer: of the part of the transformer that is on the GPU during a step.
+        model: of all networks of the model.
     """
 
-    subject: int
+    adapter: int
     transformer: int
     model: int
 
 
-def load_subject(
+def load_character_adapter(
     spec: ModelSpec, pipeline: FluxStoryboardPipeline, placement: Placement | None = None
 ) -> SubjectBundle:
-    """Load what a model follows pictures with, in the model's number format.
+    """Load a model's character adapter in the model's number format, to the model's device.
 
-    It is placed where the model computes. Where a GPU holds the model but not both, the model's
-    parts wait in host memory from now on until they are needed; then the picture encoders, which
-    work once a render, wait there too.
+    Where the GPU does not hold both, the model's networks wait in host memory from now on until
+    they are needed; so do the image encoders, which run once a render.
 
     Args:
-        spec: a model that can follow pictures.
+        spec: a model with a character adapter.
         pipeline: that model.
-        placement: how it was placed; None for whole, or with its parts taking turns.
+        placement: its placement; None for "full" or "model-offload".
 
     Raises:
-        ModelError: if it cannot be loaded; `reason` says which way, the text what to do.
-        ValueError: if the model cannot follow pictures.
+        ModelError: if it cannot be loaded.
+        ValueError: if the model has no character adapter.
     """
-    subject = spec.subject
-    if subject is None:
-        raise ValueError(f"{spec.title} cannot follow pictures")
+    adapter = spec.character_adapter
+    if adapter is None:
+        raise ValueError(f"{spec.title} has no character adapter")
     device: torch.device = pipeline._execution_device
-    offloads = _offloads(spec, subject, pipeline, placement)
+    offloads = _offloads(spec, adapter, pipeline, placement)
+    load = _from_hub if spec.kind == "hub" else _from_folder
     with quiet_libraries():
-        if spec.kind == "hub":
-            bundle = _from_hub(spec, subject, pipeline, device)
-        else:
-            bundle = _from_folder(spec, subject, pipeline, device)
-        with _explained(_origin(spec, subject, subject.adapter)):
+        bundle = load(spec, adapter, pipeline, device)
+        with explained(_origin(spec, adapter, adapter.adapter)):
             bundle.encoders.to("cpu" if offloads else device)
             if placement is not None and placement.blocks:
                 _join_blocks(bundle, pipeline)
@@ -99,42 +95,48 @@ def load_subject(
 
 
 def _join_blocks(bundle: SubjectBundle, pipeline: FluxStoryboardPipeline) -> None:
-    """Put the adapters of double-stream blocks that are spread over GPUs where those lie."""
+    """Move the adapters of double-stream blocks that are spread over GPUs to their blocks."""
     blocks = pipeline.transformer.transformer_blocks
     for block, adapter in zip(blocks, bundle.weights.adapters, strict=False):
         adapter.to(next(block.parameters()).device)
 
 
 def _from_folder(
-    spec: ModelSpec, subject: SubjectSpec, pipeline: FluxStoryboardPipeline, device: torch.device
+    spec: ModelSpec,
+    adapter: CharacterAdapterSpec,
+    pipeline: FluxStoryboardPipeline,
+    device: torch.device,
 ) -> SubjectBundle:
-    """A bundle; see `pipelines.instant_character.bundle`."""
-    folder, origin = Path(subject.adapter), _origin(spec, subject, subject.adapter)
+    """Load a bundle; see `pipelines.instant_character.bundle`."""
+    folder, origin = Path(adapter.adapter), _origin(spec, adapter, adapter.adapter)
     for name in _BUNDLE_FILES:
         if not (folder / name).is_file():
             raise ModelError(
                 f"The folder {folder} lacks {name}.", remedy_for_files(origin), "missing"
             )
-    with _explained(origin):
+    with explained(origin):
         return load_bundle(folder, pipeline.transformer, device=device)
 
 
 def _from_hub(
-    spec: ModelSpec, subject: SubjectSpec, pipeline: FluxStoryboardPipeline, device: torch.device
+    spec: ModelSpec,
+    adapter: CharacterAdapterSpec,
+    pipeline: FluxStoryboardPipeline,
+    device: torch.device,
 ) -> SubjectBundle:
-    """InstantCharacter in its published sizes, downloaded where it is not in the hub's cache."""
-    adapter, siglip, dino = (
-        _origin(spec, subject, source) for source in (subject.adapter, subject.siglip, subject.dino)
+    """Load InstantCharacter in its published sizes, downloaded if it is not in the cache."""
+    published, siglip, dino = (
+        _origin(spec, adapter, source) for source in (adapter.adapter, adapter.siglip, adapter.dino)
     )
-    with _explained(adapter):
-        weights_file = hf_hub_download(subject.adapter, subject.adapter_file)
-    with _explained(siglip):
-        siglip_folder = _fetch_encoder(subject.siglip)
-    with _explained(dino):
-        dino_folder = _fetch_encoder(subject.dino)
+    with explained(published):
+        weights_file = hf_hub_download(adapter.adapter, adapter.adapter_file)
+    with explained(siglip):
+        siglip_folder = _fetch_encoder(adapter.siglip)
+    with explained(dino):
+        dino_folder = _fetch_encoder(adapter.dino)
 
     dtype = pipeline.transformer.dtype
-    with _explained(adapter):
+    with explained(published):
         weights = load_instant_character(
             weights_file,
             pipeline.transformer,
@@ -142,11 +144,11 @@ def _from_hub(
             device=device,
             dtype=dtype,
         )
-    with _explained(siglip):
+    with explained(siglip):
         siglip_model, siglip_processor = load_siglip(siglip_folder, dtype)
-    with _explained(dino):
+    with explained(dino):
         dino_model, dino_processor = load_dino(dino_folder, dtype)
-    with _explained(adapter):
+    with explained(published):
         encoders = SubjectEncoders(
             siglip_model, dino_model, siglip_processor, dino_processor, _PUBLISHED_ENCODERS
         )
@@ -154,52 +156,57 @@ def _from_hub(
 
 
 def _fetch_encoder(repository: str) -> Path:
-    """The folder on this disk that holds a picture encoder's files."""
+    """Return the folder of an image encoder's files, downloaded if they are not in the cache."""
     files = [Path(hf_hub_download(repository, name)) for name in _ENCODER_FILES]
     return files[0].parent
 
 
-def plan_offloading(origin: Origin, device: torch.device, sizes: Sizes, offloads: bool) -> bool:
-    """Whether a model's parts must wait in host memory, so that there is room for the subject.
+def plan_offloading(
+    origin: Origin, device: torch.device, sizes: WeightSizes, offloads: bool
+) -> bool:
+    """Return whether the model's networks must wait in host memory to make room for the adapter.
 
     Args:
-        origin: the subject, as the messages speak of it.
-        device: where the model computes.
+        origin: the adapter's files.
+        device: the device that computes.
         sizes: of the weights.
-        offloads: whether the model's parts wait there already.
+        offloads: whether the model's networks wait there already.
 
     Raises:
-        ModelError: if memory does not suffice, with the numbers.
+        OutOfMemoryError: if memory does not suffice.
     """
-    free, needed = free_memory(device), int(sizes.subject * HEADROOM)
-    if free is None:
-        return offloads
+
+    def check(where: str, needed: int, free: int) -> None:
+        if needed > free:
+            raise OutOfMemoryError(
+                f"Not enough memory for {origin.title}: it {too_little(where, needed, free)}.",
+                origin.memory,
+            )
+
+    free, needed = free_memory(device), int(sizes.adapter * _HEADROOM)
     if not offloads:
         if needed <= free:
             return False
         if device.type != "cuda":
-            raise too_little(origin, "memory", needed, free)
+            check("memory", needed, free)
         free += sizes.model
-    at_once = int((sizes.transformer + sizes.subject * _ADAPTER_PART) * HEADROOM)
-    if at_once > free:
-        raise too_little(origin, f"memory on {device}, the transformer's with it,", at_once, free)
-    host = free_memory(torch.device("cpu"))
-    waiting = int(sizes.subject * (1 - _ADAPTER_PART)) + (0 if offloads else sizes.model)
-    if host is not None and waiting > host:
-        raise too_little(origin, "host memory beside the GPU's", waiting, host)
+    at_once = int((sizes.transformer + sizes.adapter * _ADAPTER_PART) * _HEADROOM)
+    check(f"memory on {device} together with the transformer", at_once, free)
+    waiting = int(sizes.adapter * (1 - _ADAPTER_PART)) + (0 if offloads else sizes.model)
+    check("host memory beside the GPU's", waiting, free_memory(torch.device("cpu")))
     return True
 
 
 def _offloads(
     spec: ModelSpec,
-    subject: SubjectSpec,
+    adapter: CharacterAdapterSpec,
     pipeline: FluxStoryboardPipeline,
     placement: Placement | None,
 ) -> bool:
-    """See that there is memory, make room if need be, and tell whether the model's parts wait."""
+    """Make room for the adapter; return whether the model's networks wait in host memory."""
     device: torch.device = pipeline._execution_device
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what earlier renders left there counts as taken
+        torch.cuda.empty_cache()  # the cache of earlier renders counts as taken
     transformer = _bytes_of(pipeline.transformer)
     already = pipeline.device.type != device.type
     if placement is not None and device.type == "cuda" and placement.preset.offload != "none":
@@ -207,13 +214,13 @@ def _offloads(
         work = Workload.of(spec, placement.dtype.itemsize)
         transformer = transformer if work is None else placement.preset.visiting(work)
     models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    sizes = Sizes(
-        # The spec counts 16 bits a parameter.
-        subject=subject.weights_bytes * pipeline.transformer.dtype.itemsize // 2,
+    sizes = WeightSizes(
+        # The specification counts 16 bits a parameter.
+        adapter=adapter.weights_bytes * pipeline.transformer.dtype.itemsize // 2,
         transformer=transformer,
         model=sum(map(_bytes_of, models)),
     )
-    origin = _origin(spec, subject, subject.adapter)
+    origin = _origin(spec, adapter, adapter.adapter)
     offloads = plan_offloading(origin, device, sizes, already)
     if offloads and not already:
         pipeline.enable_model_cpu_offload(device=device)
@@ -224,26 +231,17 @@ def _bytes_of(model: torch.nn.Module) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-def _origin(spec: ModelSpec, subject: SubjectSpec, source: str) -> Origin:
-    """A part of what follows pictures, as the messages speak of it."""
+def _origin(spec: ModelSpec, adapter: CharacterAdapterSpec, source: str) -> Origin:
+    """Return the origin of the adapter's files, or of those of an image encoder."""
     return Origin(
-        title=subject.title,
+        title=adapter.title,
         source=source,
         kind=spec.kind,
-        licence=subject.licence,
-        download_bytes=subject.download_bytes,
-        weights_bytes=subject.weights_bytes,
-        repository=f"See https://huggingface.co/{source}, whether its files have other names now.",
-        folder="Put the whole folder there again, or remove it: the model paints without it, too.",
-        memory="Close what else uses the memory, or paint without reference pictures.",
-        network="Frames without a reference picture need no download.",
+        licence=adapter.licence,
+        download_bytes=adapter.download_bytes,
+        weights_bytes=adapter.weights_bytes,
+        missing_file=f"See at https://huggingface.co/{source} whether its files have new names.",
+        folder="Copy the whole folder again, or remove it: the model renders without it, too.",
+        memory="Close other programs that use the memory, or render without reference pictures.",
+        offline="Frames without a reference picture need no download.",
     )
-
-
-@contextmanager
-def _explained(origin: Origin) -> Iterator[None]:
-    """Turn what foreign files and services raise into a `ModelError`."""
-    try:
-        yield
-    except FAULTS as error:
-        raise explain(error, origin) from error

@@ -1,7 +1,7 @@
-"""Apply a memory preset to a pipeline: quantise as it loads, offload, spread over GPUs.
+"""Apply a memory preset to a pipeline: quantise it while it loads, offload it, spread it over GPUs.
 
-`pipelines.models.presets` decides which; what is done here is diffusers', accelerate's and the
-quantisation libraries' own.
+`pipelines.models.presets` chooses the preset; diffusers, accelerate and the quantisation libraries
+do the work.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from diffusers import FluxTransformer2DModel, PipelineQuantizationConfig, TorchAoConfig
 from diffusers.hooks import apply_group_offloading
 
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.presets import MemoryPreset
+from pipelines.models.specs import ModelSpec
 from pipelines.request import RenderBudget
 
 if TYPE_CHECKING:
@@ -27,17 +27,16 @@ _HOST = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model's weights will live.
+    """Plan for a model's weights.
 
     Attributes:
         device: the device that computes.
         dtype: number format of the weights that are not quantised.
-        preset: how the model is placed.
-        blocks: in a spread, how many double-stream blocks every GPU takes.
+        preset: the memory preset.
+        blocks: in a spread, the number of double-stream blocks on every GPU.
         others: in a spread, the GPUs besides `device`.
-        room: free bytes of the device that this leaves; None where not known.
-        together: frames that go through the transformer together in that room; None where not
-            known.
+        room: free bytes that it leaves on the device; None where they are not known.
+        together: frames that fit into half of that room in one batch; None where it is not known.
     """
 
     device: torch.device
@@ -50,14 +49,14 @@ class Placement:
 
 
 def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBudget:
-    """What a render may take besides a model that is placed like this.
+    """Return the memory budget of a render beside a model with this placement.
 
-    Where weights wait elsewhere, the free memory that a render would find tells too much: half of
-    the room that the preset leaves is for banks, half for frames that are painted together.
+    Where weights wait elsewhere, the memory that is free before a render is more than it may take:
+    half of the room that the preset leaves is for banks, half for the frames of a batch.
 
     Args:
-        placement: how the model is placed.
-        wanted: what a person has decided; None for nothing.
+        placement: the model's placement.
+        wanted: a person's settings; None for none.
     """
     streamed = placement.preset.offload in ("group", "leaf")
     own = replace(wanted or RenderBudget(), streamed=streamed)
@@ -69,11 +68,11 @@ def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBu
 
 
 def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizationConfig | None:
-    """What diffusers' loader is told to quantise; None for an exact preset.
+    """Return the quantisation settings for diffusers' loader; None for an exact preset.
 
     Args:
         preset: the preset; its packages are installed.
-        dtype: what the model computes in.
+        dtype: the number format that the model computes in.
     """
     if preset.quantisation == "none":
         return None
@@ -98,11 +97,11 @@ def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizati
 
 
 def packed_transformer(spec: ModelSpec, dtype: torch.dtype) -> FluxTransformer2DModel:
-    """The transformer in a model's GGUF file; its configuration comes from the model.
+    """Load the transformer in a model's GGUF file, with the model's own configuration.
 
     Args:
         spec: a model with a `transformer_file`.
-        dtype: what it computes in.
+        dtype: the number format that it computes in.
     """
     from diffusers import GGUFQuantizationConfig
 
@@ -118,11 +117,12 @@ def packed_transformer(spec: ModelSpec, dtype: torch.dtype) -> FluxTransformer2D
 
 
 def place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
-    """Put a loaded pipeline where its preset says.
+    """Place a loaded pipeline.
 
     Args:
-        pipeline: a pipeline in host memory; what bitsandbytes has quantised is on the GPU already.
-        placement: where to.
+        pipeline: a pipeline in host memory; networks that bitsandbytes has quantised are on the GPU
+            already.
+        placement: the plan.
     """
     device, offload = placement.device, placement.preset.offload
     if offload == "spread":
@@ -136,10 +136,10 @@ def place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
 
 
 def _stream(pipeline: FluxStoryboardPipeline, device: torch.device, *, by_layer: bool) -> None:
-    """Let the transformer and T5 wait in host memory, in blocks or layers.
+    """Keep the transformer and T5 in host memory, and move their blocks or layers when they run.
 
-    On CUDA, what the transformer computes next is copied meanwhile. T5 runs a few times a render,
-    so that its blocks need no copies in pinned memory.
+    On CUDA, the transformer's next block is copied while one computes. T5 runs only a few times a
+    render, so that its blocks need no copies in pinned memory.
     """
     kind = "leaf_level" if by_layer else "block_level"
     streams = device.type == "cuda"
@@ -168,10 +168,10 @@ def _stream(pipeline: FluxStoryboardPipeline, device: torch.device, *, by_layer:
 def _spread(
     pipeline: FluxStoryboardPipeline, devices: Sequence[torch.device], counts: Sequence[int]
 ) -> None:
-    """Share the double-stream blocks out over GPUs; see `presets.share_blocks`.
+    """Distribute the double-stream blocks over GPUs; see `presets.share_blocks`.
 
-    The other GPUs' blocks come first, so that a forward pass visits every GPU once. What a frame
-    pass holds lies where the single-stream blocks are, on the first GPU.
+    The other GPUs' blocks come first, so that a forward pass visits every GPU once. The tensors of
+    a frame pass are with the single-stream blocks, on the first GPU.
     """
     home, last, transformer = devices[0], devices[-1], pipeline.transformer
     order = [*zip(devices[1:], counts[1:], strict=True), (home, counts[0])]
@@ -187,5 +187,5 @@ def _spread(
         pipeline.text_encoder_2.to(last), AlignDevicesHook(last, io_same_device=True)
     )
     pipeline.text_encoder.to(home)
-    # diffusers takes the first hook's device for the one that computes, and looks here first.
+    # diffusers takes the device of the first hook for the one that computes, and the VAE is first.
     add_hook_to_module(pipeline.vae.to(home), AlignDevicesHook(home))

@@ -1,10 +1,10 @@
-"""How much memory a model may take: the ways to place it, what each needs and costs; no torch.
+"""Memory presets: ways to place a model, their needs and their costs; no torch.
 
-    fits = survey(FLUX1_DEV, Machine("cuda", gpus=(24 * 10**9,), host=64 * 10**9))
-    [fit.preset.name for fit in fits if not fit.problem]   # what would work there
+    fits = survey(FLUX1_DEV, Machine("cuda", gpus=(24 * 10**9,), host=64 * 10**9), itemsize=2)
+    [fit.preset.name for fit in fits if not fit.problem]   # the presets that would work there
 
-Needs are counted from the shapes of weights and of what is computed. `pipelines.loading.placement`
-finds the machine and applies a preset.
+Needs are counted from the shapes of weights and activations. `pipelines.loading.placement` applies
+a preset.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.sizes import ModelParts, PartSizes
+from pipelines.models.specs import ModelSpec
 
 DeviceKind = Literal["cuda", "mps", "cpu"]
 Offload = Literal["none", "spread", "model", "group", "leaf"]
@@ -24,10 +24,10 @@ Quantisation = Literal["none", "fp8", "int8", "nf4"]
 
 AUTO = "auto"
 GIGABYTE = 10**9
-# What a GPU holds besides what is counted: its kernels, cuBLAS's workspace, gaps between tensors.
-# An assumption; everything else here is counted.
+# Bytes of a GPU for kernels, cuBLAS's workspace and gaps between tensors. An assumption; everything
+# else here is counted.
 GPU_RESERVE = GIGABYTE // 2
-# Stepping down after an out-of-memory must win at least this much, or it would only fail again.
+# Bytes that a step down must save at least after memory ran out, or it would only fail again.
 WORTHWHILE = GIGABYTE // 4
 _TWO_LARGE_GPUS = (1000 * GIGABYTE,) * 2
 # Bytes of a quantised weight. Scales: one a row in 8 bits (not counted, a thousandth); in nf4 one
@@ -37,12 +37,12 @@ _QUANTISED_BYTES = {"fp8": 1.0, "int8": 1.0, "nf4": 0.5 + 4 / 64}
 
 @dataclass(frozen=True)
 class Machine:
-    """The memory that a model could take.
+    """Free memory of a machine.
 
     Attributes:
-        kind: what computes.
-        gpus: free bytes of every CUDA device that may be used, the one that computes first.
-        host: free bytes of host memory (of unified memory on MPS); None where not known.
+        kind: kind of the device that computes.
+        gpus: free bytes of every CUDA device that may be used, the computing one first.
+        host: free bytes of host memory (of unified memory on MPS); None where it is not known.
     """
 
     kind: DeviceKind
@@ -52,11 +52,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Need:
-    """The memory that a model takes in one preset, in bytes.
+    """Memory that a model takes in one preset, in bytes.
 
     Attributes:
-        gpus: of every GPU that it uses; empty where the host computes.
-        host: of host memory.
+        gpus: memory of every GPU that it uses; empty where the host computes.
+        host: host memory.
     """
 
     gpus: tuple[int, ...]
@@ -64,18 +64,18 @@ class Need:
 
     @property
     def computing(self) -> int:
-        """Of the device that computes."""
+        """Memory of the device that computes."""
         return self.gpus[0] if self.gpus else self.host
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A model at its native size of picture, in a number format.
+    """A model at its native picture size, in a number format.
 
     Attributes:
-        parts: the sizes of its networks.
-        step: what a denoising step holds besides weights, in bytes.
-        decoder: what decoding a picture holds besides weights, in bytes.
+        parts: sizes of its networks.
+        step: peak bytes of a denoising step besides weights.
+        decoder: peak bytes of decoding a picture besides weights.
         itemsize: bytes of a value.
     """
 
@@ -86,7 +86,7 @@ class Workload:
 
     @classmethod
     def of(cls, spec: ModelSpec, itemsize: int) -> Workload | None:
-        """None for a model whose size is not known."""
+        """Return the workload of a model; None where its size is not known."""
         parts = spec.parts
         if parts is None:
             return None
@@ -99,15 +99,15 @@ class MemoryPreset:
     """One way to place a model.
 
     Attributes:
-        name: what people call it.
-        title: what it does, a few words.
-        note: what it costs, one sentence; counted, or published where it says so.
-        offload: where weights wait: "none" (they do not), "spread" over several GPUs, or in host
-            memory as whole networks ("model"), blocks ("group") or layers ("leaf").
-        quantisation: what the weights are rounded to.
-        quantised: the networks that are.
-        packages: what it needs besides requirements.txt.
-        devices: where it works.
+        name: its name on the command line.
+        title: its effect in a few words.
+        note: its cost in one sentence; counted, or published where it says so.
+        offload: "none" (all weights stay on the device), "spread" (over several GPUs), or weights
+            wait in host memory as whole networks ("model"), blocks ("group") or layers ("leaf").
+        quantisation: number format of the quantised weights.
+        quantised: names of the networks with quantised weights.
+        packages: packages that it needs besides requirements.txt.
+        devices: kinds of devices that it works on.
     """
 
     name: str
@@ -121,11 +121,11 @@ class MemoryPreset:
 
     @property
     def exact(self) -> bool:
-        """Whether the pictures are those of the weights as they are."""
+        """True where weights are not rounded, so that the pictures are the same."""
         return self.quantisation == "none"
 
     def part_bytes(self, work: Workload, name: str) -> int:
-        """What the weights of a network ("transformer", "t5", "clip" or "vae") take."""
+        """Return the bytes of a network's weights ("transformer", "t5", "clip" or "vae")."""
         part: PartSizes = getattr(work.parts, name)
         whole = part.whole * part.bytes_each(work.itemsize)
         if name in self.quantised:
@@ -134,7 +134,7 @@ class MemoryPreset:
         return int(whole)
 
     def moved(self, work: Workload) -> tuple[int, int]:
-        """Bytes of weights that cross between host and GPU for one step, and for one picture."""
+        """Return the bytes that cross between host and GPU for one step, and for one picture."""
         weights = self.part_bytes(work, "transformer")
         if self.offload in ("group", "leaf"):
             return weights, 0
@@ -142,18 +142,18 @@ class MemoryPreset:
         return 0, 2 * weights if self.offload == "model" else 0
 
     def visiting(self, work: Workload) -> int:
-        """Bytes of the transformer that come to the GPU for a step, and do not lie there else."""
+        """Return the bytes of the transformer that are on the GPU only during a step."""
         transformer = work.parts.transformer
         each = transformer.bytes_each(work.itemsize)
         if self.offload == "group":
-            # The block that computes, the next one on its way, and what is outside of blocks.
+            # The block that computes, the next one, and the layers outside of blocks.
             return int((2 * transformer.block + transformer.rest) * each)
         if self.offload == "leaf":
             return int(2 * transformer.layer * each)
         return self.part_bytes(work, "transformer") if self.offload == "model" else 0
 
     def need(self, work: Workload, machine: Machine) -> Need:
-        """What it takes of a machine; for a spread that does not fit, of two large GPUs."""
+        """Return its need on a machine; for a spread that does not fit, on two large GPUs."""
         sizes = {name: self.part_bytes(work, name) for name in ("transformer", "t5", "clip", "vae")}
         everything, busiest = sum(sizes.values()), max(work.step, work.decoder)
         if machine.kind != "cuda":
@@ -172,7 +172,7 @@ class MemoryPreset:
         return self._need_in_pieces(work, sizes)
 
     def _need_in_pieces(self, work: Workload, sizes: dict[str, int]) -> Need:
-        """With blocks or layers waiting in host memory; CLIP and the decoder stay on the GPU."""
+        """Return the need with blocks or layers in host memory; CLIP and VAE stay on the GPU."""
         transformer, t5 = work.parts.transformer, work.parts.t5
         if self.offload == "group":
             encoder = (t5.block + t5.rest) * work.itemsize
@@ -186,17 +186,17 @@ class MemoryPreset:
 
 
 def share_blocks(work: Workload, gpus: Sequence[int]) -> tuple[int, ...] | None:
-    """How many double-stream blocks every GPU takes, so that what is left free is shared evenly.
+    """Return the number of double-stream blocks for every GPU that leaves them equally free.
 
     The first GPU also takes the single-stream blocks, where frames share their character, and
-    decodes; T5 lies on the last GPU.
+    decodes; T5 is on the last GPU.
 
     Args:
         work: the model.
         gpus: free bytes of every GPU.
 
     Returns:
-        One number a GPU; None where they do not fit, or there is only one GPU.
+        One number for each GPU; None where they do not fit, or there is only one GPU.
     """
     blocks = work.parts.transformer.blocks
     if len(gpus) < 2 or not blocks:
@@ -213,7 +213,7 @@ def share_blocks(work: Workload, gpus: Sequence[int]) -> tuple[int, ...] | None:
 
 
 def _spread_bytes(work: Workload, counts: Sequence[int]) -> tuple[int, ...]:
-    """What every GPU takes with so many of the double-stream blocks."""
+    """Return the need of every GPU for these numbers of double-stream blocks."""
     parts, size = work.parts, work.itemsize
     each = parts.transformer.bytes_each(size)
     block = parts.transformer.block * each
@@ -230,8 +230,8 @@ def _spread_bytes(work: Workload, counts: Sequence[int]) -> tuple[int, ...]:
 MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="full",
-        title="everything stays where it computes",
-        note="Nothing is moved: the fastest.",
+        title="all weights stay on the device",
+        note="No weights are moved: the fastest.",
         devices=("cuda", "mps", "cpu"),
     ),
     MemoryPreset(
@@ -262,7 +262,7 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
         name="fp8",
         title="the transformer in 8-bit floats, the networks take turns",
         note="Pictures differ from the exact ones (how much was not measured); weights are widened "
-        "as they are used.",
+        "when they are used.",
         offload="model",
         quantisation="fp8",
         quantised=("transformer",),
@@ -272,7 +272,7 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="int8",
         title="the transformer in 8-bit integers, the networks take turns",
-        note="As fp8, with steps of equal size in every row of weights.",
+        note="Like fp8, with steps of equal size in every row of weights.",
         offload="model",
         quantisation="int8",
         quantised=("transformer",),
@@ -294,13 +294,13 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
 
 @dataclass(frozen=True)
 class Fit:
-    """How a preset would do on a machine.
+    """Result of fitting a model to a machine in a preset.
 
     Attributes:
         preset: the preset.
-        need: what the model takes; None where its size is not known.
-        problem: why it cannot be taken, as "needs ..."; empty where nothing is known against it.
-        about_memory: whether that is because there is too little memory.
+        need: the model's need; None where its size is not known.
+        problem: reason against the preset, as "needs ..."; empty where none is known.
+        about_memory: True where the reason is too little memory.
     """
 
     preset: MemoryPreset
@@ -310,10 +310,10 @@ class Fit:
 
 
 def find_preset(name: str) -> MemoryPreset:
-    """The preset of this name.
+    """Return the preset of this name.
 
     Raises:
-        ValueError: if there is none, with the nearest name where one is near.
+        ValueError: if there is none; the message suggests a similar name.
     """
     for preset in MEMORY_PRESETS:
         if name.strip().casefold() == preset.name:
@@ -327,12 +327,12 @@ def find_preset(name: str) -> MemoryPreset:
 
 
 def fit(preset: MemoryPreset, spec: ModelSpec, machine: Machine, itemsize: int) -> Fit:
-    """Whether a model fits a machine in a preset; loads nothing.
+    """Fit a model to a machine in a preset, without loading it.
 
     Args:
         preset: the preset.
         spec: the model.
-        machine: the memory there is.
+        machine: the free memory.
         itemsize: bytes of a value in the number format that is used.
     """
     work = Workload.of(spec, itemsize)
@@ -345,17 +345,17 @@ def fit(preset: MemoryPreset, spec: ModelSpec, machine: Machine, itemsize: int) 
 
 
 def survey(spec: ModelSpec, machine: Machine, itemsize: int) -> tuple[Fit, ...]:
-    """All presets, in the order in which they are tried."""
+    """Fit a model in all presets, in the order in which they are tried."""
     return tuple(fit(preset, spec, machine, itemsize) for preset in MEMORY_PRESETS)
 
 
 def choose(spec: ModelSpec, machine: Machine, itemsize: int) -> Fit:
-    """The first preset that fits: exact ones first, the fastest of them first.
+    """Choose the first preset that fits: exact ones first, the fastest of them first.
 
-    Quantised presets come after all exact ones, so they are taken only where those cannot work.
+    Quantised presets come last, so they are chosen only where no exact one works.
 
     Returns:
-        Where none fits, the one that needs the least of the device that computes.
+        Where none fits, the one that needs the least memory of the device that computes.
     """
     fits = survey(spec, machine, itemsize)
     for found in fits:
@@ -368,20 +368,20 @@ def choose(spec: ModelSpec, machine: Machine, itemsize: int) -> Fit:
 def step_down(
     spec: ModelSpec, machine: Machine, itemsize: int, current: MemoryPreset
 ) -> Fit | None:
-    """What to try after memory ran out: the next preset that fits and needs clearly less.
+    """Choose the next preset that fits and needs clearly less, after memory ran out.
 
     Args:
         spec: the model.
-        machine: the memory there is without it.
+        machine: the free memory once the model is unloaded.
         itemsize: bytes of a value in the number format that is used.
         current: the preset in which memory ran out.
 
     Returns:
-        None where there is nothing smaller.
+        None where there is no smaller one.
     """
-    place = MEMORY_PRESETS.index(current)
+    index = MEMORY_PRESETS.index(current)
     before = fit(current, spec, machine, itemsize).need
-    for preset in MEMORY_PRESETS[place + 1 :]:
+    for preset in MEMORY_PRESETS[index + 1 :]:
         found = fit(preset, spec, machine, itemsize)
         if found.problem:
             continue
@@ -393,7 +393,7 @@ def step_down(
 
 
 def _hindrance(preset: MemoryPreset, spec: ModelSpec, machine: Machine) -> str:
-    """Why a preset cannot be taken, whatever the memory; empty where it can."""
+    """Return the reason against a preset apart from memory; empty where there is none."""
     if machine.kind not in preset.devices:
         return "is for CUDA GPUs" if preset.devices == ("cuda",) else "is not for MPS"
     if spec.packed and not preset.exact:
@@ -405,7 +405,7 @@ def _hindrance(preset: MemoryPreset, spec: ModelSpec, machine: Machine) -> str:
 
 
 def _shortage(preset: MemoryPreset, work: Workload, machine: Machine, need: Need) -> str:
-    """What memory does not suffice for a preset; empty where it does."""
+    """Return the memory that does not suffice for a preset, in words; empty where it does."""
     if preset.offload == "spread":
         if share_blocks(work, machine.gpus) is None:
             needed = sum(need.gpus) / GIGABYTE
@@ -413,13 +413,13 @@ def _shortage(preset: MemoryPreset, work: Workload, machine: Machine, need: Need
             return f"needs {needed:.1f} GB on two GPUs, and {free} GB are free"
         return ""
     if machine.gpus and need.computing > machine.gpus[0]:
-        return _too_little("GPU memory", need.computing, machine.gpus[0])
+        return too_little("GPU memory", need.computing, machine.gpus[0])
     if machine.host is not None and need.host > machine.host:
         where = "memory" if machine.kind == "mps" else "host memory"
-        return _too_little(where, need.host, machine.host)
+        return too_little(where, need.host, machine.host)
     return ""
 
 
-def _too_little(where: str, needed: int, free: int) -> str:
-    words = f"needs {needed / GIGABYTE:.1f} GB of {where}"
-    return f"{words}, and {free / GIGABYTE:.1f} GB are free"
+def too_little(where: str, needed: int, free: int) -> str:
+    """Return "needs 35.9 GB of GPU memory, and 24.0 GB are free" for numbers of bytes."""
+    return f"needs {needed / GIGABYTE:.1f} GB of {where}, and {free / GIGABYTE:.1f} GB are free"

@@ -1,7 +1,7 @@
-"""How large a model's networks are, counted from the shapes of their weights; no torch.
+"""Sizes of a model's networks, counted from the shapes of their weights; no torch.
 
-Shapes come from the headers of safetensors files, or from FLUX.1's published configuration. It
-knows nothing of GPUs: `pipelines.models.presets` makes bytes of what is counted here.
+Shapes come from the headers of safetensors files. It knows nothing of GPUs:
+`pipelines.models.presets` turns these counts into bytes.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ Shapes = Mapping[str, tuple[int, ...]]
 # A repeated block is named by everything up to its number: "transformer_blocks.7".
 _BLOCK = re.compile(r"(.+?\.\d+)\.")
 _SINGLE_BLOCK = re.compile(r"single_transformer_blocks\.(\d+)\.")
-# Matrices that are looked up in, not multiplied with.
+# Matrices that are lookup tables: no linear layer multiplies with them.
 _EMBEDDINGS = re.compile(r"\b(shared|embed_tokens|relative_attention_bias|\w*embedding)\.")
 _LAST_RESNET = re.compile(r"decoder\.up_blocks\.(\d+)\.resnets\.0\.norm1\.weight")
 
-# What one denoising step holds at its peak, in values of tokens x width. The peak is in a
+# Peak memory of one denoising step besides weights, in values of tokens x width. The peak is in a
 # single-stream block where the key is rotated: the block's input 1, its norm 1, the MLP's inner
 # values 4, query, key and value 3, the rotated query 1, the swapped key 1, and float32 copies (two
-# values each) of its two products and of one factor: 6. What else there is, such as the rotary
-# tables and the text's part of the latents, is less than 1 more.
+# values each) of its two products and of one factor: 6. Everything else, such as the rotary tables
+# and the text's part of the latents, is less than 1 more.
 STEP_VALUES = 18
-# What decoding holds, in values of pixels x channels: in the last block of the decoder, the input
-# that its shortcut keeps, its norm and the norm's activation.
+# Peak memory of decoding besides weights, in values of pixels x channels: in the last block of the
+# decoder, the input that its shortcut keeps, its norm and the norm's activation.
 _DECODER_VALUES = 3
 
 
 @dataclass(frozen=True)
 class PartSizes:
-    """One network's size, in parameters.
+    """Size of one network, in parameters.
 
     Attributes:
-        whole: all of them.
+        whole: all parameters.
         linear: those in the matrices of linear layers, which quantisation makes smaller.
-        block: those of the largest of its repeated blocks.
-        blocks: how many blocks are that large (in FLUX, the double-stream ones).
+        block: those of the largest repeated block.
+        blocks: number of blocks of that size (in FLUX, the double-stream ones).
         rest: those outside of repeated blocks.
         layer: those of the largest layer.
-        pinned: all, each tensor rounded up to a power of two, as torch hands out pinned memory.
-        packed_bytes: size of the file for weights that are packed already (GGUF), else 0.
+        pinned: all, each tensor rounded up to a power of two, as torch allocates pinned memory.
+        packed_bytes: size of the file of weights that are packed already (GGUF), else 0.
     """
 
     whole: int
@@ -81,19 +81,19 @@ class PartSizes:
         return cls(whole, linear, block, largest, rest, layer, pinned)
 
     def bytes_each(self, itemsize: int) -> float:
-        """Bytes that one parameter takes where a value takes `itemsize`."""
+        """Return the bytes of one parameter where a value takes `itemsize`."""
         return self.packed_bytes / self.whole if self.packed_bytes else float(itemsize)
 
 
 @dataclass(frozen=True)
 class ModelParts:
-    """The sizes of a model's networks, and of what they work on.
+    """Sizes of a model's networks and of their activations.
 
     Attributes:
-        transformer: of the transformer.
-        t5: of the T5 text encoder.
-        clip: of the CLIP text encoder.
-        vae: of the autoencoder.
+        transformer: size of the transformer.
+        t5: size of the T5 text encoder.
+        clip: size of the CLIP text encoder.
+        vae: size of the autoencoder.
         width: channels of a token in the transformer.
         channels: channels of a pixel in the last block of the decoder.
         single_blocks: single-stream blocks of the transformer.
@@ -109,15 +109,15 @@ class ModelParts:
 
     @property
     def parameters(self) -> int:
-        """Parameters of all networks."""
+        """Number of parameters of all networks."""
         return sum(part.whole for part in (self.transformer, self.t5, self.clip, self.vae))
 
     def step_bytes(self, width: int, height: int, text: int, itemsize: int) -> int:
-        """What a denoising step holds besides weights, at its peak.
+        """Return the peak bytes of a denoising step besides weights.
 
         Args:
-            width: of the picture, in pixels.
-            height: likewise.
+            width: width of the picture in pixels.
+            height: its height.
             text: tokens of the prompt.
             itemsize: bytes of a value.
         """
@@ -125,86 +125,52 @@ class ModelParts:
         return STEP_VALUES * tokens * self.width * itemsize
 
     def decoder_bytes(self, width: int, height: int, itemsize: int) -> int:
-        """What decoding a picture holds besides weights, at its peak; as `step_bytes`."""
+        """Return the peak bytes of decoding a picture besides weights; see `step_bytes`."""
         return _DECODER_VALUES * width * height * self.channels * itemsize
 
 
-def flux_transformer(*, guidance: bool) -> dict[str, tuple[int, ...]]:
-    """The shapes of FLUX.1's transformer, by their names in diffusers.
-
-    Args:
-        guidance: whether it has a guidance embedding, as [dev] has and [schnell] has not.
-    """
-    width, head, text, pooled, channels = 3072, 128, 4096, 768, 64
-    linears = {
-        "x_embedder": (width, channels),
-        "context_embedder": (width, text),
-        "norm_out.linear": (2 * width, width),
-        "proj_out": (channels, width),
-    }
-    sources = {"timestep": 256, "text": pooled} | ({"guidance": 256} if guidance else {})
-    for source, size in sources.items():
-        embedder = f"time_text_embed.{source}_embedder.linear"
-        linears |= {f"{embedder}_1": (width, size), f"{embedder}_2": (width, width)}
-    norms: dict[str, tuple[int, ...]] = {}
-    for block in (f"transformer_blocks.{i}" for i in range(19)):
-        for side, ff in (("norm1", "ff"), ("norm1_context", "ff_context")):
-            linears[f"{block}.{side}.linear"] = (6 * width, width)
-            linears[f"{block}.{ff}.net.0.proj"] = (4 * width, width)
-            linears[f"{block}.{ff}.net.2"] = (width, 4 * width)
-        for name in ("to_q", "to_k", "to_v", "to_out.0"):
-            linears[f"{block}.attn.{name}"] = (width, width)
-        for name in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
-            linears[f"{block}.attn.{name}"] = (width, width)
-        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-            norms[f"{block}.attn.{name}.weight"] = (head,)
-    for block in (f"single_transformer_blocks.{i}" for i in range(38)):
-        linears[f"{block}.norm.linear"] = (3 * width, width)
-        linears[f"{block}.proj_mlp"] = (4 * width, width)
-        linears[f"{block}.proj_out"] = (width, 5 * width)
-        for name in ("to_q", "to_k", "to_v"):
-            linears[f"{block}.attn.{name}"] = (width, width)
-        for name in ("norm_q", "norm_k"):
-            norms[f"{block}.attn.{name}.weight"] = (head,)
-    weights = {f"{name}.weight": shape for name, shape in linears.items()}
-    return weights | {f"{name}.bias": shape[:1] for name, shape in linears.items()} | norms
-
-
-def t5_xxl() -> dict[str, tuple[int, ...]]:
-    """The shapes of the encoder of T5 v1.1 XXL, by their names in transformers."""
-    width, inner, heads = 4096, 10240, 64
-    shapes: dict[str, tuple[int, ...]] = {"shared.weight": (32128, width)}
-    for number in range(24):
-        attention = f"encoder.block.{number}.layer.0"
-        for name in "qkvo":
-            shapes[f"{attention}.SelfAttention.{name}.weight"] = (width, width)
-        if number == 0:
-            shapes[f"{attention}.SelfAttention.relative_attention_bias.weight"] = (32, heads)
-        shapes[f"{attention}.layer_norm.weight"] = (width,)
-        dense = f"encoder.block.{number}.layer.1"
-        shapes[f"{dense}.DenseReluDense.wi_0.weight"] = (inner, width)
-        shapes[f"{dense}.DenseReluDense.wi_1.weight"] = (inner, width)
-        shapes[f"{dense}.DenseReluDense.wo.weight"] = (width, inner)
-        shapes[f"{dense}.layer_norm.weight"] = (width,)
-    shapes["encoder.final_layer_norm.weight"] = (width,)
-    return shapes
-
-
-def flux_parts(*, guidance: bool) -> ModelParts:
-    """The sizes of FLUX.1: its CLIP is CLIP-L's text model, its decoder ends with 256 channels."""
-    return ModelParts(
-        transformer=PartSizes.of(flux_transformer(guidance=guidance)),
-        t5=PartSizes.of(t5_xxl()),
-        clip=PartSizes(123_060_480),
-        vae=PartSizes(83_819_683),
-        width=3072,
-        channels=256,
-        single_blocks=38,
-    )
+# FLUX.1, counted from the published configurations; `tests/pipelines/models/test_sizes.py` counts
+# again. Its CLIP is CLIP-L's text model, and its decoder ends with 256 channels.
+FLUX_DEV_PARTS = ModelParts(
+    transformer=PartSizes(
+        whole=11_901_408_320,
+        linear=11_898_322_944,
+        block=339_831_296,
+        blocks=19,
+        rest=64_124_992,
+        layer=56_641_536,
+        pinned=18_600_545_344,
+    ),
+    t5=PartSizes(
+        whole=4_762_310_656,
+        linear=4_630_511_616,
+        block=192_948_224,
+        blocks=1,
+        rest=131_600_384,
+        layer=131_596_288,
+        pinned=6_576_871_424,
+    ),
+    clip=PartSizes(123_060_480),
+    vae=PartSizes(83_819_683),
+    width=3072,
+    channels=256,
+    single_blocks=38,
+)
+# Without the embedder of the guidance.
+FLUX_SCHNELL_PARTS = replace(
+    FLUX_DEV_PARTS,
+    transformer=replace(
+        FLUX_DEV_PARTS.transformer,
+        whole=11_891_178_560,
+        linear=11_888_099_328,
+        rest=53_895_232,
+        pinned=18_582_711_360,
+    ),
+)
 
 
 def parts_of_folder(folder: Path) -> ModelParts | None:
-    """The sizes of a model in diffusers' format, from the headers of its safetensors files.
+    """Count a model in diffusers' format from the headers of its safetensors files.
 
     Args:
         folder: the model's folder.
@@ -218,10 +184,10 @@ def parts_of_folder(folder: Path) -> ModelParts | None:
     shapes = {}
     for component in ("transformer", "text_encoder_2", "text_encoder", "vae"):
         found: dict[str, tuple[int, ...]] = {}
-        # A dot in the stem marks a variant (model.fp16.safetensors), which is not what is loaded.
+        # A dot in the stem marks a variant (model.fp16.safetensors), which is not loaded.
         for path in sorted((folder / component).glob("*.safetensors")):
             if "." not in path.stem:
-                found |= read_shapes(path)
+                found |= _read_shapes(path)
         if not found:
             return None
         shapes[component] = found
@@ -238,17 +204,13 @@ def parts_of_folder(folder: Path) -> ModelParts | None:
 
 
 def with_packed_transformer(parts: ModelParts, file: Path) -> ModelParts:
-    """The same model with its transformer from a GGUF file."""
+    """Return the sizes of the same model with its transformer from a GGUF file."""
     packed = replace(parts.transformer, packed_bytes=file.stat().st_size)
     return replace(parts, transformer=packed)
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of a safetensors file's tensors, from its header.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of a safetensors file's tensors from its header, without safetensors."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= path.stat().st_size - 8:

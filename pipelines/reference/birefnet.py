@@ -1,8 +1,8 @@
-"""Matting by BiRefNet, a network trained to cut things out of photographs.
+"""Matting by BiRefNet, a network that is trained to cut things out of photographs.
 
 "Bilateral Reference for High-Resolution Dichotomous Image Segmentation" (Zheng et al., CAAI AIR
-2024). transformers has no class of its own for it: the network's code lies in its repository and
-is downloaded with the weights. Whoever wants it must say so.
+2024). transformers has no class for it: the network's code is in its repository, is downloaded with
+the weights, and runs only where the caller allows it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class BiRefNetMatting:
-    """Cuts with a network of BiRefNet's kind.
+    """Matting by a network with BiRefNet's inputs and outputs.
 
     Args:
         network: takes pictures of shape (batch, 3, height, width), normalised as for ImageNet, and
-            gives a sequence of maps, the last of them log-odds of shape (batch, 1, height, width).
+            returns maps, the last of them log-odds of shape (batch, 1, height, width).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -44,23 +44,23 @@ class BiRefNetMatting:
         revision: str = "main",
         device: str = "cpu",
     ) -> BiRefNetMatting:
-        """Load the network, from the disk where it has been downloaded before.
+        """Load the network, from the cache where it was downloaded before.
 
         Args:
             source: a repository of the hub, or a folder.
             run_remote_code: whether the Python code in the source may run on this machine.
-            revision: branch, tag or commit of the repository; a commit holds the code fixed.
-            device: where the network runs, as torch names it.
+            revision: branch, tag or commit of the repository; a commit fixes the code.
+            device: torch's name of the device that computes.
 
         Raises:
-            ModelError: if its code may not run, needs packages that are not installed, or
-                the network cannot be read or downloaded.
+            ModelError: if its code may not run, needs packages that are not installed, or the
+                network cannot be read or downloaded.
         """
         if not run_remote_code:
             raise ModelError(
-                f"{source} brings its own Python code, which would run with your rights. Read it "
-                f"at https://huggingface.co/{source}/tree/{revision} and allow it "
-                "(run_remote_code=True), or use the built-in matting."
+                f"{source} brings its own Python code, which would run with your rights.",
+                f"Read it at https://huggingface.co/{source}/tree/{revision} and allow it "
+                "(run_remote_code=True), or use the built-in matting.",
             )
         import torch
         from transformers import AutoModelForImageSegmentation
@@ -72,20 +72,20 @@ class BiRefNetMatting:
         except ImportError as error:
             raise ModelError(
                 f"The code of {source} needs packages that are not installed: "
-                f"{' '.join(str(error).split())} Install {', '.join(BIREFNET.packages)}, or use "
-                "the built-in matting."
+                f"{' '.join(str(error).split())}",
+                f"Install {', '.join(BIREFNET.packages)}, or use the built-in matting.",
             ) from error
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"{source} cannot be loaded: {' '.join(str(error).split())} Check the connection "
-                "and the name, or use the built-in matting."
+                f"{source} cannot be loaded: {' '.join(str(error).split())}",
+                "Check the connection and the name, or use the built-in matting.",
             ) from error
         return cls(network.to(device))
 
     def mask(self, image: Image.Image) -> Mask:
-        """The figure's probability, as `Matting.mask` has it.
+        """Return the figure's mask; see `built_in_mask`.
 
-        The picture is stretched to the square that the network was trained on, and its mask back.
+        The picture is stretched to the square that the network was trained on, the mask back.
         """
         import torch
 

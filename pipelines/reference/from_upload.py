@@ -1,7 +1,4 @@
-"""Reference pictures from uploads: open, find the figure, mend its mask, put it on white.
-
-Imports its libraries when it is first called, so that a front end opens without them.
-"""
+"""Prepare a reference from an uploaded picture; libraries are imported at the first call."""
 
 from __future__ import annotations
 
@@ -28,9 +25,9 @@ def prepare_reference(
     import numpy as np
     from PIL import Image
 
-    from pipelines.reference.matting import built_in_matting
+    from pipelines.reference.matting import built_in_mask
     from pipelines.reference.opening import open_picture
-    from pipelines.reference.preparing import mend, put_on_white
+    from pipelines.reference.preparing import apply_strokes, put_on_white
 
     source = picture if isinstance(picture, Image.Image) else open_picture(picture)
 
@@ -42,10 +39,10 @@ def prepare_reference(
     if mask is None and find is not None:
         mask = find(source)
     if mask is None:
-        found = built_in_matting(source).mask(source)
+        found = built_in_mask(source)
     else:
         found = np.asarray(mask, np.uint8)
-    found = mend(found, opacity(added), opacity(removed))
+    found = apply_strokes(found, opacity(added), opacity(removed))
     whole = Image.fromarray(found)
     try:
         prepared = put_on_white(source, found)

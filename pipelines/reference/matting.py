@@ -1,8 +1,6 @@
-"""Cutting a figure out of a picture: by its alpha channel, or by GrabCut from a first guess."""
+"""Cut a figure out of a picture: by its alpha channel, or by GrabCut from a first guess."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,85 +15,59 @@ OPAQUE, CLEAR = 255, 0
 _HALF = 128
 _CUT_SIDE = 512  # pixels; GrabCut works at this size at most
 _ROUNDS = 5
-_PERHAPS, _LIKELY, _CERTAIN = 0.08, 0.4, 0.95  # probabilities that part GrabCut's four classes
-_MARGIN = 0.012  # of the long side, around what is perhaps the figure
-_HAIRLINE = 0.004  # of the long side; lines that are hardly wider than twice this are dropped
-_GAP = 0.01  # of the long side; gaps that are narrower than twice this are closed
+_PERHAPS, _LIKELY, _CERTAIN = 0.08, 0.4, 0.95  # probabilities between GrabCut's four classes
+_MARGIN = 0.012  # of the long side, around the possible figure
+_HAIRLINE = 0.004  # of the long side; lines of less than about twice this width are dropped
+_GAP = 0.01  # of the long side; gaps of less than twice this width are closed
 _SMALLEST_PART = 0.15  # of the largest part's area; smaller parts are dropped
 _PLAIN_SHARE = 0.95  # of a side's pixels that must have the ground's colour
 _PLAIN_SIDES = 3  # of four; a bust cuts into one of them
-_PLAIN_SPREAD = 6.0  # distance in CIE Lab within which colours of the border count as one
-_GROUND_SPREAD = 10.0  # the same for what is joined to it: compression leaves halos
+_PLAIN_SPREAD = 6.0  # distance in CIE Lab within which colours of the border count as equal
+_GROUND_SPREAD = 10.0  # the same for pixels that are joined to it: compression leaves halos
 _MOST_GRAIN = 12.0  # both distances for a coarse-grained ground
 _SEED = 0
-_UNUSED = (0, 0, 0, 0)  # the rectangle that a mask makes superfluous
+_UNUSED = (0, 0, 0, 0)  # a rectangle; the mask replaces it
 
 
-class Matting(Protocol):
-    """Something that can tell a figure from what is behind it."""
-
-    def mask(self, image: Image.Image) -> Mask:
-        """How much each pixel shows of the figure.
-
-        Args:
-            image: RGB or RGBA, as `open_picture` gives it.
-
-        Returns:
-            From 0 (background) to 255 (figure), uint8 of shape (height, width).
-        """
-        ...
-
-
-class AlphaMatting:
-    """Takes the picture's own alpha channel for the mask."""
-
-    @staticmethod
-    def suits(image: Image.Image) -> bool:
-        """Whether the alpha channel tells a figure from a ground: some clear, some opaque."""
-        if image.mode != "RGBA":
-            return False
-        alpha = np.asarray(image.getchannel("A"))
-        return bool(alpha.min() < _HALF < alpha.max())
-
-    def mask(self, image: Image.Image) -> Mask:
-        """The alpha channel, as `Matting.mask` has it.
-
-        Raises:
-            ValueError: if the picture has none.
-        """
-        return np.asarray(image.getchannel("A"), np.uint8).copy()
-
-
-class GrabCutMatting:
-    """Cuts with colours learnt from the picture itself; needs nothing but OpenCV.
-
-    A ground of one colour is simply taken away. Elsewhere `saliency` guesses where the figure is,
-    and "GrabCut" (Rother, Kolmogorov and Blake, SIGGRAPH 2004) finds the line along which the
-    colours of figure and ground part best. For drawings, and for photographs on a calm ground.
+def built_in_mask(image: Image.Image) -> Mask:
+    """Cut out the figure without a network: by the alpha channel, or else by GrabCut.
 
     Args:
-        weights: of the guess.
+        image: RGB or RGBA, as `open_picture` returns it.
+
+    Returns:
+        From 0 (background) to 255 (figure), uint8 of shape (height, width).
     """
-
-    def __init__(self, weights: Weights = FITTED) -> None:
-        self._weights = weights
-
-    def mask(self, image: Image.Image) -> Mask:
-        """The figure with its holes filled and a soft edge, as `Matting.mask` has it."""
-        picture = np.asarray(image.convert("RGB"), np.uint8)
-        small = picture if max(picture.shape[:2]) <= _CUT_SIDE else resized(picture, _CUT_SIDE)
-        ground = plain_ground(small)
-        cut = _grab_cut(small, saliency(small, self._weights)) if ground is None else ~ground
-        return _feathered(without_holes(large_parts(cut)), picture.shape[:2])
+    if image.mode == "RGBA":
+        alpha = np.asarray(image.getchannel("A"), np.uint8)
+        if alpha.min() < _HALF < alpha.max():
+            return alpha.copy()
+    return grab_cut_mask(image)
 
 
-def built_in_matting(image: Image.Image) -> Matting:
-    """The matting that fits a picture and needs no network: its alpha channel, or else GrabCut."""
-    return AlphaMatting() if AlphaMatting.suits(image) else GrabCutMatting()
+def grab_cut_mask(image: Image.Image, weights: Weights = FITTED) -> Mask:
+    """Cut out the figure by the colours of the picture; needs only OpenCV.
+
+    A ground of one colour is removed. Elsewhere `saliency` guesses where the figure is, and
+    "GrabCut" (Rother, Kolmogorov and Blake, SIGGRAPH 2004) finds the boundary that separates the
+    colours of figure and ground best. For drawings, and for photographs with a calm background.
+
+    Args:
+        image: RGB or RGBA, whose alpha channel is ignored.
+        weights: weights of `saliency`.
+
+    Returns:
+        The figure without holes and with a soft edge; see `built_in_mask`.
+    """
+    picture = np.asarray(image.convert("RGB"), np.uint8)
+    small = picture if max(picture.shape[:2]) <= _CUT_SIDE else resized(picture, _CUT_SIDE)
+    ground = plain_ground(small)
+    cut = _grab_cut(small, saliency(small, weights)) if ground is None else ~ground
+    return _feathered(without_holes(large_parts(cut)), picture.shape[:2])
 
 
 def plain_ground(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """The ground of a picture whose border has one colour: what is joined to it in that colour.
+    """Find the ground of a picture whose border has one colour: all pixels joined to the border.
 
     Args:
         picture: RGB, of shape (height, width, 3).
@@ -135,7 +107,7 @@ def _grab_cut(picture: NDArray[np.uint8], likely: NDArray[np.float32]) -> NDArra
 
 
 def _closed(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Close narrow gaps, also those at the picture's border."""
+    """Close narrow gaps, at the picture's border too."""
     radius = _pixels(_GAP, mask)
     wide = np.pad(mask, radius)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disc(radius))
@@ -143,7 +115,7 @@ def _closed(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _pixels(share: float, picture: NDArray[np.uint8]) -> int:
-    """A share of the long side in pixels, at least 1."""
+    """Return a share of the long side in pixels, at least 1."""
     return max(1, round(share * max(picture.shape[:2])))
 
 
@@ -156,14 +128,14 @@ def large_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Fill what a mask encloses on all sides."""
+    """Fill the areas that a mask encloses on all sides."""
     outside = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
     _, labels = cv2.connectedComponents(outside, connectivity=4)
     return (labels != labels[0, 0])[1:-1, 1:-1]
 
 
 def _feathered(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Mask:
-    """Bring a mask to a picture's size, with an edge that is about as soft as the picture's."""
+    """Resize a mask to a picture's size, with an edge about as soft as the picture's."""
     height, width = shape[:2]
     hard = np.where(mask, OPAQUE, CLEAR).astype(np.uint8)
     grown = cv2.resize(hard, (width, height), interpolation=cv2.INTER_LINEAR)

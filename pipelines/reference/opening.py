@@ -1,6 +1,6 @@
-"""Opening whatever a person hands over as a picture: upright, in RGB or RGBA, or refused in words.
+"""Open any file as a picture, upright and in RGB or RGBA, or refuse it with a message.
 
-Nothing is decoded before the header has said that it is worth it.
+The header is checked before anything is decoded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_PIXELS = 64_000_000
 MOST_BYTES = 128_000_000
 LEAST_SIDE = 64  # pixels
 LONG_SIDE = 2048  # pixels; larger pictures are reduced to it
-# What is opened. No EPS (Pillow hands it to an interpreter) and nothing that few people have.
+# No EPS (Pillow runs an interpreter for it), and no rare formats.
 FORMATS = (
     "JPEG",
     "MPO",
@@ -37,7 +37,7 @@ FORMATS = (
 
 _USE = "Use a PNG, JPEG or WebP picture."
 _FULL_16_BIT = 65535
-# What Pillow raises on damaged files, besides its own OSErrors: parsers trip over the content.
+# Exceptions of Pillow and its parsers at damaged files.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, RuntimeError),
     struct.error,
@@ -57,11 +57,12 @@ _KNOWN_STARTS = (
 def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
     """Open a picture of a character.
 
-    Animations give their first frame. Rotation by EXIF is applied, colour profiles are turned
-    into sRGB, 16 bits are scaled to 8, and pictures with a long side above LONG_SIDE are reduced.
+    Of animations, the first frame is taken. Rotation by EXIF is applied, colour profiles are
+    converted to sRGB, 16 bits are scaled to 8, and pictures with a long side above LONG_SIDE are
+    reduced.
 
     Args:
-        file: a file, its content, or something that gives its content when read.
+        file: a path, the content of a file, or an open file.
 
     Returns:
         RGBA where the file has transparency, else RGB; without metadata.
@@ -83,7 +84,7 @@ def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
     except _DAMAGE as error:
         raise PictureError(
             f"{name} is damaged or cut off ({' '.join(str(error).split())}). "
-            "Download or export it again, then try once more."
+            "Download or export it again."
         ) from error
 
 
@@ -116,11 +117,11 @@ def _identified(content: bytes, name: str) -> Image.Image:
     try:
         return Image.open(BytesIO(content), formats=readable)
     except UnidentifiedImageError:
-        raise PictureError(f"{name} is {_what_it_is(content)}") from None
+        raise PictureError(f"{name} is {_kind_of_file(content)}") from None
 
 
-def _what_it_is(content: bytes) -> str:
-    """Name a file that is no readable picture, and say what to do."""
+def _kind_of_file(content: bytes) -> str:
+    """Name the kind of a file that is no readable picture, with a remedy."""
     start = content[:2048].lower()
     if content[4:8] == b"ftyp":
         if content[8:12] in _HEIC_BRANDS:
@@ -164,12 +165,12 @@ def _too_many_pixels(name: str, size: str = "") -> PictureError:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except _DAMAGE:  # a broken EXIF block says nothing of the rotation
+    except _DAMAGE:  # the EXIF block is broken
         return image
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode; a colour profile is applied to the colours that it describes."""
+    """Convert a picture of any mode to RGB or RGBA, with its colour profile."""
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit_gray(image).convert("RGB")
     if image.has_transparency_data:
@@ -180,7 +181,7 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Apply the picture's colour profile, where it has one that fits its mode."""
+    """Apply the picture's colour profile, if it has one that fits its mode."""
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
         return image
@@ -197,7 +198,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit_gray(image: Image.Image) -> Image.Image:
-    """Scale deep gray to 8 bits: 16 bits as such, anything else by its own range."""
+    """Scale gray to 8 bits: from 16 bits, or else from the picture's own range."""
     values = np.asarray(image).astype(np.float32)
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     least, most = float(values.min()), float(values.max())
@@ -210,7 +211,7 @@ def _eight_bit_gray(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """A copy without metadata, at most LONG_SIDE long."""
+    """Return a copy without metadata, at most LONG_SIDE long."""
     plain = image.copy()
     plain.info = {}
     plain.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""From a picture and a mask to the reference: the figure alone, square, on white."""
+"""Make a reference image from a picture and a mask: the figure alone, square, on white."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PreparedReference:
 
     Attributes:
         image: the figure on white, RGB and square.
-        mask: what was cut out of the whole picture, 0 or 255, uint8 of shape (height, width).
+        mask: the figure in the whole picture, 0 or 255, uint8 of shape (height, width).
         box: the figure in the whole picture: left, top, right, bottom in pixels; right and bottom
             are outside.
         coverage: share of the whole picture that the mask covers, above 0 and at most 1.
@@ -37,30 +37,30 @@ class PreparedReference:
 
     @property
     def doubt(self) -> str:
-        """What makes the mask look wrong, in words for a person; empty where nothing does."""
+        """Reason to doubt the mask, for a person; empty where there is none."""
         height, width = self.mask.shape
         if self.box != (0, 0, width, height):
             return ""
         return (
             f"The mask reaches all four borders and covers {self.coverage:.0%} of the picture: "
-            "probably the ground was taken for a part of the figure. Rub it out with the brush."
+            "probably the background was taken for a part of the figure. Remove it with the brush."
         )
 
 
 def put_on_white(image: Image.Image, mask: Mask) -> PreparedReference:
     """Put a figure on white, crop to it, and pad to a square.
 
-    The steps of InstantCharacter's demo: the mask is made hard at its middle, so that no ground
-    shines through; the picture is pasted on white through it, cropped to the mask's box, and
-    padded with white on both sides of the shorter direction.
+    These are the steps of InstantCharacter's demo: the mask is made hard at half opacity, so that
+    no background shines through; the picture is pasted on white through it, cropped to the mask's
+    box, and padded with white on both sides of the shorter direction.
 
     Args:
-        image: RGB or RGBA, as `open_picture` gives it; transparency shows white.
+        image: RGB or RGBA, as `open_picture` returns it; transparency shows white.
         mask: from 0 (background) to 255 (figure), uint8 of shape (height, width).
 
     Raises:
         ValueError: if the mask is not of the picture's size.
-        PictureError: if nothing, or next to nothing, is left in the mask.
+        PictureError: if the mask is empty or nearly empty.
     """
     _check_shape(mask, (image.height, image.width), "mask")
     hard = np.where(mask > _HALF, OPAQUE, CLEAR).astype(np.uint8)
@@ -69,21 +69,21 @@ def put_on_white(image: Image.Image, mask: Mask) -> PreparedReference:
     return PreparedReference(_square(figure), hard, box, float((hard == OPAQUE).mean()))
 
 
-def mend(
+def apply_strokes(
     mask: Mask,
     strokes_add: NDArray[np.uint8] | NDArray[np.bool_],
     strokes_remove: NDArray[np.uint8] | NDArray[np.bool_],
 ) -> Mask:
-    """Apply the strokes of a brush to a mask; where both were painted, removing wins.
+    """Apply brush strokes to a copy of a mask; removing wins over adding.
 
     Args:
-        mask: uint8 of shape (height, width); it is not changed.
-        strokes_add: what belongs to the figure, as the strokes' opacity from 0 to 255 or as
-            booleans, of shape (height, width).
-        strokes_remove: what does not, likewise.
+        mask: uint8 of shape (height, width).
+        strokes_add: strokes over parts of the figure, as opacity from 0 to 255 or as booleans, of
+            shape (height, width).
+        strokes_remove: strokes over other parts, likewise.
 
     Returns:
-        The mended mask, uint8 of shape (height, width).
+        The new mask, uint8 of shape (height, width).
 
     Raises:
         ValueError: if the arrays differ in shape.
@@ -100,11 +100,11 @@ def _opacity(strokes: NDArray[np.uint8] | NDArray[np.bool_]) -> Mask:
     return strokes.astype(np.uint8)
 
 
-def _check_shape(array: NDArray[np.generic], shape: tuple[int, ...], what: str) -> None:
+def _check_shape(array: NDArray[np.generic], shape: tuple[int, ...], name: str) -> None:
     if array.shape != shape:
-        raise ValueError(f"the {what} have shape {array.shape}, the picture has {shape}")
+        raise ValueError(f"the {name} have shape {array.shape}, the picture has {shape}")
     if array.dtype not in (np.uint8, np.bool_):
-        raise ValueError(f"the {what} are of type {array.dtype}, not uint8")
+        raise ValueError(f"the {name} are of type {array.dtype}, not uint8")
 
 
 def _box(hard: Mask) -> Box:
@@ -112,7 +112,7 @@ def _box(hard: Mask) -> Box:
     if not len(rows):
         raise PictureError(
             "No figure was found in the picture. Paint over the character with the brush, or use "
-            "a picture in which it stands out from a plain ground."
+            "a picture in which it stands out from a plain background."
         )
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     width, height = box[2] - box[0], box[3] - box[1]

@@ -1,7 +1,4 @@
-"""A picture as patches of one colour, with who borders on whom.
-
-Knows nothing of what the patches show.
-"""
+"""Patches of one colour in a picture, and their neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ _FEWEST_PIXELS = 6
 
 @dataclass(frozen=True)
 class Regions:
-    """Patches of one colour that cover a picture.
+    """Patches of one colour that together cover a picture.
 
     Attributes:
         labels: the patch of each pixel, from 0 without gaps, int64 of shape (height, width).
@@ -34,7 +31,7 @@ class Regions:
         return np.bincount(self.labels.ravel()).astype(np.float64)
 
     def mean(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Mean of a map over each patch.
+        """Return the mean of a map over each patch.
 
         Args:
             values: of shape (height, width).
@@ -42,7 +39,7 @@ class Regions:
         return np.bincount(self.labels.ravel(), values.ravel()) / self.areas
 
     def largest(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Largest value of a map in each patch.
+        """Return the largest value of a map in each patch.
 
         Args:
             values: of shape (height, width).
@@ -71,9 +68,9 @@ class Regions:
         return np.concatenate([one, other]), np.concatenate([other, one])
 
     def around(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Mean of the values of each patch's neighbours, weighted by the length of the contact.
+        """Return the mean value of each patch's neighbours, weighted by the length of contact.
 
-        What lies beyond the border (see `on_border`) counts as a neighbour with value 0.
+        The outside of the border (see `on_border`) counts as a neighbour with value 0.
 
         Args:
             values: one for each patch, of shape (regions,).
@@ -85,7 +82,7 @@ class Regions:
 
 
 def flat_regions(picture: NDArray[np.uint8], lab: Map) -> Regions:
-    """Cut a picture into patches of one colour, each up to the middle of its outline.
+    """Divide a picture into patches of one colour, each up to the middle of its outline.
 
     Pixels that differ little from their neighbours are joined to patches; a watershed (Meyer,
     1992) gives each of the other pixels to a patch next to it.
@@ -117,7 +114,7 @@ def flat_regions(picture: NDArray[np.uint8], lab: Map) -> Regions:
 
 
 def _without_gaps(markers: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Give the lines of a watershed (-1) to a patch beside them, and number the patches anew."""
+    """Assign the lines of a watershed (-1) to a patch beside them, and renumber the patches."""
     labels = np.maximum(markers, 0).astype(np.float32)  # exact: there are fewer than 2 ** 24
     while (labels == 0).any():
         labels = np.where(labels == 0, cv2.dilate(labels, np.ones((3, 3), np.uint8)), labels)

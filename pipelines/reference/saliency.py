@@ -1,10 +1,10 @@
-"""Where the figure of a picture probably is, without a trained network.
+"""Estimate where the figure of a picture is, without a trained network.
 
-The picture is cut into patches of one colour, and each patch is judged twice by a weighted sum of
-what is known of it, as in "Salient Object Detection: A Discriminative Regional Feature
-Integration Approach" (Jiang et al., CVPR 2013), with few, plain features: first from its own looks
-and place, then also from what the first round says of its surroundings. The weights were fitted to
-drawn scenes by `tests/pipelines/reference/fit_saliency.py`.
+The picture is divided into patches of one colour, and each patch is scored twice by a weighted sum
+of few, plain features, as in "Salient Object Detection: A Discriminative Regional Feature
+Integration Approach" (Jiang et al., CVPR 2013): first by its own colours and position, then also by
+the first scores of its surroundings. The weights were fitted to drawn scenes by
+`tests/pipelines/reference/fit_saliency.py`.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from pipelines.reference.regions import Map, Regions, flat_regions
 
 Features = NDArray[np.float64]
 
-LONG_SIDE = 256  # pixels at which pictures are judged
-_LARGEST_STEP = 60.0  # of the gradient, in Lab units: one hard edge counts no more than this
-_FAR_COLOR = 40.0  # distance in Lab beyond which colours are simply different
-_SEEN_BORDER = 0.02  # share of the border that a patch must hold to be ground for certain
-_REACH = 4.0  # standard deviations beyond which far is simply far
+LONG_SIDE = 256  # pixels of the reduced pictures
+_LARGEST_STEP = 60.0  # of the gradient, in Lab units: a hard edge counts no more than this
+_FAR_COLOR = 40.0  # distance in Lab beyond which colours count as equally different
+_SEEN_BORDER = 0.02  # share of the border of a patch that is certainly ground
+_REACH = 4.0  # standard deviations beyond which patches count as equally far
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What each feature adds to the log-odds of a patch.
+    """Weights of the features in the log-odds of a patch.
 
     Attributes:
-        looks: weights of `look_features`, in its order.
+        own: weights of `own_features`, in its order.
         surroundings: weights of `surrounding_features`, in its order.
     """
 
-    looks: tuple[float, ...]
+    own: tuple[float, ...]
     surroundings: tuple[float, ...]
 
 
 FITTED = Weights(
-    looks=(-5.08, 5.67, 2.36, 1.19, -16.4, -2.42, -0.83, 1.91),
+    own=(-5.08, 5.67, 2.36, 1.19, -16.4, -2.42, -0.83, 1.91),
     surroundings=(
         *(-2.43, 2.3, -2.09, 2.75, 5.9, 1.59, -0.93, -0.11),
         *(3.37, 0.89, -10.03, -2.39, 3.22, -0.1),
@@ -50,8 +50,8 @@ FITTED = Weights(
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A picture at the size at which it is judged.
+class Reduced:
+    """A picture at the size at which its patches are scored.
 
     Attributes:
         picture: RGB, uint8 of shape (height, width, 3).
@@ -69,27 +69,27 @@ class Judged:
 
 
 def saliency(picture: NDArray[np.uint8], weights: Weights = FITTED) -> Map:
-    """How probably each pixel belongs to the figure.
+    """Return the probability of each pixel to belong to the figure.
 
     Args:
         picture: RGB, of shape (height, width, 3).
-        weights: of the features.
+        weights: weights of the features.
 
     Returns:
         Probabilities in [0, 1], of shape (height, width).
     """
-    judged = reduce(picture)
-    first = sigmoid(look_features(judged) @ np.array(weights.looks))
-    second = sigmoid(surrounding_features(judged, first) @ np.array(weights.surroundings))
+    reduced = reduce(picture)
+    first = sigmoid(own_features(reduced) @ np.array(weights.own))
+    second = sigmoid(surrounding_features(reduced, first) @ np.array(weights.surroundings))
     height, width = picture.shape[:2]
-    small = cv2.GaussianBlur(second[judged.regions.labels].astype(np.float32), (0, 0), 1)
+    small = cv2.GaussianBlur(second[reduced.regions.labels].astype(np.float32), (0, 0), 1)
     return np.asarray(cv2.resize(small, (width, height)), np.float32)
 
 
-def reduce(picture: NDArray[np.uint8]) -> Judged:
-    """Bring a picture to the size at which it is judged, and even out its grain."""
+def reduce(picture: NDArray[np.uint8]) -> Reduced:
+    """Reduce a picture to the size at which its patches are scored, and smooth its grain."""
     small = resized(picture, LONG_SIDE)
-    return Judged(np.asarray(cv2.bilateralFilter(small, 5, 15, 3), np.uint8))
+    return Reduced(np.asarray(cv2.bilateralFilter(small, 5, 15, 3), np.uint8))
 
 
 def resized(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
@@ -97,32 +97,32 @@ def resized(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     scale = long_side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
 def to_lab(picture: NDArray[np.uint8]) -> Map:
-    """An RGB picture in CIE Lab, float32 of the same shape."""
+    """Convert an RGB picture to CIE Lab, float32 of the same shape."""
     return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities from log-odds."""
+    """Return probabilities from log-odds."""
     return 1 / (1 + np.exp(-log_odds))
 
 
-def look_features(judged: Judged) -> Features:
-    """What a patch's own looks and place say of it.
+def own_features(reduced: Reduced) -> Features:
+    """Compute the features of patches from their own colours and positions.
 
     Returns:
-        One row for each patch: 1; how much detail is around it; how different its surroundings and
-        itself are from the colours on the border; its squared distances from the middle, across
-        and down; whether it touches the border; its width.
+        One row for each patch: 1; the detail around it; the difference of its surroundings and of
+        itself from the colours on the border; its squared distances from the middle, across and
+        down; 1 where it touches the border; its width.
     """
-    regions = judged.regions
+    regions = reduced.regions
     height, width = regions.labels.shape
-    detail = _share_of_most(_blur(_gradient(judged.lab), 0.05))
-    strange = _strangeness(judged)
+    detail = _share_of_most(_blur(_gradient(reduced.lab), 0.05))
+    strange = _strangeness(reduced)
     down, across = np.mgrid[:height, :width].astype(np.float32)
     left = np.full(len(regions.areas), width, np.float64)
     np.minimum.at(left, regions.labels.ravel(), across.ravel())
@@ -139,19 +139,19 @@ def look_features(judged: Judged) -> Features:
     return np.stack(columns, -1)
 
 
-def surrounding_features(judged: Judged, first: NDArray[np.float64]) -> Features:
-    """What is known of a patch once the first round has judged all of them.
+def surrounding_features(reduced: Reduced, first: NDArray[np.float64]) -> Features:
+    """Compute the features of patches from the probabilities of the first round.
 
     Args:
-        judged: the picture.
+        reduced: the picture.
         first: probability of each patch, of shape (regions,).
 
     Returns:
-        One row for each patch: its looks; the probability of those that it borders on, and of what
-        is near; how far it is from the middle of the probable figure, across and down, first on
-        average, then at its farthest.
+        One row for each patch: its `own_features`; the probability of its neighbours and of its
+        surroundings; its mean, then its largest distance from the middle of the probable figure,
+        each across and down.
     """
-    regions = judged.regions
+    regions = reduced.regions
     height, width = regions.labels.shape
     likely = first[regions.labels].astype(np.float32)
     down, across = np.mgrid[:height, :width].astype(np.float32)
@@ -162,13 +162,13 @@ def surrounding_features(judged: Judged, first: NDArray[np.float64]) -> Features
         *(regions.mean(axis) for axis in from_middle),
         *(regions.largest(axis) for axis in from_middle),
     ]
-    return np.concatenate([look_features(judged), np.stack(columns, -1)], -1)
+    return np.concatenate([own_features(reduced), np.stack(columns, -1)], -1)
 
 
-def _strangeness(judged: Judged) -> NDArray[np.float64]:
-    """Each patch's distance from the most similar colour on the border, in [0, 1]."""
-    regions = judged.regions
-    colors = np.stack([regions.mean(judged.lab[..., i]) for i in range(3)], -1)
+def _strangeness(reduced: Reduced) -> NDArray[np.float64]:
+    """Return each patch's distance from the most similar colour on the border, in [0, 1]."""
+    regions = reduced.regions
+    colors = np.stack([regions.mean(reduced.lab[..., i]) for i in range(3)], -1)
     touching = colors[regions.on_border > _SEEN_BORDER * regions.on_border.sum()]
     if not len(touching):
         return np.zeros(len(colors))
@@ -177,7 +177,7 @@ def _strangeness(judged: Judged) -> NDArray[np.float64]:
 
 
 def _deviation(axis: Map, likely: Map) -> Map:
-    """Distances from the probable figure's middle, in its standard deviations, over _REACH."""
+    """Return distances from the probable figure's middle, in standard deviations over _REACH."""
     weight = likely.sum() + 1e-6
     middle = (likely * axis).sum() / weight
     deviation = np.sqrt((likely * (axis - middle) ** 2).sum() / weight) + 1
@@ -197,5 +197,5 @@ def _blur(values: Map, share: float) -> Map:
 
 
 def _share_of_most(values: Map) -> Map:
-    """Bring a map to [0, 1], where 1 is what one pixel in fifty surpasses."""
+    """Scale a map to [0, 1], where 1 is the value that one pixel in fifty exceeds."""
     return np.clip(values / max(float(np.percentile(values, 98)), 1e-6), 0, 1).astype(np.float32)

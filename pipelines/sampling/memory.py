@@ -14,8 +14,8 @@ from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
 from pipelines.consistency.store.storage import BankStorage
 from pipelines.devices import free_memory
-from pipelines.models.catalog import ModelSpec
 from pipelines.models.sizes import STEP_VALUES
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, RenderBudget
 from pipelines.sampling.denoiser import VelocityModel
 from pipelines.sampling.sampler import RenderInputs
@@ -41,7 +41,7 @@ class RenderMemory:
     def __init__(self, model: VelocityModel, inputs: RenderInputs, budget: RenderBudget) -> None:
         self._model, self._inputs, self._budget = model, inputs, budget
         self._plan, self._frames = inputs.plan, inputs.frames
-        self._free = free_memory(model.device)
+        self._free: int | None = free_memory(model.device)
         self._device_room = self._room(budget.device_bytes, self._free)
         self._host_room: int | None = 0
         if model.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Where a style's LoRA file is: on this disk, or fetched from the Hugging Face hub; no torch.
+"""Find a style's LoRA file on this disk or the Hugging Face hub, and check it; no torch.
 
 Only safetensors files are opened: other formats are pickles, which can run code.
 """
@@ -11,31 +11,25 @@ from pathlib import Path
 
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from pipelines.errors import ModelError
+from pipelines.hub import explain_hub_error
 from pipelines.styles.info import read_info
 
 _SUFFIX = ".safetensors"
 _USUAL_NAME = "pytorch_lora_weights.safetensors"
 _ON_THE_HUB = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/(.+))?")
-_HUB_TIMEOUT = 10.0  # seconds until the hub must have answered
+_HUB_TIMEOUT = 10.0  # seconds
 _NAMES = 'the path of a .safetensors file, or "owner/name" or "owner/name/file.safetensors"'
 
 
 def find_style_file(source: str) -> Path:
-    """The file of a LoRA, downloaded where that is needed and it is not in the hub's cache.
+    """Return the path of a LoRA file, which is downloaded if it is not in the hub's cache.
 
     Args:
-        source: path of a `.safetensors` file; or "owner/name" or "owner/name/file.safetensors" on
-            the Hugging Face hub. What exists on this disk goes before the hub.
+        source: path of a `.safetensors` file or of a folder that holds one; or "owner/name" or
+            "owner/name/file.safetensors" on the Hugging Face hub. Paths that exist go first.
 
     Raises:
         ModelError: if there is no such file, it is of another format, or it cannot be fetched.
@@ -43,12 +37,12 @@ def find_style_file(source: str) -> Path:
     wanted = source.strip()
     try:
         path = Path(wanted).expanduser()
-    except RuntimeError as error:  # "~" and the name of nobody on this machine
+    except RuntimeError as error:  # "~" and a user name that this machine does not have
         raise ModelError(
-            f"The LoRA {wanted}: {error}", "Give its whole path.", "missing"
+            f"The LoRA {wanted} cannot be found: {error}", "Give its whole path.", "missing"
         ) from error
     if path.is_dir():
-        return path / _the_one(wanted, [p.name for p in sorted(path.glob(f"*{_SUFFIX}"))])
+        return path / _only_file(wanted, [p.name for p in sorted(path.glob(f"*{_SUFFIX}"))])
     if path.is_file():
         _check_suffix(wanted, path.name)
         return path
@@ -61,15 +55,15 @@ def find_style_file(source: str) -> Path:
     if name is not None:
         _check_suffix(wanted, name)
     try:
-        return _fetch(repository, name or _the_one(wanted, _names_in(repository)))
+        return _fetch(repository, name or _only_file(wanted, _names_in(repository)))
     except (OSError, httpx2.HTTPError, EntryNotFoundError, HFValidationError) as error:
         raise _explain(error, wanted, repository) from error
 
 
 def check_style(source: str) -> None:
-    """See that a LoRA is on this disk, fetching it if need be, and holds what its name says.
+    """Check that a file holds a LoRA, and download it if it is not on this disk.
 
-    Its weights are not read, so this is cheap, and can be done before a large model is loaded.
+    Its weights are not read, so this is cheap enough to do before a large model is loaded.
 
     Args:
         source: as `find_style_file`.
@@ -94,7 +88,7 @@ def _fetch(repository: str, name: str) -> Path:
 
 
 def _names_in(repository: str) -> list[str]:
-    """Safetensors files at the top of a repository; without the hub, those in its cache."""
+    """List the safetensors files at the top of a repository, in the cache if there is no hub."""
     try:
         names = HfApi().list_repo_files(repository)
     except (ConnectionError, TimeoutError, httpx2.TransportError):
@@ -106,7 +100,7 @@ def _cached(repository: str) -> Path:
     return Path(snapshot_download(repository, local_files_only=True, allow_patterns=f"*{_SUFFIX}"))
 
 
-def _the_one(source: str, names: Sequence[str]) -> str:
+def _only_file(source: str, names: Sequence[str]) -> str:
     if _USUAL_NAME in names:
         return _USUAL_NAME
     if len(names) == 1:
@@ -120,7 +114,7 @@ def _the_one(source: str, names: Sequence[str]) -> str:
         )
     raise ModelError(
         f"{source} holds {len(names)} .safetensors files: {', '.join(names)}.",
-        f'Name the one that you mean, as "{source.rstrip("/")}/{names[0]}".',
+        f'Name one of them, as "{source.rstrip("/")}/{names[0]}".',
         "missing",
     )
 
@@ -134,47 +128,16 @@ def _check_suffix(source: str, name: str) -> None:
         )
 
 
-def _explain(error: BaseException, source: str, repository: str) -> ModelError:
-    page = f"https://huggingface.co/{repository}"
-    if isinstance(error, GatedRepoError):
-        return ModelError(
-            f"The LoRA {source} can be downloaded only after its terms are accepted.",
-            f"Log in at {page} and accept them, then give your token with `hf auth login`, or in "
-            "the environment variable HF_TOKEN.",
-            "gated",
-        )
-    if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return ModelError(
-            f"There is no LoRA file {source!r} on this machine, and no Hugging Face repository "
-            f"{repository!r} that you may read.",
-            "Check the name; if the repository is private, give your token with `hf auth login`.",
-            "missing",
-        )
-    if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx2.TransportError):
-        if constants.HF_HUB_OFFLINE:
-            problem, remedy = "HF_HUB_OFFLINE forbids to download it", "Unset HF_HUB_OFFLINE"
-        else:
-            problem = "Hugging Face cannot be reached"
-            remedy = "Check the connection (and HTTPS_PROXY, if you need a proxy)"
-        return ModelError(
-            f"The LoRA {source} is not on this machine, and {problem}.",
-            f"{remedy}, or give the path of a .safetensors file.",
-            "network",
-        )
-    if isinstance(error, EntryNotFoundError):
-        return ModelError(
-            f"The repository {repository} has no such file: {source}.", f"See {page}.", "missing"
-        )
-    if isinstance(error, HfHubHTTPError):
-        return ModelError(
-            f"Hugging Face could not deliver the LoRA {source} (it answered "
-            f"{error.response.status_code}).",
-            "Wait a few minutes and try again; if it stays so, check your token.",
-            "network",
-        )
-    fault = " ".join(str(error).split()) or type(error).__name__
-    return ModelError(
-        f"The LoRA {source} could not be stored on this machine: {fault}",
+def _explain(error: Exception, source: str, repository: str) -> ModelError:
+    title, fault = f"The LoRA {source}", " ".join(str(error).split()) or type(error).__name__
+    return explain_hub_error(
+        error,
+        title,
+        repository,
+        offline="The path of a .safetensors file works without a network.",
+        missing_file=f"Look for its name at https://huggingface.co/{repository}.",
+    ) or ModelError(
+        f"{title} could not be stored on this machine: {fault}",
         f"See that there is space in {constants.HF_HOME}, or give the path of a file.",
         "broken",
     )

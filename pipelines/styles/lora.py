@@ -1,10 +1,10 @@
-"""Put style LoRAs into a pipeline for as long as a render lasts, and take them out without a trace.
+"""Load style LoRAs into a pipeline for the length of a render, and restore it exactly afterwards.
 
     with style_loras(pipeline, loras) as styles:
         for event in pipeline.stream(request): ...
 
-diffusers' loaders put them in once, as PEFT adapters beside the weights; no weight is edited. It
-knows nothing of prompts: `pipelines.request.with_trigger` writes the trigger words.
+diffusers' loaders add them as PEFT adapters beside the weights, which do not change. It knows
+nothing of prompts: `pipelines.request.with_trigger` writes the trigger words.
 """
 
 from __future__ import annotations
@@ -18,24 +18,21 @@ from itertools import count, islice
 from typing import Any
 
 from diffusers import FluxPipeline
-from diffusers.utils import logging as diffusers_logging
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers.utils import logging as transformers_logging
 
+from pipelines.devices import quiet_libraries
 from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.request import StyleLora
 from pipelines.styles.check import find_style_file
 from pipelines.styles.weights import ANOTHER_FILE, PARTS, LayerChange, Part, read_weights
 
-__all__ = ["LoadedStyle", "style_loras"]
-
 _ADAPTER = "throughline_style_{}"
-# What the loaders note on a model itself.
+# Attributes that the loaders set on a model.
 _LOADERS_NOTES = ("peft_config", "_hf_peft_config_loaded", "_weight_conversions")
 _LONGEST_FAULT = 300  # characters; some of the libraries' messages list every tensor
-# What diffusers, PEFT and safetensors raise at files that they were not made for.
+# Exceptions of diffusers, PEFT and safetensors at unsuitable files.
 _FOREIGN_FILE_ERRORS = (
     ValueError,
     RuntimeError,
@@ -51,14 +48,14 @@ _FOREIGN_FILE_ERRORS = (
 
 @dataclass(frozen=True)
 class LoadedStyle:
-    """A style that the pipeline now paints in.
+    """A style that is loaded into the pipeline.
 
     Attributes:
         lora: the style.
         adapter: name of its PEFT adapter.
-        transformer_layers: how many layers of the transformer it changes.
-        text_encoder_layers: how many layers of the CLIP text encoder it changes.
-        notes: what of the file is not used, each a sentence for a person.
+        transformer_layers: number of layers of the transformer that it changes.
+        text_encoder_layers: number of layers of the CLIP text encoder that it changes.
+        notes: parts of the file that are not used, each a sentence for a person.
     """
 
     lora: StyleLora
@@ -72,24 +69,24 @@ class LoadedStyle:
 def style_loras(
     pipeline: FluxPipeline, loras: Sequence[StyleLora]
 ) -> Iterator[tuple[LoadedStyle, ...]]:
-    """Paint in these styles until the block ends.
+    """Render in these styles until the block ends.
 
-    On leaving, also by an exception or a closed generator, the pipeline is what it was: the very
-    same modules with the very same weights. Adapters that were there before take part in the block
-    as they did, and do so afterwards. A pipeline with model offloading keeps its hooks.
+    At its end, also by an exception or a closed generator, the pipeline has the same modules with
+    the same weights as before. Adapters that it had before stay active in the block and after it. A
+    pipeline with model offloading keeps its hooks.
 
     Args:
         pipeline: a pipeline with a transformer; its text encoders may be None. LoRAs change the
-            transformer and the CLIP text encoder; what a file holds for T5 is not used, as in
-            diffusers, and the notes say so.
+            transformer and the CLIP text encoder; layers for T5 are not used, as in diffusers, and
+            the notes say so.
         loras: the styles, added to each other.
 
     Yields:
-        What was loaded, in the order of `loras`.
+        The loaded styles, in the order of `loras`.
 
     Raises:
-        ModelError: if a file is not there, is no LoRA or is one for another model; nothing
-            remains loaded then.
+        ModelError: if a file is missing, is no LoRA or is one for another model; nothing remains
+            loaded then.
         ValueError: if the pipeline has fused projections or merged adapters, which hide the layers
             that LoRAs change.
     """
@@ -109,13 +106,13 @@ def style_loras(
 
 
 class _ModelState:
-    """A model as it is without the styles: its modules, flags and adapters, to be put back.
+    """State of a model without the styles, to be restored: its modules, flags and adapters.
 
     Args:
-        model: the model as it is now.
+        model: the model.
 
     Attributes:
-        adapters: the adapters that it has now, by name.
+        adapters: its adapters by name.
 
     Raises:
         ValueError: if its projections are fused or an adapter is merged into its weights.
@@ -140,7 +137,7 @@ class _ModelState:
         ]
 
     def activate(self, styles: Sequence[LoadedStyle]) -> None:
-        """Let the styles take part at their weights, beside what took part before."""
+        """Activate the styles at their weights, besides the adapters that were active before."""
         names = [style.adapter for style in styles]
         active = {id(layer): [] if off else on for layer, on, off, _ in self._layers}
         for layer in _adapter_layers(self._model):
@@ -150,7 +147,7 @@ class _ModelState:
                 layer.set_scale(style.adapter, style.lora.weight)
 
     def restore(self, names: Sequence[str]) -> None:
-        """Put everything back; PEFT's own removal would leave empty adapter layers behind.
+        """Restore the model; PEFT's own removal would leave empty adapter layers behind.
 
         Args:
             names: names of the adapters that may have been added, in whole or in part.
@@ -177,12 +174,12 @@ class _ModelState:
 
 
 def _adapter_layers(model: nn.Module) -> list[Any]:
-    """The layers that adapters are on, of any kind that PEFT knows."""
+    """Return the layers with adapters, of any kind that PEFT knows."""
     return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
 
 
 def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
-    """Load one LoRA as an adapter of this name; all its errors become a ModelError."""
+    """Load one LoRA as an adapter of this name; every error becomes a `ModelError`."""
     path = find_style_file(lora.source)
     try:
         weights = read_weights(path, lora.source, pipeline)
@@ -193,7 +190,7 @@ def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
         if isinstance(error, MemoryError) or "out of memory" in str(error).casefold():
             raise OutOfMemoryError(
                 f"Memory ran out while the LoRA {lora.source} was loaded.",
-                "Close what else uses the memory, or leave a style out.",
+                "Close other programs that use the memory, or leave a style out.",
             ) from error
         fault = textwrap.shorten(str(error), _LONGEST_FAULT) or type(error).__name__
         raise ModelError(
@@ -208,7 +205,7 @@ def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
 def _attach(
     pipeline: FluxPipeline, layers: Mapping[Part, Mapping[str, LayerChange]], adapter: str
 ) -> None:
-    """Hand the matrices to diffusers' loaders, in the namings that they read."""
+    """Load the matrices with diffusers' loaders, under the names that they read."""
     with _quiet_loaders():
         if layers["transformer"]:
             pipeline.load_lora_into_transformer(
@@ -240,25 +237,13 @@ def _named(
 
 @contextmanager
 def _quiet_loaders() -> Iterator[None]:
-    """Keep the loaders from warning of what is meant, and from drawing a bar over a front end's.
+    """Silence the loaders' progress bars, and their warnings of what is intended here.
 
-    Meant are several adapters in a model (transformers reports those of others as missing from the
-    file, and leaves them as they are), and layers whose name is the end of another's (`proj_out`:
-    PEFT takes the very names that the file gives). Errors are raised, so none is lost.
+    Intended are several adapters in a model (transformers reports other adapters as missing from
+    the file, and keeps them), and layers whose name is the end of another's (`proj_out`: PEFT takes
+    exactly the names in the file). Errors are raised as ever.
     """
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    shown = transformers_logging.is_progress_bar_enabled()
-    for library in libraries:
-        library.set_verbosity(library.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-            warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
-            yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-        if shown:
-            transformers_logging.enable_progress_bar()
+    with quiet_libraries(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
+        yield

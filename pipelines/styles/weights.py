@@ -1,10 +1,10 @@
-"""A LoRA file as pairs of matrices, one per layer of the pipeline, in any trainer's naming.
+"""Weights of a LoRA file, in any trainer's names: one pair of matrices for each layer.
 
-How strong a layer's change is: W + weight * scale * B A, where scale is alpha/rank if the file
-gives an alpha for that layer (kohya's and diffusers' `.alpha` tensors, or PEFT's settings in the
-header), else 1. That is PEFT's rule. InstantCharacter's published code does not look at the alphas
-of files in diffusers' format, so there such a layer changes by rank/alpha times as much; diffusers'
-own loader gives one layer's alpha also to layers that have none, which is not done here.
+A layer becomes W + weight * scale * B A, where scale is alpha/rank if the file has an alpha for
+that layer (kohya's and diffusers' `.alpha` tensors, or PEFT's settings in the header), else 1. That
+is PEFT's rule. InstantCharacter's published code ignores the alphas of files in diffusers' format,
+so it changes such a layer by rank/alpha times as much; diffusers' loader gives one layer's alpha
+also to layers without one, which is not done here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PEFT_NAMES = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.we
 
 @dataclass(frozen=True)
 class LayerChange:
-    """The two matrices whose product changes a layer's weight.
+    """Two matrices whose product changes a layer's weight.
 
     Attributes:
         down: A, shape (rank, inputs of the layer).
@@ -72,12 +72,12 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class StyleWeights:
-    """What a LoRA file changes in one pipeline.
+    """Changes of a LoRA file to one pipeline.
 
     Attributes:
         layers: the changes by the layer's name, for each part of the pipeline; the scale is
             multiplied into `up`, and both are in the part's number format.
-        notes: what of the file is not used, each a sentence for a person.
+        notes: parts of the file that are not used, each a sentence for a person.
     """
 
     layers: Mapping[Part, Mapping[str, LayerChange]]
@@ -89,14 +89,13 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
 
     Args:
         path: the safetensors file.
-        source: what a person calls it.
+        source: its name in messages.
         pipeline: the pipeline that it is for; parts that are None have no layers.
 
     Raises:
         ModelError: if the file holds no LoRA, one of a kind that is not supported, or one for
             another model.
-        ValueError: if it is damaged. What diffusers and safetensors raise at foreign files also
-            comes through.
+        ValueError: if it is damaged. Exceptions of diffusers and safetensors are raised too.
     """
     info = read_info(path)
     _check_kind(source, info.keys)
@@ -132,10 +131,10 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
 
 
 class _Scales:
-    """What each layer's B A is multiplied by.
+    """Scale of each layer's B A.
 
     Args:
-        alphas: alphas by "part.layer.alpha"; other entries are not looked at.
+        alphas: alphas by "part.layer.alpha"; other entries are ignored.
         settings: PEFT's settings from the file's header, as JSON, or "".
     """
 
@@ -151,7 +150,7 @@ class _Scales:
         self._configs = {part: LoraConfig(**values) for part, values in by_part.items()}
 
     def of(self, part: Part, layer: str, rank: int) -> float:
-        """alpha/rank (for rank-stabilised LoRAs alpha/sqrt(rank)), or 1 without an alpha."""
+        """Return alpha/rank (alpha/sqrt(rank) if rank-stabilised), or 1 without an alpha."""
         alpha = self._alphas.get(f"{part}.{layer}.alpha")
         if alpha is not None:
             return float(alpha) / rank
@@ -164,7 +163,7 @@ class _Scales:
 
 
 def _kohya_clip_names(tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Kohya's names of tensors for CLIP, and what they are in PEFT's naming."""
+    """Return kohya's names of tensors for CLIP, each with PEFT's name."""
     matches = filter(None, map(_KOHYA_CLIP.fullmatch, tensors))
     return [
         (m[0], ".".join(["text_encoder", *m.groups()[:-1], _PEFT_NAMES.get(m[6], m[6])]))
@@ -173,7 +172,7 @@ def _kohya_clip_names(tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
 
 
 def _pair_up(tensors: Mapping[str, Tensor]) -> dict[tuple[Part, str], LayerChange]:
-    """Both matrices of each layer; names that are not a LoRA's matrix are passed over."""
+    """Return both matrices of each layer; tensors that are no matrix of a LoRA are ignored."""
     downs: dict[tuple[Part, str], Tensor] = {}
     ups: dict[tuple[Part, str], Tensor] = {}
     for name, tensor in tensors.items():
@@ -189,12 +188,12 @@ def _pair_up(tensors: Mapping[str, Tensor]) -> dict[tuple[Part, str], LayerChang
 
 
 def _is_unplaced(name: str) -> bool:
-    """Whether diffusers left a LoRA's tensor without a place, as kohya's for the final layer."""
+    """Return whether diffusers found no layer for a tensor, as for kohya's of the final layer."""
     return ".lora" in name and not _MATRIX.fullmatch(name)
 
 
 def _size_of_linear(model: nn.Module, name: str) -> tuple[int, int] | None:
-    """Inputs and outputs of the model's linear layer of this name; None where it has none."""
+    """Return the inputs and outputs of a linear layer of the model; None where it has none."""
     try:
         layer: Any = model.get_submodule(name)
     except AttributeError:
@@ -210,7 +209,7 @@ def _check_kind(source: str, keys: tuple[str, ...]) -> None:
             )
     if not any("lora" in key for key in keys):
         raise ModelError(
-            f"{source} is no LoRA: none of its {len(keys)} tensors is one's.",
+            f"{source} is no LoRA: none of its {len(keys)} tensors belongs to one.",
             ANOTHER_FILE,
             "broken",
         )
@@ -225,8 +224,8 @@ def _check_shape(source: str, name: str, change: LayerChange, size: tuple[int, i
     theirs = (change.down.shape[1], change.up.shape[0])
     if theirs != size:
         raise ModelError(
-            f"The LoRA {source} is for another model: its layer {name} takes {theirs[0]} values to "
-            f"{theirs[1]}, this model's takes {size[0]} to {size[1]}.",
+            f"The LoRA {source} is for another model: its layer {name} maps {theirs[0]} values to "
+            f"{theirs[1]}, this model's maps {size[0]} to {size[1]}.",
             "Choose a LoRA that was trained on this model, or the model that it was trained on.",
             "broken",
         )
@@ -234,9 +233,9 @@ def _check_shape(source: str, name: str, change: LayerChange, size: tuple[int, i
 
 def _notes(source: str, for_t5: list[str], foreign: list[str]) -> Iterator[str]:
     if for_t5:
-        yield f"What the LoRA {source} holds for the T5 text encoder is not used."
+        yield f"The layers of the LoRA {source} for the T5 text encoder are not used."
     if foreign:
         yield (
-            f"Part of the LoRA {source} has no place in this model and is not used: layers such as "
+            f"Part of the LoRA {source} is not used, because this model lacks its layers, such as "
             f"{foreign[0]} ({len(foreign)} in all)."
         )

@@ -17,7 +17,8 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.events import Preview
-from pipelines.models.catalog import BIREFNET, MODELS, ModelSpec, find_model
+from pipelines.models.catalog import BIREFNET, MODELS, find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.document import (
     blank_storyboard,
@@ -155,7 +156,11 @@ class Actions:
         Raises:
             UserError: if that is nothing to agree to, or as for `generate` and `search`.
         """
-        known = {spec.subject.consent for spec in self._models() if spec.subject is not None}
+        known = {
+            spec.character_adapter.consent
+            for spec in self._models()
+            if spec.character_adapter is not None
+        }
         if self._matting is not None:
             known.add(self._matting.source)
         if not key or key not in known:

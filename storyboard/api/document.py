@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
-from pipelines.models.catalog import ModelSpec
+from pipelines.models.specs import ModelSpec
 from storyboard.board import (
     MAX_FRAMES,
     SIZE_STEP,

@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.models.catalog import FLUX1_SCHNELL, ModelSpec, SubjectSpec
-from pipelines.models.shortcuts import (
-    NOT_MEASURED,
-    SHORTCUTS,
-    TURBO_LORAS,
-    Shortcut,
-    TurboLora,
-    cost_of,
-)
+from pipelines.models.catalog import FLUX1_SCHNELL
+from pipelines.models.measured import NOT_MEASURED, TurboLora, cost_of, turbo_loras
+from pipelines.models.shortcuts import SHORTCUTS, Shortcut
+from pipelines.models.specs import CharacterAdapterSpec, ModelSpec
 from pipelines.request import Shortcuts
 from storyboard.api.document import picture_sizes
 from storyboard.board import (
@@ -61,8 +56,8 @@ def model_told(spec: ModelSpec) -> dict[str, Any]:
         "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
         "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
-        "fewer_steps": _fewer_steps(TURBO_LORAS.get(spec.name, ())),
-        "subject": None if spec.subject is None else _subject(spec.subject),
+        "fewer_steps": _fewer_steps(turbo_loras().get(spec.name, ())),
+        "subject": None if spec.character_adapter is None else _subject(spec.character_adapter),
     }
 
 
@@ -95,7 +90,7 @@ def _fewer_steps(loras: Sequence[TurboLora]) -> str:
     )
 
 
-def _subject(spec: SubjectSpec) -> dict[str, Any]:
+def _subject(spec: CharacterAdapterSpec) -> dict[str, Any]:
     return {
         "title": spec.title,
         "licence": spec.licence,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipelines.errors import UnknownModelError
-from pipelines.models.catalog import MODELS, ModelSpec, find_model
+from pipelines.models.catalog import MODELS, find_model
 from pipelines.models.presets import (
     GIGABYTE,
     MEMORY_PRESETS,
@@ -22,6 +22,7 @@ from pipelines.models.presets import (
     choose,
     survey,
 )
+from pipelines.models.specs import ModelSpec
 from storyboard.cli.arguments import argument
 from storyboard.errors import UsageError
 from storyboard.settings import Settings
@@ -150,7 +151,7 @@ def _about(spec: ModelSpec) -> list[str]:
 
 def _references(spec: ModelSpec) -> str:
     """Return whether a model takes reference pictures, and under which licence."""
-    subject = spec.subject
+    subject = spec.character_adapter
     if subject is None:
         return "not supported"
     words = f"with {subject.title}, {subject.licence}"

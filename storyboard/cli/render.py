@@ -15,7 +15,8 @@ from types import FrameType
 
 from pipelines.errors import UnknownModelError
 from pipelines.models.catalog import BIREFNET, find_model
-from pipelines.models.shortcuts import SHORTCUTS, describe, find_shortcut
+from pipelines.models.measured import describe
+from pipelines.models.shortcuts import SHORTCUTS, find_shortcut
 from pipelines.pictures import Reference
 from pipelines.request import Shortcuts
 from storyboard.board import (
@@ -175,7 +176,7 @@ def render(options: argparse.Namespace) -> None:
             "Describe the character once for all frames, or leave the picture out.",
         )
     if options.accept_research_only:
-        for subject in (find_model(board.settings.model).subject for board in boards):
+        for subject in (find_model(board.settings.model).character_adapter for board in boards):
             if subject is not None and subject.consent:
                 Consents(settings.consents).give(subject.consent)
     for note in (*_shortcut_notes(boards), reference and reference.doubt):

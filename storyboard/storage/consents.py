@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.models.catalog import MattingSpec, SubjectSpec
+from pipelines.models.specs import CharacterAdapterSpec, MattingSpec
 from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.storage.files import DocumentKind, write_result
 
@@ -36,7 +36,7 @@ class Consents:
         """
         return key in self._read()
 
-    def require(self, key: str, asked: SubjectSpec | MattingSpec, terms: str) -> None:
+    def require(self, key: str, asked: CharacterAdapterSpec | MattingSpec, terms: str) -> None:
         """Check that a person has agreed to the terms of weights or code.
 
         Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from pipelines.models.shortcuts import TURBO_LORAS, cost_of, find_shortcut
+from pipelines.models.measured import cost_of, turbo_loras
+from pipelines.models.shortcuts import find_shortcut
 from pipelines.request import Shortcuts
 from storyboard.storage.projects import Store
 from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
@@ -48,7 +49,7 @@ def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: S
 def test_a_turbo_lora_is_told_of_where_one_is_known(opened: Opened) -> None:
     page = opened()
     page.locator("summary").click()
-    lora = page.get_by_text(TURBO_LORAS["flux1-dev"][0].source)
+    lora = page.get_by_text(turbo_loras()["flux1-dev"][0].source)
     expect(lora).to_have_count(0)
     page.locator("[data-field='settings.model']").select_option("flux1-dev")
     expect(lora).to_be_visible()

@@ -68,7 +68,7 @@ def test_the_model_is_the_same_but_for_its_bundle(
     assert {path.name for path in folder.iterdir()} == {path.name for path in model.iterdir()}
     assert os.path.islink(folder / "transformer") == links
     own, other = find_model(str(model)), find_model(str(folder))
-    assert own.subject is not None and other.subject is not None
+    assert own.character_adapter is not None and other.character_adapter is not None
     assert (other.steps, other.width, other.weights_bytes) == (
         own.steps,
         own.width,

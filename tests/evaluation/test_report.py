@@ -12,7 +12,7 @@ from evaluation.report import BEGIN, END, tables, update_page
 from evaluation.rows import REFERENCE_ROWS, ROWS, Row
 from evaluation.scores import Agreement, ReferenceScores, RowScores, Scores
 from pipelines.errors import UserError
-from pipelines.models.shortcuts import Interval
+from pipelines.models.measured import Interval
 
 PLAIN = RowScores(
     name="plain",

@@ -122,7 +122,7 @@ ABLATED = Row(
 
 def followed(*rows: Row, strength: float = 0.7) -> list[RenderRequest]:
     subject = replace(INSTANT_CHARACTER, strength=strength)
-    spec = replace(MINIATURE, subject=subject)
+    spec = replace(MINIATURE, character_adapter=subject)
     return list(requests(SUITE, KNOWN, rows, spec, 3, set(frame_ids(KNOWN, rows)), PICTURE))
 
 

@@ -184,5 +184,5 @@ def test_a_preset_that_does_not_fit_is_told_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**6)
-    with pytest.raises(OutOfMemoryError, match=r"preset full, needs \d+\.\d GB of host memory"):
+    with pytest.raises(OutOfMemoryError, match=r"preset full it needs \d+\.\d GB of host memory"):
         list(Engine(Settings(device="cpu", memory="full")).render(request_for(1)))

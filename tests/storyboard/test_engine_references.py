@@ -25,9 +25,9 @@ from pipelines.models.catalog import (
     FLUX1_DEV,
     FLUX1_SCHNELL,
     INSTANT_CHARACTER,
-    MattingSpec,
     find_model,
 )
+from pipelines.models.specs import MattingSpec
 from pipelines.reference.from_upload import prepare_reference
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
@@ -281,7 +281,7 @@ def test_a_picture_is_followed_and_its_bundle_loaded_once(
 ) -> None:
     engine = Engine(Settings(device="cpu", dtype="float32"))
     model = str(folder)
-    subject = find_model(model).subject
+    subject = find_model(model).character_adapter
     assert subject is not None
     plain = list(engine.render(request_for(model)))
     assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("follower")]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ModelError, UserError
-from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MODELS, ModelSpec, find_model
+from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MODELS, find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.request import Prompt, RenderRequest, Shortcuts, StyleLora
 from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.planning import (
@@ -239,8 +240,10 @@ def test_frames_have_the_reference_where_they_show_its_character() -> None:
     request = plan(pictured(*FRAMES, stranger))
     assert [f.reference for f in request.frames] == [*[PICTURE] * 5, None]
     assert request.references == {PICTURE}
-    assert FLUX1_DEV.subject is not None
-    assert {f.reference_strength for f in request.frames[:5]} == {FLUX1_DEV.subject.strength}
+    assert FLUX1_DEV.character_adapter is not None
+    assert {f.reference_strength for f in request.frames[:5]} == {
+        FLUX1_DEV.character_adapter.strength
+    }
     assert plan(board(*FRAMES, model=FLUX1_DEV.name)).references == frozenset()
     assert RenderRequest.from_dict(request.to_dict()) == request
 

@@ -312,7 +312,7 @@ class RayRunner(BookedRunner):
         """Return the assignment of a part with this request."""
         references = entry.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
-        subject = find_model(request.model).subject
+        subject = find_model(request.model).character_adapter
         consents = (subject.consent,) if pictures and subject and subject.consent else ()
         has_sources = any(f.identity_from or f.background_from for f in request.frames)
         return Assignment(

@@ -1,4 +1,4 @@
-"""The benchmark of shortcuts: what it paints, how ways are compared, and what is pasted of it."""
+"""The benchmark of shortcuts: what it paints, how ways are compared, and what is saved."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from evaluation.studies.settings import fresh_suite
 from evaluation.studies.shortcuts import Painting, Result, Way
 from miniature.judge.reading import load_judge
 from pipelines.models.catalog import MINIATURE
-from pipelines.models.shortcuts import SHORTCUTS, Interval, ShortcutCost
+from pipelines.models.measured import COSTS_FORMAT, Interval, shortcut_costs
+from pipelines.models.shortcuts import SHORTCUTS
 from pipelines.request import RenderBudget, Shortcuts
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
@@ -90,17 +91,12 @@ def result(way: Way, **changes: Interval | None) -> Result:
     return Result(way, 1.5, one, shares, shares, one, one)
 
 
-def test_what_is_printed_can_be_pasted():
+def test_costs_are_rounded_and_complete():
     results = [result(EXACT), result(HALF), result(Way("2 steps", Shortcuts(), 2))]
     (cost,) = shortcuts.costs(results, 20)
-    pasted = eval(
-        f"{{{shortcuts.source('miniature', [cost])}}}",
-        {"ShortcutCost": ShortcutCost, "Interval": Interval},
-    )
-    (read,) = pasted["miniature"]
-    assert (read.name, read.characters, read.steps) == ("half-steps", 20, 4)
-    assert read.saved == read.place == read.color_distance == Interval(0.1, 0.0, 0.1235)
-    assert "-0.0" not in shortcuts.source("miniature", [cost])
+    assert (cost.name, cost.characters, cost.steps) == ("half-steps", 20, 4)
+    assert cost.saved == cost.place == cost.color_distance == Interval(0.1, 0.0, 0.1235)
+    assert "-0.0" not in repr(cost)
     assert shortcuts.costs([result(EXACT), result(HALF, place=None)], 20) == []
 
 
@@ -109,7 +105,13 @@ def test_the_command_paints_every_way_and_prints_a_table(tmp_path: Path, capsys,
     monkeypatch.setattr(shortcuts, "load_pipeline", lambda spec: tiny_pipeline())
     sheet = tmp_path / "sheet.png"
     options = ["--characters", "1", "--prompts", "2", "--steps", "3", "--sheet", str(sheet)]
-    shortcuts.main([*options, "--out", str(tmp_path)])
+    monkeypatch.setattr(shortcuts, "COSTS_FILE", tmp_path / "costs.json")
+    shortcuts.main([*options, "--out", str(tmp_path), "--save"])
+    saved = COSTS_FORMAT.validate_json((tmp_path / "costs.json").read_bytes())
+    assert saved.keys() == shortcut_costs().keys()
+    costs = saved[SPEC.name]
+    assert [cost.name for cost in costs] == [shortcut.name for shortcut in SHORTCUTS[1:]]
+    assert {(cost.characters, cost.steps) for cost in costs} == {(1, 4)}
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == [

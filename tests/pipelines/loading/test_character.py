@@ -1,4 +1,4 @@
-"""What follows pictures opens from a folder and from the hub, and every failure says what to do."""
+"""A character adapter loads from a folder and from the hub, and every failure has a remedy."""
 
 from __future__ import annotations
 
@@ -27,16 +27,11 @@ from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.instant_character.checkpoint import read_groups
-from pipelines.loading import character as subject_loading
-from pipelines.loading.character import Sizes, load_subject, plan_offloading
+from pipelines.loading import character as character_loading
+from pipelines.loading.character import WeightSizes, load_character_adapter, plan_offloading
 from pipelines.loading.model import load_pipeline
-from pipelines.models.catalog import (
-    FLUX1_DEV,
-    FLUX1_SCHNELL,
-    INSTANT_CHARACTER,
-    ModelSpec,
-    find_model,
-)
+from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, INSTANT_CHARACTER, find_model
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.context import RenderContext
 from tests.pipelines.tiny_character import ENCODERS, PROJECTOR, save_tiny_model
@@ -79,13 +74,13 @@ def assert_frozen(bundle: SubjectBundle) -> None:
 # A bundle beside a model.
 
 
-def test_a_bundle_in_a_folder_paints(shared_folder, pipeline):
+def test_a_bundle_in_a_folder_renders(shared_folder, pipeline):
     spec = find_model(str(shared_folder))
-    bundle = load_subject(spec, pipeline)
+    bundle = load_character_adapter(spec, pipeline)
     assert_frozen(bundle)
     assert {value.dtype for value in state(bundle).values()} == {torch.float32}
 
-    def painted(strength: float) -> bytes:
+    def rendered(strength: float) -> bytes:
         frame = FrameRequest(
             "a", Prompt("the beach", "a girl", "runs"), 1, 64, 48,
             reference=RED, reference_strength=strength,
@@ -96,18 +91,18 @@ def test_a_bundle_in_a_folder_paints(shared_folder, pipeline):
         )
         return next(np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone))
 
-    assert painted(spec.subject.strength) != painted(0.0)
+    assert rendered(spec.character_adapter.strength) != rendered(0.0)
 
 
 def test_it_takes_the_models_number_format(shared_folder):
     spec = find_model(str(shared_folder))
     half = load_pipeline(spec, device="cpu", dtype="bfloat16")
-    assert {v.dtype for v in state(load_subject(spec, half)).values()} == {torch.bfloat16}
+    assert {v.dtype for v in state(load_character_adapter(spec, half)).values()} == {torch.bfloat16}
 
 
-def test_a_model_that_cannot_follow_pictures_is_refused(pipeline):
-    with pytest.raises(ValueError, match="schnell.* cannot follow pictures"):
-        load_subject(FLUX1_SCHNELL, pipeline)
+def test_a_model_without_a_character_adapter_is_refused(pipeline):
+    with pytest.raises(ValueError, match="schnell.* has no character adapter"):
+        load_character_adapter(FLUX1_SCHNELL, pipeline)
 
 
 def truncate(path: Path) -> None:
@@ -146,23 +141,23 @@ def empty_list(path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_a_damaged_bundle_is_told(folder, pipeline, file, damage):
+def test_a_damaged_bundle_is_reported(folder, pipeline, file, damage):
     spec = find_model(str(folder))
     damage(folder / "subject" / file)
     with pytest.raises(ModelError) as caught:
-        load_subject(spec, pipeline)
+        load_character_adapter(spec, pipeline)
     assert caught.value.reason == "broken"
     assert str(folder / "subject") in caught.value.problem
-    assert "the model paints without it" in caught.value.remedy
+    assert "the model renders without it" in caught.value.remedy
 
 
 @pytest.mark.parametrize("file", ["adapter.safetensors", "siglip/model.safetensors", "dinov2"])
-def test_a_missing_part_of_a_bundle_is_told(folder, pipeline, file):
+def test_a_missing_part_of_a_bundle_is_reported(folder, pipeline, file):
     spec = find_model(str(folder))
     part = folder / "subject" / file
     shutil.rmtree(part) if part.is_dir() else part.unlink()
     with pytest.raises(ModelError, match=f"lacks {file}") as caught:
-        load_subject(spec, pipeline)
+        load_character_adapter(spec, pipeline)
     assert caught.value.reason == "missing"
 
 
@@ -170,10 +165,10 @@ def test_a_bundle_that_ships_comes_back_from_git(folder, pipeline):
     spec = replace(find_model(str(folder)), kind="embedded")
     (folder / "subject" / "adapter.safetensors").unlink()
     with pytest.raises(ModelError, match="git checkout -- assets"):
-        load_subject(spec, pipeline)
+        load_character_adapter(spec, pipeline)
 
 
-def test_a_bundle_of_another_model_is_told(shared_folder, pipeline):
+def test_a_bundle_of_another_model_is_reported(shared_folder, pipeline):
     class Larger:
         """The tiny pipeline with one block more."""
 
@@ -186,7 +181,7 @@ def test_a_bundle_of_another_model_is_told(shared_folder, pipeline):
             return type(pipeline.transformer).from_config(config)
 
     with pytest.raises(ModelError, match="6 missing") as caught:
-        load_subject(find_model(str(shared_folder)), Larger())
+        load_character_adapter(find_model(str(shared_folder)), Larger())
     assert caught.value.reason == "broken"
 
 
@@ -215,10 +210,10 @@ def published(shared_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             raise hub_error(RemoteEntryNotFoundError, 404)
         return str(path)
 
-    monkeypatch.setattr(subject_loading, "hf_hub_download", download)
-    monkeypatch.setattr(subject_loading, "_PUBLISHED_PROJECTOR", PROJECTOR)
-    monkeypatch.setattr(subject_loading, "_PUBLISHED_ENCODERS", ENCODERS)
-    monkeypatch.setattr(subject_loading, "free_memory", lambda device: 200 * GB)
+    monkeypatch.setattr(character_loading, "hf_hub_download", download)
+    monkeypatch.setattr(character_loading, "_PUBLISHED_PROJECTOR", PROJECTOR)
+    monkeypatch.setattr(character_loading, "_PUBLISHED_ENCODERS", ENCODERS)
+    monkeypatch.setattr(character_loading, "free_memory", lambda device: 200 * GB)
     return tmp_path
 
 
@@ -229,16 +224,16 @@ def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
 
 
 def dev_with(**changes: object) -> ModelSpec:
-    return replace(FLUX1_DEV, subject=replace(INSTANT_CHARACTER, **changes))
+    return replace(FLUX1_DEV, character_adapter=replace(INSTANT_CHARACTER, **changes))
 
 
 @pytest.mark.parametrize("file", [INSTANT_CHARACTER.adapter_file, "adapter.safetensors"])
 def test_it_comes_from_the_hub_as_from_a_folder(published, shared_folder, pipeline, file):
     """The published pickle, and the same weights as a safetensors file."""
-    bundle = load_subject(dev_with(adapter_file=file), pipeline)
+    bundle = load_character_adapter(dev_with(adapter_file=file), pipeline)
     assert_frozen(bundle)
     assert bundle.familiarity is None
-    ours = state(load_subject(find_model(str(shared_folder)), pipeline))
+    ours = state(load_character_adapter(find_model(str(shared_folder)), pipeline))
     theirs = state(bundle)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
@@ -252,7 +247,11 @@ def test_it_comes_from_the_hub_as_from_a_folder(published, shared_folder, pipeli
     [
         (hub_error(GatedRepoError, 403), "gated", "https://huggingface.co/{source}"),
         (hub_error(RepositoryNotFoundError, 404), "missing", "repository '{source}'"),
-        (hub_error(RemoteEntryNotFoundError, 404), "missing", "repository {source} lacks a file"),
+        (
+            hub_error(RemoteEntryNotFoundError, 404),
+            "missing",
+            "the repository {source} lacks a file",
+        ),
         (hub_error(HfHubHTTPError, 401), "token", "hf auth login"),
         (hub_error(HfHubHTTPError, 503), "network", "answered 503"),
         (httpx2.ConnectError("no route"), "network", "need no download"),
@@ -262,16 +261,16 @@ def test_it_comes_from_the_hub_as_from_a_folder(published, shared_folder, pipeli
 )
 def test_a_failed_download_is_explained(published, pipeline, monkeypatch, part, error, reason, say):
     source = getattr(INSTANT_CHARACTER, part)
-    find = subject_loading.hf_hub_download
+    find = character_loading.hf_hub_download
 
     def download(repository: str, name: str) -> str:
         if repository == source:
             raise error
         return find(repository, name)
 
-    monkeypatch.setattr(subject_loading, "hf_hub_download", download)
+    monkeypatch.setattr(character_loading, "hf_hub_download", download)
     with pytest.raises(ModelError) as caught:
-        load_subject(FLUX1_DEV, pipeline)
+        load_character_adapter(FLUX1_DEV, pipeline)
     assert caught.value.reason == reason
     assert say.format(source=source) in str(caught.value)
 
@@ -289,30 +288,30 @@ def test_a_broken_download_names_its_folder_in_the_cache(published, pipeline, pa
     source = getattr(INSTANT_CHARACTER, part)
     damage(published / source / file)
     with pytest.raises(ModelError) as caught:
-        load_subject(FLUX1_DEV, pipeline)
+        load_character_adapter(FLUX1_DEV, pipeline)
     assert caught.value.reason == "broken"
     assert "models--" + source.replace("/", "--") in caught.value.remedy
 
 
-def test_weights_of_other_sizes_are_told(published, pipeline, monkeypatch):
-    monkeypatch.setattr(subject_loading, "_PUBLISHED_PROJECTOR", replace(PROJECTOR, queries=6))
+def test_weights_of_other_sizes_are_reported(published, pipeline, monkeypatch):
+    monkeypatch.setattr(character_loading, "_PUBLISHED_PROJECTOR", replace(PROJECTOR, queries=6))
     with pytest.raises(ModelError, match=r"resampler\.latents is"):
-        load_subject(FLUX1_DEV, pipeline)
+        load_character_adapter(FLUX1_DEV, pipeline)
 
 
-def test_offline_what_is_not_cached_is_told(pipeline, monkeypatch, tmp_path):
+def test_offline_what_is_not_cached_is_reported(pipeline, monkeypatch, tmp_path):
     """No fake: huggingface_hub itself, in the tests' offline environment."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(subject_loading, "free_memory", lambda device: 200 * GB)
+    monkeypatch.setattr(character_loading, "free_memory", lambda device: 200 * GB)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
-        load_subject(dev_with(adapter="nobody/no-such-adapter"), pipeline)
+        load_character_adapter(dev_with(adapter="nobody/no-such-adapter"), pipeline)
     assert caught.value.reason == "network"
 
 
 # Memory. InstantCharacter takes 8.7 GB in 16 bits, beside 33.7 GB of FLUX.1 [dev].
 
-DEV = Sizes(
-    subject=INSTANT_CHARACTER.weights_bytes, transformer=2 * 11_901_408_320, model=33_741_198_278
+DEV = WeightSizes(
+    adapter=INSTANT_CHARACTER.weights_bytes, transformer=2 * 11_901_408_320, model=33_741_198_278
 )
 
 
@@ -320,8 +319,8 @@ def planned(
     monkeypatch: pytest.MonkeyPatch, device: str, offloads: bool, free: float, host: float
 ) -> bool:
     left = {"cuda": free, "mps": free, "cpu": host}
-    monkeypatch.setattr(subject_loading, "free_memory", lambda d: int(left[d.type] * GB))
-    origin = subject_loading._origin(FLUX1_DEV, INSTANT_CHARACTER, INSTANT_CHARACTER.adapter)
+    monkeypatch.setattr(character_loading, "free_memory", lambda d: int(left[d.type] * GB))
+    origin = character_loading._origin(FLUX1_DEV, INSTANT_CHARACTER, INSTANT_CHARACTER.adapter)
     return plan_offloading(origin, torch.device(device), DEV, offloads)
 
 
@@ -351,7 +350,7 @@ def test_a_model_makes_room_where_both_do_not_fit(
         ("cuda", False, 6, 16, ("36.9 GB", "16.0 GB")),
     ],
 )
-def test_too_little_memory_is_told_with_numbers_before_anything_is_downloaded(
+def test_too_little_memory_is_reported_with_numbers_before_anything_is_downloaded(
     monkeypatch, device, offloads, free, host, numbers
 ):
     with pytest.raises(ModelError) as caught:
@@ -361,16 +360,16 @@ def test_too_little_memory_is_told_with_numbers_before_anything_is_downloaded(
     assert "without reference pictures" in caught.value.remedy
 
 
-def test_memory_is_looked_at_before_the_download(published, pipeline, monkeypatch):
-    monkeypatch.setattr(subject_loading, "free_memory", lambda device: 1 * GB)
-    monkeypatch.setattr(subject_loading, "hf_hub_download", None)
-    with pytest.raises(ModelError, match="InstantCharacter needs") as caught:
-        load_subject(FLUX1_DEV, pipeline)
+def test_memory_is_checked_before_the_download(published, pipeline, monkeypatch):
+    monkeypatch.setattr(character_loading, "free_memory", lambda device: 1 * GB)
+    monkeypatch.setattr(character_loading, "hf_hub_download", None)
+    with pytest.raises(ModelError, match="for InstantCharacter: it needs") as caught:
+        load_character_adapter(FLUX1_DEV, pipeline)
     assert caught.value.reason == "memory"
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_a_model_that_waits_in_host_memory_paints_the_same(shared_folder):
+def test_on_a_gpu_a_model_that_waits_in_host_memory_renders_the_same(shared_folder):
     spec = find_model(str(shared_folder))
     frame = FrameRequest("a", Prompt("the beach", "a girl", "runs"), 1, 64, 48, reference=RED)
     request = RenderRequest(spec.name, (frame,), ("a",), steps=4)
@@ -379,7 +378,7 @@ def test_on_a_gpu_a_model_that_waits_in_host_memory_paints_the_same(shared_folde
         pipeline = load_pipeline(spec, device="cuda", dtype="float32")
         if offloads:
             pipeline.enable_model_cpu_offload(device="cuda")
-        bundle = load_subject(spec, pipeline)
+        bundle = load_character_adapter(spec, pipeline)
         assert bundle.encoders.siglip.device.type == ("cpu" if offloads else "cuda")
         assert bundle.weights.adapters[0].to_k_ip.weight.device.type == "cuda"
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Loading: the miniature opens, memory decides the placement, and every failure says what to do."""
+"""Loading: the miniature loads, memory decides the placement, and every failure has a remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +21,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines import devices
-from pipelines.devices import choose_device, choose_dtype
+from pipelines import devices, hub
 from pipelines.errors import ModelError
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.loading import faults as loading_errors
 from pipelines.loading import model as loading
 from pipelines.loading.faults import explain, model_origin
 from pipelines.loading.model import load_pipeline
@@ -43,7 +40,7 @@ def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
 
 
 def wrapped(cause: BaseException) -> OSError:
-    """What diffusers makes of a hub error when nothing is cached."""
+    """Return diffusers' exception for a hub error when nothing is cached."""
     error = OSError("Cannot load model: the model is not fully cached locally")
     error.__cause__ = cause
     error.__context__ = LocalEntryNotFoundError("no snapshot")
@@ -111,45 +108,6 @@ def test_on_a_gpu_the_miniature_loads_there_in_bfloat16():
     assert {p.dtype for p in pipeline.transformer.parameters()} == {torch.bfloat16}
 
 
-# Device and number format.
-
-
-def test_a_device_that_is_not_there_is_told():
-    absent = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(ModelError, match=f"no device '{absent}'") as caught:
-        choose_device(absent)
-    assert caught.value.reason == "missing"
-
-
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "meta", ""])
-def test_what_is_no_device_is_refused(device):
-    with pytest.raises(ValueError, match="is not cuda, cuda:N, mps or cpu"):
-        choose_device(device)
-
-
-def test_a_number_format_is_taken_by_name_or_refused():
-    cpu = torch.device("cpu")
-    assert choose_dtype("float16", cpu, MINIATURE) is torch.float16
-    with pytest.raises(ValueError, match="'half' is not one of"):
-        choose_dtype("half", cpu, MINIATURE)
-
-
-@pytest.mark.parametrize(
-    ("device", "spec", "hardware", "chosen"),
-    [
-        ("cuda", MINIATURE, False, torch.bfloat16),
-        ("mps", MINIATURE, False, torch.bfloat16),
-        ("cpu", MINIATURE, True, torch.bfloat16),
-        ("cpu", MINIATURE, False, torch.float32),
-        ("cpu", FLUX1_DEV, False, torch.bfloat16),
-    ],
-)
-def test_the_number_format_suits_the_device(monkeypatch, device, spec, hardware, chosen):
-    capabilities = {"avx512_bf16": hardware, "avx2": True}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert choose_dtype(None, torch.device(device), spec) is chosen
-
-
 # Memory. FLUX.1 [dev] takes 33.7 GB in 16 bits, of which its transformer takes 23.8 GB.
 
 
@@ -202,7 +160,9 @@ def test_a_gpu_that_is_named_is_used_alone(memory):
         ("mps", 30, 64, ("35.4 GB of memory", "30.0 GB")),
     ],
 )
-def test_too_little_memory_is_told_with_numbers_before_loading(memory, device, free, host, numbers):
+def test_too_little_memory_is_reported_with_numbers_before_loading(
+    memory, device, free, host, numbers
+):
     memory |= {device: free, "cpu": host}
     with pytest.raises(ModelError) as caught:
         loading.plan_placement(FLUX1_DEV, torch.device(device), None)
@@ -210,14 +170,14 @@ def test_too_little_memory_is_told_with_numbers_before_loading(memory, device, f
     assert all(number in str(caught.value) for number in numbers)
 
 
-def test_a_preset_that_is_asked_for_is_taken_or_refused_with_numbers(memory):
+def test_a_preset_that_is_named_is_taken_or_refused_with_numbers(memory):
     memory |= {"cuda": 24, "cpu": 64}
     cuda = torch.device("cuda")
     assert loading.plan_placement(FLUX1_DEV, cuda, None, "leaf-offload").preset.offload == "leaf"
-    with pytest.raises(ModelError, match=r"preset full, needs 35\.9 GB.*24\.0 GB are") as caught:
+    with pytest.raises(ModelError, match=r"preset full it needs 35\.9 GB.*24\.0 GB are") as caught:
         loading.plan_placement(FLUX1_DEV, cuda, None, "full")
     assert caught.value.reason == "memory"
-    with pytest.raises(ModelError, match="preset spread, takes two GPUs") as caught:
+    with pytest.raises(ModelError, match="preset spread, which takes two GPUs") as caught:
         loading.plan_placement(FLUX1_DEV, cuda, None, "spread")
     assert caught.value.reason == "missing"
     with pytest.raises(ValueError, match="Did you mean 'leaf-offload'"):
@@ -263,23 +223,6 @@ def test_stepping_down_takes_the_next_smaller_preset(memory):
     assert names == ["full", "model-offload", "group-offload", "leaf-offload"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is free")
-def test_free_host_memory_is_less_than_there_is():
-    free = loading.free_memory(torch.device("cpu"))
-    assert free is not None
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert 0 < free <= total
-
-
-def test_a_containers_limit_counts(monkeypatch, tmp_path):
-    (tmp_path / "meminfo").write_text("MemTotal: 64000 kB\nMemAvailable:   32000 kB\n")
-    monkeypatch.setattr(devices, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(devices, "_CONTAINER_LIMIT", tmp_path / "memory.max")
-    for limit, free in (("max", 32000 * 1024), ("8192000", 8192000), ("1" * 15, 32000 * 1024)):
-        (tmp_path / "memory.max").write_text(limit + "\n")
-        assert loading.free_memory(torch.device("cpu")) == free
-
-
 # The hub's refusals, as huggingface_hub raises them and as diffusers wraps them.
 
 
@@ -319,13 +262,13 @@ def test_a_failure_is_explained(monkeypatch, enough_memory, error, reason, say, 
 
 def test_a_gated_model_asks_for_a_token_or_for_its_account(monkeypatch):
     error = hub_error(GatedRepoError, 401)
-    monkeypatch.setattr(loading_errors, "get_token", lambda: None)
+    monkeypatch.setattr(hub, "get_token", lambda: None)
     assert "hf auth login" in explain(error, model_origin(FLUX1_DEV)).remedy
-    monkeypatch.setattr(loading_errors, "get_token", lambda: "hf_some_token")
+    monkeypatch.setattr(hub, "get_token", lambda: "hf_some_token")
     assert "the account of your token" in explain(error, model_origin(FLUX1_DEV)).remedy
 
 
-def test_a_near_miss_of_a_repository_is_told():
+def test_a_near_miss_of_a_repository_is_reported():
     spec = find_model("black-forest-labs/FLUX.1-dve")
     error = explain(hub_error(RepositoryNotFoundError, 404), model_origin(spec))
     assert "Did you mean 'black-forest-labs/FLUX.1-dev'" in error.problem
@@ -338,7 +281,7 @@ def test_without_a_network_the_message_does_not_blame_the_offline_switch(monkeyp
     assert "cannot be reached" in error.problem
 
 
-def test_offline_a_model_that_is_not_cached_is_told(monkeypatch, enough_memory, tmp_path):
+def test_offline_a_model_that_is_not_cached_is_reported(monkeypatch, enough_memory, tmp_path):
     """No fake: diffusers and huggingface_hub themselves, in the tests' offline environment."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
@@ -346,7 +289,7 @@ def test_offline_a_model_that_is_not_cached_is_told(monkeypatch, enough_memory, 
     assert caught.value.reason == "network"
 
 
-def test_a_defect_of_our_own_is_not_dressed_up(monkeypatch, enough_memory):
+def test_a_defect_of_our_own_is_raised_as_it_is(monkeypatch, enough_memory):
     failing(monkeypatch, AttributeError("a bug"))
     with pytest.raises(AttributeError, match="a bug"):
         load_pipeline(FLUX1_DEV, device="cpu")
@@ -378,7 +321,7 @@ def set_heads(path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_damaged_files_are_told(folder, file, damage):
+def test_damaged_files_are_reported(folder, file, damage):
     spec = find_model(str(folder))
     damage(folder / file)
     with pytest.raises(ModelError) as caught:
@@ -389,7 +332,7 @@ def test_damaged_files_are_told(folder, file, damage):
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_2", "vae", "scheduler", "transformer"])
-def test_a_missing_component_is_told(folder, name):
+def test_a_missing_component_is_reported(folder, name):
     spec = find_model(str(folder))
     shutil.rmtree(folder / name)
     with pytest.raises(ModelError, match=f"no '{name}' component") as caught:
@@ -397,7 +340,7 @@ def test_a_missing_component_is_told(folder, name):
     assert caught.value.reason == "missing"
 
 
-def test_a_tokenizer_without_its_words_is_told(folder):
+def test_a_tokenizer_without_its_vocabulary_is_reported(folder):
     spec = find_model(str(folder))
     (folder / "tokenizer_2" / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer_2 holds none of tokenizer\.json"):

@@ -1,4 +1,4 @@
-"""Every way to place a model paints the same picture, or nearly so where weights are quantised.
+"""Every placement renders the same picture, or nearly the same where weights are quantised.
 
 Offloading and spreading run here from the CPU to the CPU, with the libraries' real hooks.
 """
@@ -16,11 +16,12 @@ from PIL import Image
 
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
-from pipelines.loading.character import load_subject
+from pipelines.loading.character import load_character_adapter
 from pipelines.loading.model import load_pipeline, open_pipeline, plan_placement
 from pipelines.loading.placement import Placement, budget
-from pipelines.models.catalog import ModelSpec, find_model
+from pipelines.models.catalog import find_model
 from pipelines.models.presets import find_preset
+from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderBudget, RenderRequest, StyleLora
 from pipelines.sampling.context import RenderContext
 from tests.pipelines.styles.lora_files import diffusers_file
@@ -45,16 +46,16 @@ def request_for(
     reference = RED if picture else None
     frames = tuple(
         FrameRequest(
-            name, Prompt("the beach", "a girl", does), seed, 64, 48,
-            identity_from=lender, reference=reference,
+            name, Prompt("the beach", "a girl", action), seed, 64, 48,
+            identity_from=source, reference=reference,
         )
-        for name, does, lender in (("a", "runs", None), ("b", "sits", "a"))
+        for name, action, source in (("a", "runs", None), ("b", "sits", "a"))
     )  # fmt: skip
     styles = (StyleLora(style),) if style else ()
     return RenderRequest(spec.name, frames, ("a", "b"), steps=4, styles=styles)
 
 
-def paint(
+def render(
     pipeline: FluxStoryboardPipeline, request: RenderRequest, **options: object
 ) -> list[NDArray[np.uint8]]:
     events = pipeline.stream(request, RenderContext(max_sequence_length=16, **options))
@@ -80,38 +81,38 @@ def in_pieces(spec: ModelSpec, name: str, blocks: tuple[int, ...]) -> Placement:
 
 
 @pytest.mark.parametrize(("name", "blocks"), PIECES)
-def test_a_model_in_pieces_paints_the_same(spec, whole, name, blocks):
+def test_a_model_in_pieces_renders_the_same(spec, whole, name, blocks):
     pieces = open_pipeline(spec, in_pieces(spec, name, blocks))
     assert pieces._execution_device == CPU
     for _ in range(2):
-        ours, theirs = (paint(p, request_for(spec)) for p in (pieces, whole))
+        ours, theirs = (render(p, request_for(spec)) for p in (pieces, whole))
         assert len(ours) == 2
         assert all(map(np.array_equal, ours, theirs))
 
 
 @pytest.mark.parametrize(("name", "blocks"), PIECES)
-def test_a_model_in_pieces_follows_pictures_the_same(spec, whole, name, blocks):
+def test_a_model_in_pieces_is_conditioned_on_a_reference_the_same(spec, whole, name, blocks):
     placement = in_pieces(spec, name, blocks)
     pieces = open_pipeline(spec, placement)
     request = request_for(spec, picture=True)
-    painted = [
-        paint(p, request, character=load_subject(spec, p, at), pictures=PICTURES)
+    rendered = [
+        render(p, request, character=load_character_adapter(spec, p, at), pictures=PICTURES)
         for p, at in ((pieces, placement), (whole, None))
     ]
-    assert all(map(np.array_equal, *painted))
-    assert not all(map(np.array_equal, painted[0], paint(whole, request_for(spec))))
+    assert all(map(np.array_equal, *rendered))
+    assert not all(map(np.array_equal, rendered[0], render(whole, request_for(spec))))
 
 
 @pytest.mark.parametrize(("name", "blocks"), PIECES)
 def test_a_model_in_pieces_takes_styles_and_loses_them_again(spec, whole, tmp_path, name, blocks):
     style = diffusers_file(tmp_path)
     pieces = open_pipeline(spec, in_pieces(spec, name, blocks))
-    plain = paint(whole, request_for(spec))
+    plain = render(whole, request_for(spec))
     for _ in range(2):
-        styled = [paint(p, request_for(spec, style=style)) for p in (pieces, whole)]
+        styled = [render(p, request_for(spec, style=style)) for p in (pieces, whole)]
         assert all(map(np.array_equal, *styled))
         assert not np.array_equal(styled[0][0], plain[0])
-        assert all(map(np.array_equal, paint(pieces, request_for(spec)), plain))
+        assert all(map(np.array_equal, render(pieces, request_for(spec)), plain))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_render_may_take_the_room_that_is_left(name, streamed):
     assert budget(placement) == RenderBudget(device_bytes=5 * 10**9, batch=9, streamed=streamed)
 
 
-def test_a_render_looks_itself_what_is_free_beside_a_model_that_stays_where_it_is():
+def test_a_render_reads_the_free_memory_itself_beside_a_model_that_is_not_offloaded():
     full = Placement(CPU, torch.bfloat16, find_preset("full"), room=10**10, together=9)
     unknown = Placement(CPU, torch.bfloat16, find_preset("group-offload"))
     assert budget(full) == RenderBudget()
@@ -142,7 +143,7 @@ def distance(ours: list[NDArray[np.uint8]], theirs: list[NDArray[np.uint8]]) -> 
 
 
 @pytest.mark.parametrize("name", ["fp8", "int8"])
-def test_eight_bits_paint_nearly_the_same(spec, name):
+def test_eight_bits_render_nearly_the_same(spec, name):
     pytest.importorskip("torchao")
     exact = load_pipeline(spec, device="cpu", dtype="bfloat16")
     pipeline = load_pipeline(spec, device="cpu", memory=name)
@@ -150,31 +151,31 @@ def test_eight_bits_paint_nearly_the_same(spec, name):
     assert weight.qdata.dtype in (torch.int8, torch.float8_e4m3fn)
     assert pipeline.text_encoder_2.dtype is torch.bfloat16
 
-    ours, theirs = (paint(p, request_for(spec)) for p in (pipeline, exact))
-    other = paint(exact, request_for(spec, seed=2))
+    ours, theirs = (render(p, request_for(spec)) for p in (pipeline, exact))
+    other = render(exact, request_for(spec, seed=2))
     assert 0 < distance(ours, theirs) < distance(other, theirs) / 4
 
 
 @pytest.mark.parametrize("name", ["fp8", "int8"])
-def test_eight_bits_follow_pictures_and_take_styles(spec, tmp_path, name):
+def test_eight_bits_take_references_and_styles(spec, tmp_path, name):
     pytest.importorskip("torchao")
     pipeline = load_pipeline(spec, device="cpu", memory=name)
-    plain = paint(pipeline, request_for(spec))
-    styled = paint(pipeline, request_for(spec, style=diffusers_file(tmp_path)))
-    subject = load_subject(spec, pipeline)
-    followed = paint(
+    plain = render(pipeline, request_for(spec))
+    styled = render(pipeline, request_for(spec, style=diffusers_file(tmp_path)))
+    subject = load_character_adapter(spec, pipeline)
+    conditioned = render(
         pipeline, request_for(spec, picture=True), character=subject, pictures=PICTURES
     )
     assert not np.array_equal(styled[0], plain[0])
-    assert not np.array_equal(followed[0], plain[0])
-    assert all(map(np.array_equal, paint(pipeline, request_for(spec)), plain))
+    assert not np.array_equal(conditioned[0], plain[0])
+    assert all(map(np.array_equal, render(pipeline, request_for(spec)), plain))
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     "name", ["full", "model-offload", "group-offload", "leaf-offload", "fp8", "int8", "nf4"]
 )
-def test_on_a_gpu_every_preset_paints(spec, name):
+def test_on_a_gpu_every_preset_renders(spec, name):
     if name == "nf4":
         pytest.importorskip("bitsandbytes")
     exact = load_pipeline(spec, device="cuda", dtype="bfloat16", memory="full")
@@ -184,11 +185,14 @@ def test_on_a_gpu_every_preset_paints(spec, name):
         request, options = request_for(spec, picture=picture), {}
         if picture:
             placement = plan_placement(spec, torch.device("cuda"), None, name)
-            options = {"character": load_subject(spec, pipeline, placement), "pictures": PICTURES}
-        painted = [paint(pipeline, request, **options) for _ in range(2)]
-        assert all(map(np.array_equal, *painted))
+            options = {
+                "character": load_character_adapter(spec, pipeline, placement),
+                "pictures": PICTURES,
+            }
+        rendered = [render(pipeline, request, **options) for _ in range(2)]
+        assert all(map(np.array_equal, *rendered))
         if not picture:
-            assert distance(painted[0], paint(exact, request)) < (32 if name == "nf4" else 8)
+            assert distance(rendered[0], render(exact, request)) < (32 if name == "nf4" else 8)
 
 
 # GGUF.
@@ -214,7 +218,7 @@ def write_gguf(spec: ModelSpec, file: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["full", "group-offload", "leaf-offload", "spread"])
-def test_a_gguf_transformer_paints_nearly_the_same(spec, whole, tmp_path, name):
+def test_a_gguf_transformer_renders_nearly_the_same(spec, whole, tmp_path, name):
     write_gguf(spec, tmp_path / "tiny-Q8_0.gguf", "Q8_0")
     packed = find_model(f"{spec.source}:{tmp_path / 'tiny-Q8_0.gguf'}")
     assert packed.packed and packed.parts.transformer.packed_bytes > 0
@@ -223,11 +227,11 @@ def test_a_gguf_transformer_paints_nearly_the_same(spec, whole, tmp_path, name):
     attention = pipeline.transformer.transformer_blocks[0].attn
     assert attention.to_q.weight.dtype is torch.uint8
 
-    ours, theirs = (paint(p, request_for(spec)) for p in (pipeline, whole))
+    ours, theirs = (render(p, request_for(spec)) for p in (pipeline, whole))
     assert 0 < distance(ours, theirs) < 8
 
 
-def test_what_a_person_decides_about_banks_counts_where_the_banks_are(tmp_path):
+def test_a_persons_settings_of_banks_apply_where_the_banks_are(tmp_path):
     wanted = RenderBudget(order="bank", bank_dtype="fp8", host_bytes=7, folder=tmp_path)
     here = Placement(CPU, torch.bfloat16, find_preset("full"))
     assert budget(here, wanted) == replace(wanted, device_bytes=7)

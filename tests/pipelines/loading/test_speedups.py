@@ -1,4 +1,4 @@
-"""Attention backends and compilation, as a person chooses them."""
+"""Attention backends and compilation of the transformer."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.pipelines.flux1.test_attention import sharing_pass
 from tests.pipelines.tiny import tiny_transformer
 
 
-def test_a_backend_is_the_frames_too():
+def test_frames_that_share_take_the_backend_too():
     transformer = tiny_transformer()
     use_attention(transformer, "_native_math")
     with frame_attention(transformer, sharing_pass(identity=True, background=True)):

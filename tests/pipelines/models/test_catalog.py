@@ -1,4 +1,4 @@
-"""The registry: every model is found by each of its names, and near misses are told."""
+"""Catalog: every model is found by each of its names, and a similar name is suggested."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from pipelines.errors import UnknownModelError
+from pipelines.errors import ModelError, UnknownModelError
 from pipelines.instant_character.adapters import SubjectAdapters
 from pipelines.instant_character.projector import SubjectProjector
 from pipelines.models.catalog import (
@@ -29,9 +30,9 @@ from pipelines.models.catalog import (
     INSTANT_CHARACTER,
     MINIATURE,
     MODELS,
-    ModelSpec,
     find_model,
 )
+from pipelines.models.specs import ModelSpec
 from pipelines.request import ConsistencySettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,7 +77,7 @@ def enlarge(folder: Path, parameters: int) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header)
 
 
-def painted_like(spec: ModelSpec) -> tuple[object, ...]:
+def rendered_like(spec: ModelSpec) -> tuple[object, ...]:
     return (spec.steps, spec.guidance_scale, spec.true_cfg_scale, spec.consistency)
 
 
@@ -113,10 +114,10 @@ def test_the_size_of_flux_is_the_size_of_its_files():
     assert FLUX1_DEV.weights_bytes - FLUX1_SCHNELL.weights_bytes == 2 * embedder
 
 
-def test_flux_dev_and_krea_follow_pictures_with_instant_character_and_schnell_does_not():
-    assert FLUX1_DEV.subject is INSTANT_CHARACTER
-    assert FLUX1_KREA_DEV.subject is INSTANT_CHARACTER
-    assert FLUX1_SCHNELL.subject is None
+def test_flux_dev_and_krea_have_the_character_adapter_of_instant_character_and_schnell_has_none():
+    assert FLUX1_DEV.character_adapter is INSTANT_CHARACTER
+    assert FLUX1_KREA_DEV.character_adapter is INSTANT_CHARACTER
+    assert FLUX1_SCHNELL.character_adapter is None
     assert INSTANT_CHARACTER.research_only
     assert INSTANT_CHARACTER.consent == "tencent/InstantCharacter"
 
@@ -142,27 +143,29 @@ def test_the_sizes_of_instant_character_are_those_of_its_parts():
     assert INSTANT_CHARACTER.download_bytes == downloaded
 
 
-def test_the_miniature_follows_pictures_if_its_bundle_is_there():
-    bundle = Path(MINIATURE.source) / "subject" / "config.json"
-    assert (MINIATURE.subject is not None) == bundle.is_file()
+def test_the_miniature_has_a_character_adapter_and_previews():
+    bundle = Path(MINIATURE.source) / "subject"
+    assert (bundle / "config.json").is_file() and Path(MINIATURE.preview).is_file()
+    assert Path(MINIATURE.character_adapter.adapter) == bundle
+    assert MINIATURE.character_adapter.weights_bytes > 10**6
 
 
-def test_a_folder_follows_pictures_if_it_holds_a_bundle(folder):
+def test_a_folder_has_a_character_adapter_if_it_holds_a_bundle(folder):
     shutil.rmtree(folder / "subject", ignore_errors=True)
-    assert find_model(str(folder)).subject is None
+    assert find_model(str(folder)).character_adapter is None
     (folder / "subject" / "siglip").mkdir(parents=True)
     for name in ("adapter.safetensors", "siglip/model.safetensors"):
         (folder / "subject" / name).write_bytes(bytes(500))
-    assert find_model(str(folder)).subject is None
+    assert find_model(str(folder)).character_adapter is None
     (folder / "subject" / "config.json").write_text("{}")
-    subject = find_model(str(folder)).subject
+    subject = find_model(str(folder)).character_adapter
     assert Path(subject.adapter) == folder / "subject"
     assert Path(subject.siglip) == folder / "subject" / "siglip"
     assert (subject.weights_bytes, subject.download_bytes) == (1000, 0)
     assert not subject.research_only and subject.consent == ""
 
 
-def test_what_a_picture_is_cut_out_with_says_that_it_runs_foreign_code():
+def test_the_matting_network_says_that_it_runs_foreign_code():
     assert BIREFNET.runs_code and BIREFNET.licence == "MIT" and BIREFNET.download_bytes > 0
 
 
@@ -192,7 +195,7 @@ def test_another_repository_is_taken_at_its_word():
     assert (spec.source, spec.kind) == ("someone/flux-finetune", "hub")
     assert spec.url == "https://huggingface.co/someone/flux-finetune"
     assert spec.weights_bytes == 0
-    assert spec.subject is FLUX1_DEV.subject
+    assert spec.character_adapter is FLUX1_DEV.character_adapter
 
 
 def test_a_gguf_file_gives_any_model_its_transformer(folder, tmp_path, monkeypatch):
@@ -213,7 +216,7 @@ def test_a_gguf_file_gives_any_model_its_transformer(folder, tmp_path, monkeypat
             assert packed.parts.t5 == plain.parts.t5
 
 
-def test_a_gguf_file_that_is_not_there_is_told(tmp_path):
+def test_a_gguf_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(UnknownModelError, match=r"no file .*other\.gguf"):
         find_model(f"flux1-dev:{tmp_path / 'other.gguf'}")
     with pytest.raises(UnknownModelError, match="Did you mean 'flux1-dev'"):
@@ -234,7 +237,7 @@ def test_a_folder_describes_itself(folder):
     assert 0.98 * on_disk < spec.weights_bytes < on_disk
 
 
-def test_a_folder_made_for_tiny_pictures_paints_the_smallest_that_a_storyboard_has(folder):
+def test_a_folder_made_for_tiny_pictures_renders_the_smallest_that_a_storyboard_has(folder):
     change(folder / "vae" / "config.json", sample_size=32)
     spec = find_model(str(folder))
     assert (spec.width, spec.height) == (64, 64)
@@ -250,21 +253,21 @@ def test_a_variant_beside_the_weights_is_not_counted(folder):
 @pytest.mark.parametrize(
     ("parameters", "base"), [(99_999_999, MINIATURE), (100_000_000, FLUX1_DEV)]
 )
-def test_the_size_of_a_folder_with_a_guidance_embedding_says_how_it_is_painted(
+def test_the_size_of_a_folder_with_a_guidance_embedding_says_how_it_renders(
     folder, parameters, base
 ):
     change(folder / "transformer" / "config.json", guidance_embeds=True)
     enlarge(folder, parameters)
     spec = find_model(str(folder))
     assert spec.weights_bytes == 2 * parameters
-    assert painted_like(spec) == painted_like(base)
+    assert rendered_like(spec) == rendered_like(base)
 
 
-def test_a_folder_of_unknown_size_with_a_guidance_embedding_is_painted_like_dev(folder):
+def test_a_folder_of_unknown_size_with_a_guidance_embedding_renders_like_dev(folder):
     change(folder / "transformer" / "config.json", guidance_embeds=True)
     for weights in folder.glob("*/*.safetensors"):
         weights.unlink()
-    assert painted_like(find_model(str(folder))) == painted_like(FLUX1_DEV)
+    assert rendered_like(find_model(str(folder))) == rendered_like(FLUX1_DEV)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +281,7 @@ def test_a_folder_that_was_never_distilled_takes_classifier_free_guidance(folder
     assert (spec.steps, spec.consistency) == (base.steps, base.consistency)
 
 
-def test_a_folder_without_dynamic_shifting_is_painted_like_schnell(folder):
+def test_a_folder_without_dynamic_shifting_renders_like_schnell(folder):
     change(folder / "transformer" / "config.json", guidance_embeds=False)
     change(folder / "scheduler" / "scheduler_config.json", use_dynamic_shifting=False)
     spec = find_model(str(folder))
@@ -292,12 +295,12 @@ def test_a_folder_goes_before_a_repository_of_the_same_name(folder, monkeypatch)
     assert find_model("owner/name").kind == "folder"
 
 
-def test_a_folder_without_an_index_is_told(tmp_path):
+def test_a_folder_without_an_index_is_reported(tmp_path):
     with pytest.raises(UnknownModelError, match=r"model_index\.json is missing"):
         find_model(str(tmp_path))
 
 
-def test_a_folder_of_another_kind_is_told(folder):
+def test_a_folder_of_another_kind_is_reported(folder):
     change(
         folder / "model_index.json",
         _class_name="StableDiffusionPipeline",
@@ -308,20 +311,36 @@ def test_a_folder_of_another_kind_is_told(folder):
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_a_damaged_configuration_is_told(folder, text):
+def test_a_damaged_configuration_is_reported(folder, text):
     (folder / "transformer" / "config.json").write_text(text)
     with pytest.raises(UnknownModelError, match=r"transformer.config\.json is damaged"):
         find_model(str(folder))
 
 
 @pytest.mark.parametrize("size", [0, 4, 100])
-def test_half_a_weights_file_is_told(folder, size):
+def test_half_a_weights_file_is_reported(folder, size):
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
     with pytest.raises(UnknownModelError, match="is damaged or not completely downloaded"):
         find_model(str(folder))
 
 
-def test_the_registry_does_not_wait_for_torch():
-    code = "import sys, pipelines.models.catalog; sys.exit('torch' in sys.modules)"
+def test_a_damaged_embedded_model_is_an_error_when_its_sizes_are_needed(folder):
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    spec = replace(MINIATURE, source=str(folder))
+    with pytest.raises(ModelError, match=r"transformer.*is damaged.*git checkout") as caught:
+        assert spec.weights_bytes
+    assert caught.value.reason == "broken"
+
+
+def test_the_catalog_needs_no_torch_and_reads_no_file():
+    code = (
+        "import sys\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and opened.append(args[0]))\n"
+        "import pipelines.models.catalog\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert not [name for name in opened if 'assets' in str(name)], opened"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Presets: what each needs is counted, and a machine gets the first that fits."""
+"""Presets: their needs are counted, and a machine gets the first that fits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_preset_is_found_by_its_name(preset):
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("nf-4", "nf4"), ("modeloffload", "model-offload")])
-def test_a_near_miss_is_told(typed, meant):
+def test_a_near_miss_is_reported(typed, meant):
     with pytest.raises(ValueError, match=f"Did you mean '{meant}'.*Known presets: auto, full"):
         find_preset(typed)
 
@@ -149,7 +149,7 @@ def test_a_spread_that_does_not_fit_is_none(gpus):
     assert fit(find_preset("spread"), FLUX1_DEV, cuda(*gpus), 2).problem
 
 
-def test_shortages_are_told_with_numbers():
+def test_shortages_are_reported_with_numbers():
     small = cuda(20, host=16)
     problems = {found.preset.name: found for found in survey(FLUX1_DEV, small, 2)}
     assert problems["full"].problem == "needs 35.9 GB of GPU memory, and 20.0 GB are free"
@@ -187,7 +187,7 @@ def test_a_model_of_unknown_size_is_placed_whole():
     assert step_down(unknown, cuda(1, host=1), 2, found.preset).preset.name == "model-offload"
 
 
-def test_stepping_down_wins_something_or_is_not_done(monkeypatch):
+def test_stepping_down_saves_something_or_is_not_done(monkeypatch):
     machine = cuda(80, host=128)
     names, found = [], choose(FLUX1_DEV, machine, 2)
     while found is not None:

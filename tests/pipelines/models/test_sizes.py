@@ -1,4 +1,4 @@
-"""Sizes that are counted are those of the networks, built where they take no memory."""
+"""Counted sizes are those of the networks, built on the meta device, where they take no memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_leaves
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from pipelines.models.sizes import (
+    FLUX_DEV_PARTS,
+    FLUX_SCHNELL_PARTS,
+    ModelParts,
     PartSizes,
-    flux_parts,
-    flux_transformer,
     parts_of_folder,
-    t5_xxl,
     with_packed_transformer,
 )
 from tests.pipelines.tiny import tiny_pipeline
@@ -34,17 +34,19 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in network.named_parameters()}
 
 
-@pytest.mark.parametrize("guidance", [True, False])
-def test_flux_has_the_shapes_of_its_configuration(guidance):
+@pytest.mark.parametrize(
+    ("parts", "guidance"), [(FLUX_DEV_PARTS, True), (FLUX_SCHNELL_PARTS, False)]
+)
+def test_the_transformer_and_t5_have_the_sizes_of_their_configurations(
+    parts: ModelParts, guidance: bool
+):
     with torch.device("meta"):
         transformer = FluxTransformer2DModel(guidance_embeds=guidance)
-    assert flux_transformer(guidance=guidance) == shapes(transformer)
-
-
-def test_t5_has_the_shapes_of_its_configuration():
-    with torch.device("meta"):
         t5 = T5EncoderModel(T5_XXL)
-    assert t5_xxl() == shapes(t5)
+    assert parts.transformer == PartSizes.of(shapes(transformer))
+    assert parts.single_blocks == len(transformer.single_transformer_blocks)
+    assert parts.width == transformer.x_embedder.out_features
+    assert parts.t5 == PartSizes.of(shapes(t5))
 
 
 def test_clip_and_the_autoencoder_have_the_published_sizes():
@@ -64,14 +66,14 @@ def test_clip_and_the_autoencoder_have_the_published_sizes():
             use_quant_conv=False,
             use_post_quant_conv=False,
         )
-    parts = flux_parts(guidance=True)
+    parts = FLUX_DEV_PARTS
     assert parts.clip.whole == sum(value.numel() for value in clip.parameters())
     assert parts.vae.whole == sum(value.numel() for value in vae.parameters())
     assert parts.channels == vae.decoder.up_blocks[-1].resnets[0].norm1.num_channels
 
 
 def test_blocks_and_layers_of_flux_are_counted_from_its_width():
-    transformer, width = flux_parts(guidance=True).transformer, 3072
+    transformer, width = FLUX_DEV_PARTS.transformer, 3072
     # Double-stream: two modulations of 6, eight projections and two MLPs of 4 + 4, with biases.
     matrices, biases = 2 * 6 + 8 + 2 * 8, 2 * 6 + 8 + 2 * 5
     assert transformer.block == matrices * width**2 + biases * width + 4 * 128
@@ -116,7 +118,7 @@ def test_pinned_memory_comes_in_powers_of_two():
 def test_a_packed_transformer_takes_what_its_file_takes(tmp_path: Path):
     file = tmp_path / "flux.gguf"
     file.write_bytes(bytes(1000))
-    parts = with_packed_transformer(flux_parts(guidance=True), file)
+    parts = with_packed_transformer(FLUX_DEV_PARTS, file)
     assert parts.transformer.whole * parts.transformer.bytes_each(2) == pytest.approx(1000)
     assert parts.t5.bytes_each(2) == 2
 
@@ -181,7 +183,7 @@ def test_a_step_holds_what_is_counted(monkeypatch):
             torch.empty(tokens, 3),
             torch.empty(text, 3),
         )
-    counted = flux_parts(guidance=True).step_bytes(512, 512, text, 2)
+    counted = FLUX_DEV_PARTS.step_bytes(512, 512, text, 2)
     assert 0.9 * counted < held <= counted
 
 
@@ -196,5 +198,5 @@ def test_decoding_holds_what_is_counted():
         )
         vae.to(torch.bfloat16)
         held = at_its_peak(vae.decoder, torch.empty(1, 16, 32, 32, dtype=torch.bfloat16))
-    counted = flux_parts(guidance=True).decoder_bytes(256, 256, 2)
+    counted = FLUX_DEV_PARTS.decoder_bytes(256, 256, 2)
     assert held == pytest.approx(counted, rel=0.01)

@@ -1,4 +1,4 @@
-"""Pictures with known masks: figures of the drawn world, and how well masks agree."""
+"""Pictures with known masks: figures of the drawn world, and the overlap of masks."""
 
 from __future__ import annotations
 

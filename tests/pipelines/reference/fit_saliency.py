@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miniature.world.scene import Scene
-from pipelines.reference.matting import GrabCutMatting
+from pipelines.reference.matting import grab_cut_mask
 from pipelines.reference.saliency import (
     Features,
-    Judged,
+    Reduced,
     Weights,
-    look_features,
+    own_features,
     reduce,
     sigmoid,
     surrounding_features,
@@ -53,26 +53,26 @@ def logistic_regression(
     return weights
 
 
-def figure_shares(scene: Scene, judged: Judged) -> NDArray[np.float64]:
-    """How much of each patch belongs to the drawn figure."""
-    height, width = judged.picture.shape[:2]
+def figure_shares(scene: Scene, reduced: Reduced) -> NDArray[np.float64]:
+    """Return the drawn figure's share of each patch."""
+    height, width = reduced.picture.shape[:2]
     mask = cv2.resize(
         scene.foreground.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
     )
-    return judged.regions.mean(mask)
+    return reduced.regions.mean(mask)
 
 
 def fit(scenes: list[Scene]) -> Weights:
-    """Fit both rounds, the second on what the first says."""
-    judged = [reduce(scene.image) for scene in scenes]
-    shares = np.concatenate([figure_shares(*pair) for pair in zip(scenes, judged, strict=True)])
-    areas = np.concatenate([one.regions.areas for one in judged])
+    """Fit both rounds, the second on the probabilities of the first."""
+    reduced = [reduce(scene.image) for scene in scenes]
+    shares = np.concatenate([figure_shares(*pair) for pair in zip(scenes, reduced, strict=True)])
+    areas = np.concatenate([one.regions.areas for one in reduced])
     importance = 0.5 + 0.5 * areas / areas.mean()
-    looks = [look_features(one) for one in judged]
-    first = logistic_regression(np.concatenate(looks), shares, importance)
+    own = [own_features(one) for one in reduced]
+    first = logistic_regression(np.concatenate(own), shares, importance)
     around = [
         surrounding_features(one, sigmoid(features @ first))
-        for one, features in zip(judged, looks, strict=True)
+        for one, features in zip(reduced, own, strict=True)
     ]
     second = logistic_regression(np.concatenate(around), shares, importance)
     return Weights(tuple(first.round(2).tolist()), tuple(second.round(2).tolist()))
@@ -80,8 +80,7 @@ def fit(scenes: list[Scene]) -> Weights:
 
 def agreement(weights: Weights, scenes: list[Scene]) -> NDArray[np.float64]:
     """Overlap of the built-in matting's mask with the drawn one, for each scene."""
-    matting = GrabCutMatting(weights)
-    masks = [matting.mask(Image.fromarray(scene.image)) > 128 for scene in scenes]
+    masks = [grab_cut_mask(Image.fromarray(scene.image), weights) > 128 for scene in scenes]
     pairs = zip(masks, scenes, strict=True)
     return np.array([overlap(mask, scene.foreground) for mask, scene in pairs])
 

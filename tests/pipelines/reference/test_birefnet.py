@@ -48,7 +48,7 @@ def modules_in_a_folder_of_their_own(tmp_path_factory, monkeypatch):
 
 
 class RednessNetwork(nn.Module):
-    """Takes what is redder than the mean of ImageNet for the figure."""
+    """Network that takes everything redder than the mean of ImageNet for the figure."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class RednessNetwork(nn.Module):
 
 
 def folder(path: Path, extra: str = "") -> Path:
-    """A model that brings its own code, as the hub's repository does."""
+    """A model with its own code, like the hub's repository."""
     classes = {"AutoConfig": "tiny.TinyConfig", "AutoModelForImageSegmentation": "tiny.Tiny"}
     config = {"model_type": "tiny_matting", "architectures": ["Tiny"], "auto_map": classes}
     (path / "config.json").write_text(json.dumps(config))

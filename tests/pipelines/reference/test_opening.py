@@ -1,4 +1,4 @@
-"""Files of every kind: opened upright in RGB or RGBA, or refused in words."""
+"""Files of every kind: opened upright in RGB or RGBA, or refused with a message."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_truncated_pictures_are_refused(kind, share):
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF"])
-def test_damaged_pictures_open_or_are_refused_in_words(kind):
+def test_damaged_pictures_open_or_are_refused_with_a_message(kind):
     rng = np.random.default_rng(1)
     whole = saved(two_colors(), kind, exif=bytes(Image.Exif()))
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""From a picture and a mask to the square on white; and the brush."""
+"""The reference image, square and on white; and the brush."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import PictureError
-from pipelines.reference.preparing import mend, put_on_white
+from pipelines.reference.preparing import apply_strokes, put_on_white
 
 COLOR = (30, 90, 160)
 
@@ -104,7 +104,7 @@ def test_strokes_add_and_remove():
     added, removed = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
     added[0:12, 30:40] = True
     removed[60:80, :] = True
-    mended = mend(mask, added, removed)
+    mended = apply_strokes(mask, added, removed)
     assert (mended[0:12, 30:40] == 255).all()
     assert not mended[60:].any()
     untouched = ~added & ~removed
@@ -117,13 +117,13 @@ def test_removing_wins_and_soft_strokes_are_soft():
     strokes = np.zeros((4, 4), np.uint8)
     strokes[0] = 180
     none = np.zeros((4, 4), np.uint8)
-    assert mend(mask, strokes, none)[0].tolist() == [180] * 4
-    assert mend(mask, strokes, strokes)[0].tolist() == [75] * 4
-    assert np.array_equal(mend(mask, none, none), mask)
-    assert mend(mask, strokes > 0, strokes > 0)[0].tolist() == [0] * 4
+    assert apply_strokes(mask, strokes, none)[0].tolist() == [180] * 4
+    assert apply_strokes(mask, strokes, strokes)[0].tolist() == [75] * 4
+    assert np.array_equal(apply_strokes(mask, none, none), mask)
+    assert apply_strokes(mask, strokes > 0, strokes > 0)[0].tolist() == [0] * 4
 
 
 def test_strokes_of_another_size_are_refused():
     mask = np.zeros((4, 6), np.uint8)
     with pytest.raises(ValueError, match="removed strokes"):
-        mend(mask, mask, mask.T)
+        apply_strokes(mask, mask, mask.T)

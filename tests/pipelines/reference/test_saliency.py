@@ -1,4 +1,4 @@
-"""Patches of one colour, and what is known of them."""
+"""Patches of one colour, and their features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from pipelines.reference.regions import Regions
 from pipelines.reference.saliency import (
     FITTED,
-    look_features,
+    own_features,
     reduce,
     saliency,
     surrounding_features,
@@ -46,11 +46,11 @@ def test_means_and_neighbours_by_hand():
 
 
 def test_the_features_have_a_weight_each(flags):
-    judged = reduce(flags)
-    looks = look_features(judged)
-    around = surrounding_features(judged, np.full(len(looks), 0.5))
-    assert looks.shape == (len(judged.regions.areas), len(FITTED.looks))
-    assert around.shape == (len(judged.regions.areas), len(FITTED.surroundings))
+    reduced = reduce(flags)
+    own = own_features(reduced)
+    around = surrounding_features(reduced, np.full(len(own), 0.5))
+    assert own.shape == (len(reduced.regions.areas), len(FITTED.own))
+    assert around.shape == (len(reduced.regions.areas), len(FITTED.surroundings))
 
 
 def test_a_patch_in_the_middle_stands_out(flags):
@@ -60,13 +60,13 @@ def test_a_patch_in_the_middle_stands_out(flags):
     assert found[10, 10] < 0.02 and found[10, 250] < 0.02
 
 
-def test_pictures_without_any_flat_patch_are_judged_too():
+def test_pictures_without_any_flat_patch_are_scored_too():
     noise = np.random.default_rng(0).integers(0, 255, (120, 90, 3), np.uint8)
     found = saliency(noise)
     assert found.shape == (120, 90) and np.isfinite(found).all()
 
 
-def test_figures_are_more_salient_than_their_places():
+def test_figures_are_more_salient_than_their_surroundings():
     for scene in single_figures(6, 610_000):
         found = saliency(scene.image)
         assert found[scene.foreground].mean() > 2 * found[~scene.foreground].mean()

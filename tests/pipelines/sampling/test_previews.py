@@ -263,7 +263,7 @@ def test_without_a_network_there_are_no_previews_but_a_note(flux_like, caplog):
     with caplog.at_level(logging.WARNING):
         assert find_previews(FLUX1_SCHNELL, flux_like) is None
     assert "HF_HUB_OFFLINE" in caplog.text
-    assert "Painting goes on without." in caplog.text
+    assert "Rendering goes on without." in caplog.text
 
 
 def test_a_damaged_file_is_noted(tmp_path, caplog):

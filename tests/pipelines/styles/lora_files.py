@@ -1,4 +1,4 @@
-"""Small style LoRAs in three formats, and what each adds to the weights of the tiny pipeline."""
+"""Small style LoRAs in three formats, and their sums with the weights of the tiny pipeline."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def xlabs_file(folder: Path) -> str:
 
 
 def xlabs_changes() -> dict[str, Tensor]:
-    """What `xlabs_file` adds to the weights at weight 1."""
+    """Sum that `xlabs_file` adds to the weights at weight 1."""
     ups = zip("qkv", matrix(96, RANK, 2).chunk(3), strict=True)
     block = "transformer.transformer_blocks.1.attn"
     return {f"{block}.to_{letter}": up @ matrix(RANK, 32, 1) for letter, up in ups}
 
 
 def kohya_changes() -> dict[str, Tensor]:
-    """What `kohya_file` adds to the weights at weight 1, by alpha/rank * up @ down."""
+    """Sum that `kohya_file` adds to the weights at weight 1, by alpha/rank * up @ down."""
     down = matrix(RANK, 32, 1)
     ups = matrix(96, RANK, 2).chunk(3)
     names = [f"transformer.transformer_blocks.0.attn.to_{letter}" for letter in "qkv"]
@@ -89,7 +89,7 @@ def kohya_changes() -> dict[str, Tensor]:
 
 
 def diffusers_changes() -> dict[str, Tensor]:
-    """What `diffusers_file` adds to the weights at weight 1."""
+    """Sum that `diffusers_file` adds to the weights at weight 1."""
     return {
         "transformer.transformer_blocks.0.attn.to_q": 0.5
         * matrix(32, RANK, 2)

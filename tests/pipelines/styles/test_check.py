@@ -1,4 +1,4 @@
-"""A LoRA's file is found on this disk or in the hub's cache, or it is said what to do."""
+"""A LoRA file is found on this disk or in the hub's cache, or the error has a remedy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_folder_stands_for_its_one_file(tmp_path):
 def test_a_folder_with_several_files_asks_which(tmp_path):
     for name in ("a.safetensors", "b.safetensors"):
         (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=r"2 \.safetensors files: a.*, b.*Name the one"):
+    with pytest.raises(ModelError, match=r"2 \.safetensors files: a.*, b.*Name one"):
         find_style_file(str(tmp_path))
     (tmp_path / "pytorch_lora_weights.safetensors").touch()
     assert find_style_file(str(tmp_path)).name == "pytorch_lora_weights.safetensors"
@@ -84,7 +84,7 @@ def test_pickles_are_not_fetched_either():
         "ink",
     ],
 )
-def test_a_missing_file_is_told(source):
+def test_a_missing_file_is_reported(source):
     with pytest.raises(ModelError, match="no LoRA file .* on this machine") as caught:
         find_style_file(source)
     assert caught.value.reason == "missing"
@@ -93,14 +93,14 @@ def test_a_missing_file_is_told(source):
 @pytest.mark.parametrize(
     "source", ["ann/ink", "ann/ink/ink.safetensors", "ann/ink/v2/a.safetensors"]
 )
-def test_offline_a_hub_name_is_told_at_once(tmp_path, monkeypatch, source):
+def test_offline_a_hub_name_is_reported_at_once(tmp_path, monkeypatch, source):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids") as caught:
         find_style_file(source)
     assert caught.value.reason == "network"
 
 
-def test_without_a_network_that_is_said(tmp_path, monkeypatch):
+def test_a_lost_connection_is_reported(tmp_path, monkeypatch):
     def fail(*args: object, **options: object) -> None:
         raise httpx2.ConnectError("Temporary failure in name resolution")
 
@@ -119,11 +119,11 @@ def test_what_is_cached_needs_no_hub(cached, source):
 def test_a_repository_with_several_files_asks_which(cached):
     for name in ("a.safetensors", "b.safetensors"):
         (cached / name).touch()
-    with pytest.raises(ModelError, match='Name the one that you mean, as "ann/ink/a.safetensors"'):
+    with pytest.raises(ModelError, match='Name one of them, as "ann/ink/a.safetensors"'):
         find_style_file("ann/ink")
 
 
-def test_a_repository_without_safetensors_is_told(cached):
+def test_a_repository_without_safetensors_is_reported(cached):
     (cached / "ink.bin").touch()
     with pytest.raises(ModelError, match=r"ann/ink holds no \.safetensors file"):
         find_style_file("ann/ink")
@@ -138,8 +138,8 @@ def test_a_repository_without_safetensors_is_told(cached):
             "missing",
             "no Hugging Face repository 'ann/ink'",
         ),
-        (hub_error(RemoteEntryNotFoundError, 404), "missing", "has no such file"),
-        (hub_error(HfHubHTTPError, 503), "network", "it answered 503"),
+        (hub_error(RemoteEntryNotFoundError, 404), "missing", "lacks a file.*Look for its name"),
+        (hub_error(HfHubHTTPError, 503), "network", "answered 503"),
         (OSError(28, "No space left on device"), "broken", "No space left"),
     ],
 )
@@ -153,7 +153,7 @@ def test_what_the_hub_says_is_explained(monkeypatch, error, reason, words):
     assert caught.value.reason == reason
 
 
-def test_a_name_that_the_hub_cannot_have_is_told():
+def test_a_name_that_the_hub_cannot_have_is_reported():
     with pytest.raises(ModelError, match="no Hugging Face repository 'ann/ink-'"):
         find_style_file("ann/ink-/ink.safetensors")
 
@@ -164,7 +164,7 @@ def test_nobody_elses_home_is_a_missing_file():
     assert caught.value.reason == "missing" and caught.value.remedy
 
 
-def test_a_file_that_is_no_lora_is_told_from_a_damaged_one(tmp_path):
+def test_a_file_that_is_no_lora_is_distinguished_from_a_damaged_one(tmp_path):
     whole, damaged = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
     save_file({"weight": torch.ones(2, 2)}, whole)
     damaged.write_bytes(whole.read_bytes()[:20])

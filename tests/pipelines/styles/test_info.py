@@ -1,4 +1,4 @@
-"""Styles in a request: their limits, their trigger words, and what a file's header says."""
+"""Styles in a request: their limits, their trigger words, and the header of a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_without_a_background_there_is_still_none():
     assert with_trigger(Prompt("", "", ""), [style("ink wash")]).text == "ink wash"
 
 
-def test_several_triggers_keep_their_order_and_are_said_once():
+def test_several_triggers_keep_their_order_without_repetition():
     loras = [style("ink wash"), style("  "), style("Beach"), style("glow"), style("INK WASH")]
     assert with_trigger(PROMPT, loras).background == "ink wash, glow, a beach at dusk"
 
@@ -54,7 +54,7 @@ def test_part_of_a_word_is_not_the_word():
     assert with_trigger(PROMPT, [style("each")]).background == "each, a beach at dusk"
 
 
-# What stands in a file's header.
+# The header of a file.
 
 
 def test_a_kohya_files_header_is_read(tmp_path):
@@ -108,14 +108,14 @@ def test_strange_tags_are_no_triggers(tmp_path, tags):
         (20).to_bytes(8, "little") + b'{"__metadata__": 12}',
     ],
 )
-def test_what_is_no_safetensors_file_is_told(tmp_path, content):
+def test_what_is_no_safetensors_file_is_reported(tmp_path, content):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is no safetensors file"):
         read_info(path)
 
 
-def test_a_file_that_was_cut_off_is_told(tmp_path):
+def test_a_file_that_was_cut_off_is_reported(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(100)}, path)
     path.write_bytes(path.read_bytes()[:-10])

@@ -1,4 +1,4 @@
-"""Style LoRAs: they change what they say, and leave nothing behind."""
+"""Style LoRAs: they change exactly their layers, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def pipeline(shared_pipeline: FluxStoryboardPipeline) -> Iterator[FluxStoryboard
 
 
 def used_pipeline() -> FluxStoryboardPipeline:
-    """A pipeline that has painted: diffusers hangs hooks on a transformer when it is first used."""
+    """A pipeline that has rendered: diffusers adds hooks to a transformer when it is first used."""
     pipeline = tiny_pipeline()
-    paint(pipeline)
+    render(pipeline)
     return pipeline
 
 
 def changes(pipeline: FluxPipeline) -> dict[str, Tensor]:
-    """What the active adapters add to the weights, by layer."""
+    """Return the sum that the active adapters add to the weights, by layer."""
     return {
         f"{part}.{name}": sum(
             (layer.get_delta_weight(a) for a in layer.active_adapters if a in layer.lora_A),
@@ -89,7 +89,7 @@ def edited_weights(pipeline: FluxPipeline, added: dict[str, Tensor]) -> Iterator
     yield type(pipeline)(**{**pipeline.components, **models})
 
 
-def paint(pipeline: FluxStoryboardPipeline) -> list[bytes]:
+def render(pipeline: FluxStoryboardPipeline) -> list[bytes]:
     """Two frames of the same girl, as pixels."""
     girl = Prompt("the forest", "a girl in red hat", "runs")
     frames = (
@@ -151,13 +151,13 @@ def test_peft_settings_in_the_header_give_the_alphas(tmp_path, pipeline):
             assert_changes(pipeline, {f"{block}.{k}": v for k, v in expected.items()})
 
 
-def test_frames_are_painted_as_with_edited_weights(tmp_path, pipeline):
-    plain = paint(pipeline)
+def test_frames_are_rendered_as_with_edited_weights(tmp_path, pipeline):
+    plain = render(pipeline)
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path), 0.8)]):
-        styled = paint(pipeline)
+        styled = render(pipeline)
     with edited_weights(pipeline, {n: 0.8 * c for n, c in kohya_changes().items()}) as edited:
-        expected = paint(edited)
-    assert paint(pipeline) == plain
+        expected = render(edited)
+    assert render(pipeline) == plain
     assert furthest(styled, expected) <= 1 < 8 <= furthest(styled, plain)
 
 
@@ -171,7 +171,7 @@ def test_files_are_read_once_for_all_frames(tmp_path, pipeline, monkeypatch):
 
     monkeypatch.setattr(style_lora, "read_weights", counted)
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path))]):
-        assert len(paint(pipeline)) == 2
+        assert len(render(pipeline)) == 2
     assert len(read) == 1
 
 
@@ -185,9 +185,9 @@ def test_styles_add_up(tmp_path, pipeline):
 
 
 def test_a_style_of_weight_zero_changes_no_bit(tmp_path, pipeline):
-    plain = paint(pipeline)
+    plain = render(pipeline)
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path), 0.0)]):
-        assert paint(pipeline) == plain
+        assert render(pipeline) == plain
 
 
 def test_loading_writes_nothing_over_a_front_end(tmp_path, pipeline, capfd):
@@ -216,10 +216,10 @@ def test_the_text_encoders_may_be_missing(tmp_path, pipeline):
     [
         (T5, 16, "T5"),
         ("lora_unet_double_blocks_7_img_attn_proj", 32, "transformer_blocks.7"),  # not in the model
-        ("lora_unet_final_layer_linear", 16, "proj_out"),  # diffusers cannot place it
+        ("lora_unet_final_layer_linear", 16, "proj_out"),  # diffusers has no layer for it
     ],
 )
-def test_what_is_not_used_is_said(tmp_path, pipeline, layer, outputs, words):
+def test_unused_layers_are_reported(tmp_path, pipeline, layer, outputs, words):
     more = {
         f"{layer}.lora_down.weight": matrix(RANK, 16 if layer == T5 else 32, 1),
         f"{layer}.lora_up.weight": matrix(outputs, RANK, 2),
@@ -230,7 +230,7 @@ def test_what_is_not_used_is_said(tmp_path, pipeline, layer, outputs, words):
     assert len(style.notes) == 1 and words in style.notes[0]
 
 
-# What a style leaves behind: nothing. The pipeline's fixture looks at every module and weight.
+# A style leaves nothing behind: the fixture of the pipeline compares every module and weight.
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -239,7 +239,7 @@ def test_half_precision_weights_come_back_to_the_bit(tmp_path, dtype):
     before = snapshot(pipeline)
     loras = [StyleLora(kohya_file(tmp_path), 2.0), StyleLora(diffusers_file(tmp_path))]
     with style_loras(pipeline, loras):
-        paint(pipeline)
+        render(pipeline)
         assert {change.dtype for change in changes(pipeline).values()} == {dtype}
     assert_same(pipeline, before)
 
@@ -278,15 +278,15 @@ def test_adapters_that_were_there_stay_as_they_were(tmp_path, on):
     if not on:
         pipeline.disable_lora()
     own = changes(pipeline)
-    before, plain = snapshot(pipeline), paint(pipeline)
+    before, plain = snapshot(pipeline), render(pipeline)
     with style_loras(pipeline, [StyleLora(diffusers_file(tmp_path))]):
         expected = diffusers_changes()
         for name, change in own.items():
             expected[name] = expected.get(name, 0) + (change if on else 0 * change)
         assert_changes(pipeline, expected)
-        assert paint(pipeline) != plain
+        assert render(pipeline) != plain
     assert_same(pipeline, before)
-    assert paint(pipeline) == plain
+    assert render(pipeline) == plain
     assert pipeline.get_list_adapters() == {"transformer": ["own"], "text_encoder": ["own"]}
 
 
@@ -295,7 +295,7 @@ def test_offloading_hooks_stay(tmp_path, pipeline):
     _, hook = cpu_offload_with_hook(pipeline.transformer, torch.device("cpu"))
     hooked = snapshot(pipeline)
     with style_loras(pipeline, [StyleLora(kohya_file(tmp_path))]):
-        paint(pipeline)
+        render(pipeline)
     assert_same(pipeline, hooked)
     hook.remove()
     vars(pipeline.transformer).clear()
@@ -329,8 +329,8 @@ def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> ModelErro
                 "transformer.proj_out.lora_A.weight": torch.zeros(2, 64),
                 "transformer.proj_out.lora_B.weight": torch.zeros(16, 2),
             },
-            "for another model: its layer transformer.proj_out takes 64 values to 16, this model's "
-            "takes 32 to 16",
+            "for another model: its layer transformer.proj_out maps 64 values to 16, this model's "
+            "maps 32 to 16",
         ),
         (
             {
@@ -355,20 +355,20 @@ def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> ModelErro
         ),
     ],
 )
-def test_what_cannot_be_used_is_told(tmp_path, pipeline, tensors, words):
+def test_what_cannot_be_used_is_reported(tmp_path, pipeline, tensors, words):
     save_file(tensors, tmp_path / "bad.safetensors")
     error = refused(pipeline, tmp_path / "bad.safetensors", words)
     assert error.reason == "broken"
     assert len(str(error)) < 600
 
 
-def test_a_damaged_file_is_told(tmp_path, pipeline):
+def test_a_damaged_file_is_reported(tmp_path, pipeline):
     path = Path(diffusers_file(tmp_path))
     path.write_bytes(path.read_bytes()[:-7])
     assert refused(pipeline, path, "not completely downloaded").reason == "broken"
 
 
-def test_a_missing_file_is_told(tmp_path, pipeline):
+def test_a_missing_file_is_reported(tmp_path, pipeline):
     assert refused(pipeline, tmp_path / "ink.safetensors", "no LoRA file").reason == "missing"
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.models.shortcuts import ShortcutName, describe, find_shortcut
+from pipelines.models.measured import describe
+from pipelines.models.shortcuts import ShortcutName, find_shortcut
 from storyboard import __version__
 from storyboard.cli.main import main
 from storyboard.importing.story_file import EXAMPLE_STORY
