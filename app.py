@@ -1,6 +1,6 @@
-"""Throughline in a browser: `python app.py` reads the settings and opens the page.
+"""Start Throughline's page in a browser: `python app.py`; `--help` lists the options.
 
-A Hugging Face Space runs this file too. `python app.py --help` lists the options.
+A Hugging Face Space runs this file too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments, or None for the process's own.
 
     Returns:
-        The exit code: 0, 1 where the address is taken, or 2 where the settings cannot be used.
+        The exit code: 0, 1 if the address is taken, or 2 if the settings cannot be used.
     """
     try:
         settings, browser = _read(arguments)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
-    """Open the page and wait until it is stopped; the exit code."""
+    """Serve the page until it is stopped, and return the exit code."""
     find = make_matting(settings)
     demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:
@@ -65,10 +65,10 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
-    """The settings, and whether to open a browser."""
+    """Return the settings, and whether to open a browser."""
     settings = Settings.from_environment(os.environ)
     parser = argparse.ArgumentParser(
-        prog="app.py", description="Make storyboards whose character stays the same person."
+        prog="app.py", description="Make storyboards whose characters stay the same."
     )
     parser.add_argument("--host", default=settings.host, help="address to listen on")
     parser.add_argument(
