@@ -56,8 +56,12 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
             quiet=True,
             **launch_options(),
         )
-    except OSError as error:
-        print(f"throughline: {error}", file=sys.stderr)
+    except OSError:
+        address = f"{settings.host}, port {settings.port or '7860 to 7959'}"
+        print(
+            f"throughline: {address} is taken or not allowed. Choose another --port.",
+            file=sys.stderr,
+        )
         return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
     demo.block_thread()

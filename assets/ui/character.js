@@ -185,7 +185,7 @@ function paintCharacter(box, { story, setup, picture, tab }) {
 
 function wordsHint(picture) {
   if (picture.used) return "Used together with the picture. Describe what the picture does not show.";
-  return "Part of every frame's prompt. The name is not.";
+  return "Added to every frame's prompt, without the name.";
 }
 
 function paintFault(line, fault) {
@@ -221,7 +221,7 @@ function paintUsed(part, { story, model, picture }) {
   part.hidden = !picture.used || Boolean(picture.draft);
   if (!picture.used) return;
   paintPrepared(part.querySelector(".tl-prepared"), picture.used.picture);
-  setText(part.querySelector(".tl-follows"), model?.subject ? "All frames show the character of this picture." : "This model cannot use a reference picture.");
+  setText(part.querySelector(".tl-follows"), model?.subject ? "Frames are generated with this picture." : "This model cannot use a reference picture.");
   const row = part.querySelector(".tl-closeness");
   row.hidden = !model?.subject;
   if (model?.subject) paintStrength(row, story.character.strength, model.subject.strength, "the model's default");

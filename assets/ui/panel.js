@@ -65,7 +65,7 @@ function makeSettings(setup) {
       toggle(
         "settings.consistent",
         "Keep the character",
-        make("span", { class: "tl-hint", text: "All frames show the character of the first one." }),
+        make("span", { class: "tl-hint", text: "All frames show the character of the first frame." }),
       ),
       toggle(
         "settings.merge",

@@ -46,7 +46,7 @@ function hearReference() {
 
 /** Report what was done; where its button is gone, the focus moves to the tab. */
 function reportDone() {
-  if (doing === "use") say(strengthNow() === null ? "Reference picture saved. This model cannot use it." : "Frames will show the character of this picture.");
+  if (doing === "use") say(strengthNow() === null ? "Reference picture saved. This model cannot use it." : "Frames are generated with this picture.");
   if (doing === "unuse") say("Reference picture removed.", "Undo", () => ask("set_reference", { name: lastUsed }));
   if (!document.activeElement.checkVisibility() || document.activeElement === document.body) root.querySelector('[role="tab"][aria-selected="true"]').focus();
 }
@@ -274,7 +274,7 @@ function makeConsent() {
       { class: "tl-row" },
       make("span", { class: "tl-gap" }),
       button("shut", "", { label: "Not now" }),
-      button("agree", "check", { label: "Agree and continue", kind: "tl-primary" }),
+      button("agree", "check", { label: "Agree", kind: "tl-primary" }),
     ),
   );
 }

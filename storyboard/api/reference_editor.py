@@ -25,7 +25,7 @@ _MAX_STROKES = 8_000_000  # characters
 
 
 class ReferenceEditor:
-    """Makes reference pictures of uploads, for any number of threads.
+    """Editor of the projects' reference pictures, for any number of threads.
 
     Args:
         prepare: cuts figures out of pictures.

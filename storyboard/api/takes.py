@@ -78,7 +78,10 @@ def frame_results(
 
 
 def outdated_frames(project: Project, storyboard: Storyboard) -> list[str]:
-    """Return the ids of the frames that would render differently from their chosen take."""
+    """Return the ids of the frames that differ from the request of their chosen take.
+
+    Steps, guidance and merging are not compared.
+    """
     return [
         frame.id
         for frame in storyboard.frames

@@ -159,9 +159,7 @@ def test_a_drawn_character_is_uploaded_edited_and_used(
     page.get_by_role("button", name="Start over").click()
     assert not alpha_at(canvas, 0.1, 0.05)
     use(page, ".tl-mender")
-    expect(page.locator(".tl-toast")).to_contain_text(
-        "Frames will show the character of this picture"
-    )
+    expect(page.locator(".tl-toast")).to_contain_text("Frames are generated with this picture")
 
     page.reload()
     expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def is_shown(page: Page, timeout: float = RENDERING) -> None:
-    """The first frame's preview is there, a picture with something in it."""
+    """Check that the first frame's preview is there, with something in it."""
     preview = within(page, 1, ".tl-preview")
     expect(preview).to_have_css("opacity", "1", timeout=timeout)
     shades = preview.evaluate(

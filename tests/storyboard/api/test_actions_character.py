@@ -307,7 +307,7 @@ def test_a_model_that_cannot_use_references_names_those_that_can(
 
 def test_terms_are_asked_once_before_anything_is_rendered(tmp_path: Path, picture: Path) -> None:
     class Careful(FakeEngine):
-        """Asks for consent as the real engine does."""
+        """Engine that asks for consent as the real one does."""
 
         def check(self, request: Any) -> None:
             if not consents.given(INSTANT_CHARACTER.consent):
