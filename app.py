@@ -1,6 +1,6 @@
-"""Throughline in a browser: `python app.py` reads the settings and opens the page.
+"""Start Throughline's page in a browser: `python app.py`; `--help` lists the options.
 
-A Hugging Face Space runs this file too. `python app.py --help` lists the options.
+A Hugging Face Space runs this file too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments, or None for the process's own.
 
     Returns:
-        The exit code: 0, 1 where the address is taken, or 2 where the settings cannot be used.
+        The exit code: 0, 1 if the address is taken, or 2 if the settings cannot be used.
     """
     try:
         settings, browser = _read(arguments)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
-    """Open the page, wait until it is stopped, and return the exit code."""
+    """Serve the page until it is stopped, and return the exit code."""
     find = make_matting(settings)
     demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:
@@ -56,8 +56,12 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
             quiet=True,
             **launch_options(),
         )
-    except OSError as error:
-        print(f"throughline: {error}", file=sys.stderr)
+    except OSError:
+        address = f"{settings.host}, port {settings.port or '7860 to 7959'}"
+        print(
+            f"throughline: {address} is taken or not allowed. Choose another --port.",
+            file=sys.stderr,
+        )
         return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
     demo.block_thread()
@@ -65,10 +69,10 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
-    """Read the settings, and whether to open a browser."""
+    """Return the settings, and whether to open a browser."""
     settings = Settings.from_environment(os.environ)
     parser = argparse.ArgumentParser(
-        prog="app.py", description="Make storyboards whose character stays the same person."
+        prog="app.py", description="Make storyboards whose characters stay the same."
     )
     parser.add_argument("--host", default=settings.host, help="address to listen on")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Renders on a ZeroGPU Space, where a process gets a GPU for a time that it requests."""
+"""Renders on a ZeroGPU Space, where a process requests a GPU for a limited time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NATIVE_PIXELS = 1024 * 1024
 
 
 def on_zero_gpu(render: Render) -> Render:
-    """Run a render on a ZeroGPU Space's GPU; without the package `spaces`, here."""
+    """Return a render that runs on a ZeroGPU Space's GPU; without the package `spaces`, itself."""
     if importlib.util.find_spec("spaces") is None:
         return render
     import spaces

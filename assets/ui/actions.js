@@ -1,4 +1,4 @@
-// What a person does: clicks, keys, words and drags, and the wires that carry it all.
+// Input of a person (clicks, keys, text, drags), and the listeners for it and for the server's updates.
 
 function storedView() {
   try {
@@ -25,11 +25,11 @@ function nextView() {
   setView(names[(names.indexOf(root.dataset.view) + 1) % names.length]);
 }
 
-// ---- what a person does ----------------------------------------------------------------------
+// ---- actions --------------------------------------------------------------------------------
 
 const ACTIONS = {
   generate: () => generate(),
-  // On narrow screens it stands where Generate was: half of a double click does not mean it.
+  // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
   cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
   redo: (id) => generate(id),
   view: (_, control) => setView(control.dataset.view),
@@ -50,7 +50,7 @@ const ACTIONS = {
   export: () => ask("save_character"),
   use: usePicture,
   mend: openMender,
-  retouch: () => ask("retouch"),
+  retouch: () => ask("reopen_picture"),
   search: searchPicture,
   discard: discardPicture,
   unuse: unusePicture,

@@ -1,10 +1,10 @@
-// A brush on the mask of a picture: strokes that add to it and take from it, each of which can be undone.
+// Brush that edits the mask of a picture, by strokes that add or remove and can be undone.
 
-const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths, per cent of the picture's longer side
-const BRUSH_STEP = 0.02; // of the longer side, for an arrow key
-const MARKS = { add: "#00ff00", remove: "#ff0000" }; // what the server reads
-const AROUND = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y])); // where a line's copies go
-const ERASER = 32; // the other end of a pen, in `event.buttons`
+const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths in per cent of the picture's longer side
+const BRUSH_STEP = 0.02; // move by an arrow key, as a share of the longer side
+const MARKS = { add: "#00ff00", remove: "#ff0000" }; // colours that the server reads
+const AROUND = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y])); // offsets of the outline's copies
+const ERASER = 32; // eraser end of a pen, in `event.buttons`
 
 function layer(width, height) {
   const canvas = document.createElement("canvas");
@@ -18,27 +18,27 @@ function loadedImage(address) {
   return image.decode().then(() => image);
 }
 
-/** A canvas to paint on. Calls `done` after every stroke and `turned` where a key changes the tool. */
+/** Make the canvas. Calls `done` after every stroke and `turned` where a key changes the tool. */
 function makeBrush({ done, turned }) {
   const canvas = make("canvas", {
     class: "tl-canvas",
     tabindex: 0,
     role: "application",
-    "aria-label": "Mask of the character. Arrow keys move the brush, Space paints, X turns from adding to removing, plus and minus change its width.",
+    "aria-label": "Mask of the character. Arrow keys move the brush, holding Space draws, X switches between adding and erasing, plus and minus change the width.",
   });
   const ring = make("span", { class: "tl-ring", hidden: true });
   const box = make("div", { class: "tl-canvas-box" }, canvas, ring);
   const context = canvas.getContext("2d");
   let view = null; // the picture below the mask
   let found = null; // the mask before any stroke, in its alpha
-  let begun = null; // the strokes of an earlier visit
-  let shape, marks, lines; // the mask as it is, all strokes, and a sheet to draw with it on
+  let begun = null; // strokes stored before
+  let shape, marks, lines; // the current mask, all strokes, and a buffer for drawing
   let strokes = [];
-  let stroke = null; // the one being painted
-  let at = { x: 0, y: 0 }; // of the brush, in the canvas's pixels
+  let stroke = null; // the stroke in progress
+  let at = { x: 0, y: 0 }; // position of the brush in canvas pixels
   const tool = { mode: "add", size: BRUSH.usual };
 
-  /** Take up a picture; `mask` is white where the figure is, `earlier` what `marked` gave, or null. */
+  /** Load a picture; `mask` is white where the figure is, `earlier` is a result of `marked` or null. */
   async function load({ picture, mask, earlier }) {
     const [image, ...sheets] = await Promise.all([picture, mask, earlier].filter(Boolean).map(loadedImage));
     Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
@@ -58,7 +58,7 @@ function makeBrush({ done, turned }) {
     replay();
   }
 
-  /** The mask anew, from the first stroke to the last. */
+  /** Draw the mask again from all strokes. */
   function replay() {
     restart(begun);
     for (const each of strokes) {
@@ -95,7 +95,7 @@ function makeBrush({ done, turned }) {
     }
   }
 
-  /** The figure in its colours with a line around it, all else faint. */
+  /** Draw the figure in colour with an outline, and everything else faint. */
   function draw() {
     const { width, height } = canvas;
     context.clearRect(0, 0, width, height);
@@ -161,7 +161,7 @@ function makeBrush({ done, turned }) {
     done();
   }
 
-  /** Back to the mask that was found; can be undone like a stroke. */
+  /** Restore the detected mask; can be undone like a stroke. */
   function restore() {
     strokes.push({ mode: "none", points: [] });
     replay();
@@ -186,7 +186,7 @@ function makeBrush({ done, turned }) {
       for (const each of event.getCoalescedEvents?.() ?? [event]) go(pointOf(each));
     },
     pointerup: end,
-    // Two fingers are about to enlarge the page: the first one did not mean to paint.
+    // A second finger starts a pinch zoom: the first one's stroke is dropped.
     pointercancel: () => {
       stroke = null;
       replay();
@@ -235,12 +235,12 @@ function makeBrush({ done, turned }) {
     restore,
     turn,
     canUndo: () => strokes.length > 0,
-    /** All strokes as a picture: green where they add, red where they take away. */
+    /** All strokes as a picture: green where they add, red where they remove. */
     marked: () => marks.canvas.toDataURL("image/png"),
   };
 }
 
-/** A drawing whose opacity is the brightness of another one. */
+/** Set a canvas's opacity to its brightness. */
 function withBrightnessAsAlpha(drawn) {
   const { width, height } = drawn.canvas;
   const pixels = drawn.getImageData(0, 0, width, height);
@@ -249,7 +249,7 @@ function withBrightnessAsAlpha(drawn) {
   return drawn;
 }
 
-/** A mask with strokes applied, as the server does it: removing wins. */
+/** Apply strokes to a mask as the server does: removing wins. */
 function mended(shape, strokes) {
   const { width, height } = shape.canvas;
   const pixels = shape.getImageData(0, 0, width, height);

@@ -1,6 +1,6 @@
-// One frame: its picture and mask, its takes, its fields and its tools.
+// Card of one frame: picture and mask, takes, fields and tools.
 
-/** A picture with its mask, as the chosen view shows them. */
+/** Make a picture with its mask, for the chosen view. */
 function makeShot() {
   return make(
     "span",
@@ -17,7 +17,7 @@ function makeShot() {
   );
 }
 
-/** Show a take, or nothing yet; while the frame is painted, the mask that is known and the `preview`. */
+/** Show a take, if there is one; while the frame renders, also its mask and its `preview`. */
 function paintShot(shot, take, words, earlyMask = null, preview = null) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     shot.querySelector(name),
@@ -28,7 +28,7 @@ function paintShot(shot, take, words, earlyMask = null, preview = null) {
     setSource(picture, take.image.url);
     setSource(mask, take.mask.url);
     picture.alt = words;
-    mask.alt = "Its foreground mask: the character is white";
+    mask.alt = "Foreground mask: the character is white";
     tint.style.setProperty("--tl-mask", `url("${take.mask.url}")`);
   }
   early.hidden = !earlyMask;
@@ -37,8 +37,8 @@ function paintShot(shot, take, words, earlyMask = null, preview = null) {
 }
 
 /**
- * Show what a frame is becoming: sharper from step to step. Without a `preview` the last one fades
- * away, over the take.
+ * Show the preview of a frame that renders, sharper with every step. Without a `preview` the last
+ * one fades out over the take.
  */
 function paintPreview(image, preview, doing) {
   image.classList.toggle("tl-shown", Boolean(preview));
@@ -56,8 +56,8 @@ function makeCard(frame, setup) {
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
       make("span", { class: "tl-number" }),
-      make("span", { class: "tl-badge tl-identity", title: "The other frames take the character from this one", text: "Identity frame" }),
-      make("span", { class: "tl-badge tl-edited", title: "This frame was changed since it was painted", text: "Edited" }),
+      make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
+      make("span", { class: "tl-badge tl-edited", title: "This frame was edited after it was generated", text: "Edited" }),
       icon("grip"),
     ),
     make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
@@ -70,7 +70,7 @@ function makeCard(frame, setup) {
         "Location",
         textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
       ),
-      toggle("share_background", "Keep this place", make("span", { class: "tl-hint tl-place" })),
+      toggle("share_background", "Keep this location", make("span", { class: "tl-hint tl-place" })),
       makeCloseness(setup),
       frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
     ),
@@ -84,7 +84,7 @@ function makeCloseness(setup) {
   return make(
     "label",
     { class: "tl-field tl-closeness" },
-    make("span", { class: "tl-label tl-row" }, "Follow the picture", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
+    make("span", { class: "tl-label tl-row" }, "Reference strength", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
     control,
   );
 }
@@ -93,9 +93,9 @@ function makeTakes() {
   return make(
     "div",
     { class: "tl-takes" },
-    button("earlier", "left", { hint: "Earlier take" }),
+    button("earlier", "left", { hint: "Previous take" }),
     make("span", { class: "tl-take-words" }),
-    button("later", "right", { hint: "Later take" }),
+    button("later", "right", { hint: "Next take" }),
     make("span", { class: "tl-facts" }),
   );
 }
@@ -115,14 +115,14 @@ function makeTools(setup) {
       button("duplicate", "copy", { hint: "Duplicate" }),
       button("remove", "trash", { hint: "Remove" }),
       make("span", { class: "tl-gap" }),
-      button("redo", "redo", { label: "Redo", hint: "Paint this frame again" }),
+      button("redo", "redo", { label: "Redo", hint: "Generate this frame again" }),
     ),
   );
 }
 
 /**
- * Bring a card up to date with the story, its takes and the work that goes on; `strength` is how
- * closely frames follow the reference picture, null where they follow none.
+ * Update a card from the story, its takes and the running jobs; `strength` is the storyboard's
+ * reference strength, null where no reference picture is used.
  */
 function paintCard(card, { story, index, result, preview, work, edited, strength }) {
   const frame = story.frames[index];
@@ -130,19 +130,19 @@ function paintCard(card, { story, index, result, preview, work, edited, strength
   const take = chosenTake(result);
   const find = (name) => card.querySelector(name);
   card.setAttribute("aria-label", `Frame ${index + 1}`);
-  card.dataset.state = doing?.state ?? (take ? "painted" : "empty");
+  card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
   find(".tl-identity").hidden = index > 0 || !story.settings.consistent;
   find(".tl-edited").hidden = !edited;
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), placeHint(story, frame));
+  setText(find(".tl-place"), locationHint(story, frame));
   const becoming = doing?.phase === "render" ? preview : null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
   paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
   look.disabled = !take;
-  look.setAttribute("aria-label", take ? `Look at frame ${index + 1} closely` : `Frame ${index + 1} is not painted yet`);
+  look.setAttribute("aria-label", take ? `Enlarge frame ${index + 1}` : `Frame ${index + 1} is not generated yet`);
   paintDoing(card, doing, take);
   paintTakes(find(".tl-takes"), result, take);
   paintTools(card, { frame, index, count: story.frames.length, take, doing });
@@ -150,23 +150,23 @@ function paintCard(card, { story, index, result, preview, work, edited, strength
 
 function paintCloseness(row, frame, strength) {
   row.hidden = strength === null || Boolean(frame.character.trim());
-  if (!row.hidden) paintStrength(row, frame.reference_strength, strength, "as in all frames");
+  if (!row.hidden) paintStrength(row, frame.reference_strength, strength, "the storyboard's strength");
 }
 
 function paintDoing(card, doing, take) {
-  const painting = doing?.state === "painting";
-  const words = { waiting: "Waiting", painting: stepWords(doing) }[doing?.state] ?? (take ? "" : "Not painted yet");
+  const rendering = doing?.state === "rendering";
+  const words = { waiting: "Waiting", rendering: stepWords(doing) }[doing?.state] ?? (take ? "" : "Not generated yet");
   const state = card.querySelector(".tl-state");
   setText(state, words);
   state.hidden = !words;
   const track = card.querySelector(".tl-stage > .tl-track");
-  track.hidden = !painting;
-  track.firstChild.style.width = painting && doing.steps ? `${(100 * doing.step) / doing.steps}%` : "0";
+  track.hidden = !rendering;
+  track.firstChild.style.width = rendering && doing.steps ? `${(100 * doing.step) / doing.steps}%` : "0";
 }
 
 function stepWords(doing) {
   if (!doing?.steps) return "Starting";
-  const phase = doing.phase === "probe" ? "Finding the character" : "Painting";
+  const phase = doing.phase === "probe" ? "Finding the character" : "Generating";
   return `${phase}, step ${doing.step} of ${doing.steps}`;
 }
 
@@ -185,24 +185,24 @@ function paintTools(card, { frame, index, count, take, doing }) {
   const tool = (action) => card.querySelector(`[data-action="${action}"]`);
   tool("back").disabled = index === 0;
   tool("forth").disabled = index === count - 1;
-  tool("redo").disabled = Boolean(doing) && doing.state !== "painted";
+  tool("redo").disabled = Boolean(doing) && doing.state !== "rendered";
   setText(tool("redo").querySelector("span"), take ? "Redo" : "Generate");
   tool("redo").querySelector("svg").toggleAttribute("hidden", !take);
   const lock = tool("lock");
   const kept = frame.seed !== null;
   lock.setAttribute("aria-pressed", String(kept));
   lock.disabled = !kept && !take;
-  lock.title = kept ? "Use a new seed each time" : take ? `Keep the seed of this take (${take.seed})` : "Paint first";
+  lock.title = kept ? "Use a new seed each time" : take ? `Keep the seed of this take (${take.seed})` : "Generate the frame first";
   lock.setAttribute("aria-label", kept ? "Use a new seed each time" : "Keep the seed of this take");
 }
 
 const chosenTake = (result) => result?.takes.find((take) => take.id === result.chosen) ?? null;
 
 const frameWords = (frame, index) =>
-  `Frame ${index + 1}: ${[frame.action, frame.location].filter(Boolean).join(", ") || "no words"}`;
+  `Frame ${index + 1}: ${[frame.action, frame.location].filter(Boolean).join(", ") || "no description"}`;
 
 function takeFacts(take) {
-  const facts = [`Seed ${take.seed}`, `painted in ${take.seconds} s`, `character on ${Math.round(100 * take.foreground)} % of the picture`];
-  if (take.matches != null) facts.push(`${take.matches} matches with the identity frame`);
+  const facts = [`Seed ${take.seed}`, `generated in ${take.seconds} s`, `the character covers ${Math.round(100 * take.foreground)} % of the picture`];
+  if (take.matches != null) facts.push(`${take.matches} tokens match the identity frame`);
   return facts.join(", ");
 }

@@ -1,4 +1,4 @@
-// Who the story is about: words, or a picture that frames follow, or both.
+// Box of the character: a description, a reference picture, or both.
 
 const TABS = [
   ["describe", "Describe"],
@@ -11,7 +11,7 @@ function makeCharacter(setup) {
     { class: "tl-box tl-character", "aria-label": "Character" },
     make("h2", {}, icon("person"), "Character"),
     field("Name (optional)", textInput("character.name", { placeholder: "Maya" })),
-    make("div", { class: "tl-tabs", role: "tablist", "aria-label": "How the character is given" }, ...TABS.map(makeTab)),
+    make("div", { class: "tl-tabs", role: "tablist", "aria-label": "Character in words or as a picture" }, ...TABS.map(makeTab)),
     makePage("describe", makeDescription(setup)),
     makePage("upload", ...makeUpload(setup)),
     make(
@@ -67,7 +67,7 @@ function makeUpload(setup) {
       icon("upload"),
       make("p", {}, "Drop a picture here, paste it, or"),
       button("pick", "", { label: "Choose a file", hint: "Choose a picture of the character" }),
-      make("p", { class: "tl-hint", text: "One character, seen whole, on a calm ground works best." }),
+      make("p", { class: "tl-hint", text: "Best: one character, head to toe, on a plain background." }),
     ),
     fileInput("picture", "image/*"),
     make("p", { class: "tl-note tl-fault", role: "alert", hidden: true }),
@@ -77,7 +77,7 @@ function makeUpload(setup) {
   ];
 }
 
-/** What was uploaded and is not in use yet. */
+/** Make the part for an uploaded picture that is not in use yet. */
 function makeDraft(setup) {
   return make(
     "div",
@@ -86,54 +86,54 @@ function makeDraft(setup) {
       "div",
       { class: "tl-two" },
       make("figure", {}, makeCutout(), make("figcaption", { text: "Found in your picture" })),
-      makePrepared("What frames will follow"),
+      makePrepared("Reference picture"),
     ),
     makeDoubt(),
     button("use", "check", { label: "Use this picture", kind: "tl-primary" }),
     make(
       "div",
       { class: "tl-row tl-even" },
-      button("mend", "brush", { label: "Mend mask", hint: "Mend what was cut out with a brush" }),
+      button("mend", "brush", { label: "Edit mask", hint: "Correct the mask with a brush" }),
       button("discard", "trash", { label: "Remove", hint: "Remove this picture" }),
     ),
     setup.matting ? makeSearch(setup.matting) : null,
-    make("p", { class: "tl-hint tl-still", text: "Until you use it, frames follow the earlier picture.", hidden: true }),
+    make("p", { class: "tl-hint tl-still", text: "Until you use this picture, frames are generated with the previous one.", hidden: true }),
   );
 }
 
-/** Another way to find the figure. */
+/** Make the offer to find the figure with a network. */
 function makeSearch(network) {
   return make(
     "p",
     { class: "tl-hint" },
-    "Not cut out well? Mend the mask, or ",
-    make("button", { type: "button", class: "tl-link", "data-action": "search", text: `let ${network} look` }),
+    "Not cut out well? Edit the mask, or ",
+    make("button", { type: "button", class: "tl-link", "data-action": "search", text: `find the character with ${network}` }),
     ".",
   );
 }
 
-/** A picture in which all but the figure is faint. */
+/** Make a picture in which everything but the figure is faint. */
 function makeCutout() {
   const layer = (alt, kind) => make("img", { class: kind, alt, draggable: "false" });
-  return make("span", { class: "tl-cutout" }, layer("", "tl-faint"), layer("Your picture; all but what was found of the character is faint", "tl-clear"));
+  return make("span", { class: "tl-cutout" }, layer("", "tl-faint"), layer("Your picture, with everything but the character faded", "tl-clear"));
 }
 
 function makePrepared(caption) {
   return make(
     "figure",
     { class: "tl-prepared" },
-    make("span", { class: "tl-white" }, make("img", { alt: "The character alone on white", draggable: "false" })),
+    make("span", { class: "tl-white" }, make("img", { alt: "The character on a white background", draggable: "false" })),
     make("figcaption", { text: caption }),
   );
 }
 
 const makeDoubt = () => make("p", { class: "tl-note tl-doubt", role: "status", hidden: true });
 
-/** The picture that frames follow, and how closely. */
+/** Make the part for the reference picture in use, with its strength. */
 function makeUsed(setup) {
   const [lowest, highest] = setup.limits.strength;
   const control = slider("character.strength", { lowest, highest, step: 0.05 });
-  control.setAttribute("aria-label", "How closely frames follow the picture");
+  control.setAttribute("aria-label", "Reference strength");
   return make(
     "div",
     { class: "tl-stack tl-used" },
@@ -145,7 +145,7 @@ function makeUsed(setup) {
         "div",
         { class: "tl-stack" },
         make("p", { class: "tl-hint tl-follows" }),
-        button("retouch", "brush", { label: "Mend", hint: "Mend the mask of the reference picture" }),
+        button("retouch", "brush", { label: "Edit mask", hint: "Edit the mask of the reference picture" }),
         button("pick", "upload", { label: "Replace", hint: "Choose another picture" }),
         button("unuse", "trash", { label: "Remove", hint: "Remove the reference picture" }),
       ),
@@ -153,15 +153,15 @@ function makeUsed(setup) {
     make(
       "label",
       { class: "tl-field tl-closeness" },
-      make("span", { class: "tl-label tl-row" }, "How closely frames follow it", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
+      make("span", { class: "tl-label tl-row" }, "Reference strength", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
       control,
-      make("span", { class: "tl-row tl-ends", "aria-hidden": "true" }, make("span", { class: "tl-hint", text: "Freely" }), make("span", { class: "tl-gap" }), make("span", { class: "tl-hint", text: "To the stitch" })),
+      make("span", { class: "tl-row tl-ends", "aria-hidden": "true" }, make("span", { class: "tl-hint", text: "Loose" }), make("span", { class: "tl-gap" }), make("span", { class: "tl-hint", text: "Exact" })),
     ),
     make("p", { class: "tl-hint tl-adapter" }),
   );
 }
 
-/** Bring the character's box up to date; `picture` is what the server told, with `busy` and `fault`. */
+/** Update the character's box; `picture` is the server's reference, with `busy` and `fault`. */
 function paintCharacter(box, { story, setup, picture, tab }) {
   const model = modelOf(story, setup);
   for (const control of box.querySelectorAll('[role="tab"]')) {
@@ -184,8 +184,8 @@ function paintCharacter(box, { story, setup, picture, tab }) {
 }
 
 function wordsHint(picture) {
-  if (picture.used) return "Read beside the picture: say what it does not show, or nothing.";
-  return "Part of every frame's prompt; the name is only for you.";
+  if (picture.used) return "Used together with the picture. Describe what the picture does not show.";
+  return "Added to every frame's prompt, without the name.";
 }
 
 function paintFault(line, fault) {
@@ -221,36 +221,36 @@ function paintUsed(part, { story, model, picture }) {
   part.hidden = !picture.used || Boolean(picture.draft);
   if (!picture.used) return;
   paintPrepared(part.querySelector(".tl-prepared"), picture.used.picture);
-  setText(part.querySelector(".tl-follows"), model?.subject ? "Frames follow this picture." : "Frames cannot follow it with this model.");
+  setText(part.querySelector(".tl-follows"), model?.subject ? "Frames are generated with this picture." : "This model cannot use a reference picture.");
   const row = part.querySelector(".tl-closeness");
   row.hidden = !model?.subject;
-  if (model?.subject) paintStrength(row, story.character.strength, model.subject.strength, "the model's own");
+  if (model?.subject) paintStrength(row, story.character.strength, model.subject.strength, "the model's default");
   paintAdapter(part.querySelector(".tl-adapter"), model?.subject);
 }
 
-/** A strength on its slider; where nothing is asked for, it stands on the mark at `own`. */
+/** Show a strength on its slider: `asked`, or else the default `own`, which has a mark. */
 function paintStrength(row, asked, own, whose) {
   const value = asked ?? own;
   const control = row.querySelector("input");
-  const words = value === 0 ? "not at all" : String(value);
-  control.title = `The mark is ${whose}: ${own}`;
+  const words = value === 0 ? "off" : String(value);
+  control.title = `The mark shows ${whose}: ${own}`;
   setSlider(control, value, own);
   control.setAttribute("aria-valuetext", value === own ? `${words}, ${whose}` : words);
   setText(row.querySelector(".tl-strength"), words);
 }
 
-/** Whose weights follow pictures, and on what terms. */
+/** Show the adapter that uses reference pictures, and its licence. */
 function paintAdapter(line, subject) {
   line.hidden = !subject?.research_only;
   if (line.hidden || line.dataset.adapter === subject.title) return;
   line.dataset.adapter = subject.title;
-  line.replaceChildren(`Pictures are followed by ${subject.title}. Licence: `, licenceLink(subject), ".");
+  line.replaceChildren(`Reference pictures are used by ${subject.title}. Licence: `, licenceLink(subject), ".");
 }
 
 const licenceLink = ({ licence, licence_url: address }) =>
   address ? make("a", { href: address, target: "_blank", rel: "noreferrer", text: licence }) : licence;
 
-/** That the model cannot follow pictures, and which ones can. */
+/** Show that the model cannot use reference pictures, and which models can. */
 function paintCannot(note, model, story, setup) {
   note.hidden = Boolean(model?.subject);
   if (note.hidden || note.dataset.model === story.settings.model) return;
@@ -260,9 +260,9 @@ function paintCannot(note, model, story, setup) {
     const choice = make("button", { type: "button", class: "tl-link", "data-action": "model", "data-model": other.name, text: other.title });
     return make("li", {}, "Use ", choice);
   });
-  const remedy = able.length ? "These models can:" : "No other model can be chosen here: describe the character in words.";
+  const remedy = able.length ? "These models can:" : "No other model can be chosen here, so describe the character.";
   note.replaceChildren(
     icon("alert"),
-    make("div", {}, make("strong", { text: `${model?.title ?? story.settings.model} cannot follow a picture.` }), ` ${remedy}`, make("ul", {}, ...choices)),
+    make("div", {}, make("strong", { text: `${model?.title ?? story.settings.model} cannot use a reference picture.` }), ` ${remedy}`, make("ul", {}, ...choices)),
   );
 }

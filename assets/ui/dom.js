@@ -1,8 +1,8 @@
-// Building blocks: elements, icons, fields and words. Texts go in as text, never as markup.
+// Building blocks: elements, icons, fields and texts. Text is inserted as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Strokes in a square of 24 units.
+// Paths in a square of 24 units.
 const ICONS = {
   alert: "M12 8v5M12 16.5v.5M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z",
   book: "M12 6.5C10 5 7 4.5 3 4.5v13c4 0 7 .5 9 2 2-1.5 5-2 9-2v-13c-4 0-7 .5-9 2Zm0 0v13",
@@ -21,7 +21,6 @@ const ICONS = {
   overlay: "M4 5h16v14H4zM12 8.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM8 19c0-3 1.5-4.5 4-4.5s4 1.5 4 4.5",
   person: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM4.5 20.5c0-4 3-6 7.5-6s7.5 2 7.5 6",
   picture: "M4 5h16v14H4zM4 16l5-5 5 5 2-2 4 4M15.5 9h.01",
-  place: "M12 21c4.5-4.7 7-8.2 7-11.2A7 7 0 0 0 5 9.8C5 12.8 7.5 16.3 12 21ZM12 7.5a2.3 2.3 0 1 1 0 4.6 2.3 2.3 0 0 1 0-4.6Z",
   play: "M7 4.5v15l12-7.5z",
   plus: "M12 5v14M5 12h14",
   redo: "M19.5 12a7.5 7.5 0 1 1-2.2-5.3L20 9.5M20 4v5.5h-5.5",
@@ -33,7 +32,7 @@ const ICONS = {
   upload: "M12 15V4m-5 5 5-5 5 5M5 20h14",
 };
 
-/** An element. Attributes that are null or false are left out; true gives an empty one. */
+/** Make an element. Attributes that are null or false are left out; true gives an empty one. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -55,7 +54,7 @@ function icon(name) {
   return svg;
 }
 
-/** A button that asks for `action`; without a visible label, `hint` is what it is called. */
+/** Make a button for `action`; without a visible label, `hint` is its name. */
 function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
   return make(
     "button",
@@ -71,7 +70,7 @@ function button(action, iconName, { label = "", hint = label, kind = "" } = {}) 
   );
 }
 
-/** A labelled field; `data-field` says what of the document it edits. */
+/** Make a labelled field; `data-field` names the part of the document that it edits. */
 function field(label, control, hint = null) {
   return make("label", { class: "tl-field" }, make("span", { class: "tl-label", text: label }), control, hint);
 }
@@ -133,12 +132,12 @@ function slider(name, { lowest, highest, step }) {
   });
 }
 
-/** Set a text only where it differs, so that screen readers and selections are left in peace. */
+/** Set a text only where it differs, so that screen readers and selections are not disturbed. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set a control's value, but not under the fingers of somebody who is typing in it. */
+/** Set a control's value, unless a person is typing in it. */
 function setValue(control, value) {
   if (control === document.activeElement) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
@@ -158,7 +157,7 @@ function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** What a control holds: a boolean, a slider's number, a whole number or null, or a text. */
+/** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. */
 function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;

@@ -1,8 +1,8 @@
-// The editor's state: what goes to the server, what comes from it, and the page that shows both.
-// Gradio gives `element`, `props`, `trigger` and `watch`; the document goes out as `props.value`.
+// State of the editor: events sent to the server, updates from it, and the page that shows them.
+// Gradio gives `element`, `props`, `trigger` and `watch`; the document is sent as `props.value`.
 
 const SAVE_AFTER = 400; // milliseconds without a change
-const QUIET = 2500; // milliseconds without news, after which a running job is followed anew
+const QUIET = 2500; // milliseconds without an update, after which a running job is followed again
 const DOUBLE_CLICK = 600; // milliseconds
 const RESTING = ["idle", "finished", "failed", "cancelled"];
 const VIEW_KEY = "throughline-view";
@@ -10,18 +10,18 @@ const VIEW_KEY = "throughline-view";
 const root = element.querySelector(".tl");
 let story = null; // the document
 let results = {}; // the takes of its frames
-let news = { state: "idle", frames: {} }; // how its jobs stand
-let previews = {}; // what frames look like that are being painted
-let saved = 0; // the revision of it that is stored
-let sent = ""; // the document as it was last sent or received
+let news = { state: "idle", frames: {} }; // the progress of its jobs
+let previews = {}; // previews of frames that render
+let saved = 0; // its stored revision
+let sent = ""; // the document as last sent or received
 let saveTimer = null;
-let heard = 0; // when there was news of a job
-let generated = 0; // when something was last asked for
-let followed = null; // the job that was last followed
-let stopping = false; // whether a cancel is on its way
+let heard = 0; // time of the last progress
+let generated = 0; // time of the last click on Generate
+let followed = null; // the last job that was followed
+let stopping = false; // whether a cancel was sent
 let unsaved = false; // whether the server refused the last change
-const asked = new Set(); // frames that were asked for and are not in the news yet
-const wished = new Map(); // takes that were chosen and are not in the news yet, by frame
+const asked = new Set(); // requested frames that the progress does not name yet
+const wished = new Map(); // chosen takes that the results do not show yet, by frame
 
 // ---- sending ---------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ function send() {
   trigger("save");
 }
 
-/** Send what is still waiting: a click on Generate must see the last keystroke. */
+/** Send unsent changes, so that a click on Generate includes the last keystroke. */
 function flush() {
   if (saveTimer !== null) send();
 }
@@ -69,20 +69,20 @@ function cancel() {
   paint();
 }
 
-/** Another take of a frame: the next one in a direction. */
+/** Choose the next take of a frame in a direction. */
 function chooseTake(id, direction) {
   const result = resultOf(id);
   const position = result.takes.indexOf(chosenTake(result)) + direction;
   const take = result.takes[position];
   if (!take) return;
   wished.set(id, take.id);
-  ask("choose", { frame: id, take: take.id });
+  ask("choose_take", { frame: id, take: take.id });
   paint();
 }
 
-// ---- what the server told --------------------------------------------------------------------
+// ---- updates from the server -----------------------------------------------------------------
 
-/** What is being done, for painting: the server's news and what has just been asked for. */
+/** Return the work in progress: the server's progress, and the frames requested just now. */
 function workOf() {
   const active = !RESTING.includes(news.state) || asked.size > 0;
   const frames = { ...news.frames };
@@ -90,7 +90,7 @@ function workOf() {
   let state = news.state;
   if (active && RESTING.includes(state)) state = "queued";
   if (active && stopping) state = "cancelling";
-  return { fraction: 0, painted: 0, wanted: asked.size, ...news, active, state, frames };
+  return { fraction: 0, rendered: 0, total: asked.size, ...news, active, state, frames };
 }
 
 function resultOf(id) {
@@ -102,8 +102,8 @@ function resultsNow() {
   return Object.fromEntries(Object.keys(results).map((id) => [id, resultOf(id)]));
 }
 
-/** Whether news is of the storyboard on the page: what concerns another may still come in. */
-const isOurs = (told) => Boolean(story) && told?.project === story.project;
+/** Return whether an update is for the storyboard on the page; late ones may be for another. */
+const isOurs = (update) => Boolean(story) && update?.project === story.project;
 
 function hearResults() {
   if (!isOurs(props.results)) return;
@@ -131,7 +131,7 @@ function hearProgress() {
   }
   if (resting) {
     stopping = false;
-    if (news.job && news.job === followed) tellOutcome();
+    if (news.job && news.job === followed) reportOutcome();
     followed = null;
   } else if (news.job !== followed) {
     followed = news.job;
@@ -146,10 +146,10 @@ function hearPreviews() {
   paint();
 }
 
-function tellOutcome() {
+function reportOutcome() {
   if (news.state === "failed") showBanner(news.message);
-  if (news.state === "cancelled") say(`Stopped. ${plural(news.painted, "frame")} painted; everything is kept.`);
-  if (news.state === "finished") say(`${plural(news.painted, "frame")} painted.`);
+  if (news.state === "cancelled") say(`Stopped. ${plural(news.rendered, "frame")} generated; all takes are kept.`);
+  if (news.state === "finished") say(`${plural(news.rendered, "frame")} generated.`);
 }
 
 function hearNotice() {
@@ -183,14 +183,14 @@ function hearDocument() {
   forgetPicture();
   root.querySelector(".tl-cards").replaceChildren();
   hideBanner();
-  // What came along with the document may have been heard before it.
+  // Updates that arrived together with the document may have been handled before it.
   hearSaved();
   hearResults();
   hearReference();
   hearProgress();
   hearPreviews();
   paint();
-  if (replaced) tellReplaced();
+  if (replaced) reportReplaced();
 }
 
 function hearFile() {
@@ -201,12 +201,12 @@ function hearFile() {
   link.remove();
 }
 
-/** A page that slept or lost its connection takes up a running job again. */
+/** Follow a running job again after the page slept or lost its connection. */
 function keepFollowing() {
   if (!RESTING.includes(news.state) && performance.now() - heard > QUIET) trigger("follow");
 }
 
-// ---- painting --------------------------------------------------------------------------------
+// ---- the page --------------------------------------------------------------------------------
 
 let viewer, picker, mender, consent;
 
@@ -245,7 +245,7 @@ function makeWelcome() {
   return make(
     "p",
     { class: "tl-welcome" },
-    "Describe the character or upload a picture of it, say where each frame is and what happens, and press Generate all. Or ",
+    "Describe the character or upload a picture, write an action and a location for each frame, then press Generate all. Or ",
     make("button", { type: "button", class: "tl-link", "data-action": "example", text: "open the example" }),
     ".",
   );
@@ -275,7 +275,7 @@ function paint() {
   if (viewer.open) paintViewer(viewer, story, resultsNow(), viewer.dataset.shows);
 }
 
-/** Cards in the order of the frames; moving one keeps its focus, caret and text. */
+/** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. */
 function arrangeCards() {
   const cards = root.querySelector(".tl-cards");
   const known = new Map([...cards.children].map((card) => [card.dataset.frame, card]));
@@ -321,7 +321,7 @@ function hideBanner() {
 
 let toastTimer = null;
 
-/** A short message, with something that can be done about it. */
+/** Show a short message, with a button for `action` where there is one. */
 function say(text, label = "", action = null) {
   const toast = root.querySelector(".tl-toast");
   toast.replaceChildren(make("span", { text }));

@@ -1,4 +1,4 @@
-// What stands around the frames: the head, the character, the settings and the bar with the buttons.
+// Parts around the frames: header, character, settings, and the bar with the buttons.
 
 const VIEWS = [
   ["picture", "picture", "Pictures"],
@@ -65,19 +65,19 @@ function makeSettings(setup) {
       toggle(
         "settings.consistent",
         "Keep the character",
-        make("span", { class: "tl-hint", text: "All frames show the character of the first one." }),
+        make("span", { class: "tl-hint", text: "All frames show the character of the first frame." }),
       ),
       toggle(
         "settings.merge",
         "Merge matching parts",
-        make("span", { class: "tl-hint", text: "Closer to the first frame; sometimes stiffer." }),
+        make("span", { class: "tl-hint", text: "Closer to the first frame, with less varied poses." }),
       ),
       makeStyles(setup),
     ),
   );
 }
 
-/** The model's own strength has a mark on the slider; there, nothing is asked for. */
+/** Make the guidance slider; the mark is the model's default, where the document stores none. */
 function makeGuidance([lowest, highest]) {
   const control = slider("settings.guidance", { lowest, highest, step: 0.5 });
   control.setAttribute("aria-label", "Guidance");
@@ -94,9 +94,9 @@ function paintGuidance(row, model, story) {
   const own = model?.guidance ?? null;
   const strength = story.settings.guidance ?? own;
   const control = row.querySelector("input");
-  const words = own === null ? "" : strength === own ? `${own}, the model's own` : String(strength);
+  const words = own === null ? "" : strength === own ? `${own}, the model's default` : String(strength);
   control.disabled = own === null;
-  control.title = own === null ? "" : `The mark is the model's own: ${own}`;
+  control.title = own === null ? "" : `The mark shows the model's default: ${own}`;
   setSlider(control, own === null ? control.min : strength, own);
   control.setAttribute("aria-valuetext", words);
   setText(row.querySelector(".tl-strength"), words);
@@ -104,11 +104,11 @@ function paintGuidance(row, model, story) {
 }
 
 function guidanceHint(model, story) {
-  if (!model) return `Not known for ${story.settings.model}.`;
-  return model.guidance === null ? `${model.title} has learnt none.` : "How closely pictures follow the words.";
+  if (!model) return `The guidance of ${story.settings.model} is not known.`;
+  return model.guidance === null ? `${model.title} does not use guidance.` : "How closely pictures match the prompt.";
 }
 
-/** Ways to paint faster, with what each costs; below them how to do with fewer steps. */
+/** Make the choice of shortcuts with their measured costs, and advice on fewer steps. */
 function makeShortcut() {
   const control = make("select", {
     class: "tl-input",
@@ -134,16 +134,16 @@ function paintShortcut(part, story, setup) {
   const chosen = choices.find(({ name }) => name === shortcut);
   const [, note, costs, conditions, fewer] = part.children;
   paintOptions(part.querySelector("select"), choices.map(({ name, title }) => [name, title]), shortcut);
-  const alone = chosen.probe && !consistent ? " Without \u201cKeep the character\u201d it is not looked for." : "";
-  setText(note, (model ? chosen.note : `What it costs is not known for ${story.settings.model}.`) + alone);
+  const alone = chosen.probe && !consistent ? " Without \u201cKeep the character\u201d there is no probe." : "";
+  setText(note, (model ? chosen.note : `Not measured on ${story.settings.model}.`) + alone);
   paintCosts(costs, model ? chosen.cost : []);
   conditions.hidden = costs.hidden;
-  setText(conditions, `${chosen.conditions}; 95 % intervals to the right.`);
+  setText(conditions, `${chosen.conditions}; 95 % intervals on the right.`);
   setText(fewer, model?.fewer_steps ?? "");
   fewer.hidden = !fewer.textContent;
 }
 
-/** Lines of what changes, by how much, and the ends of the interval. */
+/** Show the costs: each with its name, change and interval. */
 function paintCosts(list, cost) {
   const known = JSON.stringify(cost);
   list.hidden = !cost.length;
@@ -207,7 +207,7 @@ function paintModel(line, model, story) {
   if (line.dataset.model === story.settings.model) return;
   line.dataset.model = story.settings.model;
   if (!model) {
-    line.replaceChildren(`Painted by ${story.settings.model}.`);
+    line.replaceChildren(`Model: ${story.settings.model}.`);
     return;
   }
   line.replaceChildren(
@@ -222,8 +222,8 @@ function makeBar() {
   return make(
     "div",
     { class: "tl-bar" },
-    button("generate", "play", { label: "Generate all", hint: "Paint all frames (Ctrl+Enter)", kind: "tl-primary" }),
-    button("cancel", "stop", { label: "Cancel", hint: "Stop painting (Esc)", kind: "tl-stop" }),
+    button("generate", "play", { label: "Generate all", hint: "Generate all frames (Ctrl+Enter)", kind: "tl-primary" }),
+    button("cancel", "stop", { label: "Cancel", hint: "Stop generating (Esc)", kind: "tl-stop" }),
     make(
       "div",
       { class: "tl-progress" },
@@ -249,7 +249,7 @@ function makeBar() {
   );
 }
 
-/** The bar while `work` (see `workOf` in editor.js) goes on, or rests. */
+/** Update the bar from `work` (see `workOf` in editor.js). */
 function paintBar(bar, work, story) {
   const [generate, cancel] = ["generate", "cancel"].map((name) => bar.querySelector(`[data-action="${name}"]`));
   generate.disabled = work.active;
@@ -268,10 +268,10 @@ function paintBar(bar, work, story) {
 
 function progressWords(work, story) {
   if (work.state === "cancelling") return "Stopping\u2026";
-  if (work.state === "queued") return "Waiting for its turn\u2026";
+  if (work.state === "queued") return "Waiting in the queue\u2026";
   if (work.state === "loading") return `Loading ${work.message}\u2026`;
-  const current = story.frames.findIndex((frame) => work.frames[frame.id]?.state === "painting");
-  const words = [`${work.painted} of ${work.wanted} painted`];
+  const current = story.frames.findIndex((frame) => work.frames[frame.id]?.state === "rendering");
+  const words = [`${work.rendered} of ${work.total} generated`];
   if (current >= 0) words.unshift(`Frame ${current + 1}`);
   if (work.seconds_left != null) words.push(`about ${duration(work.seconds_left)} left`);
   return words.join(" \u00b7 ");

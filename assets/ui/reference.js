@@ -1,25 +1,25 @@
-// The picture of the character on its way: chosen, uploaded, mended, used; and the dialogs for it.
+// Upload of the character's reference picture, the editor of its mask, and the dialog for downloads.
 
 const PICTURE_WAIT = 250; // milliseconds after a stroke before it is sent
 const CHARACTER_FILE = /\.character$/i;
 
 const NO_PICTURE = { used: null, draft: null, serial: 0, busy: null, fault: "" };
 
-let picture = { ...NO_PICTURE }; // what the server told of it
-let tab = null; // the tab that was chosen by hand
-let mending = false; // whether strokes are on their way
+let picture = { ...NO_PICTURE }; // the server's last answer about it
+let tab = null; // the tab that a person chose
+let mending = false; // whether strokes were sent and not answered
 let marked = 0; // strokes so far
-let toldMarks = 0; // how many of them the server knows
+let sentMarks = 0; // strokes that the server knows
 let markTimer = null;
-let opened = 0; // the last answer that was heard: one that opens the brush does so once
+let opened = 0; // serial of the last answer, so that each opens the mask editor once
 let brush = null;
-let lastUsed = ""; // the picture that was removed last
-let doing = ""; // what was asked of the picture, to be told when it is done
-let replaced = null; // the character that a loaded one takes the place of
+let lastUsed = ""; // the last removed picture
+let doing = ""; // the action whose outcome is reported when it is done
+let replaced = null; // the character that a loaded one replaces
 
 const tabNow = () => tab ?? (picture.used || picture.draft ? "upload" : "describe");
 
-/** How closely frames follow the reference picture; null where they follow none. */
+/** Return the storyboard's reference strength; null where no reference picture is used. */
 function strengthNow() {
   const subject = modelOf(story, props.setup)?.subject;
   return picture.used && subject ? (story.character.strength ?? subject.strength) : null;
@@ -28,26 +28,26 @@ function strengthNow() {
 function hearReference() {
   if (!isOurs(props.reference)) return;
   const { used, draft, fault, revision, serial, open } = props.reference;
-  if (serial < picture.serial) return; // overtaken by a later answer
+  if (serial < picture.serial) return; // a later answer came first
   picture = { used, draft, serial, fault: fault ?? "", busy: null };
   if (revision !== undefined) {
-    toldMarks = Math.max(toldMarks, revision);
+    sentMarks = Math.max(sentMarks, revision);
     mending = false;
-    if (marked > toldMarks) sendStrokes();
+    if (marked > sentMarks) sendStrokes();
   }
   if (mender.open && draft?.id !== mender.dataset.draft) mender.close();
   if (open && serial > opened) openMender();
   opened = Math.max(opened, serial);
   paint();
-  if (revision !== undefined) return; // of strokes that were on their way before
-  if (doing && !fault) tellDone();
+  if (revision !== undefined) return; // the answer to strokes sent before
+  if (doing && !fault) reportDone();
   doing = "";
 }
 
-/** Say what was done; its button may be gone, so that the keyboard goes on from the tab. */
-function tellDone() {
-  if (doing === "use") say(strengthNow() === null ? "The character has this picture now." : "Frames follow this picture.");
-  if (doing === "unuse") say("Picture removed.", "Undo", () => ask("refer", { name: lastUsed }));
+/** Report what was done; where its button is gone, the focus moves to the tab. */
+function reportDone() {
+  if (doing === "use") say(strengthNow() === null ? "Reference picture saved. This model cannot use it." : "Frames are generated with this picture.");
+  if (doing === "unuse") say("Reference picture removed.", "Undo", () => ask("set_reference", { name: lastUsed }));
   if (!document.activeElement.checkVisibility() || document.activeElement === document.body) root.querySelector('[role="tab"][aria-selected="true"]').focus();
 }
 
@@ -67,17 +67,17 @@ async function bring(file) {
   picture.fault = "";
   const most = props.setup.limits.upload;
   if (file.size > most) {
-    complain(`${file.name} is larger than ${Math.round(most / 1e6)} MB. Save a smaller copy of it.`);
+    complain(`${file.name} is larger than ${Math.round(most / 1e6)} MB. Choose a smaller file.`);
     return;
   }
-  picture.busy = isCharacter ? "Reading the character\u2026" : "Looking for the character\u2026";
+  picture.busy = isCharacter ? "Loading the character\u2026" : "Looking for the character\u2026";
   paint();
   try {
     const { path } = await upload(file);
     if (isCharacter) loadCharacter(path);
-    else ask("picture", { path });
+    else ask("upload_picture", { path });
   } catch {
-    complain(`${file.name} could not be sent. Check the connection, then try again.`);
+    complain(`${file.name} could not be uploaded. Check the connection, then try again.`);
   }
 }
 
@@ -92,14 +92,14 @@ function loadCharacter(path) {
   ask("load_character", { path });
 }
 
-/** Tell that another character is here, and offer the earlier one. */
-function tellReplaced() {
+/** Report that another character was loaded, and offer to undo it. */
+function reportReplaced() {
   const { character, name } = replaced;
   replaced = null;
-  say(`${story.character.name || "The character"} is here.`, "Undo", () => {
+  say(`${story.character.name || "Character"} loaded.`, "Undo", () => {
     story.character = character;
     changed({ soon: true });
-    ask("refer", { name });
+    ask("set_reference", { name });
   });
 }
 
@@ -107,7 +107,7 @@ const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Fil
 
 let leaving = null;
 
-/** A file may be dropped anywhere on the page: there is only one thing to do with it. */
+/** Accept a file that is dropped anywhere on the page. */
 const DROPPING = {
   dragover: (event) => {
     if (!story || !hasFiles(event)) return;
@@ -129,7 +129,7 @@ const DROPPING = {
 function pasted(event) {
   const { files, types } = event.clipboardData;
   const file = [...files].find(({ type }) => type.startsWith("image/"));
-  // Office programs put a picture of the words beside the words.
+  // Office programs copy text also as a picture.
   const meansWords = isTyping(event.target) && types.includes("text/plain");
   if (!story || !file || meansWords) return;
   event.preventDefault();
@@ -142,12 +142,12 @@ function makeMender() {
   brush = makeBrush({ done: strokeDone, turned: paintTool });
   const size = slider("", { lowest: BRUSH.smallest, highest: BRUSH.largest, step: 1 });
   size.removeAttribute("data-field");
-  size.setAttribute("aria-label", "Width of the brush");
+  size.setAttribute("aria-label", "Brush width");
   size.addEventListener("input", () => brush.turn({ size: size.valueAsNumber }));
   const dialog = make(
     "dialog",
-    { class: "tl-dialog tl-mender", "aria-label": "Mend the mask" },
-    make("div", { class: "tl-row" }, make("h2", { text: "Mend the mask" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close; everything is kept" })),
+    { class: "tl-dialog tl-mender", "aria-label": "Edit the mask" },
+    make("div", { class: "tl-row" }, make("h2", { text: "Edit the mask" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close; your changes are kept" })),
     make(
       "div",
       { class: "tl-mender-body" },
@@ -158,16 +158,16 @@ function makeMender() {
         make(
           "div",
           { class: "tl-tool-row" },
-          make("div", { class: "tl-views", role: "group", "aria-label": "Brush" }, makeTool("add", "plus", "Add"), makeTool("remove", "minus", "Rub out")),
+          make("div", { class: "tl-views", role: "group", "aria-label": "Brush" }, makeTool("add", "plus", "Add"), makeTool("remove", "minus", "Erase")),
           make("label", { class: "tl-row tl-width" }, make("span", { class: "tl-label", text: "Width" }), size),
           make(
             "div",
             { class: "tl-row" },
             button("undo", "undo", { label: "Undo", hint: "Undo the last stroke (Ctrl+Z)" }),
-            button("restore", "redo", { label: "Start over", hint: "Back to the mask that was found" }),
+            button("restore", "redo", { label: "Start over", hint: "Back to the detected mask" }),
           ),
         ),
-        makePrepared("What frames will follow"),
+        makePrepared("Reference picture"),
         makeDoubt(),
         button("use", "check", { label: "Use this picture", kind: "tl-primary" }),
       ),
@@ -193,7 +193,7 @@ async function openMender() {
   if (mender.dataset.draft !== draft.id) {
     await brush.load({ picture: draft.view.url, mask: draft.mask, earlier: draft.strokes });
     mender.dataset.draft = draft.id;
-    toldMarks = marked;
+    sentMarks = marked;
     mending = false;
     brush.turn({ mode: "add" });
   }
@@ -205,9 +205,9 @@ function paintMender() {
   const { draft } = picture;
   if (!draft) return;
   paintPrepared(mender.querySelector(".tl-prepared"), draft.prepared);
-  mender.querySelector(".tl-prepared").classList.toggle("tl-stale", marked > toldMarks);
+  mender.querySelector(".tl-prepared").classList.toggle("tl-stale", marked > sentMarks);
   paintDoubt(mender.querySelector(".tl-doubt"), draft);
-  mender.querySelector('[data-action="use"]').disabled = !draft.prepared && marked === toldMarks;
+  mender.querySelector('[data-action="use"]').disabled = !draft.prepared && marked === sentMarks;
   mender.querySelector('[data-action="undo"]').disabled = !brush.canUndo();
 }
 
@@ -223,21 +223,21 @@ function strokeDone() {
   paintMender();
 }
 
-/** Tell the server of strokes that it does not know, one message at a time. */
+/** Send the strokes that the server does not know, one request at a time. */
 function sendStrokes() {
   clearTimeout(markTimer);
-  if (mending || marked === toldMarks || !picture.draft || doing === "use") return;
+  if (mending || marked === sentMarks || !picture.draft || doing === "use") return;
   mending = true;
-  ask("mend", { draft: mender.dataset.draft, strokes: brush.marked(), revision: marked });
+  ask("edit_mask", { draft: mender.dataset.draft, strokes: brush.marked(), revision: marked });
 }
 
-/** Use the picture as it was mended to the last stroke. */
+/** Use the picture, with all strokes on its mask. */
 function usePicture() {
   const { draft } = picture;
   clearTimeout(markTimer);
   picture.busy = "Preparing the picture\u2026";
   doing = "use";
-  ask("use", { draft: draft.id, strokes: draft.id === mender.dataset.draft ? brush.marked() : null });
+  ask("use_picture", { draft: draft.id, strokes: draft.id === mender.dataset.draft ? brush.marked() : null });
   mender.close();
   paint();
 }
@@ -245,18 +245,18 @@ function usePicture() {
 function unusePicture() {
   lastUsed = picture.used.name;
   doing = "unuse";
-  ask("refer", { name: "" });
+  ask("set_reference", { name: "" });
 }
 
 function discardPicture() {
   doing = "discard";
-  ask("discard", { draft: picture.draft.id });
+  ask("discard_picture", { draft: picture.draft.id });
 }
 
-/** Let the network find the figure; what was painted by hand is dropped for its mask. */
+/** Find the figure with the network; its mask replaces the strokes. */
 function searchPicture() {
-  picture.busy = `${props.setup.matting} looks for the character\u2026`;
-  ask("search", { draft: picture.draft.id });
+  picture.busy = `${props.setup.matting} is looking for the character\u2026`;
+  ask("find_figure", { draft: picture.draft.id });
   paint();
 }
 
@@ -265,7 +265,7 @@ function searchPicture() {
 function makeConsent() {
   return make(
     "dialog",
-    { class: "tl-dialog tl-consent", "aria-label": "Terms of a download" },
+    { class: "tl-dialog tl-consent", "aria-label": "Download terms" },
     make("h2", { text: "Before the first download" }),
     make("p", { class: "tl-terms" }),
     make("p", { class: "tl-hint" }),
@@ -274,7 +274,7 @@ function makeConsent() {
       { class: "tl-row" },
       make("span", { class: "tl-gap" }),
       button("shut", "", { label: "Not now" }),
-      button("agree", "check", { label: "Agree and go on", kind: "tl-primary" }),
+      button("agree", "check", { label: "Agree", kind: "tl-primary" }),
     ),
   );
 }
@@ -285,17 +285,17 @@ function hearConsent() {
   picture.busy = null;
   const [words, size] = consent.querySelectorAll("p");
   words.replaceChildren(`${terms} Licence: `, licenceLink(props.consent), ".");
-  const amount = bytes ? `About ${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB are downloaded once. ` : "";
-  setText(size, `${amount}You are asked once; nothing is downloaded unless you agree.`);
+  const amount = bytes ? `About ${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB will be downloaded, once. ` : "";
+  setText(size, `${amount}Nothing is downloaded unless you agree.`);
   consent.showModal();
   paint();
 }
 
 function agree() {
   consent.close();
-  const { key, wanted } = props.consent;
-  if (wanted.draft) picture.busy = `${props.setup.matting} looks for the character\u2026`;
-  else (wanted.frames ?? story.frames.map(({ id }) => id)).forEach((id) => asked.add(id));
-  ask("consent", { key, ...wanted });
+  const { key, pending } = props.consent;
+  if (pending.draft) picture.busy = `${props.setup.matting} is looking for the character\u2026`;
+  else (pending.frames ?? story.frames.map(({ id }) => id)).forEach((id) => asked.add(id));
+  ask("give_consent", { key, ...pending });
   paint();
 }

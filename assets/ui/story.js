@@ -1,4 +1,4 @@
-// The document and what can be done to it. Plain data: nothing here touches the page.
+// The document and its operations, as plain data: nothing here touches the page.
 
 const newId = () => {
   const bytes = crypto.getRandomValues(new Uint8Array(6));
@@ -16,8 +16,8 @@ const newFrame = (fields = {}) => ({
   id: newId(),
 });
 
-/** A location in a form that can be compared; the server does the same. */
-const placeOf = (frame) =>
+/** Return a frame's location in the form that is compared; the server does the same. */
+const locationOf = (frame) =>
   frame.location.toLowerCase().split(/\s+/).filter(Boolean).join(" ").replace(/[,. ]+$/, "");
 
 const indexOf = (story, id) => story.frames.findIndex((frame) => frame.id === id);
@@ -34,7 +34,7 @@ function removeFrame(story, id) {
   return { frame: story.frames.splice(index, 1)[0], index };
 }
 
-/** Move a frame to another position; false where it is there already or there is none. */
+/** Move a frame to another position; return false where nothing changes. */
 function moveFrame(story, id, to) {
   const from = indexOf(story, id);
   if (from < 0 || to === from || to < 0 || to >= story.frames.length) return false;
@@ -42,23 +42,23 @@ function moveFrame(story, id, to) {
   return true;
 }
 
-/** Which frames share a place with this one, in words. */
-function placeHint(story, frame) {
+/** Return a sentence about the frames that share this frame's location. */
+function locationHint(story, frame) {
   if (!frame.share_background) return "";
-  const place = placeOf(frame);
-  if (!place) return "Name the location first.";
+  const location = locationOf(frame);
+  if (!location) return "Name the location first.";
   const own = indexOf(story, frame.id);
   const there = story.frames
-    .map((other, index) => ({ index, sharing: other.share_background, place: placeOf(other) }))
-    .filter((other) => other.place === place && other.index !== own);
+    .map((other, index) => ({ index, sharing: other.share_background, location: locationOf(other) }))
+    .filter((other) => other.location === location && other.index !== own);
   const sharing = there.filter((other) => other.sharing).map((other) => other.index + 1);
-  if (sharing.length && sharing[0] <= own) return `Same place as frame ${sharing[0]}.`;
-  if (sharing.length) return `${frameNames(sharing)} ${sharing.length > 1 ? "keep" : "keeps"} this place.`;
-  if (there.length) return `Turn it on in frame ${there[0].index + 1} too.`;
+  if (sharing.length && sharing[0] <= own) return `Same location as frame ${sharing[0]}.`;
+  if (sharing.length) return `${frameNames(sharing)} ${sharing.length > 1 ? "keep" : "keeps"} this location.`;
+  if (there.length) return `Turn this on in frame ${there[0].index + 1} too.`;
   return "No other frame has this location yet.";
 }
 
-/** Whether nothing has been written yet. */
+/** Return whether nothing has been written yet. */
 function isBlank(story) {
   const words = story.frames.flatMap((frame) => [frame.action, frame.location]);
   return [story.character.description, ...words].every((text) => !text.trim());

@@ -1,4 +1,4 @@
-// Styles: LoRAs that all frames are painted with.
+// Styles: LoRAs for all frames.
 
 const STYLE_FIELDS = ["source", "weight", "trigger"];
 
@@ -8,12 +8,12 @@ function makeStyles(setup) {
     { class: "tl-stack tl-styles", role: "group", "aria-label": "Style (LoRA)" },
     make("span", { class: "tl-label", text: "Style (LoRA)" }),
     make("div", { class: "tl-stack tl-style-list" }),
-    button("style", "plus", { label: "Add a style", hint: "Paint all frames with a LoRA" }),
+    button("style", "plus", { label: "Add a style", hint: "Generate all frames with a LoRA" }),
     make("span", {
       class: "tl-hint",
       text: setup.listed
-        ? "A FLUX LoRA of the Hugging Face hub (owner/name) or a .safetensors file on this machine."
-        : "A FLUX LoRA of the Hugging Face hub: owner/name.",
+        ? "A FLUX LoRA on the Hugging Face hub (owner/name), or a .safetensors file on this machine."
+        : "A FLUX LoRA on the Hugging Face hub: owner/name.",
     }),
   );
 }

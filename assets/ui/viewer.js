@@ -1,4 +1,4 @@
-// Dialogs: a frame seen large, and the list of storyboards.
+// Dialogs: the enlarged frame, and the list of storyboards.
 
 function makeViewer() {
   return make(
@@ -33,7 +33,7 @@ function paintViewer(viewer, story, results, id) {
   viewer.querySelector('[data-action="next"]').disabled = !neighbour(story, results, id, 1);
 }
 
-/** The nearest painted frame before (-1) or after (1) this one. */
+/** Return the nearest frame with a take before (-1) or after (1) this one. */
 function neighbour(story, results, id, direction) {
   for (let index = indexOf(story, id) + direction; story.frames[index]; index += direction) {
     const other = story.frames[index].id;

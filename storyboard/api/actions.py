@@ -1,7 +1,7 @@
-"""What a page can ask for, each answered with the values that the page shows next.
+"""Actions that a front end can ask for; each returns the values that the page shows next.
 
-`Actions` joins the store and the runner for the page; it is tested without a browser. It knows
-nothing of Gradio: an answer maps names of the editor's properties to plain data.
+`Actions` joins the project store and the runner for the page. It knows no front end: an answer maps
+names of the page's properties to plain data.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.events import Preview
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
-from pipelines.models.specs import ModelSpec
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.document import (
     blank_storyboard,
     document_of,
-    project_of,
+    project_id_of,
     read_document,
     revision_of,
 )
-from storyboard.api.limits import LIMITS, model_told
-from storyboard.api.progress import JobView, idle, warning_of
+from storyboard.api.limits import LIMITS, model_fields
+from storyboard.api.progress import JobView, idle, notice_of
 from storyboard.api.reference_editor import ReferenceEditor
-from storyboard.api.takes import Gallery, edited_frames
-from storyboard.board import Storyboard, new_id
+from storyboard.api.takes import Publish, PublishedFiles, frame_results, outdated_frames
+from storyboard.board import Character, Storyboard, new_id
 from storyboard.errors import ConsentNeeded, ProjectError
 from storyboard.importing.story_file import read_story
 from storyboard.jobs.events import TakeSaved
@@ -49,15 +49,18 @@ SECONDS_BETWEEN_UPDATES = 0.1
 
 
 class Actions:
-    """Answers what pages ask.
+    """Actions on projects, for any number of pages at once.
+
+    An action that takes the page's document stores it first; it raises `UserError` where that
+    cannot be done, and the stored storyboard is unchanged.
 
     Args:
-        runner: what paints.
-        store: where projects are.
+        runner: starts and follows render jobs.
+        store: the projects.
         settings: the application's settings.
         prepare: cuts the figures out of uploaded pictures.
-        find: a network that looks for figures; None where there is none.
-        publish: puts a copy of a file where browsers can fetch it and returns the copy's path.
+        find: a network that finds figures; None where there is none.
+        publish: puts a copy of a file where browsers can fetch it; see `PublishedFiles`.
     """
 
     def __init__(
@@ -67,145 +70,130 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        publish: Callable[[Path], str],
+        publish: Publish,
     ) -> None:
         self._runner = runner
         self._store = store
         self._space = settings.space
         self._spec = find_model(settings.model)
-        self._gallery = Gallery(publish)
-        self._studio = ReferenceEditor(prepare, find, self._gallery)
+        # Where strangers share the application, only its own model may be chosen.
+        others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
+        self._models = [self._spec, *others]
+        self._files = PublishedFiles(publish)
+        self._references = ReferenceEditor(prepare, find, self._files)
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
         self._serials = itertools.count(1)
         self._creating = threading.Lock()
 
     def setup(self) -> Answer:
-        """What never changes while the application runs: the models and what this place allows."""
+        """Return what stays the same while the application runs: models, limits and features."""
         return {
-            "models": [model_told(spec) for spec in self._models()],
+            "models": [model_fields(spec) for spec in self._models],
             "listed": not self._space,
             "matting": self._matting and self._matting.title,
             "limits": LIMITS,
         }
 
     def open(self, project_id: str) -> Answer:
-        """A project as it was left; a blank one where there is none, or it cannot be read."""
+        """Open a project, or a blank storyboard where it is missing or cannot be read."""
         try:
             project = self._store.open(project_id)
-        except ProjectError:  # a blank one that was never changed, or one that was taken away
+        except ProjectError:  # a blank storyboard that was never changed, or a deleted project
             return self.new()
         try:
-            return self._whole(project, project.load())
+            return self._opened(project, project.load())
         except ProjectError as error:
-            return self.new() | self.refuse(error)
+            return self.new() | self.notice(error)
 
     def new(self) -> Answer:
-        """A blank storyboard; its project appears on the disk when it is first changed."""
-        return self._page(blank_storyboard(self._spec), new_id())
+        """Start a blank storyboard; its project is stored with the first change."""
+        return self._blank(blank_storyboard(self._spec), new_id())
 
     def example(self) -> Answer:
-        """A new project that holds the example."""
+        """Create a project that holds the example."""
         settings = blank_storyboard(self._spec).settings
         story = read_story(EXAMPLE).storyboards[0].model_copy(update={"settings": settings})
-        return self._whole(self._store.create(story), story)
+        return self._opened(self._store.create(story), story)
 
     def save(self, document: object) -> Answer:
-        """Store what was changed.
-
-        Raises:
-            UserError: if the document cannot be stored; what is stored stays.
-        """
-        _, _, answer = self._saved(document)
-        return answer
+        """Store the document."""
+        return self._saved(document)[2]
 
     def generate(self, document: object, frames: Sequence[str] | None) -> Answer:
-        """Store what was changed and ask for new takes.
+        """Store the document and start a job that renders new takes.
 
-        Where a person has to agree to something first, the answer asks for that instead.
+        Where a person has to agree to a download first, the answer asks for that instead.
 
         Args:
-            document: the document as it is.
-            frames: ids of the frames to paint, or None for all.
+            frames: ids of the frames to render, or None for all.
 
         Raises:
-            UserError: if there is nothing to paint.
+            UserError: if there is nothing to render.
         """
         project, storyboard, answer = self._saved(document)
         _check_ready(storyboard)
         try:
             job = self._runner.start(project, frames)
         except ConsentNeeded as needed:
-            wanted = None if frames is None else list(frames)
-            return answer | {"consent": self._question(needed, {"frames": wanted})}
-        # Whoever follows an earlier job will be told of this one after it.
+            return answer | self._consent_question(needed, {"frames": frames})
+        # A page that follows an earlier job gets this job's progress after it.
         is_next = self._runner.active(project.id) in (job, None)
-        return answer | self._told(JobView(job)) if is_next else answer
+        return answer | self._progress(JobView(job)) if is_next else answer
 
-    def consent(
+    def give_consent(
         self, document: object, key: str, frames: Sequence[str] | None, draft_id: str = ""
     ) -> Answer:
-        """Remember that a person has agreed, and go on with what was asked for.
+        """Remember that a person has agreed to a download, and repeat the action that needed it.
 
         Args:
-            document: the document as it is.
-            key: what they have agreed to.
+            key: the key of `ConsentNeeded`.
             frames: as for `generate`.
-            draft_id: as for `search`, where that was asked for; else empty.
+            draft_id: the draft, where `find_figure` needed the consent; else empty.
 
         Raises:
-            UserError: if that is nothing to agree to, or as for `generate` and `search`.
+            UserError: if there is no such key, or as for `generate` and `find_figure`.
         """
-        known = {
-            spec.character_adapter.consent
-            for spec in self._models()
-            if spec.character_adapter is not None
-        }
+        adapters = (spec.character_adapter for spec in self._models)
+        known = {adapter.consent for adapter in adapters if adapter is not None}
         if self._matting is not None:
             known.add(self._matting.source)
         if not key or key not in known:
-            raise UserError("There is nothing of that name to agree to.", "Reload the page.")
+            raise UserError("There is no download of that name to agree to.", "Reload the page.")
         self._consents.give(key)
-        return self.search(document, draft_id) if draft_id else self.generate(document, frames)
+        if draft_id:
+            return self.find_figure(document, draft_id)
+        return self.generate(document, frames)
 
     def cancel(self, document: object) -> Answer:
-        """Stop what is being painted and what waits; what was painted is kept."""
-        project_id = project_of(document)
-        for job in reversed(self._runner.pending(project_id)):
+        """Cancel the project's running and queued jobs; finished takes are kept."""
+        for job in reversed(self._runner.pending(project_id_of(document))):
             job.cancel()
         return {}
 
-    def choose(self, document: object, frame_id: str, take_id: str) -> Answer:
+    def choose_take(self, document: object, frame_id: str, take_id: str) -> Answer:
         """Choose another take of a frame.
 
         Raises:
-            UserError: if the take is not one of that frame.
+            UserError: if the take does not belong to that frame.
         """
         project, _, answer = self._saved(document)
         if project.take(take_id).frame_id != frame_id:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         storyboard = project.edit(lambda stored: stored.with_take(frame_id, take_id))
-        return answer | self._shown(project, storyboard)
+        return answer | self._results(project, storyboard)
 
     def projects(self) -> Answer:
-        """The projects that can be opened, the last saved first; none where strangers share it."""
+        """Return the projects that can be opened, newest first; none where strangers share them."""
         infos = [] if self._space else self._store.projects()[:LISTED_PROJECTS]
-        items = [
-            {
-                "id": info.id,
-                "title": info.title,
-                "frames": info.frames,
-                "modified": info.modified.isoformat(),
-            }
-            for info in infos
-        ]
+        items = [asdict(info) | {"modified": info.modified.isoformat()} for info in infos]
         return {"projects": {"serial": next(self._serials), "items": items}}
 
     def archive(self, document: object) -> Answer:
-        """The frames and their masks in a ZIP file.
+        """Offer the frames and their masks as a ZIP file.
 
         Raises:
-            UserError: if nothing has been painted yet.
+            UserError: if no frame has been rendered yet.
         """
         project, storyboard, answer = self._saved(document)
         name = f"{_file_name(storyboard.title) or 'storyboard'}.zip"
@@ -213,66 +201,59 @@ class Actions:
 
     # ---- the character
 
-    def picture(self, document: object, path: Path) -> Answer:
-        """Look for the character in an uploaded picture; what is wrong with it is in the answer.
+    def upload_picture(self, document: object, path: Path) -> Answer:
+        """Find the character in an uploaded picture; the answer says if it cannot be used.
 
         Args:
-            document: the document as it is.
-            path: the picture; never one that a browser named.
-
-        Raises:
-            UserError: if the document cannot be stored.
-        """
-        project, storyboard, answer = self._saved(document)
-        return answer | {"reference": self._studio.begin(project, path)}
-
-    def mend(self, document: object, draft_id: str, strokes: str, revision: int) -> Answer:
-        """Mend the mask of an uploaded picture; see `ReferenceEditor.mend`.
-
-        Raises:
-            UserError: if these are no strokes, or the picture is damaged.
-        """
-        project, storyboard, answer = self._saved(document)
-        told = self._studio.mend(project, draft_id, strokes, revision)
-        return answer | {"reference": told}
-
-    def search(self, document: object, draft_id: str) -> Answer:
-        """Let the network look for the figure of an uploaded picture.
-
-        Where a person has to agree to something first, the answer asks for that instead.
-
-        Raises:
-            UserError: if it cannot be done here; what was found before stays.
-        """
-        project, storyboard, answer = self._saved(document)
-        try:
-            told = self._studio.search(project, draft_id)
-        except ConsentNeeded as needed:
-            return answer | {"consent": self._question(needed, {"draft": draft_id})}
-        return answer | {"reference": told}
-
-    def use(self, document: object, draft_id: str, strokes: str | None) -> Answer:
-        """Let frames follow an uploaded picture.
-
-        Args:
-            document: the document as it is.
-            draft_id: the uploaded picture.
-            strokes: all strokes, where the page has any; see `ReferenceEditor.mend`.
-
-        Raises:
-            UserError: if no figure was found in it, or the disk does not take it.
+            path: the picture; never a path that a browser named.
         """
         project, _, answer = self._saved(document)
-        name = self._studio.finish(project, draft_id, strokes)
-        storyboard = _refer(project, name)
-        self._studio.discard(project, draft_id)
-        return answer | self._pictured(project, storyboard)
+        return answer | {"reference": self._references.begin(project, path)}
 
-    def refer(self, document: object, name: str) -> Answer:
-        """Let frames follow a picture that the project has, or none.
+    def edit_mask(self, document: object, draft_id: str, strokes: str, revision: int) -> Answer:
+        """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
+
+        Raises:
+            UserError: if the strokes cannot be read, or the picture is damaged.
+        """
+        project, _, answer = self._saved(document)
+        reference = self._references.edit_mask(project, draft_id, strokes, revision)
+        return answer | {"reference": reference}
+
+    def find_figure(self, document: object, draft_id: str) -> Answer:
+        """Find the figure in an uploaded picture with the network.
+
+        Where a person has to agree to a download first, the answer asks for that instead.
+
+        Raises:
+            UserError: if there is no network, or it fails; the mask is unchanged.
+        """
+        project, _, answer = self._saved(document)
+        try:
+            return answer | {"reference": self._references.find_figure(project, draft_id)}
+        except ConsentNeeded as needed:
+            return answer | self._consent_question(needed, {"draft": draft_id})
+
+    def use_picture(self, document: object, draft_id: str, strokes: str | None) -> Answer:
+        """Make an uploaded picture the character's reference picture.
 
         Args:
-            document: the document as it is.
+            draft_id: the uploaded picture.
+            strokes: all strokes, where the page has any; see `ReferenceEditor.edit_mask`.
+
+        Raises:
+            UserError: if no figure was found in it, or it cannot be stored.
+        """
+        project, _, answer = self._saved(document)
+        name = self._references.finish(project, draft_id, strokes)
+        storyboard = _with_reference(project, name)
+        self._references.discard(project, draft_id)
+        return answer | self._reference(project, storyboard)
+
+    def set_reference(self, document: object, name: str) -> Answer:
+        """Choose the character's reference picture among the project's, or none.
+
+        Args:
             name: the picture's name; empty for none.
 
         Raises:
@@ -281,29 +262,25 @@ class Actions:
         project, _, answer = self._saved(document)
         if name:
             project.references.path(name)
-        return answer | self._pictured(project, _refer(project, name))
+        return answer | self._reference(project, _with_reference(project, name))
 
-    def retouch(self, document: object) -> Answer:
-        """Take up the picture that frames follow, to mend its mask.
+    def reopen_picture(self, document: object) -> Answer:
+        """Open the reference picture again, to edit its mask.
 
         Raises:
             UserError: if there is none, or its files are missing.
         """
-        project, storyboard, answer = self._saved(document)
-        return answer | {"reference": self._studio.retouch(project)}
+        project, _, answer = self._saved(document)
+        return answer | {"reference": self._references.reopen(project)}
 
-    def discard(self, document: object, draft_id: str) -> Answer:
-        """Forget an uploaded picture that is not in use.
-
-        Raises:
-            UserError: if the document cannot be stored.
-        """
-        project, storyboard, answer = self._saved(document)
-        self._studio.discard(project, draft_id)
-        return answer | {"reference": self._studio.shown(project)}
+    def discard_picture(self, document: object, draft_id: str) -> Answer:
+        """Delete an uploaded picture that is not in use."""
+        project, _, answer = self._saved(document)
+        self._references.discard(project, draft_id)
+        return answer | {"reference": self._references.state(project)}
 
     def save_character(self, document: object) -> Answer:
-        """The character as a file that other storyboards can load.
+        """Offer the character as a file that other storyboards can load.
 
         Raises:
             UserError: if there is nothing to save.
@@ -313,27 +290,26 @@ class Actions:
         return answer | self._download(name, lambda path: save_character(project, path))
 
     def load_character(self, document: object, path: Path) -> Answer:
-        """Give the storyboard the character of a file; everything else in it stays.
+        """Replace the storyboard's character by a file's; everything else stays.
 
         Args:
-            document: the document as it is.
-            path: the file; never one that a browser named.
+            path: the file; never a path that a browser named.
 
         Raises:
-            UserError: if the file holds no character, or the disk does not take it.
+            UserError: if the file holds no character, or it cannot be stored.
         """
         project, _, _ = self._saved(document)
         try:
             character = load_character(path).adopt(project.references)
-        except UserError as error:
-            # Its place on the server says nothing to whoever uploaded it.
+        except UserError as error:  # without the server's folder, which means nothing to a person
             problem = error.problem.replace(str(path), path.name)
             raise UserError(problem, error.remedy) from error
-        storyboard = project.edit(lambda stored: stored.model_copy(update={"character": character}))
-        return self._whole(project, storyboard)
+        return self._opened(project, _with_character(project, lambda _: character))
+
+    # ---- progress
 
     def follow(self, project_id: str) -> Iterator[Answer]:
-        """What happens to a project's jobs, until none is left.
+        """Yield what happens in a project's jobs, until none is left.
 
         Raises:
             UserError: if there is no such project.
@@ -342,40 +318,32 @@ class Actions:
         last = idle(project_id)
         while (job := self._runner.active(project_id)) is not None:
             view = JobView(job)
-            told = {"preview": 0.0, "other": 0.0}
+            updated = {"preview": 0.0, "other": 0.0}
             for event in job.events():
                 view.apply(event)
                 kind = "preview" if isinstance(event, Preview) else "other"
-                if (warning := warning_of(job.storyboard, event)) is not None:
-                    yield self._told(view) | self.refuse(warning)
+                if (notice := notice_of(job.storyboard, event)) is not None:
+                    yield self._progress(view) | self.notice(notice)
                 elif isinstance(event, TakeSaved):
-                    yield self._shown(project, project.load()) | self._told(view)
-                elif view.over or time.monotonic() - told[kind] >= SECONDS_BETWEEN_UPDATES:
-                    yield self._told(view)
-                    told[kind] = time.monotonic()
+                    yield self._results(project, project.load()) | self._progress(view)
+                elif view.over or time.monotonic() - updated[kind] >= SECONDS_BETWEEN_UPDATES:
+                    yield self._progress(view)
+                    updated[kind] = time.monotonic()
             last = view.shown()
-        yield self._shown(project, project.load()) | {"progress": last}
+        yield self._results(project, project.load()) | {"progress": last}
 
-    def refuse(self, error: UserError) -> Answer:
-        """What a page shows when it asked for what cannot be done."""
-        return {
-            "notice": {
-                "serial": next(self._serials),
-                "problem": error.problem,
-                "remedy": error.remedy,
-            }
-        }
+    def notice(self, error: UserError) -> Answer:
+        """Return the notice that shows an error to a person."""
+        serial = next(self._serials)
+        return {"notice": {"serial": serial, "problem": error.problem, "remedy": error.remedy}}
 
-    def _models(self) -> list[ModelSpec]:
-        """The models that may be chosen: where strangers share the application, only its own."""
-        others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
-        return [self._spec, *others]
+    # ---- parts of answers
 
     def _saved(self, document: object) -> tuple[Project, Storyboard, Answer]:
-        """Store a document; its project, what is stored now, and what to answer."""
-        models = [spec.name for spec in self._models()]
-        project = self._found_or_made(project_of(document))
-        back: set[str] = set()
+        """Store a document; return its project, the stored storyboard, and the answer."""
+        models = [spec.name for spec in self._models]
+        project = self._project(project_id_of(document))
+        restored: set[str] = set()
 
         def change(stored: Storyboard) -> Storyboard:
             storyboard = read_document(document, stored, models, local_styles=not self._space)
@@ -383,104 +351,102 @@ class Actions:
             # A frame that was removed and is back shows its newest take.
             for take in project.takes() if added else ():
                 if take.frame_id in added:
-                    back.add(take.frame_id)
+                    restored.add(take.frame_id)
                     storyboard = storyboard.with_take(take.frame_id, take.id)
             return storyboard
 
         storyboard = project.edit(change)
-        saved = {"saved": {"project": project.id, "revision": revision_of(document)}}
-        edited = {"edited": edited_frames(project, storyboard)}
-        return project, storyboard, saved | (self._shown(project, storyboard) if back else edited)
+        answer = {"saved": {"project": project.id, "revision": revision_of(document)}}
+        if restored:
+            return project, storyboard, answer | self._results(project, storyboard)
+        return project, storyboard, answer | {"edited": outdated_frames(project, storyboard)}
 
-    def _found_or_made(self, project_id: str) -> Project:
+    def _project(self, project_id: str) -> Project:
         with self._creating:
             try:
                 return self._store.open(project_id)
             except ProjectError:
                 return self._store.create(blank_storyboard(self._spec), project_id)
 
-    def _whole(self, project: Project, storyboard: Storyboard) -> Answer:
+    def _opened(self, project: Project, storyboard: Storyboard) -> Answer:
+        job = self._runner.active(project.id)
         return (
-            self._page(storyboard, project.id)
-            | self._shown(project, storyboard)
-            | self._progress(project)
-            | {"reference": self._studio.shown(project)}
+            self._blank(storyboard, project.id)
+            | self._results(project, storyboard)
+            | ({} if job is None else self._progress(JobView(job)))
+            | {"reference": self._references.state(project)}
         )
 
-    def _page(self, storyboard: Storyboard, project_id: str) -> Answer:
+    def _blank(self, storyboard: Storyboard, project_id: str) -> Answer:
         return {
             "value": document_of(storyboard, project_id),
             "results": {"project": project_id, "frames": {}},
             "edited": [],
             "progress": idle(project_id),
             "saved": {"project": project_id, "revision": 0},
-            "reference": self._studio.none(project_id),
+            "reference": self._references.empty(project_id),
         }
 
-    def _pictured(self, project: Project, storyboard: Storyboard) -> Answer:
+    def _results(self, project: Project, storyboard: Storyboard) -> Answer:
+        frames = frame_results(project, storyboard, self._files)
         return {
-            "reference": self._studio.shown(project),
-            "edited": edited_frames(project, storyboard),
+            "results": {"project": project.id, "frames": frames},
+            "edited": outdated_frames(project, storyboard),
         }
+
+    def _reference(self, project: Project, storyboard: Storyboard) -> Answer:
+        return {
+            "reference": self._references.state(project),
+            "edited": outdated_frames(project, storyboard),
+        }
+
+    def _progress(self, view: JobView) -> Answer:
+        later = [job for job in self._runner.pending(view.job.project_id) if job is not view.job]
+        waiting = [frame_id for job in later for frame_id in job.targets]
+        return {"progress": view.shown(waiting)} | view.changed_previews()
 
     def _download(self, name: str, write: Callable[[Path], Path]) -> Answer:
         with tempfile.TemporaryDirectory() as folder:
-            file = self._gallery.published(write(Path(folder, name)))
+            file = self._files.publish(write(Path(folder, name)))
         return {"file": {"serial": next(self._serials), "name": name, "file": file}}
 
-    def _question(self, needed: ConsentNeeded, wanted: dict[str, Any]) -> dict[str, Any]:
-        """What a page asks a person, and says again with the answer: what was `wanted`."""
+    def _consent_question(self, needed: ConsentNeeded, pending: dict[str, Any]) -> Answer:
+        """Return the question for a person; the page sends `pending` back with the consent."""
         return {
-            "serial": next(self._serials),
-            "key": needed.key,
-            "wanted": wanted,
-            "title": needed.title,
-            "terms": needed.terms,
-            "licence": needed.licence,
-            "licence_url": needed.licence_url,
-            "download_bytes": needed.download_bytes,
+            "consent": {
+                "serial": next(self._serials),
+                "key": needed.key,
+                "pending": pending,
+                "terms": needed.terms,
+                "licence": needed.licence,
+                "licence_url": needed.licence_url,
+                "download_bytes": needed.download_bytes,
+            }
         }
-
-    def _shown(self, project: Project, storyboard: Storyboard) -> Answer:
-        return {
-            "results": {
-                "project": project.id,
-                "frames": self._gallery.results(project, storyboard),
-            },
-            "edited": edited_frames(project, storyboard),
-        }
-
-    def _progress(self, project: Project) -> Answer:
-        job = self._runner.active(project.id)
-        return {"progress": idle(project.id)} if job is None else self._told(JobView(job))
-
-    def _told(self, view: JobView) -> Answer:
-        later = [job for job in self._runner.pending(view.job.project_id) if job is not view.job]
-        waiting = [frame_id for job in later for frame_id in job.targets]
-        return {"progress": view.shown(waiting)} | view.news_of_previews()
 
 
 def _check_ready(storyboard: Storyboard) -> None:
     if not storyboard.frames:
-        raise UserError("The storyboard has no frames.", "Add one and say what happens in it.")
+        raise UserError("The storyboard has no frames.", "Add a frame and write its action.")
     character = storyboard.character
     described = [character.description, *(f.character for f in storyboard.frames)]
     if not (character.reference or any(words.strip() for words in described)):
         raise UserError(
             "The character has no description and no picture.",
-            "Say who the story is about, for example: a girl with long red hair, wearing a green "
+            "Describe the character, for example: a girl with long red hair, wearing a green "
             "hoodie. Or upload a picture of the character.",
         )
 
 
-def _refer(project: Project, name: str) -> Storyboard:
-    """Store which picture the character has."""
+def _with_character(project: Project, change: Callable[[Character], Character]) -> Storyboard:
+    """Store a changed character and return the storyboard."""
+    return project.edit(
+        lambda stored: stored.model_copy(update={"character": change(stored.character)})
+    )
 
-    def change(stored: Storyboard) -> Storyboard:
-        character = stored.character.model_copy(update={"reference": name})
-        return stored.model_copy(update={"character": character})
 
-    return project.edit(change)
+def _with_reference(project: Project, name: str) -> Storyboard:
+    return _with_character(project, lambda kept: kept.model_copy(update={"reference": name}))
 
 
 def _file_name(words: str) -> str:

@@ -1,9 +1,8 @@
-"""The document that a page edits and the storyboard that is stored: each made from the other.
+"""Conversion between the document that a page edits and the stored storyboard.
 
-The page owns the document: words, order, toggles. The server owns what was painted or uploaded:
-which take of a frame is chosen, and which picture a character has, never comes from a document.
-Everything that a browser sends passes through `read_document`. It knows nothing of Gradio, jobs or
-files.
+The page owns the document: words, order and settings. The server owns takes and pictures: the
+chosen take of a frame and the picture of a character are never read from a document. Everything
+that a browser sends passes through `read_document`. Knows no jobs and no files.
 """
 
 from __future__ import annotations
@@ -16,13 +15,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import UserError
 from pipelines.models.specs import ModelSpec
-from storyboard.board import (
-    MAX_FRAMES,
-    SIZE_STEP,
-    Frame,
-    RenderSettings,
-    Storyboard,
-)
+from storyboard.board import MAX_FRAMES, SIZE_STEP, Frame, RenderSettings, Storyboard
 
 BLANK_FRAMES = 4
 
@@ -41,7 +34,7 @@ _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 
 def blank_storyboard(spec: ModelSpec) -> Storyboard:
-    """What a new project holds: a few frames without words, as large as the model likes them."""
+    """Return a new project's storyboard: empty frames of the model's own size."""
     return Storyboard(
         frames=tuple(Frame() for _ in range(BLANK_FRAMES)),
         settings=RenderSettings(model=spec.name, width=spec.width, height=spec.height),
@@ -49,12 +42,7 @@ def blank_storyboard(spec: ModelSpec) -> Storyboard:
 
 
 def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
-    """The document that a page edits.
-
-    Args:
-        storyboard: what is stored.
-        project_id: the project that it belongs to; every document says which.
-    """
+    """Return the document that a page edits, with the id of its project."""
     return {
         "project": project_id,
         "revision": 0,
@@ -65,11 +53,11 @@ def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
     }
 
 
-def project_of(document: object) -> str:
-    """The project that a document says it belongs to.
+def project_id_of(document: object) -> str:
+    """Return the id of the project that a document belongs to.
 
     Raises:
-        UserError: if it is no document.
+        UserError: if it is not a document.
     """
     project = _mapping(document).get("project")
     if not isinstance(project, str):
@@ -78,7 +66,7 @@ def project_of(document: object) -> str:
 
 
 def revision_of(document: object) -> int:
-    """How often the page had changed the document; 0 where it does not say."""
+    """Return the page's count of changes to the document; 0 where it has none."""
     revision = _mapping(document).get("revision")
     return revision if isinstance(revision, int) else 0
 
@@ -86,19 +74,19 @@ def revision_of(document: object) -> int:
 def read_document(
     document: object, stored: Storyboard, models: Collection[str], local_styles: bool = True
 ) -> Storyboard:
-    """The storyboard that a document asks for.
+    """Return the stored storyboard, changed as a document says.
 
-    Only the fields that a page may change are taken from it; a frame that is stored already keeps
-    all others, its chosen take among them.
+    Only the fields that a page may change are read; a stored frame keeps its other fields, such as
+    its chosen take.
 
     Args:
         document: what the browser sent.
         stored: the storyboard as it is stored.
-        models: names of the models that may be chosen; the stored one stays allowed too.
-        local_styles: whether styles may be files on this machine; else only the hub's.
+        models: names of the models that may be chosen, besides the stored one.
+        local_styles: True where styles may also be files on this machine, not only the hub's.
 
     Raises:
-        UserError: if it is no document, or a value in it is out of bounds.
+        UserError: if it is not a document, or a value in it is out of bounds.
     """
     sent = _mapping(document)
     frames = sent.get("frames", ())
@@ -114,19 +102,19 @@ def read_document(
     kept = {frame.id: frame.model_dump() for frame in stored.frames}
     fields: dict[str, Any] = {
         "character": stored.character.model_dump()
-        | _picked(sent.get("character", {}), _CHARACTER_FIELDS),
+        | _fields_of(sent.get("character", {}), _CHARACTER_FIELDS),
         "frames": [_frame(frame, kept) for frame in frames],
         "settings": stored.settings.model_dump() | settings,
     }
-    fields |= _picked(sent, ("title",))
+    fields |= _fields_of(sent, ("title",))
     try:
         return Storyboard.model_validate(stored.model_dump() | fields)
     except ValidationError as error:
-        raise UserError(_explained(error), "The change was not saved.") from error
+        raise UserError(_first_fault(error), "The change was not saved.") from error
 
 
 def picture_sizes(spec: ModelSpec) -> list[dict[str, Any]]:
-    """The sizes that a page offers: about as many pixels as the model's own, in usual shapes."""
+    """Return the sizes that a page offers: the usual ratios, with about the model's own area."""
     area = spec.width * spec.height
     sizes = []
     for across, down in _RATIOS:
@@ -141,7 +129,7 @@ def _stepped(side: float) -> int:
 
 
 def _frame(sent: object, kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    fields = _picked(sent, _FRAME_FIELDS)
+    fields = _fields_of(sent, _FRAME_FIELDS)
     frame_id = fields.get("id")
     if not isinstance(frame_id, str):
         raise _not_a_document()
@@ -149,13 +137,13 @@ def _frame(sent: object, kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _settings(sent: object) -> dict[str, Any]:
-    settings = _picked(sent, _SETTINGS_FIELDS)
+    settings = _fields_of(sent, _SETTINGS_FIELDS)
     styles = settings.get("styles", [])
     if not isinstance(styles, list):
         raise _not_a_document()
-    picked = [_picked(style, _STYLE_FIELDS) for style in styles]
-    # A page shows a row for a style before anything is written in it.
-    named = [style for style in picked if str(style.get("source", "")).strip()]
+    rows = [_fields_of(style, _STYLE_FIELDS) for style in styles]
+    # A page shows an empty row for a new style.
+    named = [style for style in rows if str(style.get("source", "")).strip()]
     return settings | {"styles": named} if "styles" in settings else settings
 
 
@@ -164,11 +152,11 @@ def _check_styles(styles: list[dict[str, Any]]) -> None:
         if not _HUB_LORA.fullmatch(str(style["source"]).strip()):
             raise UserError(
                 f"{style['source']} is not the name of a LoRA on the Hugging Face hub.",
-                "Here styles come from the hub: owner/name, or owner/name/file.safetensors.",
+                "Write owner/name or owner/name/file.safetensors of a LoRA on the hub.",
             )
 
 
-def _picked(sent: object, names: tuple[str, ...]) -> dict[str, Any]:
+def _fields_of(sent: object, names: tuple[str, ...]) -> dict[str, Any]:
     fields = _mapping(sent)
     return {name: fields[name] for name in names if name in fields}
 
@@ -183,14 +171,14 @@ def _not_a_document() -> UserError:
     return UserError("The page sent something that is not a storyboard.", "Reload the page.")
 
 
-def _explained(error: ValidationError) -> str:
-    """The first fault of a document, in words that name the place in it."""
+def _first_fault(error: ValidationError) -> str:
+    """Return a sentence about the first fault of a document, with its field."""
     first = error.errors(include_url=False)[0]
-    place = list(first["loc"])
+    path = list(first["loc"])
     words = []
-    if len(place) > 1 and place[0] == "frames" and isinstance(place[1], int):
-        words.append(f"frame {place[1] + 1}")
-        place = place[2:]
-    words += [str(part).replace("_", " ") for part in place]
+    if len(path) > 1 and path[0] == "frames" and isinstance(path[1], int):
+        words.append(f"frame {path[1] + 1}")
+        path = path[2:]
+    words += [str(part).replace("_", " ") for part in path]
     fault = str(first["msg"]).removeprefix("Value error, ")
     return f"{' '.join(words).capitalize()}: {fault}." if words else f"{fault}."

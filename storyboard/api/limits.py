@@ -1,7 +1,4 @@
-"""What a page is told once: the limits of a document, and the models that can be chosen.
-
-It knows nothing of Gradio; what it tells is plain data.
-"""
+"""Limits of a document, and the models that a page offers, as plain data."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from storyboard.board import (
     SHORT_TEXT,
 )
 
-MOST_UPLOADED = 20_000_000  # bytes of a picture or a character file
+MAX_UPLOAD_BYTES = 20_000_000  # of a picture or a character file
 
 LIMITS: dict[str, Any] = {
     "frames": MAX_FRAMES,
@@ -39,12 +36,12 @@ LIMITS: dict[str, Any] = {
     "strength": [0, MAX_REFERENCE_STRENGTH],
     "style_weight": [-MAX_STYLE_WEIGHT, MAX_STYLE_WEIGHT],
     "styles": MAX_STYLES,
-    "upload": MOST_UPLOADED,
+    "upload": MAX_UPLOAD_BYTES,
 }
 
 
-def model_told(spec: ModelSpec) -> dict[str, Any]:
-    """A model as pages know it."""
+def model_fields(spec: ModelSpec) -> dict[str, Any]:
+    """Return a model's fields on the page."""
     return {
         "name": spec.name,
         "title": spec.title,
@@ -75,7 +72,7 @@ def _shortcut(shortcut: Shortcut, spec: ModelSpec) -> dict[str, Any]:
 
 
 def _fewer_steps(loras: Sequence[TurboLora]) -> str:
-    """How a model is made to need fewer steps; empty where nothing is known."""
+    """Return advice on rendering in fewer steps; empty where there is none."""
     if not loras:
         return ""
     advice = "; ".join(
@@ -84,8 +81,8 @@ def _fewer_steps(loras: Sequence[TurboLora]) -> str:
         for lora in loras
     )
     return (
-        f"Fewer steps: {FLUX1_SCHNELL.title} takes {FLUX1_SCHNELL.steps}. Or add a turbo LoRA "
-        "under Style and set what its page advises, which was not tried with Throughline: "
+        f"For fewer steps, use {FLUX1_SCHNELL.title} ({FLUX1_SCHNELL.steps} steps), or add a turbo "
+        "LoRA under Style with the settings of its page, which were not tried with Throughline: "
         f"{advice}."
     )
 

@@ -1,7 +1,4 @@
-"""What a page shows of running jobs: their events folded into one small value.
-
-It knows nothing of Gradio; a value here is plain data for the page.
-"""
+"""Progress of jobs as a page shows it: their events, folded into one value of plain data."""
 
 from __future__ import annotations
 
@@ -27,20 +24,23 @@ _PREVIEW_QUALITY = 80
 
 
 def idle(project_id: str) -> dict[str, Any]:
-    """The value for a page whose project has no job."""
+    """Return the progress of a project without jobs."""
     return {"project": project_id, "state": "idle", "frames": {}}
 
 
 @dataclass
 class JobView:
-    """One job as a page shows it; feed it the job's events in order.
+    """One job as a page shows it, from the events that `apply` gets in order.
 
     Attributes:
         job: the job.
-        state: "queued", "loading", "running", or how it ended.
-        frames: for each frame that gets a take: its "state" and, while it is being painted, its
-            "phase", "step", "steps" and "mask".
-        previews: for each frame that is being painted and has been shown, the picture.
+        state: "queued", "loading", "running", "finished", "failed" or "cancelled".
+        message: the model that is loaded, or the reason of a failure.
+        fraction: share of the job that is done, in [0, 1].
+        seconds_left: estimate for the rest of the job; None before there is one.
+        frames: by frame id, the "state" ("waiting", "rendering" or "rendered") of each frame that
+            gets a take, and while it renders its "phase", "step", "steps" and "mask".
+        previews: by frame id, the last preview of each frame that renders, as a data URL.
     """
 
     job: Job
@@ -50,48 +50,48 @@ class JobView:
     seconds_left: float | None = None
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)
     previews: dict[str, str] = field(default_factory=dict)
-    _told_previews: dict[str, str] = field(default_factory=dict, init=False)
+    _sent_previews: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.frames = {frame_id: {"state": "waiting"} for frame_id in self.job.targets}
 
     def apply(self, event: JobEvent) -> None:
-        """Take one more event into account."""
+        """Update the view by the job's next event."""
         match event:
             case ModelLoading(model):
                 self.state, self.message = "loading", model
             case FrameStarted(frame_id):
                 self.state = "running"
-                self._frame(frame_id)["state"] = "painting"
+                self._frame(frame_id)["state"] = "rendering"
             case JobProgress(frame_id, phase, step, steps, fraction, seconds_left):
                 self.state, self.fraction, self.seconds_left = "running", fraction, seconds_left
                 if frame_id in self.frames and not event.source_only:
                     self.frames[frame_id] |= {
-                        "state": "painting",
+                        "state": "rendering",
                         "phase": phase,
                         "step": step,
                         "steps": steps,
                     }
             case MaskFound(frame_id, mask=mask):
-                self._frame(frame_id)["mask"] = mask_address(mask)
+                self._frame(frame_id)["mask"] = mask_url(mask)
             case Preview(frame_id, image):
-                self.previews[frame_id] = preview_address(image)
+                self.previews[frame_id] = preview_url(image)
             case TakeSaved(frame_id):
-                self.frames[frame_id] = {"state": "painted"}
+                self.frames[frame_id] = {"state": "rendered"}
                 self.previews.pop(frame_id, None)
             case JobFailed(message):
-                self._ended("failed", message)
+                self._end("failed", message)
             case JobEnded(cancelled):
-                self._ended("cancelled" if cancelled else "finished")
+                self._end("cancelled" if cancelled else "finished")
 
     def shown(self, waiting: Sequence[str] = ()) -> dict[str, Any]:
-        """The value for the page.
+        """Return the progress for the page.
 
         Args:
-            waiting: frames of jobs that come after this one.
+            waiting: frames of the jobs after this one.
         """
         frames = {frame_id: {"state": "waiting"} for frame_id in waiting}
-        painted = sum(frame["state"] == "painted" for frame in self.frames.values())
+        rendered = sum(frame["state"] == "rendered" for frame in self.frames.values())
         state = "cancelling" if self.job.cancelling and not self.over else self.state
         return {
             "project": self.job.project_id,
@@ -100,37 +100,37 @@ class JobView:
             "message": self.message,
             "fraction": self.fraction,
             "seconds_left": self.seconds_left,
-            "painted": painted,
-            "wanted": len(self.frames),
+            "rendered": rendered,
+            "total": len(self.frames),
             "frames": frames | self.frames,
         }
 
-    def news_of_previews(self) -> dict[str, Any]:
-        """The property `previews` for the page; empty where it was told of all of them.
+    def changed_previews(self) -> dict[str, Any]:
+        """Return the page's property `previews`; empty where nothing changed since the last call.
 
-        They weigh more than everything else, and change seldom.
+        Previews are larger than all other progress, and change less often.
         """
-        if self.previews == self._told_previews:
+        if self.previews == self._sent_previews:
             return {}
-        self._told_previews = dict(self.previews)
-        return {"previews": {"project": self.job.project_id, "frames": self._told_previews}}
+        self._sent_previews = dict(self.previews)
+        return {"previews": {"project": self.job.project_id, "frames": self._sent_previews}}
 
     @property
     def over(self) -> bool:
-        """Whether the last event has been seen."""
+        """Return whether the job has ended."""
         return self.state in ("finished", "failed", "cancelled")
 
     def _frame(self, frame_id: str) -> dict[str, Any]:
         return self.frames.setdefault(frame_id, {"state": "waiting"})
 
-    def _ended(self, state: str, message: str = "") -> None:
+    def _end(self, state: str, message: str = "") -> None:
         self.state, self.message = state, message
-        self.frames = {i: f for i, f in self.frames.items() if f["state"] == "painted"}
+        self.frames = {i: f for i, f in self.frames.items() if f["state"] == "rendered"}
         self.previews.clear()
 
 
-def mask_address(mask: NDArray[np.bool_]) -> str:
-    """A foreground mask as a tiny picture in a data address, one pixel a token.
+def mask_url(mask: NDArray[np.bool_]) -> str:
+    """Return a foreground mask as a PNG data URL of one pixel per token.
 
     Args:
         mask: bool, shape (rows, columns) in tokens.
@@ -140,30 +140,25 @@ def mask_address(mask: NDArray[np.bool_]) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def preview_address(image: Image.Image) -> str:
-    """A preview as a picture in a data address, some kilobytes."""
+def preview_url(image: Image.Image) -> str:
+    """Return a preview as a JPEG data URL of a few kilobytes."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_PREVIEW_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def warning_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:
-    """What a person should know of a render that goes on."""
+def notice_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:
+    """Return the message of a `Notice` for a person; None for other events."""
     match event:
-        case Notice(kind="prompt"):
-            return _too_long(storyboard, event)
-        case Notice(kind="style", about=style, message=message):
-            return UserError(f"Style {style}: {message}")
+        case Notice("prompt", frame_id, unread):
+            return UserError(
+                f"The prompt of frame {storyboard.position(frame_id) + 1} is too long: the model "
+                f"does not read \u201c{unread}\u201d.",
+                "Shorten the character, the location or the action.",
+            )
+        case Notice("style", source, message):
+            return UserError(f"Style {source}: {message}")
         case Notice(message=message):
             return UserError(message)
         case _:
             return None
-
-
-def _too_long(storyboard: Storyboard, notice: Notice) -> UserError:
-    number = storyboard.position(notice.about) + 1
-    return UserError(
-        f"The words of frame {number} are too many for the model, which does not read "
-        f"\u201c{notice.message}\u201d.",
-        "Shorten the character, the location or the action.",
-    )

@@ -1,7 +1,6 @@
-"""What a page shows of the character's picture: the one in use, and the one on its way there.
+"""Editor of the character's reference picture: the one in use, and the draft of the next one.
 
-Answers are values of the editor's property "reference". It knows nothing of Gradio, save the shape
-in which a page is told of a file.
+Each answer is a value of the page's property "reference", as plain data.
 """
 
 from __future__ import annotations
@@ -17,101 +16,97 @@ from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference, png_bytes, read_png
-from storyboard.api.takes import Gallery
+from storyboard.api.takes import PublishedFiles
 from storyboard.storage.drafts import Draft, Drafts
 from storyboard.storage.projects import Project
 
-_DATA = "data:image/png;base64,"
-_LONGEST_STROKES = 8_000_000  # characters
+_PNG_URL = "data:image/png;base64,"
+_MAX_STROKES = 8_000_000  # characters
 
 
 class ReferenceEditor:
-    """Makes reference pictures of what people upload, for any number of threads.
+    """Editor of the projects' reference pictures, for any number of threads.
 
     Args:
         prepare: cuts figures out of pictures.
-        find: a slower way to look for figures; None where there is none.
-        gallery: puts files where browsers can fetch them.
+        find: a network that finds figures; None where there is none.
+        files: publishes pictures to browsers.
     """
 
     def __init__(
-        self, prepare: PrepareReference, find: FindFigure | None, gallery: Gallery
+        self, prepare: PrepareReference, find: FindFigure | None, files: PublishedFiles
     ) -> None:
         self._prepare = prepare
         self._find = find
-        self._gallery = gallery
+        self._files = files
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        # Pages drop what is older than what they know, also after the application was restarted.
+        # A page drops answers older than its last one, also after a restart of the application.
         self._serials = itertools.count(round(time.time() * 1000))
 
-    def shown(self, project: Project, **more: Any) -> dict[str, Any]:
-        """How a project's picture stands.
-
-        Args:
-            project: the project.
-            **more: what else the page is told: a "fault", or that the brush is to "open".
-        """
+    def state(self, project: Project) -> dict[str, Any]:
+        """Return a project's reference picture and draft."""
         with self._lock(project):
-            return self._told(project, more)
+            return self._state(project)
 
-    def none(self, project_id: str) -> dict[str, Any]:
-        """The answer for a project without any picture."""
+    def empty(self, project_id: str) -> dict[str, Any]:
+        """Return the answer for a project without pictures."""
         return {"project": project_id, "serial": next(self._serials), "used": None, "draft": None}
 
     def begin(self, project: Project, picture: Path) -> dict[str, Any]:
-        """Look for the figure in a picture; what cannot be used is told in the answer."""
-        more: dict[str, Any] = {}
+        """Start a draft from an uploaded picture; the answer says if it cannot be used."""
         with self._lock(project):
             try:
                 self._drafts(project).begin(picture)
             except UserError as error:
-                more["fault"] = str(error)
-            return self._told(project, more)
+                return self._state(project, fault=str(error))
+            return self._state(project)
 
-    def mend(self, project: Project, draft_id: str, strokes: str, revision: int) -> dict[str, Any]:
-        """Apply the strokes of a brush to a draft.
+    def edit_mask(
+        self, project: Project, draft_id: str, strokes: str, revision: int
+    ) -> dict[str, Any]:
+        """Apply brush strokes to the mask of a draft.
 
         Args:
             project: the project.
-            draft_id: what they were painted on.
-            strokes: a PNG picture as a data address.
-            revision: the page's own count of strokes, which it is told again.
+            draft_id: the draft that they were drawn on.
+            strokes: a PNG picture as a data URL.
+            revision: the page's count of strokes, returned in the answer.
 
         Raises:
-            UserError: if these are no strokes, or the draft cannot be read or stored.
+            UserError: if the strokes cannot be read, or the draft cannot be read or stored.
         """
         with self._lock(project):
             self._drafts(project).mend(draft_id, _png_of(strokes))
-            return self._told(project, {"revision": revision})
+            return self._state(project, revision=revision)
 
-    def search(self, project: Project, draft_id: str) -> dict[str, Any]:
-        """Look for the figure of a draft in the slower way, which the page does not wait for.
+    def find_figure(self, project: Project, draft_id: str) -> dict[str, Any]:
+        """Find the figure of a draft with the network; the project stays usable meanwhile.
 
         Raises:
-            ConsentNeeded: if a person has to agree to that first.
-            UserError: if it cannot be done here; the draft stays as it is.
+            ConsentNeeded: if a person has to agree to the network's download first.
+            UserError: if there is no network, or it fails; the draft is unchanged.
         """
         if self._find is None:
-            raise UserError("There is no other way to look for the character here.")
+            raise UserError("There is no other way to find the character here.")
         with self._lock(project):
             source = self._drafts(project).source(draft_id)
         mask = None if source is None else self._find(source)
         with self._lock(project):
             if mask is not None:
                 self._drafts(project).restart(draft_id, mask)
-            return self._told(project, {})
+            return self._state(project)
 
     def finish(self, project: Project, draft_id: str, strokes: str | None) -> str:
-        """Make a draft a reference of its project and return its name.
+        """Store a draft among its project's references and return its name.
 
         Args:
             project: the project.
             draft_id: the draft.
-            strokes: the last strokes, as for `mend`; None where all are known.
+            strokes: the last strokes, as for `edit_mask`; None where there are no new ones.
 
         Raises:
-            UserError: as for `mend`, or if no figure is found.
+            UserError: as for `edit_mask`, or if no figure is found.
         """
         with self._lock(project):
             drafts = self._drafts(project)
@@ -119,8 +114,8 @@ class ReferenceEditor:
                 drafts.mend(draft_id, _png_of(strokes))
             return project.references.add(drafts.finish(draft_id))
 
-    def retouch(self, project: Project) -> dict[str, Any]:
-        """Take up the picture in use, so that its mask can be mended further.
+    def reopen(self, project: Project) -> dict[str, Any]:
+        """Make the picture in use a draft again, to edit its mask.
 
         Raises:
             UserError: if there is none, or its files are missing.
@@ -130,23 +125,23 @@ class ReferenceEditor:
             if not name:
                 raise UserError("The character has no picture.", "Upload one.")
             self._drafts(project).resume(project.references.load(name))
-            return self._told(project, {"open": True})
+            return self._state(project, open=True)
 
     def discard(self, project: Project, draft_id: str) -> None:
-        """Forget a draft."""
+        """Delete a draft."""
         with self._lock(project):
             self._drafts(project).discard(draft_id)
 
-    def _told(self, project: Project, more: dict[str, Any]) -> dict[str, Any]:
+    def _state(self, project: Project, **extra: Any) -> dict[str, Any]:
         faults = []
         used: dict[str, Any] | None = None
         draft: dict[str, Any] | None = None
         try:
-            # Loaded here: what a slow answer knew at its beginning may have been overtaken.
+            # Loaded here: another request may have changed it while this one ran.
             name = project.load().character.reference
             if name:
                 used = {"name": name, "picture": None}
-                used["picture"] = self._gallery.picture(project.references.path(name))
+                used["picture"] = self._files.picture(project.references.path(name))
         except UserError as error:
             faults.append(str(error))
         try:
@@ -154,19 +149,17 @@ class ReferenceEditor:
             draft = None if current is None else self._draft(current)
         except (UserError, OSError) as error:
             faults.append(f"The uploaded picture is lost: {error}")
-        told = self.none(project.id) | {"used": used, "draft": draft}
-        return told | ({"fault": " ".join(faults)} if faults else {}) | more
+        state = self.empty(project.id) | {"used": used, "draft": draft}
+        return state | ({"fault": " ".join(faults)} if faults else {}) | extra
 
     def _draft(self, draft: Draft) -> dict[str, Any]:
         return {
             "id": draft.id,
-            "view": self._gallery.picture(draft.view),
-            "width": draft.size[0],
-            "height": draft.size[1],
-            "mask": _address(draft.mask, draft.size),
-            "strokes": None if draft.strokes is None else _address(draft.strokes),
-            "mended": _address(draft.mended),
-            "prepared": draft.prepared and self._gallery.picture(draft.prepared),
+            "view": self._files.picture(draft.view),
+            "mask": _png_url(draft.mask, draft.size),
+            "strokes": None if draft.strokes is None else _png_url(draft.strokes),
+            "mended": _png_url(draft.mended),
+            "prepared": draft.prepared and self._files.picture(draft.prepared),
             "doubt": draft.doubt,
             "fault": draft.fault,
         }
@@ -179,20 +172,19 @@ class ReferenceEditor:
             return self._locks[project.id]
 
 
-def _png_of(address: str) -> bytes:
-    if not address.startswith(_DATA) or len(address) > _LONGEST_STROKES:
-        raise UserError("The page sent something that is not a mask.", "Reload the page.")
+def _png_of(url: str) -> bytes:
+    fault = UserError("The page sent something that is not a mask.", "Reload the page.")
+    if not url.startswith(_PNG_URL) or len(url) > _MAX_STROKES:
+        raise fault
     try:
-        return base64.b64decode(address.removeprefix(_DATA), validate=True)
+        return base64.b64decode(url.removeprefix(_PNG_URL), validate=True)
     except binascii.Error as error:
-        raise UserError(
-            "The page sent something that is not a mask.", "Reload the page."
-        ) from error
+        raise fault from error
 
 
-def _address(path: Path, size: tuple[int, int] | None = None) -> str:
-    """A small picture of ours as a data address, in another size where one is given."""
+def _png_url(path: Path, size: tuple[int, int] | None = None) -> str:
+    """Return a small PNG file as a data URL, resized where a size is given."""
     content = path.read_bytes()
     if size is not None:
         content = png_bytes(read_png(content).resize(size))
-    return _DATA + base64.b64encode(content).decode()
+    return _PNG_URL + base64.b64encode(content).decode()

@@ -1,7 +1,4 @@
-"""What a page shows of finished work: the takes of every frame, and which frames changed since.
-
-It knows nothing of Gradio, save the shape in which a page is told of a file.
-"""
+"""Results that a page shows: the takes of every frame, and the frames edited since their take."""
 
 from __future__ import annotations
 
@@ -14,73 +11,75 @@ from storyboard.errors import ProjectError
 from storyboard.planning import is_current
 from storyboard.storage.projects import Project
 
+# Copies a file to where browsers can fetch it; returns the front end's value for the copy, with
+# its "path".
+Publish = Callable[[Path], dict[str, Any]]
 
-class Gallery:
-    """Tells pages about takes.
+
+class PublishedFiles:
+    """Files that browsers can fetch.
 
     Args:
-        publish: puts a copy of a file where browsers can fetch it and returns the copy's path.
+        publish: publishes a file of ours, never one that a browser named.
     """
 
-    def __init__(self, publish: Callable[[Path], str]) -> None:
-        self._publish = publish
-        self._published: dict[Path, dict[str, Any]] = {}
-
-    def results(self, project: Project, storyboard: Storyboard) -> dict[str, Any]:
-        """All takes of a storyboard's frames, oldest first, and the chosen one of each frame.
-
-        Raises:
-            ProjectError: if a take is damaged or its pictures are missing.
-        """
-        takes: dict[str, list[Take]] = {frame.id: [] for frame in storyboard.frames}
-        for take in project.takes():
-            if take.frame_id in takes:
-                takes[take.frame_id].append(take)
-        return {
-            frame.id: {
-                "chosen": frame.take,
-                "takes": [self._take(project, take) for take in takes[frame.id]],
-            }
-            for frame in storyboard.frames
-            if takes[frame.id]
-        }
-
-    def published(self, path: Path) -> dict[str, Any]:
-        """A file as pages are told of it; it becomes an address on its way there.
-
-        Args:
-            path: a file of ours; never one that a browser named.
-        """
-        return {"path": self._publish(path), "meta": {"_type": "gradio.FileData"}}
+    def __init__(self, publish: Publish) -> None:
+        self.publish = publish
+        self._pictures: dict[Path, dict[str, Any]] = {}
 
     def picture(self, path: Path) -> dict[str, Any]:
-        """As `published`, once: for pictures that never change."""
-        known = self._published.get(path)
+        """Publish a picture whose file never changes; again only where its copy is gone."""
+        known = self._pictures.get(path)
         if known is None or not Path(known["path"]).exists():
-            known = self._published[path] = self.published(path)
+            known = self._pictures[path] = self.publish(path)
         return known
 
-    def _take(self, project: Project, take: Take) -> dict[str, Any]:
-        return {
-            "id": take.id,
-            "image": self.picture(project.image_path(take.id)),
-            "mask": self.picture(project.mask_path(take.id)),
-            "seed": take.seed,
-            "seconds": round(take.seconds, 1),
-            "foreground": round(take.foreground, 3),
-            "matches": take.matches,
+
+def frame_results(
+    project: Project, storyboard: Storyboard, files: PublishedFiles
+) -> dict[str, Any]:
+    """Return each frame's takes, oldest first, and its chosen one, by frame id.
+
+    Raises:
+        ProjectError: if a take is damaged or its pictures are missing.
+    """
+    takes: dict[str, list[Take]] = {frame.id: [] for frame in storyboard.frames}
+    for take in project.takes():
+        if take.frame_id in takes:
+            takes[take.frame_id].append(take)
+    return {
+        frame.id: {
+            "chosen": frame.take,
+            "takes": [
+                {
+                    "id": take.id,
+                    "image": files.picture(project.image_path(take.id)),
+                    "mask": files.picture(project.mask_path(take.id)),
+                    "seed": take.seed,
+                    "seconds": round(take.seconds, 1),
+                    "foreground": round(take.foreground, 3),
+                    "matches": take.matches,
+                }
+                for take in takes[frame.id]
+            ],
         }
+        for frame in storyboard.frames
+        if takes[frame.id]
+    }
 
 
-def edited_frames(project: Project, storyboard: Storyboard) -> list[str]:
-    """Ids of the frames that would not be painted again as their chosen take was."""
-    edited = []
+def outdated_frames(project: Project, storyboard: Storyboard) -> list[str]:
+    """Return the ids of the frames that differ from the request of their chosen take.
+
+    Steps, guidance and merging are not compared.
+    """
+    outdated = []
     for frame in storyboard.frames:
         if frame.take is not None:
             try:
                 request = project.request(frame.take)
-            except ProjectError:  # nothing says from what a damaged take was rendered
+            except ProjectError:  # without its request a take cannot be compared
                 continue
             if not is_current(storyboard, frame, request):
-                edited.append(frame.id)
-    return edited
+                outdated.append(frame.id)
+    return outdated

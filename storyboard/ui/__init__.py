@@ -1,1 +1,1 @@
-"""The page: Gradio, and nothing else."""
+"""The page: the only package that uses Gradio."""

@@ -1,9 +1,9 @@
-"""The storyboard editor: one custom Gradio component, drawn by the scripts in `assets/ui`.
+"""The storyboard editor: a custom Gradio component, shown by the scripts in `assets/ui`.
 
-The browser owns `value`, the document that is edited. The server owns everything else: `setup`,
-`results` (takes), `progress`, `previews` (of frames that are being painted), `edited`, `saved`,
-`reference` (the character's picture), `notice`, `consent`, `projects` and `file` (to be
-downloaded); an update of those leaves the words that somebody is typing alone.
+The browser owns `value`, the document that is edited. The server owns all other properties:
+`setup`, `results` (takes), `progress`, `previews` (of frames that render), `edited`, `saved`,
+`reference` (the character's picture), `notice`, `consent`, `projects` and `file` (a download);
+updating them leaves text that a person is typing alone.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from storyboard.settings import ROOT
 
 ASSETS = ROOT / "assets" / "ui"
 
-# What the scripts ask the server for; each is an event of the component.
+# Events that the scripts trigger; each runs the method of `Actions` with its name.
 EVENTS = (
     "save",
     "generate",
     "follow",
     "cancel",
-    "choose",
+    "choose_take",
     "archive",
     "projects",
     "open",
     "new",
     "example",
-    "picture",
-    "mend",
-    "search",
-    "use",
-    "discard",
-    "retouch",
-    "refer",
+    "upload_picture",
+    "edit_mask",
+    "find_figure",
+    "use_picture",
+    "discard_picture",
+    "reopen_picture",
+    "set_reference",
     "save_character",
     "load_character",
-    "consent",
+    "give_consent",
 )
 
-# Run in this order as one script: each may use what those before it define.
+# Run in this order as one script: later files use names of earlier ones.
 _SCRIPT_FILES = (
     "dom.js",
     "story.js",
@@ -64,11 +64,11 @@ class StoryboardEditor(gr.HTML):
 
     Args:
         value: the document; see `storyboard.api.document`.
-        **properties: what the server tells; see the module.
+        **properties: the server's properties; see the module.
     """
 
     def __init__(self, value: dict[str, Any] | None = None, **properties: Any) -> None:
-        # Gradio makes a new object for every update, with the properties of those before.
+        # Gradio makes a new object for every update, with the properties of the last one.
         fixed = {
             "elem_id": "throughline",
             "html_template": '<div class="tl" data-status="starting"></div>',
@@ -83,32 +83,33 @@ class StoryboardEditor(gr.HTML):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         return super().__getattr__(name)
 
-    def publish(self, path: Path) -> str:
-        """Put a copy of a file where browsers can fetch it.
+    def publish(self, path: Path) -> dict[str, Any]:
+        """Copy a file to where browsers can fetch it.
 
         Args:
             path: a file of ours; never one that a browser named.
 
         Returns:
-            The copy's path.
+            The copy's "path", in the form that Gradio turns into an address.
         """
-        return str(self.move_resource_to_block_cache(path))
+        copy = self.move_resource_to_block_cache(path)
+        return {"path": str(copy), "meta": {"_type": "gradio.FileData"}}
 
     def uploaded(self, sent: Any) -> Path:
-        """The file that a browser has uploaded.
+        """Return the path of a file that a browser has uploaded.
 
         Args:
-            sent: its path as the browser was told it; anything may have been sent instead.
+            sent: the path that the browser sent, unchecked.
 
         Raises:
-            UserError: if it is no file in the folder for uploads.
+            UserError: if it is not a file in the folder for uploads.
         """
         folder = Path(self.GRADIO_CACHE).resolve()
         path = Path(sent if isinstance(sent, str) else "").resolve()
         if not (path.is_relative_to(folder) and path.is_file()):
-            raise UserError("The file did not arrive.", "Choose it once more.")
+            raise UserError("The upload did not arrive.", "Choose the file again.")
         return path
 
     def api_info(self) -> dict[str, Any]:
-        """The document's type, for Gradio's description of the API."""
+        """Return the document's type, for Gradio's description of the API."""
         return {"type": "object"}

@@ -1,4 +1,4 @@
-"""The page: the editor joined to the desk by Gradio's events, and how it is served."""
+"""The page: Gradio events of the editor joined to `Actions`, and how the page is served."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ import gradio as gr
 from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions, Answer
-from storyboard.api.document import project_of
-from storyboard.api.limits import MOST_UPLOADED
+from storyboard.api.document import project_id_of
+from storyboard.api.limits import MAX_UPLOAD_BYTES
 from storyboard.jobs.job import Runner
 from storyboard.settings import Settings
 from storyboard.storage.projects import Store
 from storyboard.ui.editor import ASSETS, StoryboardEditor
 
-# No secret from anybody: a random one would lose the browser's project at every restart.
+# Not a secret: a random one would make browsers forget their project at every restart.
 _BROWSER_SECRET = "throughline"
 _ONE_HOUR, _ONE_DAY = 3600, 86400
-# In this order: later ones bend the rules of those before them.
+# In this order: later files override earlier ones.
 _STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "narrow.css")
-# Everybody who follows a job holds a thread while nothing happens.
+# Every page that follows a job holds a thread.
 _THREADS = 200
 
-# What is asked about the character's picture and file; each is a method of `_Answers`, too.
-_PICTURE_EVENTS = (
-    *("picture", "mend", "search", "use", "discard", "retouch", "refer"),
-    *("save_character", "load_character", "consent"),
-)
-
-# Nothing waits for a slot, nothing covers the page, and nothing is offered as an API.
+# No queue, no loading cover over the page, and no public API.
 _LIGHT: dict[str, Any] = {
     "show_progress": "hidden",
     "concurrency_limit": None,
     "api_visibility": "private",
 }
+_TRIGGER_MODES = {"save": "always_last", "archive": "once", "projects": "once"}
+
+# Answers an event from the document and from what the page sent with the event.
+_Handler = Callable[[Any, gr.EventData], Answer]
 
 
 def build_ui(
@@ -46,17 +44,17 @@ def build_ui(
     prepare: PrepareReference,
     find: FindFigure | None = None,
 ) -> gr.Blocks:
-    """The application's page.
+    """Build the application's page.
 
     Args:
-        runner: what paints.
-        store: where projects are.
+        runner: starts and follows render jobs.
+        store: the projects.
         settings: the application's settings.
         prepare: cuts the figures out of uploaded pictures.
-        find: a network that looks for figures (`storyboard.engine.NetworkMatting`); None for none.
+        find: a network that finds figures; None where there is none.
 
     Raises:
-        pipelines.models.catalog.UnknownModelError: if the settings name a model that there is not.
+        UnknownModelError: if the settings name an unknown model.
     """
     demo = gr.Blocks(
         title="Throughline",
@@ -67,21 +65,20 @@ def build_ui(
     with demo:
         remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
         editor = StoryboardEditor()
-        desk = Actions(runner, store, settings, prepare, find, editor.publish)
-        answers = _Answers(desk, editor)
-        _join(demo, answers, editor, remembered)
+        actions = Actions(runner, store, settings, prepare, find, editor.publish)
+        _connect(demo, actions, editor, remembered)
     return demo
 
 
 def launch_options() -> dict[str, Any]:
-    """How the page is served; what `gr.Blocks.launch` wants besides the address."""
+    """Return the options of `gr.Blocks.launch`, apart from the address."""
     css = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _STYLE_FILES)
     return {
         "theme": _theme(),
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],
-        "max_file_size": MOST_UPLOADED,
+        "max_file_size": MAX_UPLOAD_BYTES,
         "max_threads": _THREADS,
         "run_history": False,
         "enable_monitoring": False,
@@ -97,7 +94,7 @@ def _theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
-        # White words need a darker ground than the hue's middle.
+        # White text needs a darker background than the hue's middle.
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
@@ -105,141 +102,110 @@ def _theme() -> gr.themes.Base:
     )
 
 
-class _Answers:
-    """The desk's answers in Gradio's form; every method answers one event of the editor."""
+def _handlers(actions: Actions, editor: StoryboardEditor) -> dict[str, _Handler]:
+    """Return the handlers of all events that stay in the project."""
+    return {
+        "save": lambda document, _: actions.save(document),
+        "generate": lambda document, sent: actions.generate(document, _frames(sent)),
+        "cancel": lambda document, _: actions.cancel(document),
+        "choose_take": lambda document, sent: actions.choose_take(
+            document, _text(sent, "frame"), _text(sent, "take")
+        ),
+        "archive": lambda document, _: actions.archive(document),
+        "projects": lambda _document, _: actions.projects(),
+        "upload_picture": lambda document, sent: actions.upload_picture(
+            document, editor.uploaded(_field(sent, "path"))
+        ),
+        "edit_mask": lambda document, sent: actions.edit_mask(
+            document, _text(sent, "draft"), _text(sent, "strokes"), _number(sent, "revision")
+        ),
+        "find_figure": lambda document, sent: actions.find_figure(document, _text(sent, "draft")),
+        "use_picture": lambda document, sent: actions.use_picture(
+            document, _text(sent, "draft"), _text(sent, "strokes") or None
+        ),
+        "discard_picture": lambda document, sent: actions.discard_picture(
+            document, _text(sent, "draft")
+        ),
+        "reopen_picture": lambda document, _: actions.reopen_picture(document),
+        "set_reference": lambda document, sent: actions.set_reference(
+            document, _text(sent, "name")
+        ),
+        "save_character": lambda document, _: actions.save_character(document),
+        "load_character": lambda document, sent: actions.load_character(
+            document, editor.uploaded(_field(sent, "path"))
+        ),
+        "give_consent": lambda document, sent: actions.give_consent(
+            document, _text(sent, "key"), _frames(sent), _text(sent, "draft")
+        ),
+    }
 
-    def __init__(self, desk: Actions, editor: StoryboardEditor) -> None:
-        self._desk = desk
-        self._editor = editor
 
-    def load(self, project_id: Any) -> Any:
-        return self._turned(
-            lambda: {"setup": self._desk.setup()} | self._desk.open(_text(project_id))
-        )
+def _connect(
+    demo: gr.Blocks, actions: Actions, editor: StoryboardEditor, remembered: gr.BrowserState
+) -> None:
+    """Connect every event of the editor to its action."""
 
-    def open(self, event: gr.EventData) -> Any:
-        return self._turned(lambda: self._desk.open(_text(_sent(event, "project"))))
+    def update(handler: _Handler) -> Callable[[Any, gr.EventData], Any]:
+        def answer(document: Any, event: gr.EventData) -> Any:
+            try:
+                return gr.update(**handler(document, event))
+            except UserError as error:
+                return gr.update(**actions.notice(error))
 
-    def new(self) -> Any:
-        return self._turned(self._desk.new)
+        return answer
 
-    def example(self) -> Any:
-        return self._turned(self._desk.example)
-
-    def save(self, document: Any) -> Any:
-        return self._told(lambda: self._desk.save(document))
-
-    def generate(self, document: Any, event: gr.EventData) -> Any:
-        return self._told(lambda: self._desk.generate(document, _frames(event)))
-
-    def consent(self, document: Any, event: gr.EventData) -> Any:
-        key, draft = _text(_sent(event, "key")), _text(_sent(event, "draft"))
-        return self._told(lambda: self._desk.consent(document, key, _frames(event), draft))
-
-    def follow(self, document: Any) -> Iterator[Any]:
+    def switch(action: Callable[[], Answer]) -> Any:
         try:
-            for answer in self._desk.follow(project_of(document)):
-                yield gr.update(**answer)
+            answer = action()
         except UserError as error:
-            yield gr.update(**self._desk.refuse(error))
-
-    def cancel(self, document: Any) -> Any:
-        return self._told(lambda: self._desk.cancel(document))
-
-    def choose(self, document: Any, event: gr.EventData) -> Any:
-        frame, take = _text(_sent(event, "frame")), _text(_sent(event, "take"))
-        return self._told(lambda: self._desk.choose(document, frame, take))
-
-    def archive(self, document: Any) -> Any:
-        return self._told(lambda: self._desk.archive(document))
-
-    def picture(self, document: Any, event: gr.EventData) -> Any:
-        sent = _sent(event, "path")
-        return self._told(lambda: self._desk.picture(document, self._editor.uploaded(sent)))
-
-    def mend(self, document: Any, event: gr.EventData) -> Any:
-        draft, strokes = _text(_sent(event, "draft")), _text(_sent(event, "strokes"))
-        revision = _sent(event, "revision")
-        count = revision if isinstance(revision, int) else 0
-        return self._told(lambda: self._desk.mend(document, draft, strokes, count))
-
-    def search(self, document: Any, event: gr.EventData) -> Any:
-        draft = _text(_sent(event, "draft"))
-        return self._told(lambda: self._desk.search(document, draft))
-
-    def use(self, document: Any, event: gr.EventData) -> Any:
-        draft, strokes = _text(_sent(event, "draft")), _text(_sent(event, "strokes"))
-        return self._told(lambda: self._desk.use(document, draft, strokes or None))
-
-    def discard(self, document: Any, event: gr.EventData) -> Any:
-        draft = _text(_sent(event, "draft"))
-        return self._told(lambda: self._desk.discard(document, draft))
-
-    def retouch(self, document: Any) -> Any:
-        return self._told(lambda: self._desk.retouch(document))
-
-    def refer(self, document: Any, event: gr.EventData) -> Any:
-        name = _text(_sent(event, "name"))
-        return self._told(lambda: self._desk.refer(document, name))
-
-    def save_character(self, document: Any) -> Any:
-        return self._told(lambda: self._desk.save_character(document))
-
-    def load_character(self, document: Any, event: gr.EventData) -> Any:
-        sent = _sent(event, "path")
-        return self._told(lambda: self._desk.load_character(document, self._editor.uploaded(sent)))
-
-    def projects(self) -> Any:
-        return self._told(self._desk.projects)
-
-    def _told(self, ask: Callable[[], Answer]) -> Any:
-        """An update of the editor, be it with what cannot be done."""
-        try:
-            return gr.update(**ask())
-        except UserError as error:
-            return gr.update(**self._desk.refuse(error))
-
-    def _turned(self, ask: Callable[[], Answer]) -> Any:
-        """As `_told`, for a turn to another project: the browser is to remember that one."""
-        try:
-            answer = ask()
-        except UserError as error:
-            return gr.update(**self._desk.refuse(error)), gr.skip()
+            return gr.update(**actions.notice(error)), gr.skip()
         return gr.update(**answer), answer["value"]["project"]
 
+    def load(project_id: Any) -> Any:
+        known = project_id if isinstance(project_id, str) else ""
+        return switch(lambda: {"setup": actions.setup()} | actions.open(known))
 
-def _join(
-    demo: gr.Blocks, answers: _Answers, editor: StoryboardEditor, remembered: gr.BrowserState
-) -> None:
-    """Connect every event to its answer."""
-    following = editor.follow(answers.follow, editor, editor, trigger_mode="once", **_LIGHT)
+    def follow(document: Any) -> Iterator[Any]:
+        try:
+            for answer in actions.follow(project_id_of(document)):
+                yield gr.update(**answer)
+        except UserError as error:
+            yield gr.update(**actions.notice(error))
+
+    def open_project(event: gr.EventData) -> Any:
+        return switch(lambda: actions.open(_text(event, "project")))
+
+    following = editor.follow(follow, editor, editor, trigger_mode="once", **_LIGHT)
     both = [editor, remembered]
-    demo.load(answers.load, remembered, both, **_LIGHT)
-    # A job goes on when its page turns to another storyboard; it is only no longer followed.
-    editor.open(answers.open, None, both, cancels=[following], **_LIGHT)
-    editor.new(answers.new, None, both, cancels=[following], **_LIGHT)
-    editor.example(answers.example, None, both, cancels=[following], **_LIGHT)
-    editor.save(answers.save, editor, editor, trigger_mode="always_last", **_LIGHT)
-    editor.generate(answers.generate, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.cancel(answers.cancel, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.choose(answers.choose, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.archive(answers.archive, editor, editor, **_LIGHT)
-    for name in _PICTURE_EVENTS:
-        listen, answer = getattr(editor, name), getattr(answers, name)
-        listen(answer, editor, editor, trigger_mode="multiple", **_LIGHT)
-    editor.projects(answers.projects, None, editor, **_LIGHT)
+    demo.load(load, remembered, both, **_LIGHT)
+    # A job goes on when its page opens another storyboard; the page only stops following it.
+    away: dict[str, Any] = {"inputs": None, "outputs": both, "cancels": [following], **_LIGHT}
+    editor.open(open_project, **away)
+    editor.new(lambda: switch(actions.new), **away)
+    editor.example(lambda: switch(actions.example), **away)
+    for name, handler in _handlers(actions, editor).items():
+        mode = _TRIGGER_MODES.get(name, "multiple")
+        getattr(editor, name)(update(handler), editor, editor, trigger_mode=mode, **_LIGHT)
 
 
-def _sent(event: gr.EventData, name: str) -> Any:
-    """A field of what the page sent with an event; None where it is missing."""
+def _field(event: gr.EventData, name: str) -> Any:
+    """Return a field that the page sent with an event; None where it is missing."""
     return getattr(event, name, None)
 
 
 def _frames(event: gr.EventData) -> list[str] | None:
-    """The frames that are to be painted; None for all."""
-    frames = _sent(event, "frames")
-    return [_text(frame) for frame in frames] if isinstance(frames, list) else None
+    """Return the frames to render; None for all."""
+    frames = _field(event, "frames")
+    if not isinstance(frames, list):
+        return None
+    return [frame if isinstance(frame, str) else "" for frame in frames]
 
 
-def _text(sent: Any) -> str:
+def _text(event: gr.EventData, name: str) -> str:
+    sent = _field(event, name)
     return sent if isinstance(sent, str) else ""
+
+
+def _number(event: gr.EventData, name: str) -> int:
+    sent = _field(event, name)
+    return sent if isinstance(sent, int) else 0

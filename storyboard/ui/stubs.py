@@ -19,7 +19,7 @@ def without_stub_files() -> Iterator[None]:
 
     def getfile(thing: Any) -> str:
         if inspect.isclass(thing):
-            raise OSError("no stub file, please")
+            raise OSError("no stub files are written here")
         return original(thing)
 
     inspect.getfile = getfile  # type: ignore[assignment]

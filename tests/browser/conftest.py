@@ -15,7 +15,7 @@ CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-# What Gradio's own script says when a page is left while the server still sends.
+# Messages of Gradio's own script when a page is closed while the server still sends.
 PARTING_WORDS = re.compile(r"AbortError|Connection errored out")
 
 
@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def opened(server: Server, browser: Browser) -> Iterator[Opened]:
-    """Opens the app in a profile of its own; at the end no page has complained."""
+    """Open the app in a profile of its own; at the end no page has logged an error."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

@@ -1,4 +1,4 @@
-"""How browser tests start the app and what they ask of a page."""
+"""The app in a process of its own, and steps of a person on its page."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 
 ACTIONS = ("waving", "running", "sitting", "jumping")
 START_TIMEOUT = 90.0
-# Milliseconds: the page's own work, and painting a few small frames on a busy machine.
-SOON, PAINTING = 20_000, 180_000
+# Milliseconds for the page's own work, and for rendering a few small frames on a busy machine.
+SOON, RENDERING = 20_000, 180_000
 
 Opened = Callable[..., Page]
 
@@ -77,7 +77,7 @@ def cards(page: Page) -> Locator:
 
 
 def within(page: Page, number: int, selector: str) -> Locator:
-    """Something in the card of a frame, counted from 1."""
+    """Return an element in the card of a frame, counted from 1."""
     return cards(page).nth(number - 1).locator(selector)
 
 
@@ -102,9 +102,9 @@ def generate(page: Page) -> None:
     page.get_by_role("button", name="Generate all").click()
 
 
-def painted(page: Page, frames: int) -> None:
-    has_status(page, "finished", timeout=PAINTING)
-    expect(page.locator(".tl-card[data-state=painted]")).to_have_count(frames)
+def rendered(page: Page, frames: int) -> None:
+    has_status(page, "finished", timeout=RENDERING)
+    expect(page.locator(".tl-card[data-state=rendered]")).to_have_count(frames)
     for number in range(1, frames + 1):
         is_loaded(within(page, number, ".tl-picture"))
 

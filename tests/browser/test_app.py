@@ -1,7 +1,7 @@
-"""The real app with the real miniature, as a person meets it in a browser.
+"""The real app with the real miniature, in a browser.
 
 One server for all files; every test opens its own browser profile, and with it its own
-storyboard. The frames are small and take few steps: what they show does not matter here.
+storyboard. The frames are small and take few steps: their content does not matter here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from tests.browser.driving import (
     ACTIONS,
-    PAINTING,
+    RENDERING,
     SOON,
     Opened,
     Server,
@@ -24,7 +24,7 @@ from tests.browser.driving import (
     has_status,
     is_loaded,
     is_saved,
-    painted,
+    rendered,
     small_story,
     within,
 )
@@ -37,23 +37,23 @@ def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Ser
     small_story(page, steps=150)
     within(page, 1, ".tl-toggle").click()
     within(page, 3, ".tl-toggle").click()
-    expect(within(page, 1, ".tl-place")).to_have_text("Frame 3 keeps this place.")
-    expect(within(page, 3, ".tl-place")).to_have_text("Same place as frame 1.")
+    expect(within(page, 1, ".tl-place")).to_have_text("Frame 3 keeps this location.")
+    expect(within(page, 3, ".tl-place")).to_have_text("Same location as frame 1.")
 
     generate(page)
-    has_status(page, "running", timeout=PAINTING)
-    expect(within(page, 1, ".tl-state")).to_contain_text("step", timeout=PAINTING)
+    has_status(page, "running", timeout=RENDERING)
+    expect(within(page, 1, ".tl-state")).to_contain_text("step", timeout=RENDERING)
     page.get_by_role("button", name="Cancel").click()
     begun = time.monotonic()
-    has_status(page, "cancelled", timeout=PAINTING)
+    has_status(page, "cancelled", timeout=RENDERING)
     # Within one step: all steps would take a minute on an idle machine.
     assert time.monotonic() - begun < 5
     expect(page.locator(".tl-toast")).to_contain_text("Stopped")
-    assert page.locator(".tl-card[data-state=painted]").count() == 0
+    assert page.locator(".tl-card[data-state=rendered]").count() == 0
 
     page.get_by_label("Steps").fill("2")
     generate(page)
-    painted(page, 4)
+    rendered(page, 4)
 
     page.keyboard.press("m")
     expect(within(page, 2, ".tl-tint")).to_have_css("opacity", "0.55")
@@ -69,7 +69,7 @@ def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Ser
     for number, action in enumerate(ACTIONS, 1):
         expect(within(page, number, "textarea")).to_have_value(action)
         is_loaded(within(page, number, ".tl-picture"))
-    expect(within(page, 3, ".tl-place")).to_have_text("Same place as frame 1.")
+    expect(within(page, 3, ".tl-place")).to_have_text("Same location as frame 1.")
 
     server.stop()
     server.start()
@@ -83,11 +83,11 @@ def test_takes_are_kept_and_can_be_chosen_again(opened: Opened) -> None:
     page = opened()
     small_story(page, frames=1)
     generate(page)
-    painted(page, 1)
+    rendered(page, 1)
     first = within(page, 1, ".tl-picture").get_attribute("src")
     within(page, 1, "[data-action=redo]").click()
-    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 2 of 2", timeout=PAINTING)
-    has_status(page, "finished", timeout=PAINTING)
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 2 of 2", timeout=RENDERING)
+    has_status(page, "finished", timeout=RENDERING)
     within(page, 1, "[data-action=earlier]").click()
     expect(within(page, 1, ".tl-take-words")).to_have_text("Take 1 of 2")
     assert within(page, 1, ".tl-picture").get_attribute("src") == first
@@ -109,13 +109,13 @@ def test_takes_are_kept_and_can_be_chosen_again(opened: Opened) -> None:
         ]
 
 
-def test_the_last_keystroke_reaches_the_painting(opened: Opened, server: Server) -> None:
+def test_the_last_keystroke_reaches_the_render(opened: Opened, server: Server) -> None:
     page = opened()
     small_story(page, frames=1)
     is_saved(page)
     within(page, 1, "textarea").fill("holding an umbrella")
     generate(page)
-    painted(page, 1)
+    rendered(page, 1)
     takes = [path.read_text() for path in server.projects.glob("*/takes/*/take.json")]
     assert any("holding an umbrella" in take for take in takes)
     expect(within(page, 1, ".tl-edited")).to_be_hidden()
@@ -125,7 +125,7 @@ def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> 
     page = opened()
     small_story(page, steps=4, frames=3)
     generate(page)
-    has_status(page, "running", timeout=PAINTING)
+    has_status(page, "running", timeout=RENDERING)
     words = "walking slowly up the hill in the evening"
     within(page, 3, "textarea").fill("")
     within(page, 3, "textarea").press_sequentially(words, delay=30)
@@ -134,7 +134,7 @@ def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> 
     page.keyboard.press("Alt+ArrowLeft")
     expect(within(page, 2, "textarea")).to_have_value(words)
     expect(within(page, 2, "textarea")).to_be_focused()
-    painted(page, 3)
+    rendered(page, 3)
     expect(within(page, 2, "textarea")).to_have_value(words)
     expect(within(page, 2, ".tl-edited")).to_be_visible()
     is_saved(page)
@@ -173,7 +173,7 @@ def test_frames_are_added_duplicated_moved_removed_and_brought_back(opened: Open
     assert actions() == ["running", "dancing", "waving", "pointing"]
 
 
-def test_what_cannot_be_painted_is_told_and_nothing_typed_is_lost(opened: Opened) -> None:
+def test_what_cannot_be_rendered_is_reported_and_nothing_typed_is_lost(opened: Opened) -> None:
     page = opened()
     within(page, 1, "textarea").fill("waving")
     generate(page)
@@ -190,23 +190,23 @@ def test_guidance_is_the_models_own_until_it_is_moved(opened: Opened) -> None:
     page = opened()
     page.locator("summary").click()
     model, guidance = page.get_by_label("Model"), page.get_by_label("Guidance")
-    told = page.locator(".tl-guidance")
+    guidance_row = page.locator(".tl-guidance")
     model.select_option("flux1-schnell")
     expect(guidance).to_be_disabled()
-    expect(told).to_contain_text("FLUX.1 [schnell] has learnt none.")
+    expect(guidance_row).to_contain_text("FLUX.1 [schnell] does not use guidance.")
     model.select_option("flux1-dev")
     expect(guidance).to_have_value("3.5")
-    expect(told).to_contain_text("3.5, the model's own")
+    expect(guidance_row).to_contain_text("3.5, the model's default")
     guidance.focus()
     page.keyboard.press("ArrowRight")
-    expect(told).to_contain_text("Guidance4How")
+    expect(guidance_row).to_contain_text("Guidance4How")
     is_saved(page)
 
     page.reload()
     expect(guidance).to_have_value("4", timeout=SOON)
     page.locator("summary").click()
     guidance.fill("3.5")
-    expect(told).to_contain_text("3.5, the model's own")
+    expect(guidance_row).to_contain_text("3.5, the model's default")
     guidance.fill("8")
     model.select_option("flux1-krea-dev")
     expect(guidance).to_have_value("4.5")
@@ -233,10 +233,10 @@ def test_two_people_do_not_see_each_other(opened: Opened) -> None:
     generate(mine)
     theirs.get_by_label("Description").fill("a man in a black coat")
     is_saved(theirs)
-    painted(mine, 1)
+    rendered(mine, 1)
     theirs.reload()
     expect(theirs.get_by_label("Description")).to_have_value("a man in a black coat", timeout=SOON)
-    assert theirs.locator(".tl-card[data-state=painted]").count() == 0
+    assert theirs.locator(".tl-card[data-state=rendered]").count() == 0
     expect(mine.get_by_label("Description")).to_have_value(re.compile("red hair"))
 
 

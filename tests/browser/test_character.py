@@ -1,7 +1,7 @@
-"""A person uploads a drawn character, mends its mask, and paints frames that follow it.
+"""A person uploads a drawn character, edits its mask, and generates frames with it as reference.
 
-The app runs with a tiny random model that can follow pictures, and doubts every one of them: what
-the frames show does not matter here, but that they were painted from the picture.
+The app runs with a tiny random model that uses reference pictures, and doubts every one of them:
+the frames' content does not matter here, only that they were rendered with the reference.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.browser.driving import (
     has_status,
     is_loaded,
     is_saved,
-    painted,
+    rendered,
     within,
 )
 
@@ -60,7 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn character in front of its place, 512 pixels high."""
+    """Drawing of a character at a location, 512 pixels high."""
     world = replace(WHOLE, shots=("full",), empty_share=0.0, pair_share=0.0)
     path = tmp_path_factory.mktemp("drawn") / "maya.png"
     Image.fromarray(np.asarray(draw_scene(5, world=world).image)).resize((512, 512)).save(path)
@@ -79,14 +79,14 @@ def prepared(page: Page) -> str | None:
 
 
 def open_brush(page: Page) -> Locator:
-    page.get_by_role("button", name="Mend mask").click()
+    page.get_by_role("button", name="Edit mask").click()
     canvas = page.locator(".tl-canvas")
     expect(canvas).to_be_visible(timeout=SOON)
     return canvas
 
 
 def stroke(page: Page, canvas: Locator, *path: tuple[float, float]) -> None:
-    """Paint with the mouse through points given as shares of the picture."""
+    """Draw with the mouse through points given as shares of the picture."""
     box = canvas.bounding_box()
     assert box is not None
     for number, (across, down) in enumerate(path):
@@ -97,7 +97,7 @@ def stroke(page: Page, canvas: Locator, *path: tuple[float, float]) -> None:
 
 
 def alpha_at(canvas: Locator, across: float, down: float) -> bool:
-    """Whether a place of the picture shows in its colours: faint ones are partly clear."""
+    """Return whether a point of the picture is in full colour: faint ones are partly clear."""
     alpha = canvas.evaluate(
         """(canvas, [across, down]) => canvas.getContext("2d").getImageData(
             Math.floor(across * canvas.width), Math.floor(down * canvas.height), 1, 1).data[3]""",
@@ -106,7 +106,7 @@ def alpha_at(canvas: Locator, across: float, down: float) -> bool:
     return bool(alpha == 255)
 
 
-def is_mended(page: Page, before: str | None) -> None:
+def is_edited(page: Page, before: str | None) -> None:
     image = page.locator(".tl-mender .tl-prepared img")
     expect(image).not_to_have_attribute("src", before or "", timeout=SOON)
     expect(page.locator(".tl-mender .tl-stale")).to_have_count(0, timeout=SOON)
@@ -119,7 +119,7 @@ def use(page: Page, within_selector: str = ".tl-draft") -> None:
 
 
 def requests_of(server: Server, page: Page) -> list[dict[str, Any]]:
-    """The requests of all takes whose pictures are on the page."""
+    """Return the requests of all takes whose pictures are on the page."""
     words = page.get_by_label("Title of the storyboard").input_value()
     takes = []
     for board in server.projects.glob("*/storyboard.json"):
@@ -128,7 +128,7 @@ def requests_of(server: Server, page: Page) -> list[dict[str, Any]]:
     return [take["request"] for take in takes]
 
 
-def test_a_drawn_character_is_uploaded_mended_and_followed(
+def test_a_drawn_character_is_uploaded_edited_and_used(
     opened: Opened, server: Server, drawn: Path
 ) -> None:
     page = opened()
@@ -139,15 +139,15 @@ def test_a_drawn_character_is_uploaded_mended_and_followed(
     assert not alpha_at(canvas, 0.05, 0.05)
     stroke(page, canvas, (0.04, 0.05), (0.2, 0.05))
     assert alpha_at(canvas, 0.1, 0.05)
-    is_mended(page, first)
-    page.get_by_role("button", name="Rub out").click()
+    is_edited(page, first)
+    page.get_by_role("button", name="Erase").click()
     second = page.locator(".tl-mender .tl-prepared img").get_attribute("src")
     stroke(page, canvas, (0.02, 0.05), (0.3, 0.05))
-    is_mended(page, second)
+    is_edited(page, second)
     assert not alpha_at(canvas, 0.1, 0.05)
     third = page.locator(".tl-mender .tl-prepared img").get_attribute("src")
     page.keyboard.press("Control+z")
-    is_mended(page, third)
+    is_edited(page, third)
     assert alpha_at(canvas, 0.1, 0.05)
     assert page.locator(".tl-mender .tl-prepared img").get_attribute("src") == second
 
@@ -159,12 +159,12 @@ def test_a_drawn_character_is_uploaded_mended_and_followed(
     page.get_by_role("button", name="Start over").click()
     assert not alpha_at(canvas, 0.1, 0.05)
     use(page, ".tl-mender")
-    expect(page.locator(".tl-toast")).to_contain_text("Frames follow this picture")
+    expect(page.locator(".tl-toast")).to_contain_text("Frames are generated with this picture")
 
     page.reload()
     expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
     name = Path(page.locator(".tl-used .tl-prepared img").get_attribute("src") or "").name
-    page.get_by_label("How closely frames follow the picture").fill("0.6")
+    page.locator(".tl-used").get_by_label("Reference strength").fill("0.6")
     for number, action in enumerate(("waves", "runs", "sits", "waves"), 1):
         within(page, number, "textarea").fill(f"a girl {action}")
         within(page, number, "[data-field=location]").fill("the beach" if number < 3 else "city")
@@ -174,7 +174,7 @@ def test_a_drawn_character_is_uploaded_mended_and_followed(
     page.locator("summary").click()
     page.get_by_label("Steps").fill("2")
     generate(page)
-    painted(page, 4)
+    rendered(page, 4)
     expect(page.get_by_role("alert").filter(has_text=DOUBT)).to_be_visible()
     (request,) = {json.dumps(each): each for each in requests_of(server, page)}.values()
     frames = request["frames"]
@@ -184,7 +184,7 @@ def test_a_drawn_character_is_uploaded_mended_and_followed(
     expect(page.locator(".tl-edited:visible")).to_have_count(0)
 
 
-def test_a_picture_is_pasted_dropped_and_mended_with_keys(opened: Opened, drawn: Path) -> None:
+def test_a_picture_is_pasted_dropped_and_edited_with_keys(opened: Opened, drawn: Path) -> None:
     page = opened()
     content = base64.b64encode(drawn.read_bytes()).decode()
     give = """([content, how]) => {
@@ -212,10 +212,10 @@ def test_a_picture_is_pasted_dropped_and_mended_with_keys(opened: Opened, drawn:
     page.keyboard.down(" ")
     page.keyboard.press("ArrowUp")
     page.keyboard.up(" ")
-    is_mended(page, pasted)
+    is_edited(page, pasted)
     assert alpha_at(canvas, 0.06, 0.5)
     page.keyboard.press("x")
-    expect(page.get_by_role("button", name="Rub out")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Erase")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Escape")
     expect(canvas).to_be_hidden()
     expect(page.get_by_role("tab", name="Upload a picture")).to_have_attribute(
@@ -227,7 +227,7 @@ def test_a_picture_is_pasted_dropped_and_mended_with_keys(opened: Opened, drawn:
     expect(page.get_by_role("tab", name="Describe")).to_be_focused()
 
 
-def test_what_is_no_picture_is_told_and_nothing_is_lost(
+def test_what_is_no_picture_is_reported_and_nothing_is_lost(
     opened: Opened, drawn: Path, tmp_path: Path
 ) -> None:
     page = opened()
@@ -251,7 +251,7 @@ def test_what_is_no_picture_is_told_and_nothing_is_lost(
     expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
 
 
-def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
+def test_a_model_without_references_says_so_and_terms_are_asked_first(
     opened: Opened, drawn: Path, server: Server
 ) -> None:
     page = opened()
@@ -261,7 +261,7 @@ def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
     page.locator("summary").click()
     page.get_by_label("Model").select_option("flux1-schnell")
     note = page.locator(".tl-cannot")
-    expect(note).to_contain_text("FLUX.1 [schnell] cannot follow a picture.")
+    expect(note).to_contain_text("FLUX.1 [schnell] cannot use a reference picture.")
     expect(within(page, 1, "[data-field=reference_strength]")).to_be_hidden()
     generate(page)
     refused = page.get_by_role("alert").filter(has_text="cannot use a reference picture")
@@ -270,7 +270,7 @@ def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
     expect(note).to_be_hidden()
     expect(page.get_by_label("Model")).to_have_value("flux1-dev")
     generate(page)
-    dialog = page.get_by_role("dialog", name="Terms of a download")
+    dialog = page.get_by_role("dialog", name="Download terms")
     expect(dialog).to_be_visible(timeout=SOON)
     expect(dialog).to_contain_text("research only")
     expect(dialog).to_contain_text(re.compile(r"About \d+ GB"))
@@ -280,7 +280,7 @@ def test_models_that_cannot_follow_say_so_and_terms_are_asked_first(
 
     page.locator(".tl-used [data-action=retouch]").click()
     page.locator(".tl-mender [data-action=shut]").click()
-    page.get_by_role("button", name="let BiRefNet look").click()
+    page.get_by_role("button", name="find the character with BiRefNet").click()
     expect(dialog).to_be_visible(timeout=SOON)
     expect(dialog).to_contain_text("Python code of its own")
     page.keyboard.press("Escape")
@@ -337,7 +337,7 @@ def test_styles_are_kept_as_they_are_written(opened: Opened) -> None:
     expect(page.get_by_label("LoRA", exact=True)).to_have_value("owner/watercolor")
 
 
-def test_a_finger_mends_the_mask_on_a_phone(opened: Opened, drawn: Path) -> None:
+def test_a_finger_edits_the_mask_on_a_phone(opened: Opened, drawn: Path) -> None:
     page = opened(390, 844, touch=True)
     upload(page, drawn)
     fits = "document.documentElement.scrollWidth <= window.innerWidth"
@@ -347,7 +347,7 @@ def test_a_finger_mends_the_mask_on_a_phone(opened: Opened, drawn: Path) -> None
     box = canvas.bounding_box()
     assert box is not None and box["width"] > 300
     page.touchscreen.tap(box["x"] + 0.08 * box["width"], box["y"] + 0.08 * box["height"])
-    is_mended(page, before)
+    is_edited(page, before)
     assert alpha_at(canvas, 0.08, 0.08)
     assert page.evaluate(fits)
     low = page.evaluate(

@@ -1,4 +1,4 @@
-"""A person sees a frame become what it is, before it is painted."""
+"""Previews of a frame while it renders."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import (
-    PAINTING,
+    RENDERING,
     SOON,
     Opened,
     generate,
     has_status,
-    painted,
+    rendered,
     small_story,
     within,
 )
@@ -19,8 +19,8 @@ from tests.browser.driving import (
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
-def is_shown(page: Page, timeout: float = PAINTING) -> None:
-    """The first frame's preview is there, a picture with something in it."""
+def is_shown(page: Page, timeout: float = RENDERING) -> None:
+    """Check that the first frame's preview is there, with something in it."""
     preview = within(page, 1, ".tl-preview")
     expect(preview).to_have_css("opacity", "1", timeout=timeout)
     shades = preview.evaluate(
@@ -35,25 +35,25 @@ def is_shown(page: Page, timeout: float = PAINTING) -> None:
     assert shades > 30
 
 
-def test_a_frame_is_seen_before_it_is_painted(opened: Opened) -> None:
+def test_a_frame_is_seen_before_it_is_rendered(opened: Opened) -> None:
     page = opened()
     small_story(page, steps=100, frames=1)
     generate(page)
     is_shown(page)
     assert within(page, 1, ".tl-picture").is_hidden()
-    assert page.locator(".tl-card[data-state=painting]").count() == 1
+    assert page.locator(".tl-card[data-state=rendering]").count() == 1
     early = within(page, 1, ".tl-preview").get_attribute("src")
 
     page.reload()
     is_shown(page)
-    assert page.locator(".tl-card[data-state=painting]").count() == 1
+    assert page.locator(".tl-card[data-state=rendering]").count() == 1
     expect(within(page, 1, ".tl-preview")).not_to_have_attribute("src", early or "")
 
     page.get_by_role("button", name="Cancel").click()
-    has_status(page, "cancelled", "idle", timeout=PAINTING)
+    has_status(page, "cancelled", "idle", timeout=RENDERING)
     expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)
     page.locator("summary").click()
     page.get_by_label("Steps").fill("4")
     generate(page)
-    painted(page, 1)
+    rendered(page, 1)
     expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)

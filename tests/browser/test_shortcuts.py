@@ -1,4 +1,4 @@
-"""Shortcuts in the settings of the real page: chosen, told of, and stored."""
+"""Shortcuts in the settings of the real page: chosen, described and stored."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pipelines.models.measured import cost_of, turbo_loras
 from pipelines.models.shortcuts import find_shortcut
 from pipelines.request import Shortcuts
 from storyboard.storage.projects import Store
-from tests.browser.driving import Opened, Server, cards, generate, is_saved, painted, small_story
+from tests.browser.driving import Opened, Server, cards, generate, is_saved, rendered, small_story
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
-def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: Server) -> None:
+def test_a_shortcut_is_chosen_described_and_used(opened: Opened, server: Server) -> None:
     page = opened()
     small_story(page, steps=2, frames=2)
     choice = page.locator("[data-field='settings.shortcut']")
@@ -26,11 +26,11 @@ def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: S
     cost = cost_of("both", "miniature")
     expect(costs).to_have_count(len(cost.lines) if cost else 0)
     page.locator("[data-field='settings.consistent']").click()
-    expect(note).to_contain_text("not looked for")
+    expect(note).to_contain_text("there is no probe")
     page.locator("[data-field='settings.consistent']").click()
 
     generate(page)
-    painted(page, 2)
+    rendered(page, 2)
     store = Store(server.projects)
     project = store.open(store.projects()[0].id)
     requests = [project.request(take.id) for take in project.takes()]
@@ -46,7 +46,7 @@ def test_a_shortcut_is_chosen_told_of_and_painted_with(opened: Opened, server: S
     expect(choice).to_have_value("exact")
 
 
-def test_a_turbo_lora_is_told_of_where_one_is_known(opened: Opened) -> None:
+def test_a_turbo_lora_is_named_where_one_is_known(opened: Opened) -> None:
     page = opened()
     page.locator("summary").click()
     lora = page.get_by_text(turbo_loras()["flux1-dev"][0].source)

@@ -1,4 +1,4 @@
-"""The desk and the character's picture, its file, styles, and what has to be agreed to first."""
+"""Actions on the character's picture and file, styles, and consent to downloads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image, ImageDraw
@@ -21,16 +21,16 @@ from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Store
-from tests.storyboard.api.office import Office, office_in, painted, story
+from tests.storyboard.api.backend import Backend, backend_in, publish, rendered, story
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.pictures import drawing
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    office = office_in(tmp_path / "projects", FakeEngine())
-    yield office
-    office.runner.close()
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    backend = backend_in(tmp_path / "projects", FakeEngine())
+    yield backend
+    backend.runner.close()
 
 
 @pytest.fixture
@@ -40,18 +40,18 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def follower(office: Office) -> dict[str, Any]:
-    """A story whose model can follow pictures."""
-    document = story(office)
+def reference_story(backend: Backend) -> dict[str, Any]:
+    """Return a story whose model can use a reference picture."""
+    document = story(backend)
     document["settings"]["model"] = FLUX1_DEV.name
     return document
 
 
-def used(office: Office, document: dict[str, Any], picture: Path) -> dict[str, Any]:
-    """Upload a picture and use it; what the page is told of it."""
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
-    told: dict[str, Any] = office.desk.use(document, draft["id"], None)["reference"]
-    return told
+def used(backend: Backend, document: dict[str, Any], picture: Path) -> dict[str, Any]:
+    """Upload a picture and use it; return the page's reference."""
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
+    answer = backend.actions.use_picture(document, draft["id"], None)
+    return cast(dict[str, Any], answer["reference"])
 
 
 def address(box: tuple[int, int, int, int], colour: tuple[int, int, int, int]) -> str:
@@ -63,57 +63,59 @@ def address(box: tuple[int, int, int, int], colour: tuple[int, int, int, int]) -
 # ---- the picture
 
 
-def test_an_upload_is_shown_before_it_is_used(office: Office, picture: Path) -> None:
-    document = story(office)
-    told = office.desk.picture(document, picture)["reference"]
-    assert told["used"] is None and told["draft"]["fault"] == ""
-    assert Path(told["draft"]["prepared"]["path"]).is_file()
-    assert office.store.open(document["project"]).load().character.reference == ""
-    again = office.desk.open(document["project"])["reference"]
-    assert again["draft"] == told["draft"] and again["serial"] > told["serial"]
+def test_an_upload_is_shown_before_it_is_used(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    reference = backend.actions.upload_picture(document, picture)["reference"]
+    assert reference["used"] is None and reference["draft"]["fault"] == ""
+    assert Path(reference["draft"]["prepared"]["path"]).is_file()
+    assert backend.store.open(document["project"]).load().character.reference == ""
+    again = backend.actions.open(document["project"])["reference"]
+    assert again["draft"] == reference["draft"] and again["serial"] > reference["serial"]
 
 
-def test_frames_follow_the_picture_that_is_used(office: Office, picture: Path) -> None:
-    document = follower(office)
-    told = used(office, document, picture)
-    assert told["draft"] is None
-    name = told["used"]["name"]
+def test_frames_are_rendered_with_the_reference_in_use(backend: Backend, picture: Path) -> None:
+    document = reference_story(backend)
+    reference = used(backend, document, picture)
+    assert reference["draft"] is None
+    name = reference["used"]["name"]
     document["character"] |= {"description": "", "strength": 0.5}
     document["frames"][1]["reference_strength"] = 1.5
-    painted(office, document)
-    frames = office.engine.requests[0].frames
+    rendered(backend, document)
+    frames = backend.engine.requests[0].frames
     assert [frame.reference for frame in frames] == [name, name]
     assert [frame.reference_strength for frame in frames] == [0.5, 1.5]
-    folder = office.store.open(document["project"]).references.folder
-    assert office.engine.pictures == [folder] and (folder / name).is_file()
-    assert office.desk.open(document["project"])["reference"]["used"]["name"] == name
+    folder = backend.store.open(document["project"]).references.folder
+    assert backend.engine.pictures == [folder] and (folder / name).is_file()
+    assert backend.actions.open(document["project"])["reference"]["used"]["name"] == name
 
 
-def test_the_last_stroke_is_in_what_is_used(office: Office, picture: Path) -> None:
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
+def test_the_last_stroke_is_in_what_is_used(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
     marks = address((5, 5, 20, 20), (0, 255, 0, 255))
-    answer = office.desk.mend(document, draft["id"], marks, 3)["reference"]
+    answer = backend.actions.edit_mask(document, draft["id"], marks, 3)["reference"]
     assert answer["revision"] == 3
     # The name is that of the content.
     assert answer["draft"]["prepared"]["path"] != draft["prepared"]["path"]
     more = address((5, 5, 20, 40), (0, 255, 0, 255))
-    name = office.desk.use(document, draft["id"], more)["reference"]["used"]["name"]
-    mask = office.store.open(document["project"]).references.load(name).mask
+    name = backend.actions.use_picture(document, draft["id"], more)["reference"]["used"]["name"]
+    mask = backend.store.open(document["project"]).references.load(name).mask
     assert mask.getpixel((12, 35)) == 255
 
 
-def test_strokes_that_come_too_late_change_nothing(office: Office, picture: Path) -> None:
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
-    before = office.desk.use(document, draft["id"], None)["reference"]
-    late = office.desk.mend(document, draft["id"], address((0, 0, 9, 9), (0, 255, 0, 255)), 1)
+def test_strokes_that_come_too_late_change_nothing(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
+    before = backend.actions.use_picture(document, draft["id"], None)["reference"]
+    late = backend.actions.edit_mask(
+        document, draft["id"], address((0, 0, 9, 9), (0, 255, 0, 255)), 1
+    )
     assert late["reference"]["used"] == before["used"]
     assert late["reference"]["draft"] is None
 
 
-def test_an_answer_that_was_overtaken_tells_how_things_stand(tmp_path: Path, picture: Path) -> None:
-    """The network still looks when the picture is used, and its answer comes last."""
+def test_a_late_answer_gives_the_current_state(tmp_path: Path, picture: Path) -> None:
+    """The picture is used while the network still runs, whose answer comes last."""
     begun, go_on = threading.Event(), threading.Event()
 
     def find(opened: Image.Image) -> Image.Image:
@@ -121,115 +123,123 @@ def test_an_answer_that_was_overtaken_tells_how_things_stand(tmp_path: Path, pic
         assert go_on.wait(20)
         return Image.new("L", opened.size, 255)
 
-    office = office_in(tmp_path / "projects", FakeEngine(), find=find)
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
+    backend = backend_in(tmp_path / "projects", FakeEngine(), find=find)
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
     late: list[dict[str, Any]] = []
     searching = threading.Thread(
-        target=lambda: late.append(office.desk.search(document, draft["id"])["reference"])
+        target=lambda: late.append(backend.actions.find_figure(document, draft["id"])["reference"])
     )
     searching.start()
     assert begun.wait(20)
-    told = office.desk.use(document, draft["id"], None)["reference"]
+    reference = backend.actions.use_picture(document, draft["id"], None)["reference"]
     go_on.set()
     searching.join()
-    assert late[0]["serial"] > told["serial"]
-    assert (late[0]["used"], late[0]["draft"]) == (told["used"], None)
-    office.runner.close()
+    assert late[0]["serial"] > reference["serial"]
+    assert (late[0]["used"], late[0]["draft"]) == (reference["used"], None)
+    backend.runner.close()
 
 
 @pytest.mark.parametrize("sent", ["", "x", "data:image/png;base64,?", "data:image/png;base64,eA=="])
-def test_what_is_no_mask_is_refused(office: Office, picture: Path, sent: str) -> None:
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
+def test_what_is_no_mask_is_refused(backend: Backend, picture: Path, sent: str) -> None:
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
     with pytest.raises(UserError, match="not a mask"):
-        office.desk.mend(document, draft["id"], sent, 1)
-    assert office.desk.open(document["project"])["reference"]["draft"] == draft
+        backend.actions.edit_mask(document, draft["id"], sent, 1)
+    assert backend.actions.open(document["project"])["reference"]["draft"] == draft
 
 
-def test_a_picture_that_cannot_be_used_is_told_and_loses_nothing(
-    office: Office, picture: Path
+def test_a_picture_that_cannot_be_used_is_reported_and_nothing_is_lost(
+    backend: Backend, picture: Path
 ) -> None:
-    document = story(office)
-    before = used(office, document, picture)["used"]
+    document = story(backend)
+    before = used(backend, document, picture)["used"]
     picture.write_bytes(b"%PDF-1.7")
-    told = office.desk.picture(document, picture)["reference"]
-    assert "PDF" in told["fault"] and told["used"] == before
-    assert office.desk.open(document["project"])["value"]["frames"][0]["action"] == "waving"
+    reference = backend.actions.upload_picture(document, picture)["reference"]
+    assert "PDF" in reference["fault"] and reference["used"] == before
+    assert backend.actions.open(document["project"])["value"]["frames"][0]["action"] == "waving"
 
 
-def test_a_removed_picture_can_be_brought_back(office: Office, picture: Path) -> None:
-    document = follower(office)
-    name = used(office, document, picture)["used"]["name"]
-    assert office.desk.refer(document, "")["reference"]["used"] is None
-    assert office.desk.refer(document, name)["reference"]["used"]["name"] == name
+def test_a_removed_picture_can_be_brought_back(backend: Backend, picture: Path) -> None:
+    document = reference_story(backend)
+    name = used(backend, document, picture)["used"]["name"]
+    assert backend.actions.set_reference(document, "")["reference"]["used"] is None
+    assert backend.actions.set_reference(document, name)["reference"]["used"]["name"] == name
     for foreign in ("0" * 64 + ".png", "../../storyboard.json"):
         with pytest.raises(UserError):
-            office.desk.refer(document, foreign)
-    assert office.store.open(document["project"]).load().character.reference == name
+            backend.actions.set_reference(document, foreign)
+    assert backend.store.open(document["project"]).load().character.reference == name
 
 
-def test_a_document_cannot_name_a_picture(office: Office, picture: Path) -> None:
-    document = story(office)
-    name = used(office, document, picture)["used"]["name"]
+def test_a_document_cannot_name_a_picture(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    name = used(backend, document, picture)["used"]["name"]
     document["character"]["reference"] = "0" * 64 + ".png"
-    office.desk.save(document)
-    assert office.store.open(document["project"]).load().character.reference == name
+    backend.actions.save(document)
+    assert backend.store.open(document["project"]).load().character.reference == name
 
 
-def test_the_picture_in_use_can_be_mended_further(office: Office, picture: Path) -> None:
-    document = story(office)
-    before = used(office, document, picture)["used"]
-    told = office.desk.retouch(document)["reference"]
-    assert told["open"] is True and told["used"] == before
-    assert office.desk.discard(document, told["draft"]["id"])["reference"]["draft"] is None
-    office.desk.refer(document, "")
+def test_the_mask_of_the_picture_in_use_can_be_edited(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    before = used(backend, document, picture)["used"]
+    reference = backend.actions.reopen_picture(document)["reference"]
+    assert reference["open"] is True and reference["used"] == before
+    assert (
+        backend.actions.discard_picture(document, reference["draft"]["id"])["reference"]["draft"]
+        is None
+    )
+    backend.actions.set_reference(document, "")
     with pytest.raises(UserError, match="no picture"):
-        office.desk.retouch(document)
+        backend.actions.reopen_picture(document)
 
 
-def test_a_missing_picture_is_told_and_the_project_opens(office: Office, picture: Path) -> None:
-    document = story(office)
-    name = used(office, document, picture)["used"]["name"]
-    project = office.store.open(document["project"])
+def test_a_missing_picture_is_reported_and_the_project_opens(
+    backend: Backend, picture: Path
+) -> None:
+    document = story(backend)
+    name = used(backend, document, picture)["used"]["name"]
+    project = backend.store.open(document["project"])
     project.references.path(name).unlink()
-    told = office.desk.open(document["project"])["reference"]
-    assert "missing" in told["fault"] and told["used"] == {"name": name, "picture": None}
+    reference = backend.actions.open(document["project"])["reference"]
+    assert "missing" in reference["fault"] and reference["used"] == {"name": name, "picture": None}
 
 
-def test_a_damaged_draft_is_told_and_the_project_opens(office: Office, picture: Path) -> None:
-    document = story(office)
-    office.desk.picture(document, picture)
-    (office.store.root / document["project"] / "draft" / "draft.json").write_text("{ half")
-    told = office.desk.open(document["project"])["reference"]
-    assert "lost" in told["fault"] and told["draft"] is None
-    assert office.desk.picture(document, picture)["reference"]["draft"]["fault"] == ""
+def test_a_damaged_draft_is_reported_and_the_project_opens(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    backend.actions.upload_picture(document, picture)
+    (backend.store.root / document["project"] / "draft" / "draft.json").write_text("{ half")
+    reference = backend.actions.open(document["project"])["reference"]
+    assert "lost" in reference["fault"] and reference["draft"] is None
+    assert backend.actions.upload_picture(document, picture)["reference"]["draft"]["fault"] == ""
 
 
-def test_frames_painted_from_another_picture_are_marked(office: Office, picture: Path) -> None:
-    document = follower(office)
-    used(office, document, picture)
-    assert painted(office, document)[-1]["edited"] == []
+def test_frames_rendered_with_another_picture_are_marked(backend: Backend, picture: Path) -> None:
+    document = reference_story(backend)
+    used(backend, document, picture)
+    assert rendered(backend, document)[-1]["edited"] == []
     one, two = document["frames"]
     two["reference_strength"] = 0.3
-    assert office.desk.save(document)["edited"] == [two["id"]]
+    assert backend.actions.save(document)["edited"] == [two["id"]]
     two["reference_strength"] = None
     drawing((20, 90, 200)).save(picture)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
-    assert office.desk.use(document, draft["id"], None)["edited"] == [one["id"], two["id"]]
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
+    assert backend.actions.use_picture(document, draft["id"], None)["edited"] == [
+        one["id"],
+        two["id"],
+    ]
 
 
-def test_a_picture_that_the_model_may_not_follow_is_a_notice(tmp_path: Path, picture: Path) -> None:
-    office = office_in(tmp_path / "projects", FakeEngine(doubt="Probably somebody else."))
-    document = follower(office)
-    used(office, document, picture)
-    told = painted(office, document)
-    assert [a["notice"]["problem"] for a in told if "notice" in a] == ["Probably somebody else."]
-    assert told[-1]["progress"]["state"] == "finished"
-    office.runner.close()
+def test_a_doubtful_reference_is_a_notice(tmp_path: Path, picture: Path) -> None:
+    backend = backend_in(tmp_path / "projects", FakeEngine(doubt="Probably somebody else."))
+    document = reference_story(backend)
+    used(backend, document, picture)
+    answers = rendered(backend, document)
+    assert [a["notice"]["problem"] for a in answers if "notice" in a] == ["Probably somebody else."]
+    assert answers[-1]["progress"]["state"] == "finished"
+    backend.runner.close()
 
 
-def test_a_network_looks_for_the_figure_after_its_terms_are_agreed_to(
+def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
     tmp_path: Path, picture: Path
 ) -> None:
     folder = tmp_path / "projects"
@@ -244,56 +254,60 @@ def test_a_network_looks_for_the_figure_after_its_terms_are_agreed_to(
         mask.paste(255, (0, 0, 60, 60))
         return mask
 
-    office = office_in(folder, FakeEngine(), find=find)
-    assert office.desk.setup()["matting"] == "BiRefNet"
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
-    office.desk.mend(document, draft["id"], address((5, 5, 20, 20), (0, 255, 0, 255)), 1)
-    asked = office.desk.search(document, draft["id"])["consent"]
-    assert asked["wanted"] == {"draft": draft["id"]}
-    told = office.desk.consent(document, asked["key"], None, asked["wanted"]["draft"])["reference"]
-    assert told["draft"]["id"] != draft["id"] and told["draft"]["strokes"] is None
-    name = office.desk.use(document, told["draft"]["id"], None)["reference"]["used"]["name"]
-    kept = office.store.open(document["project"]).references.load(name)
+    backend = backend_in(folder, FakeEngine(), find=find)
+    assert backend.actions.setup()["matting"] == "BiRefNet"
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
+    backend.actions.edit_mask(document, draft["id"], address((5, 5, 20, 20), (0, 255, 0, 255)), 1)
+    asked = backend.actions.find_figure(document, draft["id"])["consent"]
+    assert asked["pending"] == {"draft": draft["id"]}
+    reference = backend.actions.give_consent(
+        document, asked["key"], None, asked["pending"]["draft"]
+    )["reference"]
+    assert reference["draft"]["id"] != draft["id"] and reference["draft"]["strokes"] is None
+    name = backend.actions.use_picture(document, reference["draft"]["id"], None)["reference"][
+        "used"
+    ]["name"]
+    kept = backend.store.open(document["project"]).references.load(name)
     assert kept.mask.getbbox() == (0, 0, 60, 60)
-    office.runner.close()
+    backend.runner.close()
 
 
-def test_without_a_network_none_is_offered(office: Office, picture: Path) -> None:
-    document = story(office)
-    draft = office.desk.picture(document, picture)["reference"]["draft"]
-    assert office.desk.setup()["matting"] is None
+def test_without_a_network_none_is_offered(backend: Backend, picture: Path) -> None:
+    document = story(backend)
+    draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
+    assert backend.actions.setup()["matting"] is None
     with pytest.raises(UserError, match="no other way"):
-        office.desk.search(document, draft["id"])
+        backend.actions.find_figure(document, draft["id"])
     with pytest.raises(UserError, match="agree"):
-        office.desk.consent(document, BIREFNET.source, None, draft["id"])
+        backend.actions.give_consent(document, BIREFNET.source, None, draft["id"])
 
 
 # ---- models and consent
 
 
-def test_a_page_knows_which_models_follow_pictures(office: Office) -> None:
-    models = {model["name"]: model["subject"] for model in office.desk.setup()["models"]}
+def test_a_page_knows_which_models_use_references(backend: Backend) -> None:
+    models = {model["name"]: model["subject"] for model in backend.actions.setup()["models"]}
     assert models["flux1-schnell"] is None
     assert models["flux1-dev"]["strength"] == INSTANT_CHARACTER.strength
     assert models["flux1-dev"]["research_only"] is True
 
 
-def test_a_model_that_cannot_follow_the_picture_says_which_can(
-    office: Office, picture: Path
+def test_a_model_that_cannot_use_references_names_those_that_can(
+    backend: Backend, picture: Path
 ) -> None:
-    document = story(office)
+    document = story(backend)
     document["settings"]["model"] = "flux1-schnell"
-    used(office, document, picture)
+    used(backend, document, picture)
     with pytest.raises(UserError, match="cannot use") as refused:
-        office.desk.generate(document, None)
+        backend.actions.generate(document, None)
     assert FLUX1_DEV.title in refused.value.remedy
-    assert office.engine.requests == []
+    assert backend.engine.requests == []
 
 
-def test_terms_are_asked_once_before_anything_is_painted(tmp_path: Path, picture: Path) -> None:
+def test_terms_are_asked_once_before_anything_is_rendered(tmp_path: Path, picture: Path) -> None:
     class Careful(FakeEngine):
-        """Asks for consent as the real engine does."""
+        """Engine that asks for consent as the real one does."""
 
         def check(self, request: Any) -> None:
             if not consents.given(INSTANT_CHARACTER.consent):
@@ -308,22 +322,22 @@ def test_terms_are_asked_once_before_anything_is_painted(tmp_path: Path, picture
 
     folder = tmp_path / "projects"
     consents = Consents(Settings(projects=folder).consents)
-    office = office_in(folder, Careful())
-    document = follower(office)
-    used(office, document, picture)
+    backend = backend_in(folder, Careful())
+    document = reference_story(backend)
+    used(backend, document, picture)
     wanted = [document["frames"][0]["id"]]
-    asked = office.desk.generate(document, wanted)["consent"]
-    assert (asked["terms"], asked["wanted"]) == ("For research only.", {"frames": wanted})
+    asked = backend.actions.generate(document, wanted)["consent"]
+    assert (asked["terms"], asked["pending"]) == ("For research only.", {"frames": wanted})
     assert asked["download_bytes"] > 1e9 and asked["licence_url"].startswith("https://")
-    assert office.runner.active(document["project"]) is None
+    assert backend.runner.active(document["project"]) is None
     for key in ("", "anything/else"):
         with pytest.raises(UserError):
-            office.desk.consent(document, key, None)
-    assert "consent" not in office.desk.consent(document, asked["key"], **asked["wanted"])
-    list(office.desk.follow(document["project"]))
-    assert office.engine.requests[0].targets == tuple(wanted)
-    assert "consent" not in office.desk.generate(document, None)
-    office.runner.close()
+            backend.actions.give_consent(document, key, None)
+    assert "consent" not in backend.actions.give_consent(document, asked["key"], **asked["pending"])
+    list(backend.actions.follow(document["project"]))
+    assert backend.engine.requests[0].targets == tuple(wanted)
+    assert "consent" not in backend.actions.generate(document, None)
+    backend.runner.close()
 
 
 # ---- character files
@@ -332,19 +346,19 @@ def test_terms_are_asked_once_before_anything_is_painted(tmp_path: Path, picture
 def test_a_character_goes_from_one_storyboard_to_another(tmp_path: Path, picture: Path) -> None:
     kept = tmp_path / "kept.character"
 
-    def publish(path: Path) -> str:
+    def keep(path: Path) -> dict[str, str]:
         if path.suffix == ".character":
             kept.write_bytes(path.read_bytes())
-        return str(path)
+        return publish(path)
 
     store, runner = Store(tmp_path / "projects"), LocalRunner(FakeEngine())
-    desk = Actions(runner, store, Settings(projects=store.root), prepare_reference, None, publish)
-    office = Office(desk, store, runner, FakeEngine())
-    document, other = story(office), story(office)
+    actions = Actions(runner, store, Settings(projects=store.root), prepare_reference, None, keep)
+    backend = Backend(actions, store, runner, FakeEngine())
+    document, other = story(backend), story(backend)
     document["character"] |= {"name": "Zo\u00eb  Q.", "strength": 0.7}
-    reference = used(office, document, picture)["used"]["name"]
-    assert desk.save_character(document)["file"]["name"] == "zo\u00eb-q.character"
-    answer = desk.load_character(other, kept)
+    reference = used(backend, document, picture)["used"]["name"]
+    assert actions.save_character(document)["file"]["name"] == "zo\u00eb-q.character"
+    answer = actions.load_character(other, kept)
     assert answer["value"]["character"] == document["character"]
     assert answer["value"]["frames"] == other["frames"]
     assert answer["reference"]["used"]["name"] == reference
@@ -352,50 +366,52 @@ def test_a_character_goes_from_one_storyboard_to_another(tmp_path: Path, picture
 
 
 def test_a_file_that_is_no_character_is_refused_and_loses_nothing(
-    office: Office, picture: Path
+    backend: Backend, picture: Path
 ) -> None:
-    document = story(office)
+    document = story(backend)
     with pytest.raises(UserError) as refused:
-        office.desk.load_character(document, picture)
+        backend.actions.load_character(document, picture)
     assert str(picture) not in str(refused.value) and picture.name in str(refused.value)
-    assert office.desk.open(document["project"])["value"]["character"]["description"] == "a girl"
+    assert (
+        backend.actions.open(document["project"])["value"]["character"]["description"] == "a girl"
+    )
 
 
 # ---- styles
 
 
-def test_styles_reach_the_painting_and_mark_what_was_painted_before(office: Office) -> None:
-    document = story(office)
-    painted(office, document)
+def test_styles_reach_the_render_and_mark_older_takes(backend: Backend) -> None:
+    document = story(backend)
+    rendered(backend, document)
     style = {"source": "owner/watercolor", "weight": 0.8, "trigger": "in watercolor"}
     document["settings"]["styles"] = [style, {"source": " ", "weight": 1, "trigger": "not yet"}]
-    assert len(office.desk.save(document)["edited"]) == 2
-    last = painted(office, document)[-1]
+    assert len(backend.actions.save(document)["edited"]) == 2
+    last = rendered(backend, document)[-1]
     assert last["edited"] == []
-    (painted_in,) = office.engine.requests[1].styles
-    assert (painted_in.source, painted_in.weight, painted_in.trigger) == tuple(style.values())
-    assert office.desk.open(document["project"])["value"]["settings"]["styles"] == [style]
+    (style_in,) = backend.engine.requests[1].styles
+    assert (style_in.source, style_in.weight, style_in.trigger) == tuple(style.values())
+    assert backend.actions.open(document["project"])["value"]["settings"]["styles"] == [style]
 
 
 @pytest.mark.parametrize(
     "styles", [[{"source": "a/b", "weight": 9}], [{"source": "a/b"}] * 5, "a/b", [7]]
 )
-def test_styles_out_of_bounds_are_refused(office: Office, styles: Any) -> None:
-    document = story(office)
-    office.desk.save(document)
+def test_styles_out_of_bounds_are_refused(backend: Backend, styles: Any) -> None:
+    document = story(backend)
+    backend.actions.save(document)
     document["settings"]["styles"] = styles
     with pytest.raises(UserError):
-        office.desk.save(document)
+        backend.actions.save(document)
 
 
 def test_strangers_name_no_files_of_this_machine(tmp_path: Path) -> None:
-    space = office_in(tmp_path / "projects", FakeEngine(), space=True)
+    space = backend_in(tmp_path / "projects", FakeEngine(), space=True)
     document = story(space)
     for source in ("/etc/passwd", "../x.safetensors", "x.safetensors", "~/a/b", "a/../b"):
         document["settings"]["styles"] = [{"source": source}]
         with pytest.raises(UserError, match="Hugging Face hub"):
-            space.desk.save(document)
+            space.actions.save(document)
     for source in ("owner/name", "owner/name/file.safetensors"):
         document["settings"]["styles"] = [{"source": source}]
-        space.desk.save(document)
+        space.actions.save(document)
     space.runner.close()

@@ -12,7 +12,7 @@ from storyboard.api.document import (
     blank_storyboard,
     document_of,
     picture_sizes,
-    project_of,
+    project_id_of,
     read_document,
     revision_of,
 )
@@ -143,11 +143,11 @@ def test_only_offered_models_and_the_stored_one_can_be_chosen() -> None:
 
 
 def test_project_and_revision_are_read_from_a_document() -> None:
-    assert project_of(document()) == "p1"
+    assert project_id_of(document()) == "p1"
     assert revision_of(document() | {"revision": 4}) == 4
     assert revision_of(document() | {"revision": "4"}) == 0
     with pytest.raises(UserError, match="Reload the page"):
-        project_of({"project": 7})
+        project_id_of({"project": 7})
 
 
 def test_a_blank_storyboard_is_as_large_as_its_model_likes() -> None:

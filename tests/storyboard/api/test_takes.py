@@ -1,4 +1,4 @@
-"""Which frames changed since they were painted, with a real store and runner."""
+"""Frames edited since they were rendered, with a real store and runner."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from pipelines.request import Shortcuts
-from tests.storyboard.api.office import Office, office_in, painted, story
+from tests.storyboard.api.backend import Backend, backend_in, rendered, story
 from tests.storyboard.fakes import FakeEngine
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    office = office_in(tmp_path / "projects", FakeEngine())
-    yield office
-    office.runner.close()
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    backend = backend_in(tmp_path / "projects", FakeEngine())
+    yield backend
+    backend.runner.close()
 
 
-def test_frames_that_were_painted_with_other_shortcuts_have_changed(office: Office) -> None:
-    document = story(office)
-    assert painted(office, document)[-1]["edited"] == []
+def test_frames_rendered_with_other_shortcuts_are_outdated(backend: Backend) -> None:
+    document = story(backend)
+    assert rendered(backend, document)[-1]["edited"] == []
     ids = [frame["id"] for frame in document["frames"]]
     for shortcut, edited in (("half-steps", ids), ("both", ids), ("coarse-probe", ids[1:])):
         document["settings"]["shortcut"] = shortcut
-        assert office.desk.save(document)["edited"] == edited, shortcut
-    # The identity frame is not probed, so that it stays as it is and lends.
-    office.desk.generate(document, [ids[1]])
-    last = list(office.desk.follow(document["project"]))[-1]
+        assert backend.actions.save(document)["edited"] == edited, shortcut
+    # The identity frame has no probe pass, so its take is current and serves as a source.
+    backend.actions.generate(document, [ids[1]])
+    last = list(backend.actions.follow(document["project"]))[-1]
     assert last["edited"] == []
-    assert office.engine.requests[-1].targets == (ids[1],)
-    assert office.engine.requests[-1].shortcuts == Shortcuts(probe_every=2)
+    assert backend.engine.requests[-1].targets == (ids[1],)
+    assert backend.engine.requests[-1].shortcuts == Shortcuts(probe_every=2)
     document["settings"]["shortcut"] = "exact"
-    assert office.desk.save(document)["edited"] == ids[1:]
+    assert backend.actions.save(document)["edited"] == ids[1:]

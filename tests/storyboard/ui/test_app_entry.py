@@ -1,4 +1,4 @@
-"""Starting the app: what cannot be started is said in one line."""
+"""Starting the app: a failure to start is one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
-def test_a_model_that_there_is_not_is_one_line_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_model_is_one_line_with_the_nearest_name(tmp_path: Path) -> None:
     done = start(tmp_path, "--model", "miniatur")
     assert done.returncode == 2
     assert done.stderr.startswith("throughline: ") and done.stderr.count("\n") == 1
@@ -45,7 +45,7 @@ def test_workers_without_ray_are_one_line_with_the_cure(tmp_path: Path) -> None:
     assert "pip install ray==" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -37,7 +37,7 @@ def demo(tmp_path: Path) -> gr.Blocks:
     return asyncio.run(build())
 
 
-def test_every_event_is_answered_and_none_is_an_api(demo: gr.Blocks) -> None:
+def test_every_event_has_a_handler_and_none_is_an_api(demo: gr.Blocks) -> None:
     triggers = {target[1] for fn in demo.fns.values() for target in fn.targets}
     assert set(EVENTS) <= triggers
     assert all(fn.api_visibility == "private" for fn in demo.fns.values())
@@ -49,7 +49,7 @@ def test_no_event_waits_for_another(demo: gr.Blocks) -> None:
     assert all(fn.concurrency_limit is None for fn in answered)
 
 
-def test_the_scripts_ask_only_for_what_is_answered() -> None:
+def test_the_scripts_trigger_only_events_with_handlers() -> None:
     code = "\n".join(SCRIPTS.values())
     asked = set(re.findall(r'(?:trigger|ask)\("(\w+)"', code))
     assert asked == set(EVENTS)
@@ -73,7 +73,7 @@ def test_words_never_reach_a_template() -> None:
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_what_the_server_tells_is_no_event(name: str) -> None:
+def test_properties_of_the_server_are_no_events(name: str) -> None:
     script = StoryboardEditor().js_on_load
     assert script is not None and f'watch("{name}"' in script
     if name not in EVENTS:
@@ -89,15 +89,15 @@ def test_an_update_keeps_the_editors_own_template() -> None:
 def test_a_published_file_is_a_copy_that_can_be_fetched(tmp_path: Path) -> None:
     picture = tmp_path / "image.png"
     picture.write_bytes(b"pixels")
-    copy = Path(StoryboardEditor().publish(picture))
+    copy = Path(StoryboardEditor().publish(picture)["path"])
     assert copy != picture and copy.read_bytes() == b"pixels"
 
 
-def test_only_what_was_uploaded_is_taken_for_an_upload(tmp_path: Path) -> None:
+def test_only_uploaded_files_count_as_uploads(tmp_path: Path) -> None:
     picture = tmp_path / "image.png"
     picture.write_bytes(b"pixels")
     editor = StoryboardEditor()
-    uploaded = editor.publish(picture)
+    uploaded = editor.publish(picture)["path"]
     assert editor.uploaded(uploaded) == Path(uploaded).resolve()
     folder = str(Path(uploaded).parent)
     for sent in (str(picture), f"{folder}/../../../etc/passwd", folder, "", None, {"path": "x"}):
@@ -105,7 +105,7 @@ def test_only_what_was_uploaded_is_taken_for_an_upload(tmp_path: Path) -> None:
             editor.uploaded(sent)
 
 
-def test_the_page_is_served_to_this_machine_without_telling_anybody() -> None:
+def test_the_page_is_served_to_this_machine_alone() -> None:
     options = launch_options()
     assert options["share"] is False and options["enable_monitoring"] is False
     assert "allowed_paths" not in options

@@ -1,4 +1,4 @@
-"""A desk with everything behind it, for tests."""
+"""Actions with a real store and runner, for tests."""
 
 from __future__ import annotations
 
@@ -17,29 +17,33 @@ from tests.storyboard.fakes import FakeEngine
 
 
 @dataclass
-class Office:
-    """A desk and what stands behind it."""
+class Backend:
+    """Actions, and the store, runner and engine that they use."""
 
-    desk: Actions
+    actions: Actions
     store: Store
     runner: LocalRunner
     engine: FakeEngine
 
 
-def office_in(
+def publish(path: Path) -> dict[str, str]:
+    return {"path": str(path)}
+
+
+def backend_in(
     folder: Path, engine: FakeEngine, space: bool = False, find: FindFigure | None = None
-) -> Office:
+) -> Backend:
     store = Store(folder)
     runner = LocalRunner(engine, random.Random(1))
-    desk = Actions(
-        runner, store, Settings(projects=folder, space=space), prepare_reference, find, str
+    actions = Actions(
+        runner, store, Settings(projects=folder, space=space), prepare_reference, find, publish
     )
-    return Office(desk, store, runner, engine)
+    return Backend(actions, store, runner, engine)
 
 
-def story(office: Office, frames: int = 2) -> dict[str, Any]:
-    """The document of a new storyboard with words in it, of small frames."""
-    document = office.desk.new()["value"]
+def story(backend: Backend, frames: int = 2) -> dict[str, Any]:
+    """Return the document of a new storyboard with small frames and words in it."""
+    document = backend.actions.new()["value"]
     document["character"]["description"] = "a girl"
     document["frames"] = document["frames"][:frames]
     for number, frame in enumerate(document["frames"]):
@@ -48,7 +52,7 @@ def story(office: Office, frames: int = 2) -> dict[str, Any]:
     return document
 
 
-def painted(office: Office, document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Generate everything; what a page that follows is told."""
-    office.desk.generate(document, None)
-    return list(office.desk.follow(document["project"]))
+def rendered(backend: Backend, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Render all frames and return the answers that a page gets meanwhile."""
+    backend.actions.generate(document, None)
+    return list(backend.actions.follow(document["project"]))

@@ -1,6 +1,6 @@
 """A person uploads a drawing of a character, and finds that character in every frame.
 
-The app runs with the miniature, as it ships; what its frames show is read by the judge.
+The app runs with the miniature, as it ships; the judge reads its frames.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from evaluation.drawn.scenes import draw_upload
 from evaluation.suite import SuiteCharacter, read_suite
 from miniature.judge.reading import load_judge
 from storyboard.storage.projects import Store
-from tests.browser.driving import Opened, Server, generate, painted, within
-from tests.browser.test_character import is_mended, open_brush, stroke, upload, use
+from tests.browser.driving import Opened, Server, generate, rendered, within
+from tests.browser.test_character import is_edited, open_brush, stroke, upload, use
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-# In the evaluation (docs/references.md) frames that follow a reference show two thirds of what only
-# it tells, those that follow none a sixth: this is half-way.
+# In the evaluation (docs/references.md) frames with a reference show two thirds of the attributes
+# that only it has, frames without one a sixth: this is half-way.
 KEPT = 0.4
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A character of the evaluation, known from a drawing alone."""
+    """Character of the evaluation, with the drawing that is its only description."""
 
     case: SuiteCharacter
     file: Path
@@ -39,7 +39,7 @@ class Drawn:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    """The first character with two frames in one place, before the place of its reference."""
+    """Draw the first character with two frames at one location, and its upload."""
     suite = read_suite(REFERENCE_SUITE)
     case = next(c for c in suite.characters if any(f.place_of is not None for f in c.frames))
     path = tmp_path_factory.mktemp("drawn") / "hero.png"
@@ -48,7 +48,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 
 def in_order(case: SuiteCharacter) -> list[int]:
-    """Four of a character's frames, the first two in one place."""
+    """Return four of a character's frames, the first two at one location."""
     later = next(i for i, frame in enumerate(case.frames) if frame.place_of is not None)
     first = case.frames[later].place_of
     assert first is not None
@@ -62,12 +62,12 @@ def write_frames(page: Page, case: SuiteCharacter, frames: list[int]) -> None:
         within(page, number, "textarea").fill(words)
         within(page, number, "[data-field=location]").fill(frame.prompt.background.rstrip(","))
         within(page, number, "[data-field=seed]").fill(str(frame.seed))
-        if number <= 2:  # one place
+        if number <= 2:  # at one location
             within(page, number, ".tl-toggle").click()
 
 
 def pictures(server: Server) -> list[Image.Image]:
-    """The frames that were painted last, in their order."""
+    """Return the chosen takes of the last storyboard, in order."""
     store = Store(server.projects)
     project = store.open(store.projects()[0].id)
     takes = [frame.take for frame in project.load().frames]
@@ -82,17 +82,17 @@ def test_the_character_of_an_upload_is_found_in_the_frames(
     first = page.locator(".tl-draft .tl-prepared img").get_attribute("src")
     canvas = open_brush(page)
     stroke(page, canvas, (0.02, 0.03), (0.1, 0.03))
-    is_mended(page, first)
-    page.get_by_role("button", name="Rub out").click()
+    is_edited(page, first)
+    page.get_by_role("button", name="Erase").click()
     second = page.locator(".tl-mender .tl-prepared img").get_attribute("src")
     stroke(page, canvas, (0.0, 0.03), (0.2, 0.03))
-    is_mended(page, second)
+    is_edited(page, second)
     use(page, ".tl-mender")
 
     frames = in_order(case)
     write_frames(page, case, frames)
     generate(page)
-    painted(page, 4)
+    rendered(page, 4)
 
     shown = pictures(server)
     assert len(shown) == 4
