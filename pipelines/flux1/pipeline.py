@@ -48,7 +48,12 @@ class FluxStoryboardPipeline(FluxPipeline):
     """FLUX.1 that keeps the same character from frame to frame (CharaConsist, ICCV 2025).
 
     A character can also be the one in a picture (InstantCharacter, arXiv 2504.12395).
+
+    Attributes:
+        new_pass: makes the passes of frames; measurements set their own.
     """
+
+    new_pass: Callable[..., FramePass] = FramePass
 
     @torch.no_grad()
     def stream(
@@ -161,6 +166,7 @@ class FluxStoryboardPipeline(FluxPipeline):
             memory.batch(painted),
             len(self.transformer.single_transformer_blocks),
             grids,
+            self.new_pass,
         )
 
         # 3. Paint

@@ -72,6 +72,7 @@ class Sampler:
         batch: how many frames go through the transformer together, at most.
         blocks: single-stream blocks of the transformer.
         grids: rows and columns of image tokens of every frame, by its id.
+        new_pass: makes the frames' passes.
     """
 
     def __init__(
@@ -84,10 +85,11 @@ class Sampler:
         batch: int,
         blocks: int,
         grids: Mapping[str, tuple[int, int]],
+        new_pass: Callable[..., FramePass] = FramePass,
     ) -> None:
         self._denoiser, self._plan, self._schedule = denoiser, plan, schedule
         self._painted, self._new_bank, self._batch = painted, new_bank, batch
-        self._blocks, self._grids = blocks, grids
+        self._blocks, self._grids, self._new_pass = blocks, grids, new_pass
         self._frames = {frame.frame_id: frame for frame in painted.frames}
         self._banks = dict(painted.lent)
         self._walks: dict[tuple[str, Phase], FrameState] = {}
@@ -186,7 +188,7 @@ class Sampler:
             if (name, "probe") in self._walks:
                 matches = self._walks[name, "probe"].frame_pass.matches
         inputs = self._painted.inputs[name]
-        return FramePass(
+        return self._new_pass(
             self._plan,
             inputs.prompt.text,
             grid=self._grids[name],

@@ -1,4 +1,4 @@
-"""What the benchmark of speed says of given seconds, and that every section runs at a tiny size."""
+"""The benchmark of speed: its tables of given seconds, and every section at a tiny size."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_folder_keeps_rounds_until_all_are_there(tmp_path, page):
     assert cells(page.read_text()) == [["a", "b"], ["3", "4"]]
 
 
-def test_the_storyboard_is_painted_in_every_way(page, capsys):
+def test_the_storyboard_is_rendered_in_every_way(page, capsys):
     assert speed.main([*TINY, "--only", "storyboard", "--batches", "2"]) == 0
     head, *rows = cells(page.read_text())
     assert head == list(STORYBOARD_HEAD)
@@ -174,7 +174,7 @@ def test_other_sections_leave_tables_in_a_folder(tmp_path, page):
         raise AssertionError("measured again")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "attention", never)
+        patch.setattr(speed, "SharingBlock", never)
         assert speed.main([*command, "--only", "attention"]) == 0
 
 
@@ -194,13 +194,13 @@ def test_compiled_blocks_have_tables_of_their_own(tmp_path, monkeypatch):
     assert (tmp_path / "speed-tiny-compiled-forward.md").exists()
 
 
-@pytest.mark.parametrize("place", [False, True])
-def test_slices_and_dense_mask_give_the_same(place):
-    block = SharingBlock(SHAPES["tiny"], 64, CPU, torch.float32, 0.3, place)
+@pytest.mark.parametrize("background", [False, True])
+def test_slices_and_dense_mask_give_the_same(background):
+    block = SharingBlock(SHAPES["tiny"], 64, CPU, torch.float32, 0.3, background)
     assert list(block.calls()) == ["plain", "slices", "dense"]
     assert block.difference() < 1e-5
     calls = block.calls()
     plain = calls["plain"]()
     assert (calls["dense"]() - plain).abs().max() > 0.01
-    words = SHAPES["tiny"].words
+    words = SHAPES["tiny"].text_tokens
     torch.testing.assert_close(calls["dense"]()[:, :words], plain[:, :words], atol=1e-5, rtol=0)
