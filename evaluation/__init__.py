@@ -1,1 +1,1 @@
-"""The evaluation: paints a fixed suite in several ways and tables how well each did. No torch."""
+"""The evaluation: renders a fixed suite in several ways and tables the scores."""

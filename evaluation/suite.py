@@ -1,8 +1,8 @@
-"""The evaluation suite as data: prompts, seeds, and what each picture should show.
+"""The evaluation suite as data: prompts, seeds, and the truth of each picture.
 
 A suite is a fixed, versioned JSON file, so that numbers of different days can be compared. This
 module reads and writes it without torch; `evaluation.drawn.suite` makes one from the drawn
-world, `pipelines.metrics` scores the pictures.
+world, `evaluation.metrics` scores the pictures.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class SuiteReference:
     """A picture of a character, as a person would upload it.
 
     Attributes:
-        seed: that it is drawn from.
-        scene: where it shows the character, and how: as `SuiteFrame.scene`.
+        seed: of the drawing.
+        scene: the scene with the character, as `SuiteFrame.scene`.
     """
 
     seed: int
@@ -39,7 +39,7 @@ class SuiteReference:
 
 @dataclass(frozen=True)
 class SuiteFrame:
-    """One picture to paint.
+    """One picture to render.
 
     Attributes:
         prompt: its prompt.
@@ -48,10 +48,10 @@ class SuiteFrame:
             (place, time, weather, shot, action, position, view, facing).
         stated: names of the attributes, the character's too, that the prompt says and that can be
             seen in a picture drawn of it.
-        referred: names of the character's attributes that only the reference tells and that can be
+        referred: names of the character's attributes that only the reference shows and that can be
             seen in a picture drawn of this frame.
         place_of: index of the earlier frame whose place this one is in, in the same words; None
-            where it has a place of its own, or `SuiteCharacter.shares_place` says it.
+            where it has its own place, or where `SuiteCharacter.shares_place` holds.
     """
 
     prompt: Prompt
@@ -68,12 +68,12 @@ class SuiteCharacter:
 
     Attributes:
         name: unique in the suite; can be a file's name.
-        attributes: what the character looks like, by attribute name.
+        attributes: the character's appearance, by attribute name.
         left_out: attributes that no prompt mentions, so that only the identity frame, or the
-            reference, says them.
+            reference, shows them.
         shares_place: whether all frames are in the identity frame's place, in the same words.
         frames: in their order.
-        reference: a picture that the frames should look like; None where there is none.
+        reference: a picture of the character; None where there is none.
     """
 
     name: str
@@ -96,26 +96,26 @@ class SuiteCharacter:
                     f"{frame.place_of}, which is not an earlier one"
                 )
 
-    def place_source(self, number: int) -> int | None:
-        """Index of the frame whose place the frame with this index is in; None for its own."""
+    def place_source(self, index: int) -> int | None:
+        """Return the index of the frame whose place a frame is in; None for its own."""
         if self.shares_place:
-            return 0 if number else None
-        return self.frames[number].place_of
+            return 0 if index else None
+        return self.frames[index].place_of
 
-    def truth(self, number: int) -> dict[str, str]:
-        """Everything that the frame with this index should show."""
-        return {**self.attributes, **self.frames[number].scene}
+    def truth(self, index: int) -> dict[str, str]:
+        """Return all attributes that the frame with this index should show."""
+        return {**self.attributes, **self.frames[index].scene}
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What an evaluation paints.
+    """The prompts and characters of an evaluation.
 
     Attributes:
         version: of the suite; results of different versions cannot be compared.
         width: of every picture, in pixels.
         height: of every picture, in pixels.
-        world: the part of the drawn world that it comes from, for `evaluation.drawn.suite`.
+        world: its part of the drawn world, for `evaluation.drawn.suite`.
         characters: several frames each, to measure whether the character stays the same.
         prompts: one frame each, to measure whether a prompt is followed.
     """
@@ -134,11 +134,11 @@ class Suite:
 
     @property
     def has_references(self) -> bool:
-        """Whether it measures how references are followed."""
+        """True where its characters have references."""
         return any(case.reference is not None for case in self.characters)
 
     def to_json(self) -> str:
-        """The suite as JSON, a line for each character."""
+        """Write the suite as JSON, a line for each character."""
         head = {
             "kind": KIND,
             "version": self.version,
@@ -154,7 +154,7 @@ class Suite:
 
     @classmethod
     def from_json(cls, text: str) -> Suite:
-        """Read what `to_json` wrote.
+        """Read a suite from the JSON of `to_json`.
 
         Raises:
             SuiteError: if it is not a suite, or one of another version.
@@ -197,7 +197,7 @@ def read_suite(path: Path) -> Suite:
 
 
 def _plain(case: SuiteCharacter) -> dict[str, Any]:
-    """A case as JSON-ready data, without what it does not have."""
+    """Convert a case to JSON-ready data, without the fields that it lacks."""
     data = asdict(case)
     if case.reference is None:
         del data["reference"]
