@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from evaluation.results import NOTHING, grid
+from evaluation.results import NOTHING, grid, interval_text
 from evaluation.rows import SuiteRow
 from evaluation.scores import ReferenceScores, RowScores, Scores
 from pipelines.models.shortcuts import Interval
@@ -150,23 +150,15 @@ def _table(rows: Sequence[AnyScores], *columns: tuple[str, Callable[[AnyScores],
 
 
 def _percent(interval: Interval | None) -> str:
-    if interval is None:
-        return NOTHING
-    return f"{100 * interval.value:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return interval_text(interval, ".1f", 100)
 
 
 def _points(interval: Interval | None) -> str:
-    if interval is None:
-        return NOTHING
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return interval_text(interval, "+.1f", 100)
 
 
 def _number(interval: Interval | None, digits: int) -> str:
-    if interval is None:
-        return NOTHING
-    value, low, high = (f"{x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
-    return f"{value} ({low} to {high})"
+    return interval_text(interval, f".{digits}f")
 
 
 def _seconds(seconds: float | None) -> str:

@@ -23,6 +23,7 @@ import diffusers
 import torch
 
 from pipelines.errors import UserError
+from pipelines.models.shortcuts import Interval
 from storyboard.storage.files import write_atomically
 
 PAGE = Path(__file__).resolve().parents[1] / "benchmarks" / "RESULTS.md"
@@ -88,6 +89,16 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a Markdown table."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def interval_text(interval: Interval | None, digits: str, times: float = 1) -> str:
+    """Format an interval's value and ends, times a factor; a dash for None."""
+    if interval is None:
+        return NOTHING
+    value, low, high = (
+        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} ({low} to {high})"
 
 
 def gigabytes(count: float) -> str:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipelines.errors import UserError
 from pipelines.request import Prompt
 
@@ -170,16 +172,11 @@ class Suite:
                 f"has version {data['version']!r}; this release reads version {SUITE_VERSION}"
             )
         try:
-            return cls(
-                version=data["version"],
-                width=data["width"],
-                height=data["height"],
-                world=data["world"],
-                characters=tuple(_character(case) for case in data["characters"]),
-                prompts=tuple(_character(case) for case in data["prompts"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise SuiteError(f"is damaged: {error!r}") from error
+            return TypeAdapter(cls).validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise SuiteError(f"is damaged: {where}: {first['msg']}") from error
 
 
 def read_suite(path: Path) -> Suite:
@@ -207,26 +204,3 @@ def _plain(case: SuiteCharacter) -> dict[str, Any]:
         if frame["place_of"] is None:
             del frame["place_of"]
     return data
-
-
-def _character(data: Mapping[str, Any]) -> SuiteCharacter:
-    frames = tuple(
-        SuiteFrame(
-            prompt=Prompt(**frame["prompt"]),
-            seed=frame["seed"],
-            scene=frame["scene"],
-            stated=tuple(frame["stated"]),
-            referred=tuple(frame.get("referred", ())),
-            place_of=frame.get("place_of"),
-        )
-        for frame in data["frames"]
-    )
-    reference = data.get("reference")
-    return SuiteCharacter(
-        name=data["name"],
-        attributes=data["attributes"],
-        left_out=tuple(data["left_out"]),
-        shares_place=data["shares_place"],
-        frames=frames,
-        reference=None if reference is None else SuiteReference(**reference),
-    )

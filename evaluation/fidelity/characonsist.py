@@ -19,7 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evaluation.fidelity.vectors import Comparison, TimeWaves, differing, largest, relative
+from evaluation.fidelity.vectors import (
+    Comparison,
+    TimeWaves,
+    differing,
+    largest,
+    pipeline_of,
+    relative,
+)
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
@@ -60,15 +67,8 @@ class Golden:
         transformer = FluxTransformer2DModel(**self.manifest["model_config"])
         state = load_file(self.folder / "model.safetensors")
         transformer.load_state_dict({name: t.to(torch.float32) for name, t in state.items()})
-        return FluxStoryboardPipeline(
-            scheduler=FlowMatchEulerDiscreteScheduler(**self.manifest["scheduler_config"]),
-            vae=None,
-            text_encoder=None,
-            tokenizer=None,
-            text_encoder_2=None,
-            tokenizer_2=None,
-            transformer=transformer.eval(),
-        )
+        scheduler = FlowMatchEulerDiscreteScheduler(**self.manifest["scheduler_config"])
+        return pipeline_of(transformer, scheduler)
 
     def inputs(self, kind: str) -> list[FrameInputs]:
         """Read the inputs of the identity frame and of every frame after it."""
@@ -133,8 +133,8 @@ class SettingRun:
             probe = self._pass(
                 frame + 1, self.plan.probe_steps, identity=identity, background=sharing
             )
-            mask = self._mask(probe) if starts_background else background.foreground
-            yield f"f{frame}.pre", FinishedPass(probe.latents, probe.frame_pass, ~mask)
+            held = probe.background_mask if starts_background else ~background.foreground
+            yield f"f{frame}.pre", FinishedPass(probe.latents, probe.frame_pass, held)
 
             record = None
             if starts_background:
@@ -178,12 +178,6 @@ class SettingRun:
         mask = frame_pass.mask
         assert mask is not None
         return FinishedPass(latents, frame_pass, ~mask)
-
-    @staticmethod
-    def _mask(result: FinishedPass) -> Tensor:
-        mask = result.frame_pass.mask
-        assert mask is not None
-        return mask
 
 
 def compare(tensor: str, result: FinishedPass, theirs: Tensor) -> tuple[float, float]:
@@ -241,7 +235,6 @@ def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -
     """Render a recorded plain picture by FluxPipeline's own call, without any of our code."""
     _, kind, steps, index, _ = name.split("/")
     inputs = golden.inputs(kind)[int(index)]
-    pipeline.set_progress_bar_config(disable=True)
     latents: Tensor = pipeline(
         prompt_embeds=inputs.prompt.prompt_embeds,
         pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,

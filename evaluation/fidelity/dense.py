@@ -228,16 +228,7 @@ class DensePass:
         rotary: Rotary,
         device: torch.device,
     ) -> tuple[Tensor, Tensor]:
-        """Fetch a block's whole keys and values, and rotate some tokens' keys to other positions.
-
-        Args:
-            bank: the source.
-            block: single-stream block.
-            source: image tokens to take.
-            rows: their rows in the rotary tables.
-            rotary: the tables.
-            device: the target.
-        """
+        """Fetch a block's keys and values, and rotate those of `source` to the rows' positions."""
         key, value = (tensor.to(device) for tensor in bank.keys[block, self.step])
         tables = (rotary[0][rows], rotary[1][rows])
         return apply_rotary_emb(key[source][None], tables, sequence_dim=1), value[source][None]

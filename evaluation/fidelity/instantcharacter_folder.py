@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from evaluation.fidelity.vectors import Comparison, fill, fingerprint, largest
+from evaluation.fidelity.vectors import Comparison, fill, fingerprint, largest, pipeline_of
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.checkpoint import InstantCharacter, load_instant_character
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
@@ -112,17 +112,7 @@ class Vectors:
     def pipeline(self) -> FluxStoryboardPipeline:
         """Our pipeline with the tiny FLUX."""
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(self.folder / "scheduler")
-        pipeline = FluxStoryboardPipeline(
-            scheduler=scheduler,
-            vae=None,
-            text_encoder=None,
-            tokenizer=None,
-            text_encoder_2=None,
-            tokenizer_2=None,
-            transformer=self.transformer,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return pipeline_of(self.transformer, scheduler)
 
     @cached_property
     def weights(self) -> InstantCharacter:

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from pipelines.flux1.pipeline import FluxStoryboardPipeline
 
 _EMBEDDINGS = ("cls_token", "mask_token", "probe", "latents")
 # Error of `exp` on any processor, in units in the last place.
@@ -82,6 +84,18 @@ def largest(ours: Tensor, theirs: Tensor) -> float:
 def differing(ours: Tensor, theirs: Tensor) -> float:
     """Count the numbers that differ; infinite where shapes differ."""
     return float((ours != theirs).sum()) if ours.shape == theirs.shape else float("inf")
+
+
+def pipeline_of(
+    transformer: FluxTransformer2DModel, scheduler: FlowMatchEulerDiscreteScheduler
+) -> FluxStoryboardPipeline:
+    """Make our pipeline with a transformer and a scheduler alone."""
+    others = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    pipeline = FluxStoryboardPipeline(
+        scheduler, transformer=transformer.eval(), **dict.fromkeys(others)
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def uniform(seed: int, name: str, count: int) -> NDArray[np.float64]:

@@ -184,10 +184,7 @@ def score_with_judge(
     """Score the pictures of a suite with a judge from a folder.
 
     Args:
-        suite: gives the truth of the pictures.
-        rows: the rendered rows of its characters; gains are over the first.
-        prompts: the pictures of its single prompts, or None.
-        report: receives a message before each long step.
+        suite: as of `score`, likewise `rows`, `prompts` and `report`.
         folder: the judge's weights and its measured accuracy; None for the judge of the repository.
 
     Raises:

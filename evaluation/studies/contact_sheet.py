@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from evaluation.__main__ import REFERENCE_SUITE
@@ -175,12 +176,7 @@ def framed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
     """Stack sheets of one width, one below the other."""
-    whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), PAPER)
-    top = 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, top))
-        top += sheet.height
-    return whole
+    return Image.fromarray(np.concatenate([np.asarray(sheet) for sheet in sheets]))
 
 
 def compose(rows: list[SheetRow], captions: list[str]) -> Image.Image:

@@ -22,7 +22,7 @@ import torch
 
 from evaluation.drawn.judge import JUDGE
 from evaluation.metrics.statistics import Tally, mean
-from evaluation.results import grid
+from evaluation.results import grid, interval_text
 from evaluation.studies.agreement import (
     LABELS,
     BoolGrid,
@@ -231,34 +231,28 @@ def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
     )
 
 
-def _shown(interval: Interval | None) -> str:
-    if interval is None:
-        return "none counted"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
 def report(spec: ModelSpec, stories: Sequence[RenderedStory], judged: JudgeRow) -> str:
     """Format all numbers as Markdown."""
     settings = spec.consistency
     nobody = sum(not p.truth.foreground.any() for story in stories for p in story.pictures)
     masks = [
-        *((name, _shown(value)) for name, value in mask_rows(stories)),
-        ("the judge's IoU on drawn pictures", _shown(judged.tokens)),
-        ("the same in pixels", _shown(judged.pixels)),
+        *((name, interval_text(value, ".3f")) for name, value in mask_rows(stories)),
+        ("the judge's IoU on drawn pictures", interval_text(judged.tokens, ".3f")),
+        ("the same in pixels", interval_text(judged.pixels, ".3f")),
     ]
     matches = [
         (
             f"{row.phase} pass",
             row.tokens,
             row.labels,
-            _shown(row.agreement),
-            _shown(row.chance),
+            interval_text(row.agreement, ".3f"),
+            interval_text(row.chance, ".3f"),
             str(row.count),
         )
         for row in match_rows(stories, settings.similarity_threshold)
     ]
     matches += [
-        ("the judge on drawn pictures", "all foreground", name, _shown(value), "", "")
+        ("the judge on drawn pictures", "all foreground", name, interval_text(value, ".3f"), "", "")
         for name, value in judged.parts.items()
     ]
     parts = [

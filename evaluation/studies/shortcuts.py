@@ -35,7 +35,7 @@ from evaluation.metrics.color import pixel_distance
 from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from evaluation.metrics.statistics import Tally, difference, mean
 from evaluation.painting import report_progress
-from evaluation.results import Results, Section, describe_machine
+from evaluation.results import Results, Section, describe_machine, interval_text
 from evaluation.rows import frame_ids, requests
 from evaluation.studies import contact_sheet
 from evaluation.studies.agreement import BoolGrid, intersection_over_union
@@ -259,12 +259,12 @@ def rows(results: Sequence[WayResult]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the table."""
     for number, result in enumerate(results):
         cells = [result.way.title, f"{result.seconds:.2f}"]
-        cells.append(_shown(result.saved if number else None, 100, "+.1f"))
+        cells.append(interval_text(result.saved if number else None, "+.1f", 100))
         for name in _MEASURES:
-            cells.append(_shown(result.shares[name], 100, ".1f"))
-            cells.append(_shown(result.changes[name] if number else None, 100, "+.1f"))
-        cells.append(_shown(result.mask_overlap, 1, ".3f"))
-        cells.append(_shown(result.color_distance, 1, ".2f"))
+            cells.append(interval_text(result.shares[name], ".1f", 100))
+            cells.append(interval_text(result.changes[name] if number else None, "+.1f", 100))
+        cells.append(interval_text(result.mask_overlap, ".3f"))
+        cells.append(interval_text(result.color_distance, ".2f"))
         yield tuple(cells)
 
 
@@ -300,15 +300,6 @@ def source(model: str, known: Sequence[ShortcutCost]) -> str:
             lines.append(f"            {field.name}={written},")
         lines.append("        ),")
     return "\n".join([*lines, "    ),"])
-
-
-def _shown(interval: Interval | None, times: float, digits: str) -> str:
-    if interval is None:
-        return "–"
-    value, low, high = (
-        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
-    )
-    return f"{value} ({low} to {high})"
 
 
 def _draw(renderings: Renderings, case: SuiteCharacter, file: Path) -> None:
