@@ -25,7 +25,7 @@ from pipelines.request import ConsistencySettings
 
 
 class SharingBlock:
-    """One block at a step at which it shares.
+    """Block at a step at which it shares.
 
     Args:
         shape: heads and text tokens.

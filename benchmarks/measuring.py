@@ -215,7 +215,7 @@ def arguments_for(command: str, sections: Mapping[str, object], about: str) -> A
 
 
 class Workbench:
-    """The model, the options and the tables of one command.
+    """Model, options and tables of one command.
 
     Args:
         options: of `arguments_for`.
@@ -238,7 +238,7 @@ class Workbench:
 
     @cached_property
     def model(self) -> Model:
-        """The model, loaded or made when it is first used."""
+        """Model, loaded or made when it is first used."""
         return self.open_model()
 
     def open_model(self) -> Model:

@@ -111,7 +111,7 @@ class BankSizes:
 
 
 class WatchedPass(SteeredPass):
-    """A frame pass that notes the bytes of its banks after each of its steps.
+    """Frame pass that notes the bytes of its banks after each of its steps.
 
     Args:
         kept: bytes by bank, to be filled.

@@ -109,7 +109,7 @@ class MeasuredPipeline(FluxStoryboardPipeline):
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model and its settings.
+    """Loaded model and its settings.
 
     Attributes:
         title: its name in tables.

@@ -1,1 +1,1 @@
-"""The evaluation: renders a fixed suite in several ways and tables the scores."""
+"""Evaluation of a fixed suite, rendered in several ways, by tables of scores."""

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,-]*")
 
 @dataclass(frozen=True)
 class Ablation:
-    """A bundle that lacks a part.
+    """Bundle that lacks a part.
 
     Attributes:
         name: its description, such as "without the time resampler".

@@ -1,4 +1,4 @@
-"""The folder of an evaluation's pictures, and the rendering of the missing ones.
+"""Folder of an evaluation's pictures, and the rendering of the missing ones.
 
     OUT/run.json                     suite, model and settings of the pictures
     OUT/pictures/c01/merge-2.png     a picture; it is there when it is done
@@ -45,7 +45,7 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """The cases, the rows and the model of an evaluation.
+    """Cases, rows and model of an evaluation.
 
     Attributes:
         suite: the suite that the cases are from.
@@ -65,17 +65,17 @@ class EvaluationRun:
 
     @property
     def characters(self) -> tuple[SuiteCharacter, ...]:
-        """The cases that are characters."""
+        """Cases that are characters."""
         return tuple(case for case in self.cases if case in self.suite.characters)
 
     @property
     def prompts(self) -> tuple[SuiteCharacter, ...]:
-        """The cases that are single prompts."""
+        """Cases that are single prompts."""
         return tuple(case for case in self.cases if case in self.suite.prompts)
 
     @property
     def conditionings(self) -> tuple[Conditioning, ...]:
-        """The conditionings of the rows, each once."""
+        """Conditionings of the rows, each once."""
         found = (row.conditioning for row in self.rows if row.conditioning is not None)
         return tuple(dict.fromkeys(found))
 
@@ -105,7 +105,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class EvaluationFolder:
-    """The folder with the pictures of a run.
+    """Folder with the pictures of a run.
 
     Attributes:
         run: the run.
@@ -148,7 +148,7 @@ class EvaluationFolder:
 
     @property
     def references(self) -> References:
-        """The folder's reference pictures."""
+        """Reference pictures of the folder."""
         return References(self.out / "references")
 
     def write(self, name: str, content: bytes) -> None:

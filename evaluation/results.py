@@ -49,7 +49,7 @@ class Spread:
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """Middle value."""
         return statistics.median(self.values)
 
     def text(self, digits: int = 2) -> str:
@@ -139,7 +139,7 @@ def attention_backend(transformer: diffusers.FluxTransformer2DModel) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """One table with its heading and notes.
+    """Table with its heading and notes.
 
     Attributes:
         name: name of its marks, such as "speed-miniature-storyboard".
@@ -157,7 +157,7 @@ class Section:
 
     @property
     def text(self) -> str:
-        """The section in Markdown."""
+        """Section in Markdown."""
         notes = "\n".join(f"- {note}" for note in self.notes)
         return f"### {self.title}\n\n{grid(self.head, self.rows)}\n\n{notes}\n"
 
@@ -229,7 +229,7 @@ def put_on_page(page: Path, name: str, text: str, *, append: bool = True) -> Non
 def collect(folder: Path, page: Path = PAGE) -> list[str]:
     """Put the sections of a folder on the page; returns their names.
 
-    Sections that were not finished are put there too, as what they are.
+    Unfinished sections are put there too.
     """
     names = []
     for file in sorted(folder.glob("*.md")):

@@ -1,4 +1,4 @@
-"""The rows of an evaluation's tables, and the requests that render them.
+"""Rows of an evaluation's tables, and the requests that render them.
 
 A row is a way to render a suite: what a frame takes from the identity frame and from the
 character's reference, and which of the model's settings are changed. Prompts and seeds are the
@@ -46,7 +46,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class SuiteRow:
-    """One way to render a character's frames.
+    """Way to render a character's frames.
 
     Attributes:
         name: for the command line and for files.

@@ -15,7 +15,7 @@ from pipelines.models.shortcuts import Interval
 
 @dataclass(frozen=True)
 class RenderedPicture:
-    """A picture on the disk.
+    """Picture on the disk.
 
     Attributes:
         path: an RGB picture of the suite's size.

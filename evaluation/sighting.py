@@ -1,4 +1,4 @@
-"""A picture as the judge reads it."""
+"""Picture as the judge reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sighting:
-    """The judge's reading of one picture.
+    """Judge's reading of one picture.
 
     Attributes:
         image: RGB, uint8, shape (height, width, 3).

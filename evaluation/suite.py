@@ -1,4 +1,4 @@
-"""The evaluation suite as data: prompts, seeds, and the truth of each picture.
+"""Evaluation suite as data: prompts, seeds, and the truth of each picture.
 
 A suite is a fixed, versioned JSON file, so that numbers of different days can be compared. This
 module reads and writes it without torch; `evaluation.drawn.suite` makes one from the drawn
@@ -23,12 +23,12 @@ SUITE_VERSION = 1
 
 
 class SuiteError(UserError):
-    """A file that is not a suite of the version that this release reads."""
+    """File that is not a suite of the version that this release reads."""
 
 
 @dataclass(frozen=True)
 class SuiteReference:
-    """A picture of a character, as a person would upload it.
+    """Picture of a character, as a person would upload it.
 
     Attributes:
         seed: of the drawing.
@@ -41,12 +41,12 @@ class SuiteReference:
 
 @dataclass(frozen=True)
 class SuiteFrame:
-    """One picture to render.
+    """Picture to render.
 
     Attributes:
         prompt: its prompt.
         seed: seed of the initial latents.
-        scene: what it should show besides the character: attribute names and their values
+        scene: its truth besides the character: attribute names and their values
             (place, time, weather, shot, action, position, view, facing).
         stated: names of the attributes, the character's too, that the prompt says and that can be
             seen in a picture drawn of it.
@@ -66,7 +66,7 @@ class SuiteFrame:
 
 @dataclass(frozen=True)
 class SuiteCharacter:
-    """A character and the frames that show it; the first is the identity frame.
+    """Character and the frames that show it; the first is the identity frame.
 
     Attributes:
         name: unique in the suite; can be a file's name.
@@ -111,7 +111,7 @@ class SuiteCharacter:
 
 @dataclass(frozen=True)
 class Suite:
-    """The prompts and characters of an evaluation.
+    """Prompts and characters of an evaluation.
 
     Attributes:
         version: of the suite; results of different versions cannot be compared.

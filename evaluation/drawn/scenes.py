@@ -1,4 +1,4 @@
-"""The scenes of an evaluation suite: from the drawn world to a suite's data, and back to drawings.
+"""Scenes of an evaluation suite: from the drawn world to a suite's data, and back to drawings.
 
 The judge's scores of these drawings are the best that rendered pictures could reach.
 """
@@ -26,7 +26,7 @@ _SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture as a person uploads it.
+    """Picture as a person uploads it.
 
     Attributes:
         picture: a character in a scene, RGB.

@@ -43,7 +43,7 @@ HIGHEST_FLOOR = 2e-5
 
 
 class Golden:
-    """A folder of vectors; equal tensors are stored once and found through the manifest."""
+    """Folder of vectors; equal tensors are stored once and found through the manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -88,7 +88,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class FinishedPass:
-    """A finished pass: its latents, its state, and the background mask that it reads."""
+    """Finished pass: its latents, its state, and the background mask that it reads."""
 
     latents: Tensor
     frame_pass: FramePass

@@ -168,7 +168,7 @@ def _source_features(vectors: Vectors, source: str) -> SubjectFeatures:
 
 
 class QueriedSubject(Subject):
-    """A subject of given tokens that keeps its last query."""
+    """Subject of given tokens that keeps its last query."""
 
     def attend(self, block: int, query: Tensor, backend: Any = None) -> Tensor:
         """Keep the query and attend; see `Subject.attend`."""
@@ -177,7 +177,7 @@ class QueriedSubject(Subject):
 
 
 class SingleAttention:
-    """One attention with its recorded inputs."""
+    """Single attention with its recorded inputs."""
 
     def __init__(self, vectors: Vectors, kind: str, *, pair: bool = False) -> None:
         blocks = vectors.transformer.transformer_blocks

@@ -1,4 +1,4 @@
-"""A folder of golden vectors of InstantCharacter: its tensors, pictures and models.
+"""Folder of golden vectors of InstantCharacter: its tensors, pictures and models.
 
 Tiny random encoders, projector, adapters and FLUX. Every size comes from the folder.
 """
@@ -30,7 +30,7 @@ WAVES = 1e-4
 
 
 class Vectors:
-    """A folder of vectors, its models, and a record of which of its tensors have been read.
+    """Folder of vectors, its models, and a record of which of its tensors have been read.
 
     Args:
         folder: the folder.
@@ -71,13 +71,13 @@ class Vectors:
 
     @cached_property
     def pictures(self) -> dict[str, Image.Image]:
-        """The pictures by name."""
+        """Pictures by name."""
         names = self.manifest["images"]
         return {name: Image.open(self.folder / "images" / f"{name}.png") for name in names}
 
     @cached_property
     def encoders(self) -> SubjectEncoders:
-        """The tiny encoders, with the published choice of layers."""
+        """Tiny encoders, with the published choice of layers."""
         siglip = json.loads((self.folder / "siglip" / "config.json").read_text("utf-8"))
         return SubjectEncoders.from_pretrained(
             self.folder / "siglip",
@@ -100,7 +100,7 @@ class Vectors:
 
     @cached_property
     def transformer(self) -> FluxTransformer2DModel:
-        """The tiny FLUX, whose weights follow from the seed."""
+        """Tiny FLUX, whose weights follow from the seed."""
         config = FluxTransformer2DModel.load_config(self.folder / "transformer")
         transformer = FluxTransformer2DModel.from_config(config)
         fill(transformer, self.manifest["seed"], "transformer.")

@@ -21,7 +21,7 @@ from pipelines.consistency.matching import Matches
 
 @dataclass(frozen=True)
 class Steering:
-    """The foreground that passes are given.
+    """Foreground that passes are given.
 
     Attributes:
         foreground: its share of the image tokens, in (0, 1).
@@ -37,7 +37,7 @@ class Steering:
 
     @property
     def note(self) -> str:
-        """The note of a table."""
+        """Note of a table."""
         return (
             f"random weights see no character: masks and matches are computed as always, then "
             f"replaced by an ellipse of {self.foreground:.0%} of the tokens, all of them matched"
@@ -62,7 +62,7 @@ class Steering:
 
 
 class SteeredPass(FramePass):
-    """A frame pass whose masks and matches are given; its own are computed and not used.
+    """Frame pass whose masks and matches are given; its own are computed and not used.
 
     Args:
         steering: the foreground; None leaves the pass as it is.
@@ -80,7 +80,7 @@ class SteeredPass(FramePass):
 
     @property
     def mask(self) -> Tensor | None:
-        """The given mask, bool, shape (tokens,), or None before the pass has found its own."""
+        """Given mask, bool, shape (tokens,), or None before the pass has found its own."""
         found = super().mask
         return found if found is None or self._given is None else self._given
 

@@ -35,7 +35,7 @@ _EXPLAINS = 0.1
 
 @dataclass(frozen=True)
 class Comparison:
-    """One compared tensor.
+    """Comparison of one tensor with its recorded values.
 
     Attributes:
         name: its name in the vectors.
@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The verdict in the printed table."""
+        """Verdict in the printed table."""
         if self.holds:
             return "ok"
         return "floor" if self.holds_with_floor else "FAILED"

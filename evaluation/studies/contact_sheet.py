@@ -54,7 +54,7 @@ NEITHER, BOTH = REFERENCE_ROWS[0], REFERENCE_ROWS[-1]
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row of the sheet: its title and its pictures."""
+    """Row of the sheet: its title and its pictures."""
 
     title: str
     pictures: list[Image.Image]
@@ -105,7 +105,7 @@ def story_rows(board: Storyboard) -> list[SheetRow]:
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """A model with its character adapter."""
+    """Model with its character adapter."""
 
     spec: ModelSpec
     pipeline: FluxStoryboardPipeline

@@ -60,7 +60,7 @@ class Variant:
 
     @property
     def row(self) -> SuiteRow:
-        """The row of characters without a reference."""
+        """Row of characters without a reference."""
         return SuiteRow(
             self.text,
             self.text,
@@ -71,7 +71,7 @@ class Variant:
 
     @property
     def reference_row(self) -> SuiteRow:
-        """The row of characters with a reference."""
+        """Row of characters with a reference."""
         conditioning = OWN_CONDITIONING
         if self.strength is not None:
             conditioning = Conditioning(f"strength-{self.strength:g}", strength=self.strength)

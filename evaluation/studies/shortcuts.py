@@ -61,7 +61,7 @@ _COST_DIGITS = 4
 
 @dataclass(frozen=True)
 class Way:
-    """One way to render.
+    """Way to render.
 
     Attributes:
         title: for the table.

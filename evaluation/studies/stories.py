@@ -29,7 +29,7 @@ _SEED = 30_000_000  # of the stories; the first seed of their pictures' noise
 
 @dataclass(frozen=True)
 class JudgedPicture:
-    """One rendered frame with its masks, matches and truth.
+    """Rendered frame with its masks, matches and truth.
 
     Attributes:
         image: RGB, uint8 of shape (height, width, 3).
@@ -50,7 +50,7 @@ class JudgedPicture:
 
 @dataclass(frozen=True)
 class RenderedStory:
-    """An identity frame and another frame of the same character."""
+    """Identity frame and another frame of the same character."""
 
     identity: JudgedPicture
     second: JudgedPicture
