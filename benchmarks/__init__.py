@@ -1,1 +1,1 @@
-"""One command for every published figure; run with `python -m benchmarks.NAME`."""
+"""Commands that measure the published figures; run with `python -m benchmarks.NAME`."""

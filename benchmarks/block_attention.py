@@ -1,7 +1,7 @@
-"""The attention of one single-stream block that shares: ours by slices, and under a dense mask.
+"""Attention of one single-stream block that shares: ours by slices, and under a dense mask.
 
-Both are the very code that renders run, `StoryboardAttnProcessor.grouped_attention` and
-`dense_oracle.dense_attention`, with random queries, keys, values and banks.
+Both are the code that renders run, `StoryboardAttnProcessor.grouped_attention` and
+`evaluation.fidelity.dense.dense_attention`, with random queries, keys, values and banks.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pipelines.request import ConsistencySettings
 
 
 class SharingBlock:
-    """One block at a step at which it shares.
+    """Block at a step at which it shares.
 
     Args:
         shape: heads and text tokens.
         tokens: image tokens, a square number.
         device: where it computes.
-        dtype: what in.
+        dtype: number format.
         foreground: share of the tokens that are foreground, all of it matched.
-        place: whether the place is shared, too.
+        background: whether the background is shared, too.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SharingBlock:
         device: torch.device,
         dtype: torch.dtype,
         foreground: float,
-        place: bool,
+        background: bool,
     ) -> None:
         side = round(tokens**0.5)
         if side**2 != tokens:
@@ -55,26 +55,27 @@ class SharingBlock:
         heads = shape.heads, shape.head_dim
         self._plan = StepPlan.from_fractions(STEPS, ConsistencySettings())
         self._step = self._plan.mask_step + 1
-        self._text, self._grid, self._place = shape.words, (side, side), place
+        self._text = shape.text_tokens
+        self._grid, self._background = (side, side), background
         self._device = device
-        self._given = Steering(foreground)
-        self._mask = self._given.mask(side, side, device)
-        whole = shape.words + tokens
+        self._steering = Steering(foreground)
+        self._mask = self._steering.mask(side, side, device)
+        whole = self._text + tokens
         self._query, self._key, self._value = (random(1, whole, *heads) for _ in range(3))
-        self._lent = random(tokens, *heads), random(tokens, *heads)
+        self._source = random(tokens, *heads), random(tokens, *heads)
         angles = torch.rand(whole, shape.head_dim // 2, generator=generator, device=device)
         angles = angles.repeat_interleave(2, dim=1) * torch.pi
         self._rotary = angles.cos(), angles.sin()
         self._ours = self._frame_pass()
         assert self._ours.layout is not None
-        images = self._ours.layout.order + shape.words
-        # Where each token is found in our pass's layout.
-        self._order = torch.cat([torch.arange(shape.words, device=device), images])
+        images = self._ours.layout.order + self._text
+        # Each index of our pass's layout, as an index of the plain order.
+        self._order = torch.cat([torch.arange(self._text, device=device), images])
         self._laid_out = tuple(t[:, self._order] for t in (self._query, self._key, self._value))
         self._processor = StoryboardAttnProcessor(BatchContext(), 0, 0)
 
     def calls(self) -> dict[str, Callable[[], Tensor]]:
-        """What to measure, by name: "plain", "slices", "dense" and, on a GPU, "dense from host"."""
+        """Calls to measure: "plain", "slices", "dense" and, on a GPU, "dense from host"."""
         found: dict[str, Callable[[], Tensor]] = {
             "plain": self._plainly,
             "slices": self._by_slices,
@@ -85,7 +86,7 @@ class SharingBlock:
         return found
 
     def difference(self) -> float:
-        """The largest difference of any number between slices and dense mask."""
+        """Return the largest difference of any number between slices and dense mask."""
         dense = self._densely(self._device)()[:, self._order]
         return float((self._by_slices() - dense).abs().max())
 
@@ -98,7 +99,7 @@ class SharingBlock:
 
     def _densely(self, kept_on: torch.device) -> Callable[[], Tensor]:
         bank = DenseBank()
-        key, value = self._lent
+        key, value = self._source
         bank.keys[0, self._step] = key.to(kept_on), value.to(kept_on)
         bank.mask = self._mask
         dense = DensePass(
@@ -108,8 +109,8 @@ class SharingBlock:
             self._device,
             record=None,
             identity=bank,
-            place=bank if self._place else None,
-            matches=self._given.matches(self._mask, self._mask),
+            background=bank if self._background else None,
+            matches=self._steering.matches(self._mask, self._mask),
             steering=None,
         )
         dense.mask, dense.step = self._mask, self._step
@@ -120,20 +121,20 @@ class SharingBlock:
         return attend
 
     def _frame_pass(self) -> FramePass:
-        """A pass in the middle of the step, with a bank of what is lent."""
-        bank = Bank(self._plan, holds_identity=True, holds_background=self._place)
+        """Make a pass in the middle of the step, which reads a bank of the source's keys."""
+        bank = Bank(self._plan, holds_identity=True, holds_background=self._background)
         bank.set_mask(self._mask)
-        bank.save_keys(0, self._step, *self._lent)
-        taken = FramePass(
+        bank.save_keys(0, self._step, *self._source)
+        frame_pass = FramePass(
             self._plan,
             TextLengths(1, 2),
             self._grid,
             1,
             self._device,
             identity=bank,
-            background=bank if self._place else None,
-            matches=self._given.matches(self._mask, self._mask),
+            background=bank if self._background else None,
+            matches=self._steering.matches(self._mask, self._mask),
         )
-        taken.masks.append(self._mask)
-        taken.begin_step(self._step)
-        return taken
+        frame_pass.masks.append(self._mask)
+        frame_pass.begin_step(self._step)
+        return frame_pass

@@ -1,10 +1,10 @@
-"""What a frame costs: seconds by part, from the events of a real render.
+"""Seconds of a frame by part, from the events of a real render.
 
     python -m benchmarks.frame_time [--story FILE] [--model NAME] [--repeats N] [--threads N]
 
 Renders the story's frames several times with one loaded model and prints the median of each
 part over all frames that have a probe pass. `plain` is the same story without consistency, in
-the same process, alternating; its ratio is to `consistent`.
+the same process, in turns; the last line is the ratio of `consistent` to it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from evaluation.studies.contact_sheet import requests
+from pipelines.devices import choose_device
 from pipelines.events import FrameDone, FrameStarted, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
@@ -83,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     steps = board.settings.steps or spec.steps
     print(
         f"{spec.name}, {size}, {steps} steps, true CFG {spec.true_cfg_scale:g}, {pipeline.dtype}, "
-        f"{pipeline._execution_device}, {torch.get_num_threads()} threads; "
+        f"{choose_device(None)}, {torch.get_num_threads()} threads; "
         f"median seconds of {len(seconds['plain'])} frames"
     )
     print(f"{'':12}" + "".join(f"{part:>9}" for part in PARTS))

@@ -1,4 +1,4 @@
-"""Run `python -m evaluation.fidelity` by its earlier name."""
+"""Run `python -m evaluation.fidelity` under its earlier name."""
 
 from evaluation.fidelity.__main__ import main
 

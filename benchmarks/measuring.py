@@ -1,4 +1,4 @@
-"""How the benchmarks of speed and memory measure: the ways to paint, their costs, what is asked.
+"""Measure renders: the ways to render a storyboard, their costs, and the options of a benchmark.
 
 Knows nothing of tables.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from unittest import mock
 
 import torch
 from diffusers import FluxPipeline
@@ -20,8 +20,15 @@ from torch import Tensor
 
 from benchmarks.random_models import MODELS, Model, open_model
 from evaluation.fidelity.dense import DenseOracle
-from evaluation.fidelity.steering import Steering, steered
-from evaluation.results import Results, attention_backend, describe_machine
+from evaluation.fidelity.steering import Steering
+from evaluation.results import (
+    Results,
+    Section,
+    Spread,
+    alternate,
+    attention_backend,
+    describe_machine,
+)
 from pipelines.devices import choose_device
 from pipelines.events import StepDone
 from pipelines.request import Prompt, RenderBudget, RenderRequest
@@ -32,11 +39,11 @@ WARM_STEPS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """What painting a request took.
+    """Cost of one render.
 
     Attributes:
         seconds: from the prompts to the pictures.
-        evaluations: how often a frame went through the transformer with its own prompt.
+        evaluations: evaluations of the transformer with the frames' own prompts.
         device_bytes: the most on the GPU; None on a CPU.
         latents: final latents of every frame, in its order, in float32 on the CPU.
     """
@@ -47,31 +54,32 @@ class Cost:
     latents: tuple[Tensor, ...] = field(repr=False)
 
     def distance(self, other: Cost) -> float:
-        """The largest difference of any number of the latents."""
+        """Return the largest difference of any number of the latents."""
         pairs = zip(self.latents, other.latents, strict=True)
         return max(float((one - two).abs().max()) for one, two in pairs)
 
 
-Paint = Callable[[RenderRequest], int]
+Render = Callable[[RenderRequest], int]
+"""Renders a request; returns the evaluations of the transformer with the frames' own prompts."""
 
 
-def plain_way(model: Model) -> Paint:
-    """The frames as plain pictures, by FluxPipeline's own call, from the same noise."""
+def plain_way(model: Model) -> Render:
+    """Render the frames as plain pictures, by FluxPipeline's own call, from the same noise."""
     ours = model.pipeline
     stock = FluxPipeline(**ours.components)
     stock.set_progress_bar_config(disable=True)
 
     @torch.no_grad()
-    def paint(request: RenderRequest) -> int:
-        away = {}
+    def render(request: RenderRequest) -> int:
+        guided = {}
         if request.true_cfg_scale > 1:
-            negative = ours.encode(Prompt("", "", request.negative_prompt), model.words)
-            away = {
+            negative = ours.encode(Prompt("", "", request.negative_prompt), model.text_tokens)
+            guided = {
                 "negative_prompt_embeds": negative.prompt_embeds,
                 "negative_pooled_prompt_embeds": negative.pooled_prompt_embeds,
             }
         for frame in request.frames:
-            inputs = ours.prepare(frame, model.words)
+            inputs = ours.prepare(frame, model.text_tokens)
             latents = stock(
                 prompt_embeds=inputs.prompt.prompt_embeds,
                 pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
@@ -83,87 +91,74 @@ def plain_way(model: Model) -> Paint:
                 true_cfg_scale=request.true_cfg_scale,
                 output_type="latent",
                 return_dict=False,
-                **away,
+                **guided,
             )[0]
             ours.decode(latents, frame.height, frame.width)
         return request.steps * len(request.frames)
 
-    return paint
+    return render
 
 
-def our_way(model: Model, budget: RenderBudget) -> Paint:
-    """The storyboard as we paint it."""
+def our_way(model: Model, budget: RenderBudget) -> Render:
+    """Render the storyboard with this project's pipeline."""
 
-    def paint(request: RenderRequest) -> int:
-        evaluations = 0
-        with steered(model.steering):
-            for event in model.pipeline.stream(
-                request, RenderContext(max_sequence_length=model.words, budget=budget)
-            ):
-                if isinstance(event, StepDone):
-                    evaluations = event.done
-        return evaluations
+    def render(request: RenderRequest) -> int:
+        events = model.pipeline.stream(
+            request, RenderContext(max_sequence_length=model.text_tokens, budget=budget)
+        )
+        return sum(isinstance(event, StepDone) for event in events)
 
-    return paint
+    return render
 
 
-def published_way(model: Model) -> Paint:
-    """The storyboard as the published code paints it."""
+def published_way(model: Model) -> Render:
+    """Render the storyboard as the published code does."""
 
     @torch.no_grad()
-    def paint(request: RenderRequest) -> int:
-        oracle = DenseOracle(model.pipeline, model.words, model.steering)
+    def render(request: RenderRequest) -> int:
+        oracle = DenseOracle(model.pipeline, model.text_tokens, model.steering)
         for frame, latents in oracle.latents(request):
             model.pipeline.decode(latents, frame.height, frame.width)
         return oracle.evaluations
 
-    return paint
+    return render
 
 
-def cost(model: Model, paint: Paint, request: RenderRequest) -> Cost:
-    """Paint a request once, and see what it takes."""
-    device = model.pipeline._execution_device
-    decode = model.pipeline.decode
-    seen: list[Tensor] = []
-
-    def watched(latents: Tensor, height: int, width: int) -> object:
-        seen.append(latents)
-        return decode(latents, height, width)
-
+def cost(model: Model, render: Render, request: RenderRequest) -> Cost:
+    """Render a request once and measure it."""
+    device, decoded = model.device, model.pipeline.decoded
+    decoded.clear()
     gc.collect()
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    with mock.patch.object(model.pipeline, "decode", watched):
-        synchronise(device)
-        begun = time.perf_counter()
-        evaluations = paint(request)
-        synchronise(device)
-        seconds = time.perf_counter() - begun
-    return Cost(
-        seconds,
-        evaluations,
-        torch.cuda.max_memory_allocated(device) if cuda else None,
-        tuple(latents.float().cpu() for latents in seen),
-    )
+    synchronise(device)
+    begun = time.perf_counter()
+    evaluations = render(request)
+    synchronise(device)
+    seconds = time.perf_counter() - begun
+    peak = torch.cuda.max_memory_allocated(device) if cuda else None
+    latents = tuple(latents.float().cpu() for latents in decoded)
+    decoded.clear()
+    return Cost(seconds, evaluations, peak, latents)
 
 
-def warm_up(model: Model, ways: Sequence[Paint], request: RenderRequest) -> float:
-    """Paint two frames in a few steps in every way; returns the seconds of all."""
+def warm_up(model: Model, ways: Sequence[Render], request: RenderRequest) -> float:
+    """Render two frames in a few steps in every way; returns the seconds of all."""
     names = tuple(frame.frame_id for frame in request.frames[:2])
     short = replace(request, frames=request.frames[:2], targets=names, steps=WARM_STEPS)
     return sum(cost(model, way, short).seconds for way in ways)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for what a GPU has been told to do."""
+    """Wait for the kernels that were launched on a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def timed(device: torch.device, call: Callable[[], object], times: int = 1) -> float:
-    """Seconds of one of several calls, one after the other."""
+    """Return the seconds of one of several calls, one after the other."""
     synchronise(device)
     begun = time.perf_counter()
     for _ in range(times):
@@ -172,9 +167,23 @@ def timed(device: torch.device, call: Callable[[], object], times: int = 1) -> f
     return (time.perf_counter() - begun) / times
 
 
-def arguments_for(command: str, sections: Sequence[str], about: str) -> argparse.ArgumentParser:
-    """The options that all benchmarks of speed and memory take."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{command}", description=about)
+def numbers(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def orders(text: str) -> tuple[str, ...]:
+    """Read names of orders with commas between them."""
+    found = tuple(text.split(","))
+    unknown = set(found) - {"bank", "lockstep"}
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: neither bank nor lockstep")
+    return found
+
+
+def arguments_for(command: str, sections: Mapping[str, object], about: str) -> ArgumentParser:
+    """Make a parser with the options that the benchmarks of speed and memory have in common."""
+    parser = ArgumentParser(prog=f"python -m benchmarks.{command}", description=about)
     parser.add_argument("--model", choices=MODELS, default="miniature")
     parser.add_argument(
         "--only",
@@ -193,7 +202,7 @@ def arguments_for(command: str, sections: Sequence[str], about: str) -> argparse
         "--foreground",
         type=float,
         default=Steering.foreground,
-        help="share of the picture that a random model is told to take for the character",
+        help="share of the picture in the foreground masks that a random model is given",
     )
     parser.add_argument("--backend", help="attention backend, by diffusers' name")
     parser.add_argument(
@@ -207,7 +216,7 @@ def arguments_for(command: str, sections: Sequence[str], about: str) -> argparse
 
 
 class Workbench:
-    """What a command measures with.
+    """Model, options and tables of one command.
 
     Args:
         options: of `arguments_for`.
@@ -216,8 +225,7 @@ class Workbench:
     Attributes:
         options: likewise.
         device: where the model computes.
-        dtype: what in.
-        results: where tables go.
+        dtype: number format of its weights.
     """
 
     def __init__(self, options: argparse.Namespace, command: str) -> None:
@@ -227,46 +235,74 @@ class Workbench:
         self.device = choose_device(options.device)
         default = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype: torch.dtype = getattr(torch, options.dtype or default)
-        self.results = Results(options.out)
+        self._results = Results(options.out)
 
     @cached_property
     def model(self) -> Model:
-        """The model, loaded or made when it is first used."""
+        """Model, loaded or made when it is first used."""
+        return self.open_model()
+
+    def open_model(self) -> Model:
+        """Load or make the model anew."""
         options = self.options
         model = open_model(options.model, self.device, self.dtype, options.foreground)
         if options.backend:
             model.pipeline.transformer.set_attention_backend(options.backend)
         return model
 
-    def wanted(self, sections: Sequence[str]) -> list[str]:
-        """The sections that were asked for and are not there yet."""
-        asked = [s for s in sections if not self.options.only or s in self.options.only]
-        return [section for section in asked if not self.results.has(self.name(section))]
+    def run(self, sections: Mapping[str, Callable[[Workbench], None]]) -> None:
+        """Measure the sections that were requested and are not there yet."""
+        for section, measure in sections.items():
+            requested = not self.options.only or section in self.options.only
+            if requested and not self._results.has(self._name(section)):
+                measure(self)
 
-    def name(self, section: str) -> str:
-        """A section's name."""
+    def put(
+        self,
+        section: str,
+        title: str,
+        notes: Sequence[str],
+        head: Sequence[str],
+        rows: Sequence[tuple[str, ...]],
+        *,
+        finished: bool = True,
+    ) -> None:
+        """Keep the table of a section; see `Results.put`."""
+        table = Section(self._name(section), title, tuple(notes), tuple(head), tuple(rows))
+        self._results.put(table, finished=finished)
+
+    def _name(self, section: str) -> str:
         label = f"-{self.options.label}" if self.options.label else ""
         return f"{self._command}-{self.options.model}-{section}{label}"
 
-    def story(self, **changes: int | bool) -> RenderRequest:
-        """The storyboard that was asked for."""
+    def story(self, model: Model | None = None, **changes: int | bool) -> RenderRequest:
+        """Make the request of the storyboard that the options describe."""
         options = self.options
-        wanted = {"frames": options.frames, "steps": options.steps, "side": options.side}
-        return self.model.story(**{**wanted, **changes})
+        described = {"frames": options.frames, "steps": options.steps, "side": options.side}
+        return (model or self.model).story(**{**described, **changes})
+
+    def seconds(self, ways: Mapping[str, Render], request: RenderRequest) -> dict[str, Spread]:
+        """Render a request in every way, in alternating rounds; returns the seconds by way."""
+        variants = {
+            name: lambda way=way: cost(self.model, way, request).seconds
+            for name, way in ways.items()
+        }
+        return list(alternate(variants, self.options.repeats))[-1]
 
     def notes(self, request: RenderRequest) -> tuple[str, ...]:
-        """What was painted, with what and where."""
+        """Describe a render: the model, its settings, and the machine."""
         first = request.frames[0]
         config = self.model.pipeline.transformer.config
         tokens = (first.width // 16) * (first.height // 16)
         guided = f", true CFG {request.true_cfg_scale:g}" if request.true_cfg_scale > 1 else ""
-        painted = (
+        rendered = (
             f"{self.model.title}: {config.num_layers} double-stream and "
             f"{config.num_single_layers} single-stream blocks of {config.num_attention_heads} heads"
-            f", {first.width}x{first.height} pixels ({tokens} image and {self.model.words} text "
-            f"tokens), {request.steps} steps{guided}, {str(self.dtype).removeprefix('torch.')}, "
+            f", {first.width}x{first.height} pixels ({tokens} image and {self.model.text_tokens} "
+            f"text tokens), {request.steps} steps{guided}, "
+            f"{str(self.dtype).removeprefix('torch.')}, "
             f"attention: {attention_backend(self.model.pipeline.transformer)}"
         )
         steering = self.model.steering
         given = () if steering is None else (steering.note,)
-        return (painted, *given, describe_machine(self.device))
+        return (rendered, *given, describe_machine(self.device))

@@ -1,40 +1,41 @@
-"""Bytes of a storyboard: what banks take, counted and measured, and the peak in every preset.
+"""Bytes of a storyboard: its banks, counted and measured, and the peak in every preset.
 
     python -m benchmarks.memory [--model miniature|middle|flux-dev] [--only SECTION] [--out DIR] ...
 
 counted: the bank of a FLUX.1 [dev] picture of 1024x1024 in 50 steps, from shapes alone.
 measured: the banks of a render with the model: counted from shapes, and what was allocated.
 presets: the peak on the device in every preset that this machine and a random model allow, beside
-    what `pipelines.models.presets` says that it needs. Banks are in host memory there. Only a
-    GPU tells its peak: without one this section has to be asked for.
+    the need that `pipelines.models.presets` counts. Banks are in host memory there. Only a GPU
+    reports its peak: without one this section runs with `--only presets` alone.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from unittest import mock
+from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks.measuring import Workbench, arguments_for, cost, our_way
-from benchmarks.random_models import SHAPES, Model, open_model
-from benchmarks.speed import numbers
-from evaluation.results import NOTHING, Section, describe_machine, gigabytes
+from benchmarks.measuring import Workbench, arguments_for, cost, numbers, our_way
+from benchmarks.random_models import SHAPES, Model
+from evaluation.fidelity.steering import SteeredPass
+from evaluation.results import NOTHING, describe_machine, gigabytes
 from pipelines.consistency.bank import Bank, BankBytes
 from pipelines.consistency.plan import StepPlan
-from pipelines.loading.placement import Placement, budget, place
+from pipelines.loading import placement
+from pipelines.loading.placement import Placement
 from pipelines.models.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
 from pipelines.models.sizes import ModelParts, PartSizes
 from pipelines.request import ConsistencySettings, RenderBudget
 
-SECTIONS = ("counted", "measured", "presets")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _TOKENS, _STEPS = 4096, 50
 
@@ -46,18 +47,17 @@ def counted(bench: Workbench) -> None:
         f"{_TOKENS} image tokens, {_STEPS} steps, {foreground:.0%} of the tokens foreground, the "
         "published settings; GB of 10^9 bytes, GiB of 2^30 as memory is sold; counted from shapes, "
         "nothing is allocated",
-        "kept: once the identity frame is painted; peak: up to its mask step whole grids are kept; "
-        "fetched: copies on the GPU while a bank is elsewhere",
+        "kept: once the identity frame is rendered; peak: up to its mask step whole grids are "
+        "kept; fetched: copies on the GPU while a bank is elsewhere",
         "the published way keeps every token of all blocks, as its golden vectors' README says",
     )
     head = ("bank", "shared", "kept, GB", "kept, GiB", "peak, GB", "fetched, GB")
-    rows = tuple(counted_rows(foreground))
     title = "The bank of a FLUX.1 [dev] picture, 1024x1024"
-    bench.results.put(Section(bench.name("counted"), title, notes, head, rows))
+    bench.put("counted", title, notes, head, tuple(counted_rows(foreground)))
 
 
 def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
-    """The counted table's cells."""
+    """Yield the cells of the counted table."""
     shape = SHAPES["flux-dev"]
     plan = StepPlan.from_fractions(_STEPS, ConsistencySettings())
     channels, blocks = shape.heads * shape.head_dim, shape.blocks[1]
@@ -91,18 +91,18 @@ def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
 
 
 def kept_cells(count: int) -> tuple[str, str]:
-    """Bytes in both units."""
+    """Return bytes in both units."""
     return gigabytes(count), f"{count / 2**30:.1f}"
 
 
 @dataclass(frozen=True)
-class BankSeen:
-    """A bank of a real render.
+class BankSizes:
+    """Sizes of a bank of a real render.
 
     Attributes:
         counted: from shapes and the frame's mask.
         peak: the most bytes that it held.
-        kept: the bytes that it held in the end.
+        kept: the bytes that it held when its last reader was done.
     """
 
     counted: BankBytes
@@ -110,35 +110,52 @@ class BankSeen:
     kept: int
 
 
+class WatchedPass(SteeredPass):
+    """Frame pass that notes the bytes of its banks after each of its steps.
+
+    Args:
+        kept: bytes by bank, to be filled.
+        arguments: those of `SteeredPass`.
+        keywords: likewise.
+    """
+
+    def __init__(self, kept: dict[Bank, int], *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._kept = kept
+
+    def end_step(self) -> None:
+        """Leave a step, and note the bytes of the banks."""
+        super().end_step()
+        self._kept.update({bank: bank.nbytes for bank in self.banks})
+
+
 @contextmanager
-def banks_watched(model: Model) -> Iterator[list[BankSeen]]:
-    """See every bank of the renders meanwhile, when it is closed."""
-    seen: list[BankSeen] = []
-    closed: set[int] = set()
+def banks_watched(model: Model) -> Iterator[list[BankSizes]]:
+    """Collect the sizes of all banks of the renders meanwhile; the list is filled on leaving."""
+    seen: list[BankSizes] = []
+    kept: dict[Bank, int] = {}
     transformer = model.pipeline.transformer
     config = transformer.config
-    close = Bank.close
-
-    def watched(bank: Bank) -> None:
-        if id(bank) not in closed:
-            closed.add(id(bank))
-            mask = bank.foreground
-            expected = Bank.expected_bytes(
-                bank.plan,
-                tokens=len(mask),
-                channels=config.num_attention_heads * config.attention_head_dim,
-                blocks=config.num_single_layers,
-                itemsize=transformer.dtype.itemsize,
-                foreground=float(mask.double().mean()),
-                holds_identity=bank.holds_identity,
-                holds_background=bank.holds_background,
-                lasting_steps=bank.lasting_steps,
-            )
-            seen.append(BankSeen(expected, bank.peak_bytes, bank.nbytes))
-        close(bank)
-
-    with mock.patch.object(Bank, "close", watched):
+    before = model.pipeline.new_pass
+    model.pipeline.new_pass = partial(WatchedPass, kept, model.steering)
+    try:
         yield seen
+    finally:
+        model.pipeline.new_pass = before
+    for bank, nbytes in kept.items():
+        mask = bank.foreground
+        expected = Bank.expected_bytes(
+            bank.plan,
+            tokens=len(mask),
+            channels=config.num_attention_heads * config.attention_head_dim,
+            blocks=config.num_single_layers,
+            itemsize=transformer.dtype.itemsize,
+            foreground=float(mask.double().mean()),
+            holds_identity=bank.holds_identity,
+            holds_background=bank.holds_background,
+            lasting_steps=bank.lasting_steps,
+        )
+        seen.append(BankSizes(expected, bank.peak_bytes, nbytes))
 
 
 def measured(bench: Workbench) -> None:
@@ -151,14 +168,14 @@ def measured(bench: Workbench) -> None:
         budgets[f"{name}, first steps kept"] = RenderBudget(order="lockstep", batch=batch)
         nothing = RenderBudget(order="lockstep", batch=batch, device_bytes=0, host_bytes=0)
         budgets[f"{name}, nothing kept"] = nothing
-    for name, wanted in budgets.items():
-        painted = request
-        if wanted is None:
+    for name, budget in budgets.items():
+        rendered = request
+        if budget is None:
             frames = tuple(replace(f, identity_from=None) for f in request.frames)
-            painted = replace(request, frames=frames)
+            rendered = replace(request, frames=frames)
         with banks_watched(model) as seen:
             before = forget_peak()
-            found = cost(model, our_way(model, wanted or RenderBudget()), painted)
+            found = cost(model, our_way(model, budget or RenderBudget()), rendered)
             host = peak_of_process()
         rows.append(
             (
@@ -175,7 +192,7 @@ def measured(bench: Workbench) -> None:
         "process: its peak of resident host memory above what it had before the render",
     )
     title = f"{model.title}: the bank of a storyboard of {len(request.frames)}"
-    bench.results.put(Section(bench.name("measured"), title, notes, MEASURED_HEAD, tuple(rows)))
+    bench.put("measured", title, notes, MEASURED_HEAD, rows)
 
 
 MEASURED_HEAD = (
@@ -184,16 +201,16 @@ MEASURED_HEAD = (
 )  # fmt: skip
 
 
-def bank_cells(seen: BankSeen) -> tuple[str, ...]:
-    """Kept and peak, each counted and allocated."""
-    counts = (seen.counted.kept, seen.kept, seen.counted.peak, seen.peak)
+def bank_cells(sizes: BankSizes) -> tuple[str, ...]:
+    """Return the kept and the peak bytes, each counted and allocated."""
+    counts = (sizes.counted.kept, sizes.kept, sizes.counted.peak, sizes.peak)
     return tuple(gigabytes(count) for count in counts)
 
 
 def forget_peak() -> int | None:
     """Begin a new peak of this process's resident memory; returns the bytes it has now.
 
-    None where the system does not tell.
+    None where the system does not report them.
     """
     if not _CLEAR.exists():
         return None
@@ -202,7 +219,7 @@ def forget_peak() -> int | None:
 
 
 def peak_of_process() -> int | None:
-    """The most resident bytes since `forget_peak`; None where the system does not tell."""
+    """Return the most resident bytes since `forget_peak`; None without a system's report."""
     return _status("VmHWM") if _STATUS.exists() else None
 
 
@@ -224,14 +241,13 @@ def presets(bench: Workbench) -> None:
         and (not options.presets or preset.name in options.presets)
     ]
     for preset in chosen:
-        model = open_model(options.model, bench.device, bench.dtype, options.foreground)
-        wanted = {"frames": options.frames, "steps": options.steps, "side": options.side}
-        request = model.story(**wanted)
+        model = bench.open_model()
+        request = bench.story(model)
         need = needed(model, preset, request.frames[0].width, bench)
-        placement = Placement(bench.device, bench.dtype, preset)
-        settle(model, placement)
-        allowed = replace(budget(placement), device_bytes=0, batch=options.batches[0])
-        found = cost(model, our_way(model, allowed), request)
+        placed = Placement(bench.device, bench.dtype, preset)
+        settle(model, placed)
+        budget = replace(placement.budget(placed), device_bytes=0, batch=options.batches[0])
+        found = cost(model, our_way(model, budget), request)
         peak = NOTHING if found.device_bytes is None else gigabytes(found.device_bytes)
         speed = f"{found.seconds / found.evaluations:.3f}"
         rows.append((preset.name, peak, gigabytes(need), speed, str(found.evaluations)))
@@ -245,17 +261,15 @@ def presets(bench: Workbench) -> None:
             "peak: torch's own count, which that is no part of",
             describe_machine(bench.device),
         )
-        finished = preset is chosen[-1]
         head = ("preset", "peak, GB", "needed, GB", "s an evaluation", "evaluations")
         title = f"{model.title}: peak memory by preset"
-        table = Section(bench.name("presets"), title, notes, head, tuple(rows))
-        bench.results.put(table, finished=finished)
+        bench.put("presets", title, notes, head, rows, finished=preset is chosen[-1])
         del model, request, found
         torch.cuda.empty_cache()
 
 
 def can_measure(preset: MemoryPreset, device: torch.device) -> bool:
-    """Whether a random model can be placed like this here.
+    """Return whether a random model can be placed like this here.
 
     Spreading takes more GPUs; 4-bit weights are only made from files.
     """
@@ -264,9 +278,9 @@ def can_measure(preset: MemoryPreset, device: torch.device) -> bool:
     return device.type in preset.devices and there and not packed and preset.offload != "spread"
 
 
-def settle(model: Model, placement: Placement) -> None:
+def settle(model: Model, placed: Placement) -> None:
     """Quantise and place a random model as a loaded one would be."""
-    preset = placement.preset
+    preset = placed.preset
     if not preset.exact:
         from torchao.quantization import (
             Float8WeightOnlyConfig,
@@ -278,11 +292,11 @@ def settle(model: Model, placement: Placement) -> None:
         quantize_(model.pipeline.transformer, eight[preset.quantisation]())
     if preset.offload != "none":
         model.pipeline.to("cpu")
-    place(model.pipeline, placement)
+    placement.place(model.pipeline, placed)
 
 
 def needed(model: Model, preset: MemoryPreset, side: int, bench: Workbench) -> int:
-    """What a preset is said to need of the device that computes, for these networks."""
+    """Return the bytes that a preset needs of the device that computes, for these networks."""
     pipeline = model.pipeline
     config = pipeline.transformer.config
     networks = {
@@ -300,7 +314,7 @@ def needed(model: Model, preset: MemoryPreset, side: int, bench: Workbench) -> i
     size = bench.dtype.itemsize
     work = Workload(
         parts,
-        parts.step_bytes(side, side, model.words, size),
+        parts.step_bytes(side, side, model.text_tokens, size),
         parts.decoder_bytes(side, side, size),
         size,
     )
@@ -312,20 +326,19 @@ def _sizes(network: nn.Module) -> PartSizes:
     return PartSizes.of({name: tuple(t.shape) for name, t in network.state_dict().items()})
 
 
+SECTIONS = {"counted": counted, "measured": measured, "presets": presets}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for."""
+    """Measure the requested sections."""
     parser = arguments_for("memory", SECTIONS, "Bytes of a storyboard.")
     parser.add_argument("--batches", type=numbers, default=(5,), help="such as 1,5")
     parser.add_argument("--presets", type=lambda text: text.split(","), help="such as full,fp8")
     bench = Workbench(parser.parse_args(arguments), "memory")
-    run: dict[str, Callable[[Workbench], None]] = {
-        "counted": counted,
-        "measured": measured,
-        "presets": presets,
-    }
-    told = bench.device.type == "cuda" or bench.options.only
-    for section in bench.wanted(SECTIONS if told else SECTIONS[:-1]):
-        run[section](bench)
+    sections = dict(SECTIONS)
+    if bench.device.type != "cuda" and not bench.options.only:
+        del sections["presets"]
+    bench.run(sections)
     return 0
 
 

@@ -1,20 +1,23 @@
 """Models to measure with: the miniature, and random ones of any size that download nothing.
 
-A random model is every network of a FLUX.1 pipeline, of diffusers' own classes, with weights made
-where they are used. Text encoders of one layer stand in for T5 and CLIP: their embeddings have the
-right shape, and encoding takes no time to speak of, here and in a plain picture alike. The
-tokenizers are the miniature's.
+A random model has every network of a FLUX.1 pipeline, of diffusers' own classes, with weights made
+on the device. Text encoders of one layer stand in for T5 and CLIP: their embeddings have the right
+shape, and encoding takes almost no time, here and in a plain picture alike. The tokenizers are the
+miniature's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from PIL import Image
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -24,7 +27,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from evaluation.fidelity.steering import Steering
+from evaluation.fidelity.steering import SteeredPass, Steering
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
@@ -36,26 +39,26 @@ from pipelines.request import ConsistencySettings, FrameRequest, Prompt, RenderR
 STEPS = 25
 _ASSETS = Path(MINIATURE.source)
 CHARACTER = "a girl with long black hair, a green jacket and pink shorts,"
-PLACES = ("on the beach,", "in the forest,", "in the city,", "in the park,", "in the kitchen,")
+LOCATIONS = ("on the beach,", "in the forest,", "in the city,", "in the park,", "in the kitchen,")
 ACTIONS = ("running", "waving", "sitting", "jumping", "reading a book", "standing")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A random model's sizes.
+    """Sizes of a random model.
 
     Attributes:
-        title: what tables call it.
+        title: its name in tables.
         heads: attention heads.
         blocks: double-stream and single-stream blocks.
         text: channels of T5's embeddings.
         pooled: channels of CLIP's.
-        words: text tokens.
+        text_tokens: length of the text sequence.
         side: of the square pictures, in pixels.
         decoder: channels of the autoencoder's blocks.
         layers: of each of its blocks.
         head_dim: channels of a head.
-        axes: how RoPE shares them out.
+        axes: channels of a head by RoPE axis.
     """
 
     title: str
@@ -63,7 +66,7 @@ class Shape:
     blocks: tuple[int, int]
     text: int
     pooled: int
-    words: int
+    text_tokens: int
     side: int
     decoder: tuple[int, int, int, int]
     layers: int = 1
@@ -91,25 +94,39 @@ SHAPES = {
 MODELS = ("miniature", *SHAPES)
 
 
+class MeasuredPipeline(FluxStoryboardPipeline):
+    """Pipeline that keeps the final latents of the frames that it decodes."""
+
+    @cached_property
+    def decoded(self) -> list[Tensor]:
+        """Packed latents of the frames that were decoded, in their order."""
+        return []
+
+    def decode(self, latents: Tensor, height: int, width: int) -> Image.Image:
+        """Decode packed latents, and keep them."""
+        self.decoded.append(latents)
+        return super().decode(latents, height, width)
+
+
 @dataclass(frozen=True)
 class Model:
-    """A loaded model, and how it paints.
+    """Loaded model and its settings.
 
     Attributes:
-        name: one of `MODELS`.
-        title: what tables call it.
-        pipeline: ready to paint.
-        words: text tokens.
-        painting: a request of one frame with its settings.
+        title: its name in tables.
+        pipeline: ready to render.
+        device: where it computes.
+        text_tokens: length of the text sequence.
+        frame: a request of one frame with its settings.
         steering: the foreground that its passes are given; None where it finds its own.
     """
 
-    name: str
     title: str
-    pipeline: FluxStoryboardPipeline
-    words: int
-    painting: RenderRequest
-    steering: Steering | None = field(default=None)
+    pipeline: MeasuredPipeline
+    device: torch.device
+    text_tokens: int
+    frame: RenderRequest
+    steering: Steering | None = None
 
     def story(
         self,
@@ -117,36 +134,36 @@ class Model:
         *,
         steps: int | None = None,
         side: int | None = None,
-        share_place: bool = False,
+        share_location: bool = False,
     ) -> RenderRequest:
-        """A storyboard of one character.
+        """Make the request of a storyboard of one character.
 
         Args:
             frames: how many, the identity frame included.
             steps: denoising steps; None for the model's own.
             side: of the pictures, in pixels; None for the model's own.
-            share_place: whether all frames are in the identity frame's place.
+            share_location: whether all frames are in the identity frame's location.
         """
-        first = self.painting.frames[0]
+        first = self.frame.frames[0]
         width = height = side or first.width
         made = []
         for index in range(frames):
             prompt = Prompt(
-                PLACES[0 if share_place else index % len(PLACES)],
+                LOCATIONS[0 if share_location else index % len(LOCATIONS)],
                 CHARACTER,
                 ACTIONS[index % len(ACTIONS)],
             )
             frame = FrameRequest(f"f{index}", prompt, seed=index, width=width, height=height)
             if index:
                 frame = replace(
-                    frame, identity_from="f0", background_from="f0" if share_place else None
+                    frame, identity_from="f0", background_from="f0" if share_location else None
                 )
             made.append(frame)
         return replace(
-            self.painting,
+            self.frame,
             frames=tuple(made),
             targets=tuple(frame.frame_id for frame in made),
-            steps=steps or self.painting.steps,
+            steps=steps or self.frame.steps,
         )
 
 
@@ -161,31 +178,26 @@ def open_model(
     Args:
         name: one of `MODELS`.
         device: where it computes.
-        dtype: what in.
-        foreground: share of the tokens that a random model's masks are given.
+        dtype: number format of the weights.
+        foreground: share of the tokens in a random model's given masks.
     """
     if name == MINIATURE.name:
-        pipeline = load_pipeline(MINIATURE, str(device), str(dtype).removeprefix("torch."))
-        return Model(
-            name, MINIATURE.title, pipeline, MINIATURE.max_sequence_length, _painting(MINIATURE)
-        )
-    shape = SHAPES[name]
-    painting = replace(_painting(FLUX1_DEV), steps=STEPS, consistency=ConsistencySettings())
-    frame = replace(painting.frames[0], width=shape.side, height=shape.side)
-    return Model(
-        name,
-        shape.title,
-        random_pipeline(shape, device, dtype),
-        shape.words,
-        replace(painting, frames=(frame,)),
-        Steering(foreground),
-    )
+        loaded = load_pipeline(MINIATURE, str(device), str(dtype).removeprefix("torch."))
+        pipeline = MeasuredPipeline(**loaded.components)
+        pipeline.set_progress_bar_config(disable=True)
+        tokens = MINIATURE.max_sequence_length
+        return Model(MINIATURE.title, pipeline, device, tokens, _one_frame(MINIATURE))
+    shape, steering = SHAPES[name], Steering(foreground)
+    request = replace(_one_frame(FLUX1_DEV), steps=STEPS, consistency=ConsistencySettings())
+    frame = replace(request.frames[0], width=shape.side, height=shape.side)
+    pipeline = random_pipeline(shape, device, dtype)
+    pipeline.new_pass = partial(SteeredPass, steering)
+    request = replace(request, frames=(frame,))
+    return Model(shape.title, pipeline, device, shape.text_tokens, request, steering)
 
 
-def random_pipeline(
-    shape: Shape, device: torch.device, dtype: torch.dtype
-) -> FluxStoryboardPipeline:
-    """A pipeline of random weights; those of the transformer are made on the device."""
+def random_pipeline(shape: Shape, device: torch.device, dtype: torch.dtype) -> MeasuredPipeline:
+    """Make a pipeline of random weights; those of the transformer are made on the device."""
     torch.manual_seed(0)
     with _made_on(device, dtype):
         transformer = FluxTransformer2DModel(
@@ -236,7 +248,7 @@ def random_pipeline(
             num_heads=2,
         )
     )
-    pipeline = FluxStoryboardPipeline(
+    pipeline = MeasuredPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(_ASSETS / "scheduler"),
         vae=vae.eval(),
         text_encoder=clip.to(device, dtype).eval(),
@@ -249,7 +261,7 @@ def random_pipeline(
     return pipeline
 
 
-def _painting(spec: ModelSpec) -> RenderRequest:
+def _one_frame(spec: ModelSpec) -> RenderRequest:
     frame = FrameRequest("f0", Prompt("", CHARACTER, ""), 0, spec.width, spec.height)
     return RenderRequest(
         model=spec.name,
@@ -264,7 +276,7 @@ def _painting(spec: ModelSpec) -> RenderRequest:
 
 @contextmanager
 def _made_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Have new modules' weights on a device, in a number format."""
+    """Make the weights of new modules on a device, in a number format."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

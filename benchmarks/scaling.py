@@ -1,11 +1,11 @@
-"""How a storyboard's seconds grow: with its frames, its pictures' tokens, and with workers.
+"""Growth of a storyboard's seconds: with its frames, its pictures' tokens, and with workers.
 
     python -m benchmarks.scaling [--model miniature|middle|flux-dev] [--only SECTION]
         [--counts 1,2,4,8,16,32] [--tokens 256,1024,2304,4096] [--workers 1,2,4] [--out DIR] ...
 
 frames: storyboards of 1 to 32 frames, by us in each order, against as many plain pictures.
 tokens: pictures of 256 to 4,096 tokens, likewise.
-workers: storyboards of the miniature, painted by 1 to 4 workers through Ray.
+workers: storyboards of the miniature, rendered by 1 to 4 workers through Ray.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Paint, Workbench, arguments_for, cost, warm_up
-from benchmarks.random_models import ACTIONS, CHARACTER, PLACES
-from benchmarks.speed import numbers, orders, ways_to_paint
-from evaluation.results import Section, Spread, alternate, describe_machine
+from benchmarks.measuring import Workbench, arguments_for, numbers, orders, warm_up
+from benchmarks.random_models import ACTIONS, CHARACTER, LOCATIONS
+from benchmarks.speed import ways_to_render
+from evaluation.results import Spread, describe_machine
 from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
@@ -32,18 +31,17 @@ from storyboard.jobs.job import Runner
 from storyboard.settings import Settings, Workers
 from storyboard.storage.projects import Store
 
-SECTIONS = ("frames", "tokens", "workers")
 _TOKEN_PIXELS = 16
 
 
 def frames(bench: Workbench) -> None:
-    """Storyboards of more and more frames."""
+    """Measure storyboards of more and more frames."""
     requests = {str(count): bench.story(frames=count) for count in bench.options.counts}
     grown(bench, "frames", requests)
 
 
 def tokens(bench: Workbench) -> None:
-    """Pictures of more and more tokens."""
+    """Measure pictures of more and more tokens."""
     requests = {}
     for count in bench.options.tokens:
         side = round(count**0.5)
@@ -54,43 +52,28 @@ def tokens(bench: Workbench) -> None:
 
 
 def grown(bench: Workbench, section: str, requests: dict[str, RenderRequest]) -> None:
-    """Paint each request in every way, in alternating rounds, and keep the table after each."""
-    ways = ways_to_paint(bench, dense=False)
+    """Render each request in every way, in alternating rounds, and keep the table after each."""
+    ways = ways_to_render(bench, dense=False)
     rows: list[tuple[str, ...]] = []
     for number, (size, request) in enumerate(requests.items(), start=1):
         warm_up(bench.model, list(ways.values()), request)
-        rows.append((size, *growth_cells(rounds(bench, ways, request))))
+        rows.append((size, *growth_cells(bench.seconds(ways, request))))
         print(" | ".join(rows[-1]), flush=True)
         head = (section, *(f"{name}, s" for name in ways))
         head += tuple(f"{name} / plain" for name in list(ways)[1:])
         sizes = (
             "of more and more frames" if section == "frames" else "in larger and larger pictures"
         )
-        table = Section(
-            bench.name(section),
-            f"{bench.model.title}: storyboards {sizes}",
-            (
-                *bench.notes(request),
-                f"{bench.options.repeats} rounds; the line on what was painted is of the last row",
-            ),
-            head,
-            tuple(rows),
+        notes = (
+            *bench.notes(request),
+            f"{bench.options.repeats} rounds; the first of these lines describes the last row",
         )
-        bench.results.put(table, finished=number == len(requests))
-
-
-def rounds(bench: Workbench, ways: dict[str, Paint], request: RenderRequest) -> dict[str, Spread]:
-    """Seconds of every way."""
-
-    def seconds(way: Paint) -> float:
-        return cost(bench.model, way, request).seconds
-
-    variants = {name: partial(seconds, way) for name, way in ways.items()}
-    return list(alternate(variants, bench.options.repeats))[-1]
+        title = f"{bench.model.title}: storyboards {sizes}"
+        bench.put(section, title, notes, head, rows, finished=number == len(requests))
 
 
 def growth_cells(found: dict[str, Spread]) -> tuple[str, ...]:
-    """Seconds of every way, and the ratios of all but the first to the first."""
+    """Return the seconds of every way, and the ratios of all but the first to the first."""
     plain, *ours = found.values()
     return (
         *(spread.text() for spread in (plain, *ours)),
@@ -99,7 +82,7 @@ def growth_cells(found: dict[str, Spread]) -> tuple[str, ...]:
 
 
 def workers(bench: Workbench) -> None:
-    """Storyboards that several processes paint."""
+    """Measure storyboards that several processes render."""
     if importlib.util.find_spec("ray") is None:
         raise SystemExit("Workers take Ray: pip install ray")
     options = bench.options
@@ -125,11 +108,11 @@ def workers(bench: Workbench) -> None:
     )
     head = ("workers", "seconds", "times as fast as the first row")
     title = f"{MINIATURE.title}: workers through Ray"
-    bench.results.put(Section(bench.name("workers"), title, notes, head, rows))
+    bench.put("workers", title, notes, head, rows)
 
 
 def ray_runners(bench: Workbench, folder: Path, count: int) -> Callable[[], Runner]:
-    """Makes a runner with so many workers on this machine."""
+    """Return a factory of runners with a number of workers on this machine."""
 
     def make() -> Runner:
         from storyboard.jobs.ray.runner import RayRunner
@@ -143,14 +126,14 @@ def ray_runners(bench: Workbench, folder: Path, count: int) -> Callable[[], Runn
 def worker_seconds(
     make: Callable[[], Runner], folder: Path, board: Storyboard, repeats: int
 ) -> Spread:
-    """Seconds of a storyboard's job, after a first job that is not counted."""
+    """Return the seconds of a storyboard's jobs, after a first job that is not counted."""
     with closing(make()) as runner:
         _, *counted = job_seconds(runner, Store(folder), board, repeats + 1)
     return Spread(tuple(counted))
 
 
 def job_seconds(runner: Runner, store: Store, board: Storyboard, jobs: int) -> Iterator[float]:
-    """Paint a storyboard again and again, each time in a project of its own.
+    """Render a storyboard again and again, each time in a new project; yields the seconds.
 
     Raises:
         RuntimeError: if a job does not finish.
@@ -167,10 +150,10 @@ def job_seconds(runner: Runner, store: Store, board: Storyboard, jobs: int) -> I
 
 
 def story_board(count: int, steps: int | None, side: int | None) -> Storyboard:
-    """A storyboard of one character in the miniature's words."""
+    """Make a storyboard of one character in the miniature's words."""
     made = tuple(
         Frame(
-            location=PLACES[index % len(PLACES)].rstrip(","),
+            location=LOCATIONS[index % len(LOCATIONS)].rstrip(","),
             action=ACTIONS[index % len(ACTIONS)],
             seed=index,
         )
@@ -184,22 +167,18 @@ def story_board(count: int, steps: int | None, side: int | None) -> Storyboard:
     )
 
 
+SECTIONS = {"frames": frames, "tokens": tokens, "workers": workers}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for."""
-    parser = arguments_for("scaling", SECTIONS, "How a storyboard's seconds grow.")
+    """Measure the requested sections."""
+    parser = arguments_for("scaling", SECTIONS, "Growth of a storyboard's seconds.")
     parser.add_argument("--orders", type=orders, default=("bank", "lockstep"))
     parser.add_argument("--batches", type=numbers, default=(4,), help="such as 1,4")
     parser.add_argument("--counts", type=numbers, default=(1, 2, 4, 8, 16, 32))
     parser.add_argument("--tokens", type=numbers, default=(256, 1024, 2304, 4096))
     parser.add_argument("--workers", type=numbers, default=(1, 2, 4))
-    bench = Workbench(parser.parse_args(arguments), "scaling")
-    run: dict[str, Callable[[Workbench], None]] = {
-        "frames": frames,
-        "tokens": tokens,
-        "workers": workers,
-    }
-    for section in bench.wanted(SECTIONS):
-        run[section](bench)
+    Workbench(parser.parse_args(arguments), "scaling").run(SECTIONS)
     return 0
 
 

@@ -9,9 +9,9 @@ attention: the attention of one block that shares, by slices and under a dense m
 forward: one forward pass of the plain transformer, for batches of several sizes.
 compiled: `storyboard` and `forward` once more with compiled blocks, without the published way.
 
-A table goes to benchmarks/RESULTS.md, or with --out into a file of its own in that folder; then a
-command that is stopped leaves the rounds that are done there (collect them with `python -m
-evaluation.results DIR`), and the same command goes on with the next section.
+A table goes to benchmarks/RESULTS.md, or with --out into a file of its own in that folder. There a
+stopped command leaves the rounds that are done (collect them with `python -m evaluation.results
+DIR`), and the same command continues with the next section.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from diffusers import FluxTransformer2DModel
 from benchmarks.block_attention import SharingBlock
 from benchmarks.measuring import (
     Cost,
-    Paint,
+    Render,
     Workbench,
     arguments_for,
     cost,
+    numbers,
+    orders,
     our_way,
     plain_way,
     published_way,
@@ -39,10 +41,9 @@ from benchmarks.measuring import (
     warm_up,
 )
 from benchmarks.random_models import SHAPES
-from evaluation.results import NOTHING, Section, Spread, alternate, describe_machine, gigabytes
+from evaluation.results import NOTHING, Spread, alternate, describe_machine, gigabytes
 from pipelines.request import RenderBudget, RenderRequest
 
-SECTIONS = ("storyboard", "attention", "forward", "compiled")
 PLAIN, PUBLISHED = "plain pictures", "the published way"
 # FLUX.1 [dev] at 1024 x 1024 on an H100 as others publish it: seconds over steps.
 PUBLISHED_STEPS = (
@@ -54,20 +55,20 @@ _CALLS = 3
 
 @dataclass(frozen=True)
 class Rounds:
-    """What painting a storyboard took, by the way it was painted.
+    """Costs of rendering a storyboard in several ways.
 
     Attributes:
-        costs: of every round.
+        costs: of every round, by way.
     """
 
     costs: Mapping[str, Sequence[Cost]]
 
     def spread(self, name: str) -> Spread:
-        """Seconds of one way."""
+        """Return the seconds of one way."""
         return Spread(tuple(one.seconds for one in self.costs[name]))
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The table's cells, with ratios to the plain pictures.
+        """Return the table's cells, with ratios to the plain pictures.
 
         The last column compares latents with our first way's; plain pictures are other pictures.
         """
@@ -99,12 +100,12 @@ STORYBOARD_HEAD = (
 )  # fmt: skip
 
 
-def painted_rounds(bench: Workbench, ways: Mapping[str, Paint]) -> Iterator[Rounds]:
-    """Paint the storyboard in every way, in alternating rounds; yields all so far after each."""
+def rendered_rounds(bench: Workbench, ways: Mapping[str, Render]) -> Iterator[Rounds]:
+    """Render the storyboard in every way, in alternating rounds; yields all so far after each."""
     request, model = bench.story(), bench.model
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
 
-    def measure(name: str, way: Paint) -> float:
+    def measure(name: str, way: Render) -> float:
         found = cost(model, way, request)
         costs[name].append(found)
         print(f"{name}: {found.seconds:.2f} s", flush=True)
@@ -115,8 +116,8 @@ def painted_rounds(bench: Workbench, ways: Mapping[str, Paint]) -> Iterator[Roun
         yield Rounds({name: tuple(found) for name, found in costs.items()})
 
 
-def ways_to_paint(bench: Workbench, *, dense: bool) -> dict[str, Paint]:
-    """The ways that were asked for."""
+def ways_to_render(bench: Workbench, *, dense: bool) -> dict[str, Render]:
+    """Return the ways that the options name."""
     model, options = bench.model, bench.options
     ways = {PLAIN: plain_way(model)}
     for order in options.orders:
@@ -134,20 +135,21 @@ def ways_to_paint(bench: Workbench, *, dense: bool) -> dict[str, Paint]:
 def storyboard(bench: Workbench, section: str = "storyboard", how: str = "") -> None:
     """Measure the storyboard in every way, and keep the table after each round."""
     compiled = section == "compiled"
-    ways = ways_to_paint(bench, dense=bench.options.dense and not compiled)
+    ways = ways_to_render(bench, dense=bench.options.dense and not compiled)
     request = bench.story()
     seconds = warm_up(bench.model, list(ways.values()), request)
     notes = [*bench.notes(request), f"warming up took {seconds:.0f} s"]
     repeats = bench.options.repeats
-    for done, rounds in enumerate(painted_rounds(bench, ways), start=1):
-        table = Section(
-            bench.name(section),
-            f"{bench.model.title}: a storyboard of {len(request.frames)}{how and f', {how}'}",
+    title = f"{bench.model.title}: a storyboard of {len(request.frames)}{how and f', {how}'}"
+    for done, rounds in enumerate(rendered_rounds(bench, ways), start=1):
+        bench.put(
+            section,
+            title,
             (*notes, f"{done} of {repeats} rounds"),
             STORYBOARD_HEAD,
             rounds.rows(),
+            finished=done == repeats,
         )
-        bench.results.put(table, finished=done == repeats)
 
 
 def attention(bench: Workbench) -> None:
@@ -157,18 +159,18 @@ def attention(bench: Workbench) -> None:
     dtype = getattr(torch, options.dtype or "bfloat16")
     rows = []
     for tokens in options.tokens:
-        for place in (False, True):
-            block = SharingBlock(shape, tokens, bench.device, dtype, options.foreground, place)
+        for background in (False, True):
+            block = SharingBlock(shape, tokens, bench.device, dtype, options.foreground, background)
             with torch.no_grad():
                 calls = block.calls()
                 for call in calls.values():
                     call()
                 variants = {n: partial(timed, bench.device, c, _CALLS) for n, c in calls.items()}
                 found = list(alternate(variants, options.repeats))[-1]
-                rows.append(attention_row(tokens, place, found, block.difference()))
+                rows.append(attention_row(tokens, background, found, block.difference()))
     notes = (
-        f"one single-stream block of {shape.heads} heads of {shape.head_dim}, {shape.words} text "
-        f"tokens, {str(dtype).removeprefix('torch.')}, {options.foreground:.0%} of the tokens "
+        f"one single-stream block of {shape.heads} heads of {shape.head_dim}, {shape.text_tokens} "
+        f"text tokens, {str(dtype).removeprefix('torch.')}, {options.foreground:.0%} of the tokens "
         "foreground and all of it matched; milliseconds from rotated queries, own keys and a bank "
         "to the output, projections not counted",
         f"{options.repeats} rounds of {_CALLS} calls; by slices: ours, the bank where it computes; "
@@ -176,12 +178,7 @@ def attention(bench: Workbench) -> None:
         "in host memory, from where it copies whole grids",
         describe_machine(bench.device),
     )
-    bench.results.put(
-        Section(
-            bench.name("attention"), "Attention of one sharing block", notes, ATTENTION_HEAD,
-            tuple(rows),
-        )
-    )  # fmt: skip
+    bench.put("attention", "Attention of one sharing block", notes, ATTENTION_HEAD, rows)
 
 
 ATTENTION_HEAD = (
@@ -191,14 +188,14 @@ ATTENTION_HEAD = (
 
 
 def attention_row(
-    tokens: int, place: bool, found: Mapping[str, Spread], difference: float
+    tokens: int, background: bool, found: Mapping[str, Spread], difference: float
 ) -> tuple[str, ...]:
-    """One line of the attention's table, from seconds by way."""
+    """Return one line of the attention's table, from seconds by way."""
     plain, slices, dense = (found[name] for name in ("plain", "slices", "dense"))
     host = found.get("dense from host")
     return (
         str(tokens),
-        "character and place" if place else "character",
+        "character and place" if background else "character",
         *(_milliseconds(one).text() for one in (plain, slices, dense)),
         slices.ratio_text(plain),
         dense.ratio_text(slices),
@@ -223,24 +220,23 @@ def forward(bench: Workbench, section: str = "forward", how: str = "") -> None:
             call()
             variants[str(batch)] = partial(timed, bench.device, call, _CALLS)
         found = list(alternate(variants, options.repeats))[-1]
-    rows = tuple(
+    rows = [
         (batch, spread.text(4), f"{spread.median / int(batch):.4f}")
         for batch, spread in found.items()
-    )
+    ]
     title = f"{bench.model.title}: a forward pass{how and f', {how}'}"
     notes = bench.notes(request)
     if pipeline.transformer.config.num_layers == SHAPES["flux-dev"].blocks[0]:
         notes = (*notes, PUBLISHED_STEPS)
-    head = ("frames in the batch", "seconds", "seconds a frame")
-    bench.results.put(Section(bench.name(section), title, notes, head, rows))
+    bench.put(section, title, notes, ("frames in the batch", "seconds", "seconds a frame"), rows)
 
 
 def forward_pass(bench: Workbench, request: RenderRequest, batch: int) -> Callable[[], object]:
-    """A call of the transformer with the first frame, so many times."""
+    """Return a call of the transformer with a batch of copies of the first frame."""
     pipeline = bench.model.pipeline
     transformer: FluxTransformer2DModel = pipeline.transformer
     frame = request.frames[0]
-    inputs = pipeline.prepare(frame, bench.model.words)
+    inputs = pipeline.prepare(frame, bench.model.text_tokens)
     latents, prompt = inputs.latents, inputs.prompt
     grid = pipeline.grid(frame.height, frame.width)
     guide = None
@@ -260,43 +256,29 @@ def forward_pass(bench: Workbench, request: RenderRequest, batch: int) -> Callab
 
 
 def compiled(bench: Workbench) -> None:
-    """The storyboard and the forward pass with compiled blocks; they stay compiled."""
+    """Measure the storyboard and the forward pass with compiled blocks; they stay compiled."""
     bench.model.pipeline.transformer.compile_repeated_blocks(backend=bench.options.compiler)
     storyboard(bench, "compiled", "with compiled blocks")
     forward(bench, "compiled-forward", "with compiled blocks")
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between them."""
-    return tuple(int(part) for part in text.split(","))
-
-
-def orders(text: str) -> tuple[str, ...]:
-    """Names of orders with commas between them."""
-    found = tuple(text.split(","))
-    unknown = set(found) - {"bank", "lockstep"}
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: neither bank nor lockstep")
-    return found
+SECTIONS = {
+    "storyboard": storyboard,
+    "attention": attention,
+    "forward": forward,
+    "compiled": compiled,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for."""
+    """Measure the requested sections."""
     parser = arguments_for("speed", SECTIONS, "Seconds of a storyboard.")
     parser.add_argument("--orders", type=orders, default=("bank", "lockstep"))
     parser.add_argument("--batches", type=numbers, default=(5,), help="such as 1,5")
     parser.add_argument("--dense", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--tokens", type=numbers, default=(1024, 4096), help="of `attention`")
     parser.add_argument("--compiler", default="inductor", help="torch.compile's backend")
-    bench = Workbench(parser.parse_args(arguments), "speed")
-    run: dict[str, Callable[[Workbench], None]] = {
-        "storyboard": storyboard,
-        "attention": attention,
-        "forward": forward,
-        "compiled": compiled,
-    }
-    for section in bench.wanted(SECTIONS):
-        run[section](bench)
+    Workbench(parser.parse_args(arguments), "speed").run(SECTIONS)
     return 0
 
 

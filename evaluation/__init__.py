@@ -1,1 +1,1 @@
-"""The evaluation: paints a fixed suite in several ways and tables how well each did. No torch."""
+"""Evaluation of a fixed suite, rendered in several ways, by tables of scores."""

@@ -1,4 +1,4 @@
-"""`python -m evaluation`: paint a suite, score it, write the tables."""
+"""Run `python -m evaluation`: render a suite, score it, write the tables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from pathlib import Path
 from evaluation.ablation import parse_ablation
 from evaluation.drawn.scenes import draw_references
 from evaluation.metrics.scoring import score_with_judge
-from evaluation.painting import Gallery, Run, paint_missing, say
-from evaluation.report import tables, update_page
-from evaluation.rows import REFERENCE_ROWS, ROWS, Row
+from evaluation.painting import EvaluationFolder, EvaluationRun, render_missing, report_progress
+from evaluation.report import tables
+from evaluation.results import put_on_page
+from evaluation.rows import REFERENCE_ROWS, ROWS, SuiteRow
 from evaluation.scores import Scores
-from evaluation.suite import SuiteCharacter, SuiteError, read_suite
+from evaluation.suite import SuiteError, read_suite
 from pipelines.errors import UnknownModelError, UserError
 from pipelines.models.catalog import find_model
 from pipelines.pictures import Reference
@@ -34,31 +35,31 @@ SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
 REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
 RESULTS_FILE = DocumentKind("throughline evaluation results")
 _DESCRIPTION = """\
-Paint an evaluation suite in several ways and score the pictures.
+Render an evaluation suite in several ways and score the pictures.
 
-What was painted stays in DIR, and the same command goes on where it was stopped. The tables go to
+The pictures stay in DIR, and a stopped command continues when it is run again. The tables go to
 stdout and, with --page, into a page between the lines
 
     <!-- evaluation: begin -->
     <!-- evaluation: end -->
 """
 
-_SINGLE = Row("plain", "plain", consistent=False)
+_SINGLE = SuiteRow("plain", "plain", consistent=False)
 
 
 def parse_rows(text: str) -> frozenset[str]:
-    """The names in "plain,merge".
+    """Read names of rows, such as "plain,merge".
 
     Raises:
         ValueError: if there is no row of one of the names.
     """
     names = text.split(",")
-    usual, referring = ([row.name for row in rows] for rows in (ROWS, REFERENCE_ROWS))
+    usual, with_reference = ([row.name for row in rows] for rows in (ROWS, REFERENCE_ROWS))
     for name in names:
-        if name not in (*usual, *referring):
+        if name not in (*usual, *with_reference):
             raise ValueError(
                 f"there is no row {name!r}; there are {', '.join(usual)}, and with --references "
-                f"{', '.join(referring)}"
+                f"{', '.join(with_reference)}"
             )
     return frozenset(names)
 
@@ -67,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: what was typed after the program's name; None for `sys.argv`.
+        arguments: the words after the program's name; None for `sys.argv`.
 
     Returns:
-        The exit code: 0 done, 1 a fault that a person can mend, 2 bad usage, 130 stopped by Ctrl-C.
+        The exit code: 0 done, 1 a user error, 2 bad usage, 130 stopped by Ctrl-C.
     """
     try:
         evaluate(_parser().parse_args(arguments))
@@ -102,25 +103,25 @@ def _parser() -> argparse.ArgumentParser:
         "--characters",
         metavar="N",
         type=whole(0, 1000),
-        help="paint the first N characters; all if left out",
+        help="render the first N characters; all if left out",
     )
     command.add_argument(
         "--prompts",
         metavar="N",
         type=whole(0, 1000),
-        help="paint the first N single prompts; all if left out",
+        help="render the first N single prompts; all if left out",
     )
     command.add_argument(
         "--rows",
         metavar="NAMES",
         type=argument(parse_rows),
-        help=f"ways to paint, as {','.join(row.name for row in ROWS)} (all); "
+        help=f"rows of the tables, as {','.join(row.name for row in ROWS)} (all); "
         f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
     )
     command.add_argument(
         "--references",
         action="store_true",
-        help="measure how characters are kept who are known from a reference picture",
+        help="measure how characters with a reference picture are kept",
     )
     command.add_argument(
         "--ablation",
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         type=argument(parse_ablation),
         action="append",
         default=[],
-        help="with --references, also follow them with the subject folder FOLDER; may be repeated",
+        help="with --references, also render with the subject folder FOLDER; may be repeated",
     )
     command.add_argument("--model", metavar="NAME", help="as for `render`")
     command.add_argument(
@@ -142,13 +143,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         type=whole(1, 64),
         default=1,
-        help="processes that paint side by side",
+        help="processes that render side by side",
     )
     return command
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Run the command.
+    """Render, score and write the tables.
 
     Args:
         arguments: out, page, characters, prompts, rows, model, memory, steps, workers, references,
@@ -156,28 +157,28 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     Raises:
         UsageError: if the options do not go together.
-        UserError: if something cannot be loaded, painted or written. What is painted is kept.
+        UserError: if something cannot be loaded, rendered or written. Rendered pictures are kept.
     """
     settings = Settings.from_environment(os.environ)
     settings = replace(settings, memory=arguments.memory or settings.memory)
     run = _run(arguments, settings)
-    gallery = Gallery(run, arguments.out)
-    gallery.open()
-    paint_missing(gallery, settings, arguments.workers)
+    folder = EvaluationFolder(run, arguments.out)
+    folder.open()
+    render_missing(folder, settings, arguments.workers)
     characters, prompts = run.characters, run.prompts
-    rows = [gallery.row(row, characters) for row in run.rows] if characters else []
-    singles = gallery.row(_SINGLE, prompts) if prompts else None
-    scores = score_with_judge(run.suite, rows, singles, say)
-    heading = _heading(gallery, arguments, len(characters), len(prompts))
+    rows = [folder.row(row, characters) for row in run.rows] if characters else []
+    singles = folder.row(_SINGLE, prompts) if prompts else None
+    scores = score_with_judge(run.suite, rows, singles, report_progress)
+    heading = _heading(folder, arguments, len(characters), len(prompts))
     text = tables(scores, run.rows, heading)
-    gallery.write("results.json", RESULTS_FILE.dump(_results(gallery, scores)))
-    gallery.write("tables.md", text.encode())
+    folder.write("results.json", RESULTS_FILE.dump(_results(folder, scores)))
+    folder.write("tables.md", text.encode())
     print(text, end="")
     if arguments.page is not None:
-        update_page(arguments.page, text)
+        put_on_page(arguments.page, "evaluation", text, append=False)
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> Run:
+def _run(arguments: argparse.Namespace, settings: Settings) -> EvaluationRun:
     try:
         suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
         spec = find_model(arguments.model or settings.model)
@@ -189,12 +190,12 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Run:
     if not characters and not prompts:
         raise UserError("There is nothing to evaluate.", "Ask for --characters or --prompts.")
     steps = arguments.steps or spec.steps
-    run = Run(suite, (*characters, *prompts), rows, spec, steps)
-    return replace(run, references=_references(run)) if run.followings else run
+    run = EvaluationRun(suite, (*characters, *prompts), rows, spec, steps)
+    return replace(run, references=_references(run)) if run.conditionings else run
 
 
-def _rows(arguments: argparse.Namespace) -> tuple[Row, ...]:
-    """The rows that the options ask for, ablations last.
+def _rows(arguments: argparse.Namespace) -> tuple[SuiteRow, ...]:
+    """Return the rows that the options name, ablations last.
 
     Raises:
         UsageError: if a row is of the other suite, or two rows have one name.
@@ -216,53 +217,45 @@ def _rows(arguments: argparse.Namespace) -> tuple[Row, ...]:
     return tuple(chosen)
 
 
-def _references(run: Run) -> dict[str, Reference]:
-    """The references that a run's cases are known from.
+def _references(run: EvaluationRun) -> dict[str, Reference]:
+    """Draw the references of a run's cases.
 
     Raises:
-        UserError: if the model cannot follow any.
+        UserError: if the model cannot be conditioned on any.
     """
-
-    if run.spec.character_adapter is None and any(
-        following.bundle is None for following in run.followings
-    ):
+    if run.spec.character_adapter is None and any(own.bundle is None for own in run.conditionings):
         raise UserError(
-            f"{run.spec.title} cannot follow references.",
+            f"{run.spec.title} cannot use references.",
             "Choose another model, or only rows that need none: --rows none,consistency.",
         )
     return draw_references(run.cases)
 
 
-def _split(run: Run) -> tuple[Sequence[SuiteCharacter], Sequence[SuiteCharacter]]:
-    """The characters and the single prompts of a run."""
-    singles = {case.name for case in run.suite.prompts}
-    return (
-        [case for case in run.cases if case.name not in singles],
-        [case for case in run.cases if case.name in singles],
-    )
-
-
-def _heading(gallery: Gallery, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
-    """What was painted, with what and by which command, in Markdown."""
-    run = gallery.run
+def _heading(
+    folder: EvaluationFolder, arguments: argparse.Namespace, characters: int, prompts: int
+) -> str:
+    """Describe the suite, the model and the command, in Markdown."""
+    run = folder.run
     spec, suite = run.spec, run.suite
     workers = "one process" if arguments.workers == 1 else f"{arguments.workers} processes"
     doubts = ""
-    painted = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
-    if run.followings and spec.character_adapter is not None:
-        painted += f", strength of references {spec.character_adapter.strength:g}"
-        doubts = f" The model doubts {len(gallery.doubted())} of the {characters} references."
+    rendered = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
+    if run.conditionings and spec.character_adapter is not None:
+        rendered += f", strength of references {spec.character_adapter.strength:g}"
+        doubts = f" The model doubts {len(folder.doubted())} of the {characters} references."
     kind = "Suite of references," if suite.has_references else "Suite"
     return (
-        f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {painted}, true "
+        f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {rendered}, true "
         f"guidance {spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} "
         f"processors, {workers}.{doubts} Intervals are 95 %, over characters. Written by\n\n"
         f"    {_command_line(run, arguments, characters, prompts)}"
     )
 
 
-def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prompts: int) -> str:
-    """The command that was typed, without the paths of this machine."""
+def _command_line(
+    run: EvaluationRun, arguments: argparse.Namespace, characters: int, prompts: int
+) -> str:
+    """Return the command line, without the paths of this machine."""
     command = ["python -m evaluation"]
     if arguments.references:
         command.append("--references")
@@ -289,23 +282,19 @@ def _command_line(run: Run, arguments: argparse.Namespace, characters: int, prom
     return " ".join(command)
 
 
-def _results(gallery: Gallery, scores: Scores) -> dict[str, object]:
-    run = gallery.run
-    following = {"subjects": run.subjects(), "doubted": gallery.doubted()}
+def _results(folder: EvaluationFolder, scores: Scores) -> dict[str, object]:
+    run = folder.run
+    conditioned = {"subjects": run.subjects(), "doubted": folder.doubted()}
     readings = {
-        path.relative_to(gallery.out / "pictures").with_suffix("").as_posix(): dict(attributes)
+        path.relative_to(folder.out / "pictures").with_suffix("").as_posix(): dict(attributes)
         for path, attributes in scores.readings.items()
     }
     return {
         **run.record(),
-        **(following if run.followings else {}),
+        **(conditioned if run.conditionings else {}),
         **asdict(replace(scores, readings={})),
         "readings": readings,
     }
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Ablations: the same model, following references with a bundle that lacks a part.
+"""Ablations: the same model with a character adapter that lacks a part.
 
-A bundle is what `python -m miniature.character.train` writes; the engine takes it from the
-folder of the model that a request names. So an ablation has a model folder of its own, whose other
+A bundle is the folder that `python -m miniature.character.train` writes; the engine takes it from
+the folder of the model that a request names. So an ablation has its own model folder, whose other
 components are links to the model's.
 """
 
@@ -12,35 +12,35 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.rows import Following, Row
+from evaluation.rows import Conditioning, SuiteRow
 from pipelines.errors import UserError
 from pipelines.models.specs import ModelSpec
 
-SUBJECT = "subject"  # a bundle's place in a model's folder
+SUBJECT = "subject"  # name of the bundle's folder within a model's folder
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,-]*")
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A bundle that lacks a part.
+    """Bundle that lacks a part.
 
     Attributes:
-        name: what it lacks, "without the time resampler".
+        name: its description, such as "without the time resampler".
         bundle: its folder.
     """
 
     name: str
     bundle: Path
 
-    def row(self, models: Path) -> Row:
-        """How references are followed with it.
+    def row(self, models: Path) -> SuiteRow:
+        """Make the row that renders with this bundle.
 
         Args:
             models: the folder in which its model's folder will be.
         """
         slug = re.sub(r"[ ,-]+", "-", self.name.casefold())
-        follows = Following(f"reference-{slug}", bundle=self.bundle, model=str(models / slug))
-        return Row(slug, f"reference, {self.name}", consistent=False, follows=follows)
+        own = Conditioning(f"reference-{slug}", bundle=self.bundle, model=str(models / slug))
+        return SuiteRow(slug, f"reference, {self.name}", consistent=False, conditioning=own)
 
 
 def parse_ablation(text: str) -> Ablation:
@@ -62,16 +62,16 @@ def make_model(spec: ModelSpec, bundle: Path, folder: Path) -> None:
     """Make the folder of a model that has another bundle; an older one is replaced.
 
     Args:
-        spec: the model that everything else is from.
-        bundle: what it follows references with instead.
-        folder: where to.
+        spec: the model of all other components.
+        bundle: the bundle that replaces its own.
+        folder: the folder to make.
 
     Raises:
         UserError: if the model is not on this disk, or the folder cannot be made.
     """
     if spec.kind == "hub":
         raise UserError(
-            f"{spec.title} cannot be painted with another bundle.",
+            f"{spec.title} cannot render with another bundle.",
             "Ablations need a model in a folder on this machine.",
         )
     try:
@@ -86,7 +86,7 @@ def make_model(spec: ModelSpec, bundle: Path, folder: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link to a file or folder; copy it where the system lets nobody make links."""
+    """Link to a file or folder; copy it where the system refuses links."""
     try:
         target.symlink_to(source, target_is_directory=source.is_dir())
     except OSError:

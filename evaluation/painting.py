@@ -1,13 +1,13 @@
-"""The folder with an evaluation's pictures, and the painting of those that it lacks.
+"""Folder of an evaluation's pictures, and the rendering of the missing ones.
 
-    OUT/run.json                     what the pictures are painted with
+    OUT/run.json                     suite, model and settings of the pictures
     OUT/pictures/c01/merge-2.png     a picture; it is there when it is done
     OUT/pictures/c01/merge-2.json    its prompt, seed, seconds and matches
     OUT/masks/c01/merge-2.png        its foreground mask, a pixel for each token
-    OUT/references/                  the references that frames follow, and what they were cut from
+    OUT/references/                  the references of the characters, and their sources
     OUT/models/                      the model with other bundles, for ablations
 
-An evaluation that was stopped goes on from what is there. It knows nothing of scores.
+A stopped evaluation continues with the missing pictures. Knows nothing of scores.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from queue import Empty
 from typing import Any
 
 from evaluation.ablation import SUBJECT, make_model
-from evaluation.rows import Following, Row, frame_ids, requests
-from evaluation.scores import PaintedPicture, PaintedRow
+from evaluation.rows import Conditioning, SuiteRow, frame_ids, requests
+from evaluation.scores import RenderedPicture, RenderedRow
 from evaluation.suite import Suite, SuiteCharacter
 from pipelines.errors import UserError
 from pipelines.events import FrameDone, Notice
@@ -44,42 +44,43 @@ _POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Run:
-    """What an evaluation paints, and with what.
+class EvaluationRun:
+    """Cases, rows and model of an evaluation.
 
     Attributes:
         suite: the suite that the cases are from.
-        cases: the characters and single prompts to paint.
-        rows: in which ways; of a single prompt there is an identity frame alone.
+        cases: the characters and single prompts to render.
+        rows: the ways to render them; of a single prompt there is an identity frame alone.
         spec: the model.
         steps: denoising steps.
-        references: by name, those of the cases that have one; empty where no row follows them.
+        references: of the cases that have one, by name; empty where no row uses them.
     """
 
     suite: Suite
     cases: tuple[SuiteCharacter, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SuiteRow, ...]
     spec: ModelSpec
     steps: int
     references: Mapping[str, Reference] = field(default_factory=dict)
 
     @property
     def characters(self) -> tuple[SuiteCharacter, ...]:
-        """Those of the cases that are characters."""
+        """Cases that are characters."""
         return tuple(case for case in self.cases if case in self.suite.characters)
 
     @property
     def prompts(self) -> tuple[SuiteCharacter, ...]:
-        """Those of the cases that are single prompts."""
+        """Cases that are single prompts."""
         return tuple(case for case in self.cases if case in self.suite.prompts)
 
     @property
-    def followings(self) -> tuple[Following, ...]:
-        """How references are followed, each way once."""
-        return tuple(dict.fromkeys(row.follows for row in self.rows if row.follows is not None))
+    def conditionings(self) -> tuple[Conditioning, ...]:
+        """Conditionings of the rows, each once."""
+        found = (row.conditioning for row in self.rows if row.conditioning is not None)
+        return tuple(dict.fromkeys(found))
 
     def record(self) -> dict[str, Any]:
-        """What pictures of one folder have in common, as JSON-ready data."""
+        """Return the settings that all pictures of one folder share, as JSON-ready data."""
         record: dict[str, Any] = {
             "suite": self.suite.version,
             "model": self.spec.name,
@@ -92,41 +93,41 @@ class Run:
         return record | {"references": True} if self.suite.has_references else record
 
     def subjects(self) -> dict[str, dict[str, object]]:
-        """With what references are followed, and how closely, by the ways' names."""
+        """Return weights and strength of the conditionings, by their names, as JSON-ready data."""
         return {
-            following.name: {
-                "weights": _bundle_fingerprint(self.spec, following),
-                "strength": following.strength_for(self.spec),
+            conditioning.name: {
+                "weights": _bundle_fingerprint(self.spec, conditioning),
+                "strength": conditioning.strength_for(self.spec),
             }
-            for following in self.followings
+            for conditioning in self.conditionings
         }
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The pictures of a run in a folder.
+class EvaluationFolder:
+    """Folder with the pictures of a run.
 
     Attributes:
-        run: what is painted.
-        out: the folder.
+        run: the run.
+        out: the folder's path.
     """
 
-    run: Run
+    run: EvaluationRun
     out: Path
 
     def open(self) -> None:
-        """Make the folder, or make sure that what it holds was painted in the same way.
+        """Make the folder, or check that its pictures are of the same suite, model and settings.
 
         Raises:
-            UserError: if it holds something else, or cannot be written; or if the model cannot be
-                painted with another bundle.
+            UserError: if it holds something else, or cannot be written; or if the model cannot
+                render with another bundle.
         """
         path, record, subjects = self.out / "run.json", self.run.record(), self.run.subjects()
         known: dict[str, Any] = {}
         if path.exists():
             found = RUN_FILE.read(path)
             known = found.pop("subjects", {})
-            if found != record or any(known.get(n, mine) != mine for n, mine in subjects.items()):
+            if found != record or any(known.get(n, own) != own for n, own in subjects.items()):
                 raise UserError(
                     f"The pictures in {self.out} are of another suite, model or setting.",
                     "Choose another folder with --out.",
@@ -139,15 +140,15 @@ class Gallery:
         if all_subjects := known | subjects:
             record["subjects"] = all_subjects
         self.write("run.json", RUN_FILE.dump(record))
-        for following in self.run.followings:
-            if following.bundle is not None:
-                make_model(self.run.spec, following.bundle, Path(following.model))
+        for conditioning in self.run.conditionings:
+            if conditioning.bundle is not None:
+                make_model(self.run.spec, conditioning.bundle, Path(conditioning.model))
         for reference in self.run.references.values():
             self.references.add(reference)
 
     @property
     def references(self) -> ReferenceStore:
-        """The folder's reference pictures."""
+        """Reference pictures of the folder."""
         return ReferenceStore(self.out / "references")
 
     def write(self, name: str, content: bytes) -> None:
@@ -159,14 +160,14 @@ class Gallery:
         write_result(self.out / name, content)
 
     def missing(self, case: SuiteCharacter) -> list[str]:
-        """Ids of the frames of a case that are not painted yet."""
+        """Return the ids of the frames of a case that are not rendered yet."""
         names = frame_ids(case, self.run.rows)
         return [name for name in names if not self._picture(case, name).exists()]
 
-    def paint(self, engine: RenderEngine, cases: Sequence[SuiteCharacter]) -> Iterator[str]:
-        """Paint what the cases lack; yields the name of each picture once it is on the disk."""
+    def render(self, engine: RenderEngine, cases: Sequence[SuiteCharacter]) -> Iterator[str]:
+        """Render the missing frames of cases; yields the name of each picture once it is saved."""
         planned = [(case, request) for case in cases for request in self._requests(case)]
-        # One model after the other: each has to be loaded.
+        # One model after the other, since each has to be loaded.
         for case, request in sorted(planned, key=lambda item: item[1].model):
             events = engine.render(request, self.references.folder)
             doubted: set[str] = set()
@@ -181,19 +182,18 @@ class Gallery:
                 events.close()
 
     def _requests(self, case: SuiteCharacter) -> Iterator[RenderRequest]:
-        """What paints the frames of a case that are missing."""
-        run, wanted = self.run, self.missing(case)
-        reference = run.references.get(case.name)
+        run, reference = self.run, self.run.references.get(case.name)
         name = None if reference is None else reference.name
-        return requests(run.suite, case, run.rows, run.spec, run.steps, wanted, name)
+        missing = self.missing(case)
+        return requests(run.suite, case, run.rows, run.spec, run.steps, missing, name)
 
-    def row(self, row: Row, cases: Sequence[SuiteCharacter]) -> PaintedRow:
-        """The pictures of a row, of those cases that it covers."""
-        return PaintedRow(
+    def row(self, row: SuiteRow, cases: Sequence[SuiteCharacter]) -> RenderedRow:
+        """Return the pictures of a row, of those cases that it covers."""
+        return RenderedRow(
             row.name,
             {
                 case.name: tuple(
-                    self._painted(case, row.frame_id(index)) for index in range(len(case.frames))
+                    self._rendered(case, row.frame_id(index)) for index in range(len(case.frames))
                 )
                 for case in cases
                 if row.covers(case)
@@ -201,8 +201,9 @@ class Gallery:
         )
 
     def doubted(self) -> list[str]:
-        """Names of the cases whose reference the model says that it may not follow."""
-        own = [row for row in self.run.rows if row.follows is not None and not row.follows.bundle]
+        """Return the names of the cases whose reference is unlike the model's training."""
+        rows = self.run.rows
+        own = [row for row in rows if row.conditioning is not None and not row.conditioning.bundle]
         return [
             case.name
             for case in self.run.cases
@@ -212,9 +213,9 @@ class Gallery:
     def _picture(self, case: SuiteCharacter, frame_id: str) -> Path:
         return self.out / "pictures" / case.name / f"{frame_id}.png"
 
-    def _painted(self, case: SuiteCharacter, frame_id: str) -> PaintedPicture:
+    def _rendered(self, case: SuiteCharacter, frame_id: str) -> RenderedPicture:
         record = self._record(case, frame_id)
-        return PaintedPicture(self._picture(case, frame_id), record["seconds"])
+        return RenderedPicture(self._picture(case, frame_id), record["seconds"])
 
     def _record(self, case: SuiteCharacter, frame_id: str) -> dict[str, Any]:
         path = self._picture(case, frame_id).with_suffix(".json")
@@ -244,59 +245,61 @@ class Gallery:
         mask = mask_picture(done.mask, (columns, rows))
         self.write(f"masks/{name}.png", png_bytes(mask))
         self.write(f"pictures/{name}.json", json.dumps(record, ensure_ascii=False).encode())
-        self.write(f"pictures/{name}.png", png_bytes(done.image))  # last: it says "done"
+        self.write(f"pictures/{name}.png", png_bytes(done.image))  # last: its presence means "done"
 
 
-def paint_missing(gallery: Gallery, settings: Settings, workers: int) -> None:
-    """Paint what a gallery lacks, and say how far it is and how long it will take.
+def render_missing(folder: EvaluationFolder, settings: Settings, workers: int) -> None:
+    """Render the missing pictures of a folder, and report the progress and the time left.
 
     Args:
-        gallery: an open gallery.
-        settings: on which device and in which number format to paint.
-        workers: how many processes paint.
+        folder: an open folder.
+        settings: device and number format.
+        workers: number of processes that render.
 
     Raises:
-        UserError: if something cannot be loaded, painted or written. What is painted is kept.
+        UserError: if something cannot be loaded, rendered or written. Rendered pictures are kept.
     """
     from storyboard.engine import Engine
 
-    total = sum(len(gallery.missing(case)) for case in gallery.run.cases)
+    total = sum(len(folder.missing(case)) for case in folder.run.cases)
     if not total:
         return
-    say(f"painting {total} pictures with {gallery.run.spec.title}")
-    painting: Iterator[str]
+    report_progress(f"rendering {total} pictures with {folder.run.spec.title}")
+    names: Iterator[str]
     if workers > 1:
-        painting = paint_side_by_side(gallery, settings, workers)
+        names = render_in_processes(folder, settings, workers)
     else:
-        painting = gallery.paint(Engine(settings), gallery.run.cases)
+        names = folder.render(Engine(settings), folder.run.cases)
     started = time.monotonic()
-    for done, name in enumerate(painting, start=1):
+    for done, name in enumerate(names, start=1):
         left = (time.monotonic() - started) / done * (total - done)
-        say(f"{done} of {total} pictures ({name}), about {left / 60:.0f} min left")
+        report_progress(f"{done} of {total} pictures ({name}), about {left / 60:.0f} min left")
 
 
-def paint_side_by_side(gallery: Gallery, settings: Settings, workers: int) -> Iterator[str]:
-    """Paint what a gallery lacks in several processes.
+def render_in_processes(
+    folder: EvaluationFolder, settings: Settings, workers: int
+) -> Iterator[str]:
+    """Render the missing pictures of a folder in several processes.
 
     Args:
-        gallery: an open gallery.
-        settings: on which device and in which number format to paint.
-        workers: how many processes; each loads the model and gets its share of the processors.
+        folder: an open folder.
+        settings: device and number format.
+        workers: number of processes; each loads the model and gets its share of the processors.
 
     Yields:
-        The name of each picture once it is on the disk.
+        The name of each picture once it is saved.
 
     Raises:
         UserError: if a process ends early.
     """
     context = multiprocessing.get_context("spawn")
     reports: multiprocessing.Queue[str | UserError] = context.Queue()
-    cases = [case for case in gallery.run.cases if gallery.missing(case)]
-    left = sum(len(gallery.missing(case)) for case in cases)
+    cases = [case for case in folder.run.cases if folder.missing(case)]
+    left = sum(len(folder.missing(case)) for case in cases)
     processes = [
         context.Process(
-            target=_paint_share,
-            args=(gallery, settings, cases[first::workers], workers, reports),
+            target=_render_share,
+            args=(folder, settings, cases[first::workers], workers, reports),
             daemon=True,
         )
         for first in range(workers)
@@ -310,8 +313,8 @@ def paint_side_by_side(gallery: Gallery, settings: Settings, workers: int) -> It
             except Empty:
                 if any(process.exitcode for process in processes):
                     raise UserError(
-                        "A process that painted ended early.",
-                        "What it said is above; the same command goes on with what is missing.",
+                        "A process that rendered ended early.",
+                        "Its messages are above; the same command continues with what is missing.",
                     ) from None
                 continue
             if isinstance(report, UserError):
@@ -326,38 +329,38 @@ def paint_side_by_side(gallery: Gallery, settings: Settings, workers: int) -> It
                 process.join()
 
 
-def _paint_share(
-    gallery: Gallery,
+def _render_share(
+    folder: EvaluationFolder,
     settings: Settings,
     cases: Sequence[SuiteCharacter],
     workers: int,
     reports: multiprocessing.Queue[str | UserError],
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends this process
-    # Read when torch is first imported, which the engine does when it first paints.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
+    # Read when torch is first imported, which the engine does when it first renders.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     from storyboard.engine import Engine
 
     try:
-        for name in gallery.paint(Engine(settings), cases):
+        for name in folder.render(Engine(settings), cases):
             reports.put(name)
     except UserError as error:
         reports.put(error)
 
 
 def _fingerprint(spec: ModelSpec) -> str:
-    """A digest of the weights of a model on this disk; empty for one on the hub."""
+    """Return a digest of the weights of a model on this disk; empty for one on the hub."""
     if spec.kind == "hub":
         return ""
     components = ("text_encoder", "text_encoder_2", "transformer", "vae")
     return _digest([Path(spec.source) / component for component in components])
 
 
-def _bundle_fingerprint(spec: ModelSpec, following: Following) -> str:
-    """A digest of what a model follows references with; empty for what is on the hub."""
-    if following.bundle is None and spec.kind == "hub":
+def _bundle_fingerprint(spec: ModelSpec, conditioning: Conditioning) -> str:
+    """Return a digest of the weights of a conditioning; empty for those on the hub."""
+    if conditioning.bundle is None and spec.kind == "hub":
         return ""
-    bundle = following.bundle or Path(spec.source) / SUBJECT
+    bundle = conditioning.bundle or Path(spec.source) / SUBJECT
     return _digest([bundle, *sorted(path for path in bundle.iterdir() if path.is_dir())])
 
 
@@ -369,6 +372,6 @@ def _digest(folders: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def say(words: str) -> None:
-    """Report progress on stderr."""
-    print(words, file=sys.stderr)
+def report_progress(message: str) -> None:
+    """Print a message on stderr."""
+    print(message, file=sys.stderr)

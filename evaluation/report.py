@@ -1,41 +1,33 @@
-"""Scores as tables in Markdown, and a page that holds them between two marks.
-
-It knows nothing of pictures.
-"""
+"""Tables of scores, in Markdown. Knows nothing of pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
-from evaluation.rows import Row
+from evaluation.results import NOTHING, grid, interval_text
+from evaluation.rows import SuiteRow
 from evaluation.scores import ReferenceScores, RowScores, Scores
-from pipelines.errors import UserError
 from pipelines.models.measured import Interval
-from storyboard.storage.files import write_atomically
-
-BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
-_NOTHING = "–"
 
 AnyScores = TypeVar("AnyScores", RowScores, ReferenceScores)
 
 
-def tables(scores: Scores, rows: Sequence[Row], heading: str) -> str:
-    """All tables of an evaluation.
+def tables(scores: Scores, rows: Sequence[SuiteRow], heading: str) -> str:
+    """Format all tables of an evaluation.
 
     Args:
-        scores: what was found.
-        rows: for their titles.
-        heading: what was painted, with what and by which command, in Markdown.
+        scores: the scores.
+        rows: the rows of the suite, for their titles.
+        heading: the suite, the model and the command, in Markdown.
     """
-    titles = {row.name: row.title for row in rows} | {"drawn": "drawn, not painted"}
+    titles = {row.name: row.title for row in rows} | {"drawn": "drawn, not rendered"}
     base = titles[rows[0].name] if rows else ""
     parts = [heading]
     if scores.rows:
-        parts += [_who(scores.rows, "characters"), _main_table(scores.rows, titles, base)]
+        parts += [_counts(scores.rows, "characters"), _main_table(scores.rows, titles, base)]
     if scores.shared:
-        parts += [_who(scores.shared, "characters whose place is shared")]
+        parts += [_counts(scores.shared, "characters whose place is shared")]
         parts += [_place_table(scores.shared, titles, base)]
     if scores.rows:
         parts += ["### Stated attributes, by row\n\nPer cent of the frames that state them."]
@@ -51,29 +43,8 @@ def tables(scores: Scores, rows: Sequence[Row], heading: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def update_page(path: Path, text: str) -> None:
-    """Put tables into a page in place of those between its marks.
-
-    Raises:
-        UserError: if the page cannot be read or written, or has no marks.
-    """
-    try:
-        page = path.read_text(encoding="utf-8")
-        before, begin, rest = page.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise UserError(
-                f"{path} has no place for tables.",
-                f"Write the lines {BEGIN} and {END} where they should go.",
-            )
-        written = f"{before}{BEGIN}\n\n{text}\n{END}{after}"
-        write_atomically(path, written.encode())
-    except OSError as error:
-        raise UserError(f"{path} cannot be used ({error.strerror or error}).") from error
-
-
 def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str]) -> list[str]:
-    """The tables of how references are followed; differences are over the first row."""
+    """Format the tables of a suite of references; differences are over the first row."""
     first = rows[0].name
     main = _table(
         rows,
@@ -89,7 +60,7 @@ def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str])
         ("s a frame", lambda row: _seconds(row.seconds)),
     )
     return [
-        _who(rows, "characters"),
+        _counts(rows, "characters"),
         main,
         "### Kept from the reference: one row minus another, in points",
         _difference_table({row.name: row.kept_over for row in rows}, titles),
@@ -102,24 +73,28 @@ def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str])
 
 
 def _difference_table(over: Mapping[str, Mapping[str, Interval]], titles: Mapping[str, str]) -> str:
-    """Every row minus every painted one."""
+    """Format every row minus every rendered one."""
     compared = [name for name in over if name != "drawn"]
-    lines = [["row", *(f"minus {titles[name]}" for name in compared)]]
-    for name, found in over.items():
-        lines.append([titles[name], *(_points(found.get(other)) for other in compared)])
-    return _grid(lines)
+    return grid(
+        ["row", *(f"minus {titles[name]}" for name in compared)],
+        [
+            [titles[name], *(_points(found.get(other)) for other in compared)]
+            for name, found in over.items()
+        ],
+    )
 
 
 def _attribute_table(rows: Mapping[str, Mapping[str, Interval]], titles: Mapping[str, str]) -> str:
-    """A line for each attribute, a column for each row."""
+    """Format a line for each attribute, a column for each row."""
     names = dict.fromkeys(name for row in rows.values() for name in row)
-    lines = [["attribute", *(titles[name] for name in rows)]]
-    lines += [[_words(n), *(_percent(row.get(n)) for row in rows.values())] for n in names]
-    return _grid(lines)
+    return grid(
+        ["attribute", *(titles[name] for name in rows)],
+        [[_words(n), *(_percent(row.get(n)) for row in rows.values())] for n in names],
+    )
 
 
-def _who(rows: Sequence[RowScores] | Sequence[ReferenceScores], whom: str) -> str:
-    return f"### {rows[0].characters} {whom}, {rows[0].frames} frames"
+def _counts(rows: Sequence[RowScores] | Sequence[ReferenceScores], characters: str) -> str:
+    return f"### {rows[0].characters} {characters}, {rows[0].frames} frames"
 
 
 def _main_table(rows: Sequence[RowScores], titles: Mapping[str, str], base: str) -> str:
@@ -153,54 +128,41 @@ def _place_table(rows: Sequence[RowScores], titles: Mapping[str, str], base: str
 
 
 def _prompt_table(scores: Scores) -> str:
-    lines = [["attribute", "prompts", "painted", "drawn, not painted", "judge's own accuracy"]]
-    lines += [
+    return grid(
+        ["attribute", "prompts", "rendered", "drawn, not rendered", "judge's own accuracy"],
         [
-            _words(agreement.name),
-            str(agreement.prompts),
-            _percent(agreement.painted),
-            _percent(agreement.drawn),
-            _NOTHING if agreement.judge is None else f"{100 * agreement.judge:.1f}",
-        ]
-        for agreement in scores.prompts
-    ]
-    return _grid(lines)
+            [
+                _words(agreement.name),
+                str(agreement.prompts),
+                _percent(agreement.painted),
+                _percent(agreement.drawn),
+                NOTHING if agreement.judge is None else f"{100 * agreement.judge:.1f}",
+            ]
+            for agreement in scores.prompts
+        ],
+    )
 
 
 def _table(rows: Sequence[AnyScores], *columns: tuple[str, Callable[[AnyScores], str]]) -> str:
-    head = [title for title, _ in columns]
-    return _grid([head, *([cell(row) for _, cell in columns] for row in rows)])
-
-
-def _grid(lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose first line is the head."""
-    head, *body = lines
-    rule = ["---", *("---:" for _ in head[1:])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *body))
+    return grid(
+        [title for title, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
+    )
 
 
 def _percent(interval: Interval | None) -> str:
-    if interval is None:
-        return _NOTHING
-    return f"{100 * interval.value:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return interval_text(interval, ".1f", 100)
 
 
 def _points(interval: Interval | None) -> str:
-    if interval is None:
-        return _NOTHING
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return interval_text(interval, "+.1f", 100)
 
 
 def _number(interval: Interval | None, digits: int) -> str:
-    if interval is None:
-        return _NOTHING
-    value, low, high = (f"{x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
-    return f"{value} ({low} to {high})"
+    return interval_text(interval, f".{digits}f")
 
 
 def _seconds(seconds: float | None) -> str:
-    return _NOTHING if seconds is None else f"{seconds:.2f}"
+    return NOTHING if seconds is None else f"{seconds:.2f}"
 
 
 def _words(name: str) -> str:

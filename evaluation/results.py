@@ -1,10 +1,10 @@
-"""What benchmarks of speed and memory find: spreads, tables, the machine, and the page they are on.
+"""Results of measurements: spreads, tables, the machine, and the pages that hold the tables.
 
     python -m evaluation.results DIR ...
 
 puts the tables that commands wrote with `--out DIR`, on this machine or another, into
-`benchmarks/RESULTS.md`. There every table stands between two marks of its own, and takes the place
-of the one that was there before.
+`benchmarks/RESULTS.md`. Every table stands there between two marks with its name, and replaces the
+one that was there before.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 import diffusers
 import torch
 
+from pipelines.errors import UserError
+from pipelines.models.measured import Interval
 from storyboard.storage.files import write_atomically
 
 PAGE = Path(__file__).resolve().parents[1] / "benchmarks" / "RESULTS.md"
@@ -33,10 +35,10 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeated measurements of one thing, in the order of the rounds.
+    """Repeated measurements of one quantity.
 
     Attributes:
-        values: one a round.
+        values: one for each round, in their order.
     """
 
     values: tuple[float, ...]
@@ -47,16 +49,16 @@ class Spread:
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Middle value."""
         return statistics.median(self.values)
 
     def text(self, digits: int = 2) -> str:
-        """Median, least and most."""
+        """Format the median, the least and the most."""
         low, high = min(self.values), max(self.values)
         return f"{self.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
     def ratio_text(self, base: Spread) -> str:
-        """The ratio of the medians, and the least and the most of any round."""
+        """Format the ratio of the medians, and the least and the most of any round."""
         rounds = [one / other for one, other in zip(self.values, base.values, strict=True)]
         ratio = self.median / base.median
         return f"{ratio:.3f} ({min(rounds):.3f} to {max(rounds):.3f})"
@@ -65,12 +67,12 @@ class Spread:
 def alternate(
     variants: Mapping[str, Callable[[], float]], repeats: int
 ) -> Iterator[dict[str, Spread]]:
-    """Measure variants in turns, so that whatever else the machine does meets all of them.
+    """Measure variants in turns, so that other load on the machine affects all of them.
 
-    Every other round goes backwards: a machine that gets slower favours nobody.
+    Every other round goes backwards, so that a machine that gets slower favours none.
 
     Args:
-        variants: measures one of them, by its name.
+        variants: a function that measures each, by its name.
         repeats: rounds.
 
     Yields:
@@ -84,19 +86,29 @@ def alternate(
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
+def interval_text(interval: Interval | None, digits: str, times: float = 1) -> str:
+    """Format an interval's value and ends, times a factor; a dash for None."""
+    if interval is None:
+        return NOTHING
+    value, low, high = (
+        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
 def gigabytes(count: float) -> str:
-    """Bytes as GB of 10^9, to the megabyte where they are few."""
+    """Format bytes as GB of 10^9, to the megabyte where they are few."""
     size = count / GIGABYTE
     return f"{size:.2f}" if size >= 1 else f"{size:.3f}" if size >= 0.01 else f"{size:.6f}"
 
 
 def describe_machine(device: torch.device) -> str:
-    """What computes, in one line; no names of hosts, no paths."""
+    """Describe the machine in one line, without names of hosts or paths."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [
         _processor(),
@@ -120,19 +132,19 @@ def _processor() -> str:
 
 
 def attention_backend(transformer: diffusers.FluxTransformer2DModel) -> str:
-    """The attention backend that a transformer's processors take."""
+    """Return the attention backend of a transformer's processors."""
     named = getattr(transformer.transformer_blocks[0].attn.processor, "_attention_backend", None)
     return "native (torch SDPA)" if named is None else str(getattr(named, "value", named))
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table with what belongs to it.
+    """Table with its heading and notes.
 
     Attributes:
-        name: its marks' name, such as "speed-miniature-storyboard".
+        name: name of its marks, such as "speed-miniature-storyboard".
         title: its heading.
-        notes: what was measured, how and on what, a sentence each.
+        notes: the measured render, the method and the machine, a sentence each.
         head: titles of the columns.
         rows: cells.
     """
@@ -145,7 +157,7 @@ class Section:
 
     @property
     def text(self) -> str:
-        """In Markdown."""
+        """Section in Markdown."""
         notes = "\n".join(f"- {note}" for note in self.notes)
         return f"### {self.title}\n\n{grid(self.head, self.rows)}\n\n{notes}\n"
 
@@ -164,7 +176,7 @@ class Results:
             out.mkdir(parents=True, exist_ok=True)
 
     def has(self, name: str) -> bool:
-        """Whether the folder holds this section, finished; a page is always written anew."""
+        """Return whether the folder holds this section, finished; a page is always rewritten."""
         return self._out is not None and (self._out / f"{name}.md").exists()
 
     def put(self, section: Section, *, finished: bool = True) -> None:
@@ -180,23 +192,44 @@ class Results:
             put_on_page(self._page, section.name, section.text)
 
 
-def put_on_page(page: Path, name: str, text: str) -> None:
-    """Put a section between its marks, or at the end of the page where it has none yet."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    whole = page.read_text(encoding="utf-8")
-    before, mark, rest = whole.partition(begin)
-    _, closing, after = rest.partition(end)
-    if mark and not closing:
-        raise ValueError(f"{page.name} has {begin} without {end}")
-    if not mark:
-        before, after = f"{whole.rstrip()}\n\n", "\n"
-    write_atomically(page, f"{before}{begin}\n\n{text}\n{end}{after}".encode())
+def marks(name: str) -> tuple[str, str]:
+    """Return the lines between which a page holds the section of this name."""
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def put_on_page(page: Path, name: str, text: str, *, append: bool = True) -> None:
+    """Put text between the marks of its name, in place of the text that is there.
+
+    Args:
+        page: the page.
+        name: name of the marks.
+        text: Markdown.
+        append: whether a page without these marks gets them at its end.
+
+    Raises:
+        UserError: if the page cannot be read or written, or lacks the marks.
+    """
+    begin, end = marks(name)
+    try:
+        whole = page.read_text(encoding="utf-8")
+        before, opening, rest = whole.partition(begin)
+        _, closing, after = rest.partition(end)
+        if append and not opening:
+            before, after = f"{whole.rstrip()}\n\n", "\n"
+        elif not closing:
+            raise UserError(
+                f"{page} has no place for tables.",
+                f"Write the lines {begin} and {end} where they should go.",
+            )
+        write_atomically(page, f"{before}{begin}\n\n{text}\n{end}{after}".encode())
+    except OSError as error:
+        raise UserError(f"{page} cannot be used ({error.strerror or error}).") from error
 
 
 def collect(folder: Path, page: Path = PAGE) -> list[str]:
     """Put the sections of a folder on the page; returns their names.
 
-    Sections that were not finished are put there too, as what they are.
+    Unfinished sections are put there too.
     """
     names = []
     for file in sorted(folder.glob("*.md")):

@@ -1,9 +1,9 @@
-"""In which ways a suite is painted, and the requests for that.
+"""Rows of an evaluation's tables, and the requests that render them.
 
-A row of the tables is a way to paint: what a frame takes from the identity frame and from the
+A row is a way to render a suite: what a frame takes from the identity frame and from the
 character's reference, and which of the model's settings are changed. Prompts and seeds are the
-same in all rows, and rows that follow the reference alike have the same identity frame. It knows
-nothing of files.
+same in all rows, and rows with the same conditioning share the identity frame. Knows nothing of
+files.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ IDENTITY_FRAME = "identity"
 
 
 @dataclass(frozen=True)
-class Following:
-    """With what, and how closely, frames follow the reference.
+class Conditioning:
+    """Conditioning of frames on the character's reference.
 
     Attributes:
-        name: for files; rows with the same name follow it alike.
-        strength: how closely; None for what suits the model.
-        bundle: the folder with what the reference is followed with; None for the model's own.
+        name: for files; rows with the same name are conditioned alike.
+        strength: of the conditioning; None for the model's own.
+        bundle: the folder of the character adapter; None for the model's own.
         model: the folder of a model that has this bundle in place of its own; empty for the
             model as it is.
     """
@@ -38,24 +38,24 @@ class Following:
     model: str = ""
 
     def strength_for(self, spec: ModelSpec) -> float:
-        """How closely frames of a model follow the reference."""
+        """Return the strength for frames of a model."""
         if self.strength is not None:
             return self.strength
         return 1.0 if spec.character_adapter is None else spec.character_adapter.strength
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way to paint a character's frames.
+class SuiteRow:
+    """Way to render a character's frames.
 
     Attributes:
         name: for the command line and for files.
         title: for the tables.
         consistent: whether frames take the character from the identity frame.
         shares_place: whether frames that are in another one's place take it from there.
-        sharers_only: whether only characters all of whose frames share a place are painted so.
+        sharers_only: whether it covers only characters all of whose frames share a place.
         changes: settings of `ConsistencySettings` that differ from the model's own.
-        follows: how frames follow the character's reference; None where they do not.
+        conditioning: on the character's reference; None for none.
     """
 
     name: str
@@ -64,34 +64,36 @@ class Row:
     shares_place: bool = False
     sharers_only: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
-    follows: Following | None = None
+    conditioning: Conditioning | None = None
 
     def covers(self, character: SuiteCharacter) -> bool:
-        """Whether this character is painted so."""
-        if self.follows is not None and character.reference is None:
+        """Return whether the row renders this character."""
+        if self.conditioning is not None and character.reference is None:
             return False
         return character.shares_place or not self.sharers_only
 
     def settings(self, spec: ModelSpec) -> ConsistencySettings:
-        """The model's settings with this row's changes."""
+        """Return the model's settings with this row's changes."""
         return replace(spec.consistency, **self.changes)
 
     def model(self, spec: ModelSpec) -> str:
-        """The name of the model that paints it."""
-        return spec.name if self.follows is None else self.follows.model or spec.name
+        """Return the name of the model that renders it."""
+        return spec.name if self.conditioning is None else self.conditioning.model or spec.name
 
-    def frame_id(self, number: int) -> str:
-        """What requests and files call the frame with this index."""
-        if number:
-            return f"{self.name}-{number + 1}"
-        return IDENTITY_FRAME if self.follows is None else f"{IDENTITY_FRAME}-{self.follows.name}"
+    def frame_id(self, index: int) -> str:
+        """Return the name in requests and files of the frame with this index."""
+        if index:
+            return f"{self.name}-{index + 1}"
+        if self.conditioning is None:
+            return IDENTITY_FRAME
+        return f"{IDENTITY_FRAME}-{self.conditioning.name}"
 
 
 ROWS = (
-    Row("plain", "plain", consistent=False),
-    Row("sharing", "consistency without merge", changes={"merge": False}),
-    Row("merge", "consistency with merge", changes={"merge": True}),
-    Row(
+    SuiteRow("plain", "plain", consistent=False),
+    SuiteRow("sharing", "consistency without merge", changes={"merge": False}),
+    SuiteRow("merge", "consistency with merge", changes={"merge": True}),
+    SuiteRow(
         "place",
         "with merge and shared place",
         shares_place=True,
@@ -99,47 +101,47 @@ ROWS = (
         changes={"merge": True},
     ),
 )
-OWN = Following("reference")
+OWN = Conditioning("reference")
 REFERENCE_ROWS = (
-    Row("none", "no reference", consistent=False),
-    Row("consistency", "consistency alone", shares_place=True),
-    Row("reference", "reference", consistent=False, follows=OWN),
-    Row("both", "reference and consistency", shares_place=True, follows=OWN),
+    SuiteRow("none", "no reference", consistent=False),
+    SuiteRow("consistency", "consistency alone", shares_place=True),
+    SuiteRow("reference", "reference", consistent=False, conditioning=OWN),
+    SuiteRow("both", "reference and consistency", shares_place=True, conditioning=OWN),
 )
 
 
 def requests(
     suite: Suite,
     character: SuiteCharacter,
-    rows: Sequence[Row],
+    rows: Sequence[SuiteRow],
     spec: ModelSpec,
     steps: int,
-    wanted: Collection[str],
+    missing: Collection[str],
     reference: str | None = None,
 ) -> Iterator[RenderRequest]:
-    """The requests that paint one character: one for each model and distinct setting of the rows.
+    """Make the requests of one character: one for each model and distinct setting of the rows.
 
     Rows without consistency do not depend on the settings and come with their model's first
     request.
 
     Args:
         suite: gives the size of the pictures.
-        character: whom to paint.
-        rows: in which ways.
+        character: the character.
+        rows: the ways to render it.
         spec: the model.
         steps: denoising steps.
-        wanted: ids of the frames to paint; the others only lend.
+        missing: ids of the frames to render; the others are only sources.
         reference: name of the picture that shows the character, if there is one.
     """
-    asked: set[str] = set()
+    requested: set[str] = set()
     for model, settings, together in _groups(character, rows, spec):
         frames = {
             row.frame_id(index): _frame(suite, character, index, row, spec, reference)
             for row in together
             for index in range(len(character.frames))
         }
-        targets = tuple(name for name in frames if name in wanted and name not in asked)
-        asked.update(targets)
+        targets = tuple(name for name in frames if name in missing and name not in requested)
+        requested.update(targets)
         if targets:
             yield RenderRequest(
                 model=model,
@@ -152,22 +154,22 @@ def requests(
             )
 
 
-def frame_ids(character: SuiteCharacter, rows: Sequence[Row]) -> list[str]:
-    """Ids of all frames of a character, each picture once."""
+def frame_ids(character: SuiteCharacter, rows: Sequence[SuiteRow]) -> list[str]:
+    """Return the ids of all frames of a character, each picture once."""
     indices = range(len(character.frames))
     names = [row.frame_id(index) for row in _covering(character, rows) for index in indices]
     return list(dict.fromkeys(names))
 
 
-def _covering(character: SuiteCharacter, rows: Sequence[Row]) -> list[Row]:
-    """The rows in which a character is painted, plain if there is none."""
+def _covering(character: SuiteCharacter, rows: Sequence[SuiteRow]) -> list[SuiteRow]:
+    """Return the rows that render a character, plain if there is none."""
     return [row for row in rows if row.covers(character)] or [ROWS[0]]
 
 
 def _groups(
-    character: SuiteCharacter, rows: Sequence[Row], spec: ModelSpec
-) -> Iterator[tuple[str, ConsistencySettings, list[Row]]]:
-    """Models, settings, and the rows that are painted with these."""
+    character: SuiteCharacter, rows: Sequence[SuiteRow], spec: ModelSpec
+) -> Iterator[tuple[str, ConsistencySettings, list[SuiteRow]]]:
+    """Yield models, settings, and the rows that are rendered with these."""
     covering = _covering(character, rows)
     for model in dict.fromkeys(row.model(spec) for row in covering):
         alike = [row for row in covering if row.model(spec) == model]
@@ -185,13 +187,13 @@ def _frame(
     suite: Suite,
     character: SuiteCharacter,
     index: int,
-    row: Row,
+    row: SuiteRow,
     spec: ModelSpec,
     reference: str | None,
 ) -> FrameRequest:
-    """A frame as a row paints it."""
+    """Make the request of a frame in a row."""
     frame = character.frames[index]
-    place = character.place_source(index) if row.shares_place else None
+    source = character.place_source(index) if row.shares_place else None
     plain = FrameRequest(
         frame_id=row.frame_id(index),
         prompt=frame.prompt,
@@ -199,9 +201,9 @@ def _frame(
         width=suite.width,
         height=suite.height,
         identity_from=row.frame_id(0) if row.consistent and index else None,
-        background_from=None if place is None else row.frame_id(place),
+        background_from=None if source is None else row.frame_id(source),
     )
-    if row.follows is None:
+    if row.conditioning is None:
         return plain
-    strength = row.follows.strength_for(spec)
+    strength = row.conditioning.strength_for(spec)
     return replace(plain, reference=reference, reference_strength=strength)

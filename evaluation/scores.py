@@ -1,6 +1,7 @@
-"""What an evaluation hands over and what comes back: painted pictures in, scores out. No torch.
+"""Data of an evaluation: rendered pictures in, scores out. Without torch.
 
-`pipelines.metrics` computes the scores; the application paints the pictures and writes the tables.
+`evaluation.painting` renders the pictures, `evaluation.metrics` computes the scores, and
+`evaluation.report` formats the tables.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pipelines.models.measured import Interval
 
 
 @dataclass(frozen=True)
-class PaintedPicture:
-    """A picture on the disk.
+class RenderedPicture:
+    """Picture on the disk.
 
     Attributes:
         path: an RGB picture of the suite's size.
-        seconds: time that the frame took, probe pass included.
+        seconds: time of the frame, probe pass included.
     """
 
     path: Path
@@ -26,22 +27,22 @@ class PaintedPicture:
 
 
 @dataclass(frozen=True)
-class PaintedRow:
-    """Everything that was painted in one way.
+class RenderedRow:
+    """All pictures of one row.
 
     Attributes:
-        name: what the row is called.
+        name: the row's name.
         pictures: for each character, by name, the pictures of its frames in their order. The first
             is the identity frame's.
     """
 
     name: str
-    pictures: Mapping[str, tuple[PaintedPicture, ...]]
+    pictures: Mapping[str, tuple[RenderedPicture, ...]]
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """How a row did. None stands where there is nothing to measure.
+    """Scores of a row. None stands where there is nothing to measure.
 
     Attributes:
         name: the row.
@@ -55,10 +56,10 @@ class RowScores:
         place_distance: mean colour distance (CIE76) to the identity frame outside both
             foregrounds, over the characters whose place is shared.
         frechet: Fréchet distance to drawn pictures in the judge's features.
-        seconds: median time of a frame; None for pictures that were not painted.
+        seconds: median time of a frame; None for drawn pictures.
         identity_gain: `identity_kept` minus that of the first row on the same characters.
         action_gain: `action_followed` minus that of the first row on the same characters.
-        stated: for each attribute, the share of the frames that state it and show it.
+        stated: for each attribute, the share that shows it of the frames that state it.
     """
 
     name: str
@@ -78,13 +79,14 @@ class RowScores:
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """How a row followed the characters' references. None stands where nothing can be measured.
+    """Scores of a row on characters with references. None stands where nothing can be measured.
 
     Attributes:
         name: the row.
         characters: how many characters were measured.
         frames: how many frames, all of them counted.
-        kept: share of the attributes that only the reference tells that the frames show as it does.
+        kept: share that the frames show as the reference does, of the attributes that only the
+            reference shows.
         kept_over: `kept` minus that of each other row, by its name.
         action_followed: share of the frames with the stated action.
         action_over: `action_followed` minus that of each other row, by its name.
@@ -94,8 +96,8 @@ class ReferenceScores:
         place_distance: mean colour distance (CIE76), outside both foregrounds, of frames to those
             whose place they are in.
         frechet: Fréchet distance to drawn pictures in the judge's features.
-        seconds: median time of a frame after the first; None for pictures that were not painted.
-        attributes: for each attribute that a reference tells, the share of frames that keep it.
+        seconds: median time of a frame after the first; None for drawn pictures.
+        attributes: for each attribute that only a reference shows, the share that keeps it.
     """
 
     name: str
@@ -115,12 +117,12 @@ class ReferenceScores:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often one attribute is painted as the prompt says.
+    """Agreement of pictures with the prompts on one attribute.
 
     Attributes:
         name: the attribute.
         prompts: how many prompts state it.
-        painted: agreement of the judge with the prompts, on painted pictures.
+        painted: agreement of the judge with the prompts, on rendered pictures.
         drawn: the same on pictures drawn of the same scenes: the judge's own accuracy there.
         judge: the judge's accuracy on many other drawn pictures, as its training measured it; None
             where it did not.
@@ -135,13 +137,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Scores:
-    """All that an evaluation found.
+    """All scores of an evaluation.
 
     Attributes:
-        rows: the rows that paint every character, and last drawn pictures of the same scenes.
+        rows: the rows that render every character, and last drawn pictures of the same scenes.
         shared: all rows on the characters whose place is shared, and drawn pictures of those.
         prompts: agreement with single prompts, by attribute.
-        readings: what the judge sees in each picture, by the picture's path.
+        readings: the judge's reading of each picture, by the picture's path.
         references: of a suite whose characters have references, its rows, and last drawn pictures
             of the same scenes; then `rows` and `shared` are empty.
     """

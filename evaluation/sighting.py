@@ -1,4 +1,4 @@
-"""A picture as a reader of pictures sees it."""
+"""Picture as the judge reads it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sighting:
-    """One picture as the judge sees it.
+    """Judge's reading of one picture.
 
     Attributes:
         image: RGB, uint8, shape (height, width, 3).
-        foreground: where somebody is, bool, shape (height, width).
-        attributes: the judge's reading of every attribute, by name.
-        visible: names of those that can be seen there.
-        embedding: who it is, of unit length, shape (embedding,).
+        foreground: True where a figure is, bool, shape (height, width).
+        attributes: the value of every attribute, by name.
+        visible: names of those that can be seen.
+        embedding: of the figure's identity, of unit length, shape (embedding,).
         features: of the whole picture, shape (features,).
     """
 

@@ -1,8 +1,8 @@
-"""The evaluation suite as data: prompts, seeds, and what each picture should show.
+"""Evaluation suite as data: prompts, seeds, and the truth of each picture.
 
 A suite is a fixed, versioned JSON file, so that numbers of different days can be compared. This
 module reads and writes it without torch; `evaluation.drawn.suite` makes one from the drawn
-world, `pipelines.metrics` scores the pictures.
+world, `evaluation.metrics` scores the pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipelines.errors import UserError
 from pipelines.request import Prompt
 
@@ -21,16 +23,16 @@ SUITE_VERSION = 1
 
 
 class SuiteError(UserError):
-    """A file that is not a suite of the version that this release reads."""
+    """File that is not a suite of the version that this release reads."""
 
 
 @dataclass(frozen=True)
 class SuiteReference:
-    """A picture of a character, as a person would upload it.
+    """Picture of a character, as a person would upload it.
 
     Attributes:
-        seed: that it is drawn from.
-        scene: where it shows the character, and how: as `SuiteFrame.scene`.
+        seed: of the drawing.
+        scene: the scene with the character, as `SuiteFrame.scene`.
     """
 
     seed: int
@@ -39,19 +41,19 @@ class SuiteReference:
 
 @dataclass(frozen=True)
 class SuiteFrame:
-    """One picture to paint.
+    """Picture to render.
 
     Attributes:
         prompt: its prompt.
         seed: seed of the initial latents.
-        scene: what it should show besides the character: attribute names and their values
+        scene: its truth besides the character: attribute names and their values
             (place, time, weather, shot, action, position, view, facing).
         stated: names of the attributes, the character's too, that the prompt says and that can be
             seen in a picture drawn of it.
-        referred: names of the character's attributes that only the reference tells and that can be
+        referred: names of the character's attributes that only the reference shows and that can be
             seen in a picture drawn of this frame.
         place_of: index of the earlier frame whose place this one is in, in the same words; None
-            where it has a place of its own, or `SuiteCharacter.shares_place` says it.
+            where it has its own place, or where `SuiteCharacter.shares_place` holds.
     """
 
     prompt: Prompt
@@ -64,16 +66,16 @@ class SuiteFrame:
 
 @dataclass(frozen=True)
 class SuiteCharacter:
-    """A character and the frames that show it; the first is the identity frame.
+    """Character and the frames that show it; the first is the identity frame.
 
     Attributes:
         name: unique in the suite; can be a file's name.
-        attributes: what the character looks like, by attribute name.
+        attributes: the character's appearance, by attribute name.
         left_out: attributes that no prompt mentions, so that only the identity frame, or the
-            reference, says them.
+            reference, shows them.
         shares_place: whether all frames are in the identity frame's place, in the same words.
         frames: in their order.
-        reference: a picture that the frames should look like; None where there is none.
+        reference: a picture of the character; None where there is none.
     """
 
     name: str
@@ -96,26 +98,26 @@ class SuiteCharacter:
                     f"{frame.place_of}, which is not an earlier one"
                 )
 
-    def place_source(self, number: int) -> int | None:
-        """Index of the frame whose place the frame with this index is in; None for its own."""
+    def place_source(self, index: int) -> int | None:
+        """Return the index of the frame whose place a frame is in; None for its own."""
         if self.shares_place:
-            return 0 if number else None
-        return self.frames[number].place_of
+            return 0 if index else None
+        return self.frames[index].place_of
 
-    def truth(self, number: int) -> dict[str, str]:
-        """Everything that the frame with this index should show."""
-        return {**self.attributes, **self.frames[number].scene}
+    def truth(self, index: int) -> dict[str, str]:
+        """Return all attributes that the frame with this index should show."""
+        return {**self.attributes, **self.frames[index].scene}
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What an evaluation paints.
+    """Prompts and characters of an evaluation.
 
     Attributes:
         version: of the suite; results of different versions cannot be compared.
         width: of every picture, in pixels.
         height: of every picture, in pixels.
-        world: the part of the drawn world that it comes from, for `evaluation.drawn.suite`.
+        world: its part of the drawn world, for `evaluation.drawn.suite`.
         characters: several frames each, to measure whether the character stays the same.
         prompts: one frame each, to measure whether a prompt is followed.
     """
@@ -134,11 +136,11 @@ class Suite:
 
     @property
     def has_references(self) -> bool:
-        """Whether it measures how references are followed."""
+        """True where its characters have references."""
         return any(case.reference is not None for case in self.characters)
 
     def to_json(self) -> str:
-        """The suite as JSON, a line for each character."""
+        """Write the suite as JSON, a line for each character."""
         head = {
             "kind": KIND,
             "version": self.version,
@@ -154,7 +156,7 @@ class Suite:
 
     @classmethod
     def from_json(cls, text: str) -> Suite:
-        """Read what `to_json` wrote.
+        """Read a suite from the JSON of `to_json`.
 
         Raises:
             SuiteError: if it is not a suite, or one of another version.
@@ -170,16 +172,11 @@ class Suite:
                 f"has version {data['version']!r}; this release reads version {SUITE_VERSION}"
             )
         try:
-            return cls(
-                version=data["version"],
-                width=data["width"],
-                height=data["height"],
-                world=data["world"],
-                characters=tuple(_character(case) for case in data["characters"]),
-                prompts=tuple(_character(case) for case in data["prompts"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise SuiteError(f"is damaged: {error!r}") from error
+            return TypeAdapter(cls).validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise SuiteError(f"is damaged: {where}: {first['msg']}") from error
 
 
 def read_suite(path: Path) -> Suite:
@@ -197,7 +194,7 @@ def read_suite(path: Path) -> Suite:
 
 
 def _plain(case: SuiteCharacter) -> dict[str, Any]:
-    """A case as JSON-ready data, without what it does not have."""
+    """Convert a case to JSON-ready data, without the fields that it lacks."""
     data = asdict(case)
     if case.reference is None:
         del data["reference"]
@@ -207,26 +204,3 @@ def _plain(case: SuiteCharacter) -> dict[str, Any]:
         if frame["place_of"] is None:
             del frame["place_of"]
     return data
-
-
-def _character(data: Mapping[str, Any]) -> SuiteCharacter:
-    frames = tuple(
-        SuiteFrame(
-            prompt=Prompt(**frame["prompt"]),
-            seed=frame["seed"],
-            scene=frame["scene"],
-            stated=tuple(frame["stated"]),
-            referred=tuple(frame.get("referred", ())),
-            place_of=frame.get("place_of"),
-        )
-        for frame in data["frames"]
-    )
-    reference = data.get("reference")
-    return SuiteCharacter(
-        name=data["name"],
-        attributes=data["attributes"],
-        left_out=tuple(data["left_out"]),
-        shares_place=data["shares_place"],
-        frames=frames,
-        reference=None if reference is None else SuiteReference(**reference),
-    )

@@ -1,4 +1,4 @@
-"""What the judge sees in pictures, looked at once each. Knows nothing of what they should show."""
+"""Readings of pictures by the judge, once for each file. Knows nothing of their truth."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.scores import PaintedRow
+from evaluation.scores import RenderedRow
 from evaluation.sighting import Sighting
 from miniature.judge.attributes import visible_attributes
 from miniature.judge.reading import Judge
 from pipelines.models.catalog import MINIATURE
 
-# The weights of the judge that ships.
+# The weights of the judge in the repository.
 JUDGE = Path(MINIATURE.source) / "judge"
-_AT_ONCE = 25  # pictures
+_BATCH = 25  # pictures
 
 
 class JudgeReader:
-    """Looks at pictures, at each file once.
+    """Reads pictures with the judge, each file once.
 
     Args:
-        judge: what looks.
+        judge: the judge.
 
     Attributes:
-        seen: the files that were looked at.
+        seen: the readings of files so far.
     """
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self.seen: dict[Path, Sighting] = {}
 
-    def look(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Sighting, ...]:
-        """What is seen in pictures of one size, uint8 of shape (height, width, 3) each."""
+    def read(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Sighting, ...]:
+        """Read pictures of one size, uint8 of shape (height, width, 3) each."""
         found: list[Sighting] = []
-        for first in range(0, len(images), _AT_ONCE):
-            batch = images[first : first + _AT_ONCE]
+        for first in range(0, len(images), _BATCH):
+            batch = images[first : first + _BATCH]
             reading = self._judge.read(np.stack(batch))
             found += [
                 Sighting(
@@ -54,8 +54,8 @@ class JudgeReader:
             ]
         return tuple(found)
 
-    def look_at_row(self, row: PaintedRow) -> dict[str, tuple[Sighting, ...]]:
-        """What is seen in the pictures of a row, by character."""
+    def read_row(self, row: RenderedRow) -> dict[str, tuple[Sighting, ...]]:
+        """Read the pictures of a row; returns the readings by character."""
         self._open(picture.path for case in row.pictures.values() for picture in case)
         return {
             name: tuple(self.seen[picture.path] for picture in pictures)
@@ -64,14 +64,14 @@ class JudgeReader:
 
     def _open(self, paths: Iterable[Path]) -> None:
         fresh = [path for path in dict.fromkeys(paths) if path not in self.seen]
-        for first in range(0, len(fresh), _AT_ONCE):
-            some = fresh[first : first + _AT_ONCE]
-            sightings = self.look([_pixels(path) for path in some])
-            self.seen.update(zip(some, sightings, strict=True))
+        for first in range(0, len(fresh), _BATCH):
+            batch = fresh[first : first + _BATCH]
+            sightings = self.read([_pixels(path) for path in batch])
+            self.seen.update(zip(batch, sightings, strict=True))
 
 
 def judge_accuracy(folder: Path) -> dict[str, float]:
-    """The judge's accuracy on held-out drawn pictures, by attribute, as its training measured it.
+    """Load the judge's accuracy on held-out drawn pictures, by attribute.
 
     Args:
         folder: the judge's folder.

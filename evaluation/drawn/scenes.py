@@ -1,6 +1,6 @@
-"""The scenes of an evaluation suite: from the drawn world to a suite's data, and back to drawings.
+"""Scenes of an evaluation suite: from the drawn world to a suite's data, and back to drawings.
 
-What the judge reads in these drawings is the best that painted pictures could reach.
+The judge's scores of these drawings are the best that rendered pictures could reach.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ _SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
 
 @dataclass(frozen=True)
 class Upload:
-    """A picture as somebody uploads it.
+    """Picture as a person uploads it.
 
     Attributes:
         picture: a character in a scene, RGB.
-        mask: which of its pixels are the character, 255, mode "L".
+        mask: 255 where the character is, mode "L".
     """
 
     picture: Image.Image
@@ -38,7 +38,7 @@ class Upload:
 
 
 def draw_frame(case: SuiteCharacter, index: int) -> NDArray[np.uint8]:
-    """Draw what a frame should show; a shared place looks the same in all frames that share it.
+    """Draw the scene of a frame; a shared place is the same in all frames that share it.
 
     Returns:
         RGB, uint8 of shape (height, width, 3).
@@ -49,7 +49,7 @@ def draw_frame(case: SuiteCharacter, index: int) -> NDArray[np.uint8]:
 
 
 def draw_upload(case: SuiteCharacter) -> Upload:
-    """Draw the picture that a character is known from.
+    """Draw the reference picture of a character.
 
     Raises:
         ValueError: if the character has no reference.
@@ -70,7 +70,7 @@ def draw_references(cases: Sequence[SuiteCharacter]) -> dict[str, Reference]:
 def frame_spec(
     rng: np.random.Generator, character: Character, action: str, place: str
 ) -> SceneSpec:
-    """A scene by clear daylight in which the whole character can be seen from before."""
+    """Make a scene by clear daylight that shows the whole character from the front."""
     view = "three-quarter" if rng.random() < 0.25 else "front"
     position = choose(rng, ("center", "center", "left", "right"))
     figure = Figure(character, action, position, view, choose(rng, v.FACINGS))
@@ -84,28 +84,31 @@ def suite_frame(
     referred: frozenset[str] = frozenset(),
     place_of: int | None = None,
 ) -> SuiteFrame:
-    """A frame of a suite that shows a scene.
+    """Make the frame of a suite that shows a scene.
 
     Args:
         spec: the scene.
-        prompt: what is said of it.
-        seed: of the picture, and of the drawing that says what can be seen.
-        referred: names of the attributes that only a reference tells.
-        place_of: index of the earlier frame that it shares its place with.
+        prompt: its prompt.
+        seed: of the picture, and of the drawing that shows which attributes can be seen.
+        referred: names of the attributes that only a reference shows.
+        place_of: index of the earlier frame whose place it shares.
     """
     visible = visible_names(spec, seed)
     return SuiteFrame(
         prompt=request.Prompt(prompt.background, prompt.character, prompt.action),
         seed=seed,
         scene=scene_of(spec),
-        stated=tuple(name for name in visible if _says(prompt, spec, name)),
+        stated=tuple(name for name in visible if _states(prompt, spec, name)),
         referred=tuple(name for name in visible if name in referred),
         place_of=place_of,
     )
 
 
 def left_out(spec: SceneSpec, prompt: ScenePrompt, seed: int = 0) -> tuple[str, ...]:
-    """The character's attributes that can be seen and are not said; a plain pattern is custom."""
+    """Return the visible attributes of the character that the prompt leaves out.
+
+    A plain pattern is customary, and so not left out.
+    """
     character = spec.figures[0].character
     names = {field.name for field in fields(Character)} & prompt.hidden
     if character.pattern == "plain":
@@ -114,14 +117,14 @@ def left_out(spec: SceneSpec, prompt: ScenePrompt, seed: int = 0) -> tuple[str, 
 
 
 def visible_names(spec: SceneSpec, seed: int) -> list[str]:
-    """Attributes that can be seen where a scene is drawn, in the order of its data."""
+    """Return the attributes that can be seen in a drawing, in the order of the scene's data."""
     truth = {**asdict(spec.figures[0].character), **scene_of(spec)}
     visible = visible_attributes(truth, draw_scene(seed, spec).parts)
     return [name for name in truth if name in visible and truth[name] != "none"]
 
 
 def scene_of(spec: SceneSpec) -> dict[str, str]:
-    """A scene without its character, as a suite's data."""
+    """Convert a scene without its character to a suite's data."""
     figure = spec.figures[0]
     return {
         "place": spec.place,
@@ -136,7 +139,7 @@ def scene_of(spec: SceneSpec) -> dict[str, str]:
 
 
 def spec_of(attributes: Mapping[str, str], scene: Mapping[str, str]) -> SceneSpec:
-    """The scene that `scene_of` gave these data for, with a character."""
+    """Make a scene from the data of `scene_of`, with a character."""
     figure = Figure(
         Character(**attributes),
         **{name: scene[name] for name in ("action", "position", "view", "facing")},
@@ -147,17 +150,17 @@ def spec_of(attributes: Mapping[str, str], scene: Mapping[str, str]) -> SceneSpe
 
 
 def open_actions(world: WorldRange) -> tuple[str, ...]:
-    """Actions in which the character can be seen from before."""
+    """Return the actions that can be drawn from the front."""
     return tuple(action for action in world.actions if "front" in views_of(action))
 
 
 def picture_seed(rng: np.random.Generator) -> int:
-    """A seed that no training picture has."""
+    """Choose a seed that no training picture has."""
     return int(rng.integers(*_SEEDS))
 
 
-def _says(prompt: ScenePrompt, spec: SceneSpec, name: str) -> bool:
-    """Whether a prompt says a visible attribute of its scene, instead of leaving it to custom."""
+def _states(prompt: ScenePrompt, spec: SceneSpec, name: str) -> bool:
+    """Return whether a prompt states a visible attribute of its scene."""
     figure = spec.figures[0]
     if name in ("time", "weather"):
         phrases = _words_of_time(spec) if name == "time" else _words_of_weather(spec)
@@ -172,7 +175,7 @@ def _says(prompt: ScenePrompt, spec: SceneSpec, name: str) -> bool:
 
 
 def _words_of_time(spec: SceneSpec) -> tuple[str, ...]:
-    """Phrases that tell a scene's time of day, alone or with its weather ("on a rainy night")."""
+    """Return phrases for a scene's time of day, alone or with its weather ("on a rainy night")."""
     return (*w.TIME_WORDS[spec.time], *_both_words(spec))
 
 

@@ -1,11 +1,11 @@
-"""The evaluation suites, each written by a command:
+"""Generators of the evaluation suites, each written by a command:
 
     python -m evaluation.drawn.suite --out assets/evaluation/suite-v1.json
     python -m evaluation.drawn.suite --references --out assets/evaluation/references-v1.json
 
-Characters and prompts come from the drawn world's own generator, in wordings that no training
-prompt has, with a fixed seed; nothing is chosen by hand. The suites are committed, so that they
-stay the same when the world changes.
+Characters and prompts come from the drawn world's generator, in wordings that no training prompt
+has, with a fixed seed; nothing is chosen by hand. The suites are committed, so that they stay the
+same when the world changes.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from miniature.world.spec import WHOLE, SceneSpec, WorldRange, choose, sample_ch
 CHARACTERS, FRAMES, PROMPTS = 50, 5, 200
 REFERENCES = 40
 _SEED = 20_251_122
-_CHARACTER, _PROMPT, _OTHER, _REFERENCE = 0, 1, 2, 3  # separate streams of chance
-_HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # in which no whole figure can be uploaded
+_CHARACTER, _PROMPT, _OTHER, _REFERENCE = 0, 1, 2, 3  # separate random streams
+_HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # that do not show a whole figure
 _FEWEST_LEFT_OUT = 2
 _COLORS = ("hair_color", "top_color", "bottom_color")
-_LONGEST = 62  # words and commas of a prompt that the text encoders have room for
+_LONGEST = 62  # words and commas of a prompt that fits the text encoders
 
 
 def make_suite(
@@ -52,9 +52,9 @@ def make_suite(
     Args:
         world: the part of the drawn world that the model was trained on. Every picture has one
             figure.
-        characters: how many characters; every other one stays in one place.
-        prompts: how many single prompts.
-        first: number of the first character; with `CHARACTERS` none is of the committed suite.
+        characters: number of characters; every other one stays in one place.
+        prompts: number of single prompts.
+        first: index of the first character; from `CHARACTERS` on none is of the committed suite.
     """
     world = replace(world, pair_share=0.0, empty_share=0.0)
     return _suite(
@@ -67,13 +67,13 @@ def make_suite(
 def make_reference_suite(
     world: WorldRange = WHOLE, characters: int = REFERENCES, first: int = 0
 ) -> Suite:
-    """Make a suite of characters who are known from a reference; equal arguments, equal suites.
+    """Make a suite of characters with references; equal arguments give equal suites.
 
     Args:
         world: the part of the drawn world that the model was trained on. Every picture has one
             figure.
-        characters: how many; two of the frames of every other one are in one place.
-        first: number of the first one; with `REFERENCES` none is of the committed suite.
+        characters: number of characters; two frames of every other one are in one place.
+        first: index of the first one; from `REFERENCES` on none is of the committed suite.
     """
     world = replace(world, pair_share=0.0, empty_share=0.0)
     numbers = range(first, first + characters)
@@ -81,11 +81,11 @@ def make_reference_suite(
 
 
 def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]:
-    """Draw other scenes of the kind that a suite's characters are in.
+    """Draw other scenes of the same kind as those of a suite's characters.
 
     Args:
-        suite: says which part of the world to draw.
-        numbers: which of the endlessly many pictures.
+        suite: gives the part of the world.
+        numbers: indices in an endless sequence of pictures.
 
     Returns:
         RGB, uint8 of shape (height, width, 3) each.
@@ -121,7 +121,7 @@ def _suite(
 
 
 def _character(world: WorldRange, number: int) -> SuiteCharacter:
-    """A character whose prompt leaves out enough to measure, in frames of distinct actions."""
+    """Make a character whose prompt leaves out enough to measure, in frames of distinct actions."""
     rng = np.random.default_rng((_SEED, _CHARACTER, number))
     shares_place = number % 2 == 0
     said: tuple[ScenePrompt, ...] = ()
@@ -151,11 +151,11 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
 def _prompts(
     specs: Sequence[SceneSpec], rng: np.random.Generator, shares_place: bool
 ) -> tuple[ScenePrompt, ...]:
-    """One prompt for each scene of a character, who is described alike in all of them.
+    """Write a prompt for each scene of a character, with the same description in all.
 
     Returns:
-        The prompts; none where the words that chance chose leave out too little, no colour or
-        every colour, or are too many.
+        The prompts; none where the random words leave out too little, no colour or every colour, or
+        are too many.
     """
     identity, *others = (write_prompt(spec, rng, wordings="held_out") for spec in specs)
     unsaid = left_out(specs[0], identity)
@@ -166,15 +166,15 @@ def _prompts(
     if len(hidden) == len(colors):
         return ()
     sources = [0 if shares_place else index for index in range(len(specs))]
-    return _as_told((identity, *others), sources)
+    return _composed((identity, *others), sources)
 
 
-def _as_told(written: Sequence[ScenePrompt], sources: Sequence[int]) -> tuple[ScenePrompt, ...]:
-    """Prompts of one character as the application composes them.
+def _composed(written: Sequence[ScenePrompt], sources: Sequence[int]) -> tuple[ScenePrompt, ...]:
+    """Compose prompts of one character as the application does.
 
     Args:
         written: one for each frame; the first one's words for the character are used in all.
-        sources: for each frame, the index of the prompt whose place it is in.
+        sources: for each frame, the index of the prompt that describes its place.
 
     Returns:
         The prompts, every part closed with a comma; none where one is too long.
@@ -193,7 +193,7 @@ def _closed(part: str) -> str:
 
 
 def _single_prompt(world: WorldRange, number: int) -> SuiteCharacter:
-    """A random scene of the world, all shots and views included."""
+    """Make a random scene of the world, all shots and views included."""
     rng = np.random.default_rng((_SEED, _PROMPT, number))
     spec = sample_spec(rng, world)
     frame = suite_frame(spec, write_prompt(spec, rng, wordings="held_out"), picture_seed(rng))
@@ -202,9 +202,9 @@ def _single_prompt(world: WorldRange, number: int) -> SuiteCharacter:
 
 
 def _referred(world: WorldRange, number: int) -> SuiteCharacter:
-    """A character of whom prompts say the kind alone, and who has a picture besides.
+    """Make a character with a reference, whose prompts state only its kind.
 
-    The picture shows another action in another place than all frames.
+    The reference shows another action in another place than all frames.
     """
     rng = np.random.default_rng((_SEED, _REFERENCE, number))
     character = sample_character(rng, world)
@@ -224,7 +224,7 @@ def _referred(world: WorldRange, number: int) -> SuiteCharacter:
             frame_spec(rng, character, action, places[source])
             for action, source in zip(actions, sources, strict=True)
         ]
-        said = _as_told([write_prompt(s, rng, "held_out", brevity=1.0) for s in specs], sources)
+        said = _composed([write_prompt(s, rng, "held_out", brevity=1.0) for s in specs], sources)
     unsaid = left_out(upload, said[0], upload_seed)
     return SuiteCharacter(
         name=f"r{number + 1:02d}",
@@ -250,7 +250,7 @@ def _without(options: tuple[str, ...], gone: str) -> tuple[str, ...]:
 
 
 def _distinct(rng: np.random.Generator, options: tuple[str, ...], count: int) -> list[str]:
-    """Some of the options, each once.
+    """Choose some of the options, each once.
 
     Raises:
         ValueError: if there are fewer.

@@ -1,21 +1,21 @@
-"""Golden vectors: our pipeline against numbers recorded from the published methods.
+"""Compare our pipeline with golden vectors, recorded from the published methods.
 
     python -m evaluation.fidelity DIR [--setting NAME] [--allow-floor]
 
 DIR is a folder with a `manifest.json` and its safetensors files: those of CharaConsist (format
 "characonsist-golden-1"; settings are the recorded ones, such as "A"), or those of InstantCharacter
-(recognised by its adapter; settings are its files, such as "projector"). Each tensor is one row:
-its error, its tolerance, and whether it holds. Exit 1 where one does not, 2 where DIR cannot be
-read.
+(recognised by its adapter; settings are its files, such as "projector"). Each tensor has one row:
+its error, its tolerance and a verdict. The exit status is 1 where a tensor fails, and 2 where DIR
+cannot be read.
 
 The rows of the plain pictures come from diffusers' own FluxPipeline, none of our code. On some
 processors they are off by 1e-5: the frequencies of the time embedding come from float32 `exp`,
 whose last bit differs between processors, and are multiplied by up to 3,500 (the guidance). Where
 the vectors hold enough of a plain picture, those last bits are set to the recorded ones first
-(`evaluation.fidelity.frequencies`). What remains is a floor, which is measured first and printed. A
-row of a whole run that is past its stated tolerance by no more than the floor says "floor" and
-counts as failed unless `--allow-floor` is given. Each format limits the floor, so that no wrong
-implementation hides in it.
+(`evaluation.fidelity.vectors.TimeWaves`). The remaining error is the floor, which is measured first
+and printed. A row of a whole run that exceeds its stated tolerance by no more than the floor says
+"floor", and counts as failed unless `--allow-floor` is given. Each format limits the floor, so that
+no wrong implementation hides in it.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ import torch
 
 from evaluation.fidelity import characonsist, instantcharacter
 from evaluation.fidelity.instantcharacter_runs import BASELINE
-from evaluation.fidelity.vectors import Row
+from evaluation.fidelity.vectors import Comparison
 
 # Rows of stock diffusers alone.
 PLAIN = ("plain/", BASELINE)
 
 
-def golden_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Row]:
-    """Compare everything that a folder of vectors holds.
+def golden_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Comparison]:
+    """Compare every tensor of a folder of vectors.
 
     Args:
         folder: the folder.
         settings: names of the settings to run; None for all of them.
 
     Raises:
-        ValueError: if its vectors are of no known kind, or it has no such setting.
+        ValueError: if its vectors are of no known format, or it lacks a setting.
     """
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     kind = manifest.get("format")
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="let rows pass that are off by no more than stock diffusers is on this processor",
     )
     options = parser.parse_args(arguments)
-    rows: list[Row] = []
+    rows: list[Comparison] = []
     print(f"{'error':>9} {'tolerance':>9}         tensor")
     try:
         for row in golden_rows(options.folder, options.setting):
@@ -85,8 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
     return conclude(rows, options.allow_floor)
 
 
-def conclude(rows: list[Row], allow_floor: bool) -> int:
-    """Print what the rows come to; returns the exit status."""
+def conclude(rows: list[Comparison], allow_floor: bool) -> int:
+    """Print the number of rows that hold; returns the exit status."""
     plain = [row.error for row in rows if row.name.startswith(PLAIN)]
     held = sum(row.holds for row in rows)
     near = sum(row.verdict == "floor" for row in rows)

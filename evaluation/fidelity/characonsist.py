@@ -1,6 +1,6 @@
 """Golden vectors of CharaConsist, format "characonsist-golden-1".
 
-A tiny random FLUX, inputs, and for each setting every run's latents, masks and matches.
+They hold a tiny random FLUX, inputs, and for each setting every run's latents, masks and matches.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from evaluation.fidelity.frequencies import TimeWaves
-from evaluation.fidelity.vectors import Row, differing, largest, relative
+from evaluation.fidelity.vectors import (
+    Comparison,
+    TimeWaves,
+    differing,
+    largest,
+    pipeline_of,
+    relative,
+)
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
@@ -33,12 +39,12 @@ from pipelines.sampling.prompt import EncodedPrompt
 
 FORMAT = "characonsist-golden-1"
 LATENTS, SIMILARITY, ATTENTION, SCHEDULE = 1e-5, 1e-5, 1e-3, 1e-6
-# Less than half of what the mildest wrong implementation is off by (4.5e-5).
+# Less than half of the error of the mildest wrong implementation (4.5e-5).
 HIGHEST_FLOOR = 2e-5
 
 
 class Golden:
-    """Reads a folder of vectors; equal tensors are stored once, so all go through its map."""
+    """Folder of vectors; equal tensors are stored once and found through the manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,26 +60,19 @@ class Golden:
         return tensor
 
     def names(self, start: str) -> list[str]:
-        """All tensor names with this start."""
+        """Return all tensor names with this start."""
         return [name for name in self.manifest["tensors"] if name.startswith(start)]
 
     def pipeline(self) -> FluxStoryboardPipeline:
-        """Our pipeline around the recorded model, in float32."""
+        """Make our pipeline with the recorded model, in float32."""
         transformer = FluxTransformer2DModel(**self.manifest["model_config"])
         state = load_file(self.folder / "model.safetensors")
         transformer.load_state_dict({name: t.to(torch.float32) for name, t in state.items()})
-        return FluxStoryboardPipeline(
-            scheduler=FlowMatchEulerDiscreteScheduler(**self.manifest["scheduler_config"]),
-            vae=None,
-            text_encoder=None,
-            tokenizer=None,
-            text_encoder_2=None,
-            tokenizer_2=None,
-            transformer=transformer.eval(),
-        )
+        scheduler = FlowMatchEulerDiscreteScheduler(**self.manifest["scheduler_config"])
+        return pipeline_of(transformer, scheduler)
 
     def inputs(self, kind: str) -> list[FrameInputs]:
-        """Inputs of the identity frame and of every frame after it."""
+        """Read the inputs of the identity frame and of every frame after it."""
         found = []
         for index, meta in enumerate(self.manifest["inputs"][kind]):
             base = f"inputs/{kind}/{index}"
@@ -91,8 +90,8 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A finished pass: its latents and what its blocks found."""
+class FinishedPass:
+    """Finished pass: its latents, its state, and the background mask that it reads."""
 
     latents: Tensor
     frame_pass: FramePass
@@ -100,7 +99,7 @@ class Result:
 
 
 def plan_of(setting: dict[str, Any]) -> StepPlan:
-    """A recorded setting's step numbers as a plan."""
+    """Convert the step numbers of a recorded setting to a plan."""
     steps = setting["steps"]
     end = steps["interpolate_end_step"] if setting["use_interpolate"] else 0
     return StepPlan(
@@ -117,7 +116,7 @@ def plan_of(setting: dict[str, Any]) -> StepPlan:
 
 
 class SettingRun:
-    """Runs one setting: the identity frame, then every frame's probe and render pass."""
+    """Passes of one setting: the identity frame's, then every frame's probe and render pass."""
 
     def __init__(self, golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> None:
         self.setting: dict[str, Any] = golden.manifest["settings"][name]
@@ -126,22 +125,22 @@ class SettingRun:
         self.guidance = Guidance(self.setting["steps"]["guidance_scale"])
         self.pipeline = pipeline
 
-    def results(self) -> Iterator[tuple[str, Result]]:
-        """Every pass by its recorded name, in order."""
+    def passes(self) -> Iterator[tuple[str, FinishedPass]]:
+        """Run every pass; yields each with its recorded name."""
         shares, updates = self.setting["share_bg"], self.setting["update_bg"]
         identity = Bank(self.plan, holds_identity=True, holds_background=shares)
         yield "id", self._pass(0, self.plan.steps, record=identity)
-        place = identity
-        for frame, starts_place in enumerate(updates):
-            sharing = place if shares and not starts_place else None
+        background = identity
+        for frame, starts_background in enumerate(updates):
+            sharing = background if shares and not starts_background else None
             probe = self._pass(
                 frame + 1, self.plan.probe_steps, identity=identity, background=sharing
             )
-            held = ~self._mask(probe) if starts_place else ~place.foreground
-            yield f"f{frame}.pre", Result(probe.latents, probe.frame_pass, held)
+            held = probe.background_mask if starts_background else ~background.foreground
+            yield f"f{frame}.pre", FinishedPass(probe.latents, probe.frame_pass, held)
 
             record = None
-            if starts_place:
+            if starts_background:
                 record = Bank(self.plan, holds_identity=False, holds_background=True)
             render = self._pass(
                 frame + 1,
@@ -151,8 +150,9 @@ class SettingRun:
                 background=sharing,
                 matches=probe.frame_pass.matches,
             )
-            place = record or place
-            yield f"f{frame}.run", Result(render.latents, render.frame_pass, ~place.foreground)
+            background = record or background
+            held = ~background.foreground
+            yield f"f{frame}.run", FinishedPass(render.latents, render.frame_pass, held)
 
     def _pass(
         self,
@@ -163,7 +163,7 @@ class SettingRun:
         identity: Bank | None = None,
         background: Bank | None = None,
         matches: Matches | None = None,
-    ) -> Result:
+    ) -> FinishedPass:
         inputs = self.inputs[index]
         frame_pass = FramePass(
             self.plan,
@@ -180,20 +180,14 @@ class SettingRun:
             latents = deque(passing, maxlen=1).pop()
         mask = frame_pass.mask
         assert mask is not None
-        return Result(latents, frame_pass, ~mask)
-
-    @staticmethod
-    def _mask(result: Result) -> Tensor:
-        mask = result.frame_pass.mask
-        assert mask is not None
-        return mask
+        return FinishedPass(latents, frame_pass, ~mask)
 
 
-def compare(tensor: str, result: Result, theirs: Tensor) -> tuple[float, float]:
-    """Error and tolerance of one recorded tensor of a pass.
+def compare(tensor: str, result: FinishedPass, theirs: Tensor) -> tuple[float, float]:
+    """Compute the error and the tolerance of one recorded tensor of a pass.
 
     Raises:
-        ValueError: if the vectors hold a tensor that is not known here.
+        ValueError: if the tensor's name is not known.
     """
     state = result.frame_pass
     rows, columns = state.grid
@@ -228,21 +222,22 @@ def _map_error(state: FramePass, part: str, theirs: Tensor) -> float:
     return largest(getattr(state.attention_maps, part).view(state.grid), theirs)
 
 
-def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row]:
+def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Comparison]:
     """Rows of the recorded schedules."""
     for name in golden.names("schedule/"):
         _, tokens, steps, tensor = name.split("/")
         cpu = torch.device("cpu")
         timesteps = set_timesteps(pipeline.scheduler, int(tokens), int(steps), cpu)
         ours = pipeline.scheduler.sigmas if tensor == "sigmas" else timesteps
-        yield Row(name, largest(ours / ours.max(), golden[name] / golden[name].max()), SCHEDULE)
+        yield Comparison(
+            name, largest(ours / ours.max(), golden[name] / golden[name].max()), SCHEDULE
+        )
 
 
 def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> Tensor:
-    """One of the recorded plain pictures, by FluxPipeline's own call, without any of our code."""
+    """Render a recorded plain picture by FluxPipeline's own call, without any of our code."""
     _, kind, steps, index, _ = name.split("/")
     inputs = golden.inputs(kind)[int(index)]
-    pipeline.set_progress_bar_config(disable=True)
     latents: Tensor = pipeline(
         prompt_embeds=inputs.prompt.prompt_embeds,
         pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
@@ -257,7 +252,7 @@ def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -
     return latents
 
 
-def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row]:
+def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Comparison]:
     """Rows of the recorded plain pictures, with the stock frequencies rounded as recorded."""
     names = golden.names("plain/")
     shortest = min(names, key=lambda name: int(name.split("/")[2]))
@@ -266,27 +261,27 @@ def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Row
     note = f"stock frequencies rounded as recorded: {waves.changed}"
     for name in names:
         error = relative(plain_latents(golden, pipeline, name), golden[name])
-        yield Row(name, error, LATENTS, HIGHEST_FLOOR - LATENTS, note)
+        yield Comparison(name, error, LATENTS, HIGHEST_FLOOR - LATENTS, note)
 
 
 def setting_rows(
     golden: Golden, pipeline: FluxStoryboardPipeline, name: str, floor: float
-) -> Iterator[Row]:
+) -> Iterator[Comparison]:
     """Rows of every recorded tensor of one setting; `floor` is that of the latents."""
     compared: set[str] = set()
-    for run, result in SettingRun(golden, pipeline, name).results():
+    for run, result in SettingRun(golden, pipeline, name).passes():
         for full in golden.names(f"{name}/{run}/"):
             tensor = full.rsplit("/", 1)[1]
             error, tolerance = compare(tensor, result, golden[full])
             compared.add(full)
-            yield Row(full, error, tolerance, floor if tensor == "latents" else 0.0)
-    forgotten = set(golden.names(f"{name}/")) - compared
-    if forgotten:
-        raise ValueError(f"vectors that no run gives: {', '.join(sorted(forgotten))}")
+            yield Comparison(full, error, tolerance, floor if tensor == "latents" else 0.0)
+    missing = set(golden.names(f"{name}/")) - compared
+    if missing:
+        raise ValueError(f"vectors that no run gives: {', '.join(sorted(missing))}")
 
 
-def characonsist_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Row]:
-    """Compare everything that a folder of vectors holds.
+def characonsist_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Comparison]:
+    """Compare every tensor of a folder of vectors.
 
     Args:
         folder: the folder.

@@ -1,16 +1,16 @@
-"""CharaConsist as it was published: everything is kept, and a dense mask says who sees what.
+"""CharaConsist as published: everything is kept, and a dense mask lets queries see their keys.
 
-Written from the words of the golden vectors' README and of nothing else, as what ours is measured
-against: the same latents, in the obvious way. Keys and values of every image token of every
-single-stream block and sharing step stay in host memory (copied there and back where a GPU
-computes, as in the published code). Shared keys are appended to a block's own, and an additive mask
-over the whole range of keys lets each group of queries see its own. A probe pass runs all its
-steps, the first included, and keeps the attention outputs of all blocks until it compares them.
-One frame after another, batches of one.
+Written from the golden vectors' README alone, as the reference for our implementation: the same
+latents, computed in the obvious way. Keys and values of every image token of every single-stream
+block and sharing step stay in host memory (copied there and back where a GPU computes, as in the
+published code). Shared keys are appended to a block's own, and an additive mask over the whole
+range of keys lets each group of queries see its own. A probe pass runs all its steps, the first
+included, and keeps the attention outputs of all blocks until it compares them. Frames are rendered
+one after another, in batches of one.
 
-It is generous where the published code need not be: a mask is made once for as long as nothing
-in it changes, and the probe pass's preview is not decoded. Where nothing matches, the published
-code fails; this shares nothing then.
+It is faster than the published code in two points: a mask is made once for as long as nothing in it
+changes, and the probe pass's preview is not decoded. Where nothing matches, the published code
+fails; this shares nothing then.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Rotary = tuple[Tensor, Tensor]
 
 
 class DenseBank:
-    """Keys, values and outputs of all image tokens of a frame, in host memory.
+    """Bank of the keys, values and outputs of all image tokens of a frame, in host memory.
 
     Attributes:
         keys: keys before RoPE and values by block and step, each (tokens, heads, head_dim).
-        merged: attention outputs that others merge, likewise, (tokens, channels).
+        merged: attention outputs that readers merge, likewise, (tokens, channels).
         compared: attention outputs of the mask step by block.
         mask: the frame's foreground, bool, shape (tokens,); None before its mask step.
     """
@@ -64,7 +64,7 @@ class DenseBank:
 
 
 class DensePass:
-    """One pass of a frame, probe or render: what it keeps, sees and finds at each step.
+    """State of one pass of a frame, probe or render.
 
     Args:
         plan: the steps.
@@ -73,7 +73,7 @@ class DensePass:
         device: where the model computes.
         record: bank to fill, or None.
         identity: bank of the frame whose character this one shows, or None.
-        place: bank of the frame whose place this one shows, or None.
+        background: bank of the frame whose background this one shows, or None.
         matches: the probe pass's, in a render pass.
         steering: the masks and matches that a random model is given; None to find its own.
 
@@ -91,13 +91,13 @@ class DensePass:
         *,
         record: DenseBank | None,
         identity: DenseBank | None,
-        place: DenseBank | None,
+        background: DenseBank | None,
         matches: Matches | None,
         steering: Steering | None,
     ) -> None:
         self.plan, self.text, self.grid = plan, text, grid
         self._device = device
-        self.record, self.identity, self.place = record, identity, place
+        self.record, self.identity, self.background = record, identity, background
         self.matches, self.steering = matches, steering
         self.renders = matches is not None
         self.mask: Tensor | None = None
@@ -108,7 +108,7 @@ class DensePass:
 
     @property
     def tokens(self) -> int:
-        """Image tokens."""
+        """Number of image tokens."""
         return self.grid[0] * self.grid[1]
 
     def keep(self, block: int, key: Tensor, value: Tensor) -> None:
@@ -119,9 +119,9 @@ class DensePass:
                 value.to(_HOST, copy=True),
             )
 
-    def watch(self, query: Tensor, text_key: Tensor) -> None:
-        """See image queries and text keys after RoPE; README, 4.3."""
-        if not self._looks_for_mask() or not 0 < self.text.background < self.text.real:
+    def collect_maps(self, query: Tensor, text_key: Tensor) -> None:
+        """Add the attention maps of image queries and text keys after RoPE; README, 4.3."""
+        if not self._finds_mask() or not 0 < self.text.background < self.text.real:
             return
         logits = query.transpose(0, 1) @ text_key[: self.text.real].permute(1, 2, 0)
         weights = logits.to(torch.float16).softmax(dim=-1).sum(dim=0)
@@ -131,7 +131,7 @@ class DensePass:
     def extra(
         self, block: int, rotary: Rotary, like: Tensor
     ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """What a block's queries see besides its own keys; README, 4.8.
+        """Return the keys that a block's queries see besides its own; README, 4.8.
 
         Args:
             block: single-stream block.
@@ -143,24 +143,24 @@ class DensePass:
             (1, 1, tokens, tokens + extra); None where there are none.
         """
         shares = self.plan.shares(self.step) and self.mask is not None
-        place = self.place if shares else None
+        background = self.background if shares else None
         identity = self.identity if shares and self.renders and self._merges_in(block) else None
         text = like.shape[1] - self.tokens
-        wanted, counts = [], [0, 0]
-        if place is not None:
-            where = self._places(place)
-            counts[0] = len(where)
-            wanted.append((place, where, where))
+        sources, counts = [], [0, 0]
+        if background is not None:
+            tokens = self._background_tokens(background)
+            counts[0] = len(tokens)
+            sources.append((background, tokens, tokens))
         if identity is not None:
             assert self.matches is not None
             counts[1] = len(self.matches)
             source, target = self.matches.identity_index, self.matches.frame_index
-            wanted.append((identity, source, target))
+            sources.append((identity, source, target))
         if not any(counts):
             return None
         taken = [
             self._take(bank, block, source, target + text, rotary, like.device)
-            for bank, source, target in wanted
+            for bank, source, target in sources
             if len(source)
         ]
         keys, values = (torch.cat(parts, dim=1) for parts in zip(*taken, strict=True))
@@ -182,8 +182,8 @@ class DensePass:
     def merge(self, block: int, output: Tensor) -> None:
         """Move matched tokens towards the identity frame's, in place; README, 4.7."""
         plan = self.plan
-        wanted = self.renders and self._merges_in(block) and plan.merges(self.step)
-        if not wanted or self.identity is None or self.matches is None:
+        merges = self.renders and self._merges_in(block) and plan.merges(self.step)
+        if not merges or self.identity is None or self.matches is None:
             return
         weight = plan.merge_weight
         if self.step >= plan.merge_decay:
@@ -197,7 +197,7 @@ class DensePass:
     def end_step(self) -> None:
         """Find the mask and, at the mask step, the matches, after the model's call."""
         last = self.step == self.plan.mask_step
-        if self._looks_for_mask():
+        if self._finds_mask():
             self.mask = self._found_mask()
             self._additive.clear()
         if last and self.record is not None:
@@ -206,8 +206,8 @@ class DensePass:
             self.matches = self._found_matches()
             self._additive.clear()
 
-    def _looks_for_mask(self) -> bool:
-        if self.identity is None and self.place is None:
+    def _finds_mask(self) -> bool:
+        if self.identity is None and self.background is None:
             return self.step == self.plan.mask_step
         return self.step <= self.plan.mask_step
 
@@ -215,9 +215,9 @@ class DensePass:
     def _merges_in(block: int) -> bool:
         return block % 2 == 0
 
-    def _places(self, place: DenseBank) -> Tensor:
-        assert place.mask is not None and self.mask is not None
-        return (~place.mask & ~self.mask).nonzero().flatten()
+    def _background_tokens(self, bank: DenseBank) -> Tensor:
+        assert bank.mask is not None and self.mask is not None
+        return (~bank.mask & ~self.mask).nonzero().flatten()
 
     def _take(
         self,
@@ -228,22 +228,13 @@ class DensePass:
         rotary: Rotary,
         device: torch.device,
     ) -> tuple[Tensor, Tensor]:
-        """Bring a block's whole keys and values, and turn some tokens' keys to other positions.
-
-        Args:
-            bank: where from.
-            block: single-stream block.
-            source: image tokens to take.
-            rows: their rows in the rotary tables.
-            rotary: the tables.
-            device: where to.
-        """
+        """Fetch a block's keys and values, and rotate those of `source` to the rows' positions."""
         key, value = (tensor.to(device) for tensor in bank.keys[block, self.step])
         tables = (rotary[0][rows], rotary[1][rows])
         return apply_rotary_emb(key[source][None], tables, sequence_dim=1), value[source][None]
 
     def _mask_of(self, text: int, counts: list[int], dtype: torch.dtype) -> Tensor:
-        """Minus infinity where a query must not see a key."""
+        """Make the additive mask: minus infinity where a query must not see a key."""
         mask = self.mask
         assert mask is not None
         own = text + self.tokens
@@ -257,8 +248,8 @@ class DensePass:
         rows, columns = self.grid
         if self._maps:
             background, foreground = self._maps[0]
-            for place, person in self._maps[1:]:
-                background, foreground = background + place, foreground + person
+            for behind, figure in self._maps[1:]:
+                background, foreground = background + behind, foreground + figure
             count = len(self._maps)
             raw = background / count <= foreground / count
             self._maps = []
@@ -290,11 +281,11 @@ class DensePass:
 
 
 class DenseAttnProcessor(FluxAttnProcessor):
-    """Attention of one single-stream block, with whatever the oracle's current pass asks.
+    """Attention of one single-stream block, for the oracle's current pass.
 
     Args:
-        oracle: has the current pass.
-        block: the block's number.
+        oracle: holds the current pass.
+        block: the block's index.
     """
 
     def __init__(self, oracle: DenseOracle, block: int) -> None:
@@ -327,7 +318,7 @@ class DenseAttnProcessor(FluxAttnProcessor):
         current.keep(block, key[0, text:], value[0, text:])
         query = apply_rotary_emb(query, image_rotary_emb, sequence_dim=1)
         key = apply_rotary_emb(key, image_rotary_emb, sequence_dim=1)
-        current.watch(query[0, text:], key[0, :text])
+        current.collect_maps(query[0, text:], key[0, :text])
         output = dense_attention(current, block, query, key, value, image_rotary_emb)
         output = output.flatten(2, 3).to(query.dtype)
         current.observe(block, output[0, text:])
@@ -338,7 +329,11 @@ class DenseAttnProcessor(FluxAttnProcessor):
 def dense_attention(
     current: DensePass, block: int, query: Tensor, key: Tensor, value: Tensor, rotary: Rotary
 ) -> Tensor:
-    """All queries over all keys, own and shared, under one mask; (1, tokens, heads, head_dim)."""
+    """Attend from all queries to all keys, own and shared, under one mask.
+
+    Returns:
+        The outputs, shape (1, tokens, heads, head_dim).
+    """
     mask = None
     extra = current.extra(block, rotary, key)
     if extra is not None:
@@ -351,7 +346,7 @@ def dense_attention(
 
 
 class DenseOracle:
-    """Paints the frames of a request in the published way.
+    """Renders the frames of a request in the published way.
 
     Args:
         pipeline: the networks; its attention processors are put back.
@@ -377,64 +372,66 @@ class DenseOracle:
 
     @torch.no_grad()
     def latents(self, request: RenderRequest) -> Iterator[tuple[FrameRequest, Tensor]]:
-        """The final latents of all frames, packed, each (1, image tokens, channels)."""
+        """Yield the final latents of all frames, packed, each (1, image tokens, channels)."""
         plan = StepPlan.from_fractions(request.steps, request.consistency)
         negative = None
         if request.true_cfg_scale > 1:
-            away = Prompt("", "", request.negative_prompt)
-            negative = self._pipeline.encode(away, self._length)
+            prompt = Prompt("", "", request.negative_prompt)
+            negative = self._pipeline.encode(prompt, self._length)
         banks: dict[str | None, DenseBank] = {}
-        lenders = {f.identity_from for f in request.frames}
-        lenders |= {f.background_from for f in request.frames}
+        sources = {f.identity_from for f in request.frames}
+        sources |= {f.background_from for f in request.frames}
         with self._installed():
             for frame in request.frames:
                 inputs = self._pipeline.prepare(frame, self._length)
-                record = DenseBank() if frame.frame_id in lenders else None
-                identity, place = banks.get(frame.identity_from), banks.get(frame.background_from)
+                record = DenseBank() if frame.frame_id in sources else None
+                identity = banks.get(frame.identity_from)
+                background = banks.get(frame.background_from)
                 matches = None
                 for probe in (True, False) if identity is not None else (False,):
-                    taken = DensePass(
+                    dense_pass = DensePass(
                         plan,
                         inputs.prompt.text,
                         self._pipeline.grid(frame.height, frame.width),
                         inputs.latents.device,
                         record=None if probe else record,
                         identity=identity,
-                        place=place,
+                        background=background,
                         matches=matches,
                         steering=self._steering,
                     )
                     steps = plan.probe_steps if probe else plan.steps
-                    found = self._walk(request, inputs, taken, negative, steps)
-                    matches = taken.matches
+                    found = self._denoise(request, inputs, dense_pass, negative, steps)
+                    matches = dense_pass.matches
                 if record is not None:
                     banks[frame.frame_id] = record
                 held = sum(bank.nbytes for bank in banks.values())
                 self.bank_bytes = max(self.bank_bytes, held)
                 yield frame, found
 
-    def _walk(
+    def _denoise(
         self,
         request: RenderRequest,
         inputs: FrameInputs,
-        taken: DensePass,
+        dense_pass: DensePass,
         negative: EncodedPrompt | None,
         steps: int,
     ) -> Tensor:
         scheduler, latents = self._pipeline.scheduler, inputs.latents
         tokens, device = latents.shape[1], latents.device
         timesteps = set_timesteps(scheduler, tokens, request.steps, device)
-        for taken.step in range(steps):
-            time = timesteps[taken.step].expand(1).to(latents.dtype)
-            self.current = taken
-            predicted = self._velocity(request, inputs.prompt, latents, time, taken.grid)
+        for dense_pass.step in range(steps):
+            timestep = timesteps[dense_pass.step]
+            time = timestep.expand(1).to(latents.dtype)
+            self.current = dense_pass
+            predicted = self._velocity(request, inputs.prompt, latents, time, dense_pass.grid)
             self.current = None
             self.evaluations += 1
-            taken.end_step()
+            dense_pass.end_step()
             if negative is not None:
-                away = self._velocity(request, negative, latents, time, taken.grid)
+                away = self._velocity(request, negative, latents, time, dense_pass.grid)
                 predicted = away + request.true_cfg_scale * (predicted - away)
-            moved = scheduler.step(predicted, timesteps[taken.step], latents, return_dict=False)[0]
+            moved = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
             latents = moved.to(latents.dtype)
         return latents
 
@@ -466,7 +463,7 @@ class DenseOracle:
 
     @contextmanager
     def _installed(self) -> Iterator[None]:
-        """Our processors in the single-stream blocks; the old ones are put back."""
+        """Install processors in the single-stream blocks; the old ones are put back."""
         blocks = self._pipeline.transformer.single_transformer_blocks
         before = [block.attn.processor for block in blocks]
         for number, block in enumerate(blocks):

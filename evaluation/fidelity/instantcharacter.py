@@ -1,7 +1,7 @@
-"""Golden vectors of InstantCharacter: what the published code makes of three pictures.
+"""Golden vectors of InstantCharacter, recorded from the published code for three pictures.
 
-What the encoders see, their features, the projector's subject tokens, single attentions; and whole
-runs, which are in `golden_instantcharacter_runs`.
+They hold the encoders' inputs and features, the projector's subject tokens and single attentions.
+Whole runs are in `evaluation.fidelity.instantcharacter_runs`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from evaluation.fidelity.instantcharacter_folder import FEATURES, TOKENS, UNITS, WAVES, Vectors
 from evaluation.fidelity.instantcharacter_runs import lora_rows, pipeline_rows
-from evaluation.fidelity.vectors import Row, differing
+from evaluation.fidelity.vectors import Comparison, differing
 from pipelines.flux1.attention import StoryboardAttnProcessor
 from pipelines.flux1.rotary import BatchContext
 from pipelines.instant_character.adapters import Subject, SubjectAdapter
@@ -38,8 +38,8 @@ _UNIT = re.compile(
 )
 
 
-def preprocess_rows(vectors: Vectors) -> Iterator[Row]:
-    """Rows of what the encoders see: some of its pixels, and hashes of them all."""
+def preprocess_rows(vectors: Vectors) -> Iterator[Comparison]:
+    """Rows of the encoders' inputs: some of the pixels, and hashes of all."""
     seen: dict[tuple[str, str, str], NDArray[Any]] = {}
     for name, picture in vectors.pictures.items():
         views = picture_views(picture, vectors.encoders.config)
@@ -61,11 +61,13 @@ def preprocess_rows(vectors: Vectors) -> Iterator[Row]:
         if found is not None:
             ours = seen[found["picture"], found["size"], found["what"]]
             same = hashlib.sha256(ours.tobytes()).hexdigest() == recorded["sha256_raw_bytes"]
-            yield Row(f"preprocess/{name}", 0.0 if same else float("inf"), 0.0, note="by its hash")
+            yield Comparison(
+                f"preprocess/{name}", 0.0 if same else float("inf"), 0.0, note="by its hash"
+            )
 
 
 @torch.no_grad()
-def encoder_rows(vectors: Vectors) -> Iterator[Row]:
+def encoder_rows(vectors: Vectors) -> Iterator[Comparison]:
     """Rows of the encoders' hidden states at a few tokens."""
     encoders = vectors.encoders
     view = picture_views(vectors.pictures[ENCODED], encoders.config).low
@@ -82,7 +84,7 @@ def encoder_rows(vectors: Vectors) -> Iterator[Row]:
         yield vectors.row("encoders", name, ours, FEATURES)
 
 
-def feature_rows(vectors: Vectors) -> Iterator[Row]:
+def feature_rows(vectors: Vectors) -> Iterator[Comparison]:
     """Rows of the features, of all pictures encoded in one call."""
     for name in vectors.names("features"):
         found = re.fullmatch(r"(\w+)\.(\w+)_res_(\w+?)(?:\.stride(\d+))?", name)
@@ -91,15 +93,15 @@ def feature_rows(vectors: Vectors) -> Iterator[Row]:
             yield vectors.row("features", name, features[:, :: int(found[4] or 1)], FEATURES)
 
 
-class Captured:
-    """What the modules of a projector take and give in one run, by their published names."""
+class ProjectorTensors:
+    """Inputs and outputs of a projector's modules in one run, by their published names."""
 
     def __init__(self, module: nn.Module, features: SubjectFeatures, times: Tensor) -> None:
         self._out: dict[str, Tensor] = {}
-        self._taken: dict[str, Tensor] = {}
+        self._inputs: dict[str, Tensor] = {}
         hooks = [
             child.register_forward_hook(
-                lambda _, taken, out, name=name: self._note(name, taken, out)
+                lambda _, inputs, out, name=name: self._note(name, inputs, out)
             )
             for name, child in module.named_modules()
         ]
@@ -109,16 +111,16 @@ class Captured:
             for hook in hooks:
                 hook.remove()
 
-    def _note(self, name: str, taken: tuple[Any, ...], out: Any) -> None:
+    def _note(self, name: str, inputs: tuple[Any, ...], out: Any) -> None:
         self._out[name] = out
-        if taken:
-            self._taken[name] = taken[0]
+        if inputs:
+            self._inputs[name] = inputs[0]
 
     def __getitem__(self, recorded: str) -> Tensor:
         if recorded.endswith("tokens"):
             return self.tokens
         if recorded == "resampler.input":
-            return self._taken["resampler.proj_in"]
+            return self._inputs["resampler.proj_in"]
         name = recorded.replace("output.timestep_emb", "resampler.time_embedding")
         for ending, child in ((".adaln", ".2"), (".attn_out", ".0"), (".ff_out", ".1.3")):
             name = name.replace(ending, child)
@@ -126,11 +128,11 @@ class Captured:
 
 
 @torch.no_grad()
-def projector_rows(vectors: Vectors) -> Iterator[Row]:
-    """Rows of the subject tokens and of everything on the way to them."""
+def projector_rows(vectors: Vectors) -> Iterator[Comparison]:
+    """Rows of the subject tokens and of every module's output before them."""
     projector = vectors.weights.projector
     time = projector.resampler
-    runs: dict[tuple[str, str], Captured] = {}
+    runs: dict[tuple[str, str], ProjectorTensors] = {}
     for name in vectors.names("projector"):
         found = _PROJECTED.fullmatch(name)
         if found is None:
@@ -138,7 +140,9 @@ def projector_rows(vectors: Vectors) -> Iterator[Row]:
         run = found["source"], found["times"]
         if run not in runs:
             times = torch.tensor([float(part) for part in found["times"].split("_")])
-            runs[run] = Captured(projector, _source_features(vectors, found["source"]), times)
+            runs[run] = ProjectorTensors(
+                projector, _source_features(vectors, found["source"]), times
+            )
         tolerance = WAVES if found["what"].endswith("time_proj") else TOKENS
         yield vectors.row("projector", name, runs[run][found["what"]], tolerance)
     times = vectors.read("projector", "time_proj.in")
@@ -147,11 +151,13 @@ def projector_rows(vectors: Vectors) -> Iterator[Row]:
     other = vectors.load_weights("safetensors")
     pairs = zip(projector.state_dict().values(), other.projector.state_dict().values(), strict=True)
     apart = max(differing(one, another) for one, another in pairs)
-    yield Row("projector/adapter.safetensors", apart, 0.0, note="the same weights as the .bin")
+    yield Comparison(
+        "projector/adapter.safetensors", apart, 0.0, note="the same weights as the .bin"
+    )
 
 
 def _source_features(vectors: Vectors, source: str) -> SubjectFeatures:
-    """A picture's features, or the recorded synthetic ones, also times a factor."""
+    """Return a picture's features, or the recorded synthetic ones times a factor."""
     synthetic = re.fullmatch(r"synthetic(?:_x([\d.]+))?", source)
     if synthetic is None:
         return vectors.features[source]
@@ -161,23 +167,23 @@ def _source_features(vectors: Vectors, source: str) -> SubjectFeatures:
     return SubjectFeatures(*(factor * tensor for tensor in tensors))
 
 
-class Witness(Subject):
-    """A subject of given tokens that keeps what it was asked with."""
+class QueriedSubject(Subject):
+    """Subject of given tokens that keeps its last query."""
 
     def attend(self, block: int, query: Tensor, backend: Any = None) -> Tensor:
-        """See `Subject.attend`."""
+        """Keep the query and attend; see `Subject.attend`."""
         self.query = query
         return super().attend(block, query, backend)
 
 
-class Unit:
-    """One attention with its inputs, as they were recorded."""
+class SingleAttention:
+    """Single attention with its recorded inputs."""
 
     def __init__(self, vectors: Vectors, kind: str, *, pair: bool = False) -> None:
         blocks = vectors.transformer.transformer_blocks
-        self.place = 0
+        self.index = 0
         if kind == "single":
-            self.place = len(blocks)
+            self.index = len(blocks)
             blocks = vectors.transformer.single_transformer_blocks
         self.attn = blocks[0].attn
         self.weights = vectors.weights
@@ -190,19 +196,19 @@ class Unit:
             self.image, self.text = torch.cat([self.text, self.image], dim=1), None
         self.rotary = vectors.read("attn", "in.rope_cos"), vectors.read("attn", "in.rope_sin")
 
-    def subject(self, scale: float) -> Witness:
-        """A subject of the recorded tokens."""
-        subject = Witness(self.weights.adapters, lambda _: self.tokens, scale)
+    def subject(self, scale: float) -> QueriedSubject:
+        """Make a subject of the recorded tokens."""
+        subject = QueriedSubject(self.weights.adapters, lambda _: self.tokens, scale)
         subject.begin_step(torch.zeros(1))
         return subject
 
     def outputs(self, subject: Subject | None, text: int | None) -> dict[str, Tensor]:
-        """The attention's outputs; `text` is how many tokens are taken for text, if not all."""
-        scene = BatchContext()
+        """Compute the outputs; `text` is the number of text tokens, if not all."""
+        batch = BatchContext()
         image = self.image_tokens if text is None else self.image.shape[1] - text
-        scene.set_frames([], [subject], image, complete=False)
-        block = None if self.text is not None else self.place
-        processor = StoryboardAttnProcessor(scene, self.place, block)
+        batch.set_frames([], [subject], image, complete=False)
+        block = None if self.text is not None else self.index
+        processor = StoryboardAttnProcessor(batch, self.index, block)
         out = processor(self.attn, self.image, self.text, image_rotary_emb=self.rotary)
         if isinstance(out, tuple):
             return {"hidden_states": out[0], "encoder_hidden_states": out[1]}
@@ -210,7 +216,7 @@ class Unit:
 
 
 @torch.no_grad()
-def attention_rows(vectors: Vectors) -> Iterator[Row]:
+def attention_rows(vectors: Vectors) -> Iterator[Comparison]:
     """Rows of the norm and of single attentions, with and without a subject."""
     first = vectors.weights.adapters[0]
     assert isinstance(first, SubjectAdapter)
@@ -224,7 +230,7 @@ def attention_rows(vectors: Vectors) -> Iterator[Row]:
     for name in vectors.names("attn"):
         found = _UNIT.fullmatch(name)
         if found is not None:
-            unit = Unit(vectors, found["kind"], pair=bool(found["pair"]))
+            unit = SingleAttention(vectors, found["kind"], pair=bool(found["pair"]))
             subject = None
             if found["scale"] is not None:
                 scale = 1.0 if found["scale"] == "default" else float(found["scale"])
@@ -233,16 +239,16 @@ def attention_rows(vectors: Vectors) -> Iterator[Row]:
             outputs = unit.outputs(subject, length)
             yield vectors.row("attn", name, outputs[found["what"]], UNITS)
     for kind in ("double", "single"):
-        unit = Unit(vectors, kind)
+        unit = SingleAttention(vectors, kind)
         subject = unit.subject(1.0)
         unit.outputs(subject, None)
         query = subject.query.flatten(2)
         yield vectors.row("attn", f"{kind}.ip_query_raw", query, UNITS)
-        term = subject.attend(unit.place, subject.query)
+        term = subject.attend(unit.index, subject.query)
         yield vectors.row("attn", f"{kind}.ip_attention_out", term, UNITS)
 
 
-SECTIONS: dict[str, Callable[[Vectors], Iterator[Row]]] = {
+SECTIONS: dict[str, Callable[[Vectors], Iterator[Comparison]]] = {
     "preprocess": preprocess_rows,
     "encoders": encoder_rows,
     "features": feature_rows,
@@ -253,15 +259,15 @@ SECTIONS: dict[str, Callable[[Vectors], Iterator[Row]]] = {
 }
 
 
-def instantcharacter_rows(folder: Path, files: list[str] | None = None) -> Iterator[Row]:
-    """Compare everything that a folder of vectors holds.
+def instantcharacter_rows(folder: Path, files: list[str] | None = None) -> Iterator[Comparison]:
+    """Compare every tensor of a folder of vectors.
 
     Args:
         folder: the folder.
-        files: which of its files, such as "projector"; None for all.
+        files: names of its files, such as "projector"; None for all.
 
     Raises:
-        ValueError: if there is no such file.
+        ValueError: if a file is not there.
     """
     vectors = Vectors(folder)
     for file in files or SECTIONS:

@@ -1,4 +1,4 @@
-"""A folder of golden vectors of InstantCharacter: its tensors, pictures and models.
+"""Folder of golden vectors of InstantCharacter: its tensors, pictures and models.
 
 Tiny random encoders, projector, adapters and FLUX. Every size comes from the folder.
 """
@@ -16,22 +16,21 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from evaluation.fidelity.recipe import fill, fingerprint
-from evaluation.fidelity.vectors import Row, largest
+from evaluation.fidelity.vectors import Comparison, fill, fingerprint, largest, pipeline_of
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.checkpoint import InstantCharacter, load_instant_character
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 
-# Largest absolute differences that are allowed.
+# Tolerances: largest absolute differences.
 FEATURES, TOKENS, UNITS, LATENTS = 1e-4, 2e-5, 1e-5, 2e-5
-# For the sines and cosines of timesteps, of which no tolerance is stated: float32 `exp` gives
+# Of the sines and cosines of timesteps, for which no tolerance is stated: float32 `exp` gives
 # frequencies whose last bit differs between processors, which is 6e-5 at timestep 1000.
 WAVES = 1e-4
 
 
 class Vectors:
-    """A folder of vectors, its models, and a record of which of its tensors have been read.
+    """Folder of vectors, its models, and a record of which of its tensors have been read.
 
     Args:
         folder: the folder.
@@ -43,14 +42,14 @@ class Vectors:
         self._unread: dict[str, set[str]] = {}
 
     def names(self, file: str) -> list[str]:
-        """Names of all tensors of a file."""
+        """Return the names of all tensors of a file."""
         with safe_open(self.folder / f"{file}.safetensors", "pt") as tensors:
             names = list(tensors.keys())
         self._unread.setdefault(file, set(names))
         return names
 
     def read(self, file: str, name: str) -> Tensor:
-        """A tensor of a file."""
+        """Read a tensor of a file."""
         self.names(file)
         self._unread[file].discard(name)
         with safe_open(self.folder / f"{file}.safetensors", "pt") as tensors:
@@ -58,27 +57,27 @@ class Vectors:
         return tensor
 
     def error(self, file: str, name: str, ours: Tensor) -> float:
-        """How far one of ours is from a recorded tensor."""
+        """Return the largest difference of our tensor from a recorded one."""
         return largest(ours, self.read(file, name))
 
-    def row(self, file: str, name: str, ours: Tensor, tolerance: float) -> Row:
-        """Compare one of ours with a recorded tensor."""
-        return Row(f"{file}/{name}", self.error(file, name, ours), tolerance)
+    def row(self, file: str, name: str, ours: Tensor, tolerance: float) -> Comparison:
+        """Compare our tensor with a recorded one."""
+        return Comparison(f"{file}/{name}", self.error(file, name, ours), tolerance)
 
-    def unread(self, file: str) -> Iterator[Row]:
-        """A row that fails for every tensor of a file that nothing was compared with."""
+    def unread(self, file: str) -> Iterator[Comparison]:
+        """Yield a failing row for every tensor of a file that was not compared."""
         for name in sorted(self._unread[file]):
-            yield Row(f"{file}/{name}", float("inf"), 0.0, note="not known here")
+            yield Comparison(f"{file}/{name}", float("inf"), 0.0, note="not known here")
 
     @cached_property
     def pictures(self) -> dict[str, Image.Image]:
-        """The pictures by name."""
+        """Pictures by name."""
         names = self.manifest["images"]
         return {name: Image.open(self.folder / "images" / f"{name}.png") for name in names}
 
     @cached_property
     def encoders(self) -> SubjectEncoders:
-        """The tiny encoders; the layers that are taken are the published ones."""
+        """Tiny encoders, with the published choice of layers."""
         siglip = json.loads((self.folder / "siglip" / "config.json").read_text("utf-8"))
         return SubjectEncoders.from_pretrained(
             self.folder / "siglip",
@@ -101,7 +100,7 @@ class Vectors:
 
     @cached_property
     def transformer(self) -> FluxTransformer2DModel:
-        """The tiny FLUX, whose weights follow from the seed."""
+        """Tiny FLUX, whose weights follow from the seed."""
         config = FluxTransformer2DModel.load_config(self.folder / "transformer")
         transformer = FluxTransformer2DModel.from_config(config)
         fill(transformer, self.manifest["seed"], "transformer.")
@@ -111,19 +110,9 @@ class Vectors:
 
     @cached_property
     def pipeline(self) -> FluxStoryboardPipeline:
-        """Our pipeline around the tiny FLUX."""
+        """Our pipeline with the tiny FLUX."""
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(self.folder / "scheduler")
-        pipeline = FluxStoryboardPipeline(
-            scheduler=scheduler,
-            vae=None,
-            text_encoder=None,
-            tokenizer=None,
-            text_encoder_2=None,
-            tokenizer_2=None,
-            transformer=self.transformer,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return pipeline_of(self.transformer, scheduler)
 
     @cached_property
     def weights(self) -> InstantCharacter:
@@ -131,7 +120,7 @@ class Vectors:
         return self.load_weights("bin")
 
     def load_weights(self, suffix: str) -> InstantCharacter:
-        """Projector and adapters, from the checkpoint with this suffix."""
+        """Load the projector and the adapters from the checkpoint with this suffix."""
         config = json.loads((self.folder / "adapter/projector_config.json").read_text("utf-8"))
         return load_instant_character(
             self.folder / "adapter" / f"instantcharacter_ip-adapter.{suffix}",
@@ -141,10 +130,10 @@ class Vectors:
 
 
 def projector_config(published: dict[str, Any]) -> ProjectorConfig:
-    """Our names for the arguments of the published projector.
+    """Convert the arguments of the published projector to our configuration.
 
     Raises:
-        ValueError: if they describe a projector that ours cannot be.
+        ValueError: if our projector cannot have them.
     """
     widths = {published[key] for key in ("inner_dim", "cross_attention_dim", "embedding_dim")}
     waves = published["timestep_flip_sin_to_cos"], published["timestep_freq_shift"]

@@ -1,4 +1,4 @@
-"""Golden vectors of InstantCharacter: whole runs with a subject, and runs in a style."""
+"""Golden vectors of InstantCharacter: whole runs with a subject, and runs with styles."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from evaluation.fidelity.frequencies import TimeWaves
 from evaluation.fidelity.instantcharacter_folder import LATENTS, TOKENS, Vectors
-from evaluation.fidelity.vectors import Row, largest
+from evaluation.fidelity.vectors import Comparison, TimeWaves, largest
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
@@ -36,7 +35,8 @@ from pipelines.styles.lora import style_loras
 
 BASELINE = "pipeline/baseline_no_adapter."
 SCHEDULE, DELTAS = 1e-6, 1e-6
-# Mistakes that move the latents by less than twice this also show in units, which have no floor.
+# Faults that move the latents by less than twice this also show in single attentions, which have
+# no floor.
 HIGHEST_FLOOR = 2e-5
 _RUN = re.compile(
     r"(?P<picture>\w+)\.scale_(?P<scale>\d+\.\d+)"
@@ -52,12 +52,12 @@ _CHANGED = re.compile(r"(?P<style>\w+)\.delta\.(?P<module>.+)\.weight(?P<row>\.r
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one run leaves behind.
+class RecordedRun:
+    """Tensors of one run.
 
     Attributes:
         latents: after every step, shape (steps, 1, tokens, channels).
-        predicted: what the transformer gave at every step, in both branches of the guidance,
+        predicted: the transformer's predictions at every step, in both branches of the guidance,
             shape (steps, branches, tokens, channels).
         blocks: every block's output at the first step, by "double.0.hidden_states".
         tokens: subject tokens of every step, shape (steps, 1, queries, channels); None without
@@ -70,7 +70,7 @@ class Run:
     tokens: Tensor | None = None
 
     def get(self, recorded: str) -> Tensor | None:
-        """What was recorded under this name, or None where the name is not known."""
+        """Return the tensor of a recorded name, or None where the name is not known."""
         known = {
             "final": self.latents[-1],
             "latents_per_step": self.latents,
@@ -81,8 +81,8 @@ class Run:
         return known.get(recorded, self.blocks.get(recorded.removeprefix("step0_blocks.")))
 
 
-class Watch:
-    """Keeps what a transformer gives at every call, and its blocks at the first."""
+class OutputHooks:
+    """Hooks that keep a transformer's output at every call, and its blocks' at the first."""
 
     def __init__(self, transformer: FluxTransformer2DModel) -> None:
         self.predicted: list[Tensor] = []
@@ -94,20 +94,20 @@ class Watch:
         self._hooks = [transformer.register_forward_hook(self._note_whole)]
         self._hooks += [
             block.register_forward_hook(
-                lambda _, taken, out, name=f"{kind}.{number}": self._note_block(name, out)
+                lambda _, inputs, out, name=f"{kind}.{number}": self._note_block(name, out)
             )
             for kind, blocks in lists
             for number, block in enumerate(blocks)
         ]
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> OutputHooks:
         return self
 
     def __exit__(self, *fault: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def _note_whole(self, module: nn.Module, taken: Any, out: tuple[Tensor, ...]) -> None:
+    def _note_whole(self, module: nn.Module, inputs: Any, out: tuple[Tensor, ...]) -> None:
         self.predicted.append(out[0])
 
     def _note_block(self, name: str, out: tuple[Tensor, Tensor]) -> None:
@@ -119,8 +119,8 @@ class Watch:
             self.blocks.setdefault(f"{name}.encoder_hidden_states", text)
 
 
-class Runner:
-    """Runs the recorded inputs with subjects from the recorded pictures."""
+class SubjectRuns:
+    """Runs of the recorded inputs, with subjects from the recorded pictures."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.settings: dict[str, Any] = vectors.manifest["run_settings"]
@@ -140,8 +140,8 @@ class Runner:
         pooled = self.vectors.read("pipeline", f"inputs.{start}pooled_prompt_embeds")
         return EncodedPrompt(embeds, pooled, TextLengths(0, embeds.shape[1]))
 
-    def run(self, described: str) -> Run:
-        """The run of this recorded name, such as "square.scale_0.8.true_cfg_2.0"."""
+    def run(self, described: str) -> RecordedRun:
+        """Run the pipeline as a recorded name says, such as "square.scale_0.8.true_cfg_2.0"."""
         found = _RUN.fullmatch(described)
         assert found is not None
         tokens = self.vectors.weights.tokens(self.vectors.features[found["picture"]])
@@ -163,19 +163,21 @@ class Runner:
         )
         inputs = FrameInputs(self.prompt, self.latents, grid)
         running = self.pipeline.denoise(inputs, frame_pass, guidance, plan.steps, subject)
-        with Watch(self.pipeline.transformer) as watch, closing(running):
+        with OutputHooks(self.pipeline.transformer) as watch, closing(running):
             latents = list(running)
         with torch.no_grad():
             used = [tokens(timestep[None]) for timestep in self.pipeline.scheduler.timesteps]
         return self._run(latents, watch, torch.stack(used))
 
-    def _run(self, latents: list[Tensor], watch: Watch, tokens: Tensor | None = None) -> Run:
+    def _run(
+        self, latents: list[Tensor], watch: OutputHooks, tokens: Tensor | None = None
+    ) -> RecordedRun:
         predicted = torch.cat(watch.predicted)
         predicted = predicted.reshape(len(latents), -1, *predicted.shape[1:])
-        return Run(torch.stack(latents), predicted, watch.blocks, tokens)
+        return RecordedRun(torch.stack(latents), predicted, watch.blocks, tokens)
 
     def _adapters(self, only: str | None) -> SubjectAdapters:
-        """The adapters, without an effect in the other kind of blocks if `only` names one."""
+        """Return the adapters, without effect outside the kind of blocks that `only` names."""
         adapters = self.vectors.weights.adapters
         if only is None:
             return adapters
@@ -188,12 +190,12 @@ class Runner:
         return adapters
 
     @cached_property
-    def plain(self) -> Run:
-        """Stock FluxPipeline's own call, none of our code."""
+    def plain(self) -> RecordedRun:
+        """Run of stock FluxPipeline's own call, none of our code."""
         return self._stock_run()
 
-    def _stock_run(self, steps: int | None = None) -> Run:
-        """Stock FluxPipeline's own call, or its first steps."""
+    def _stock_run(self, steps: int | None = None) -> RecordedRun:
+        """Run stock FluxPipeline's own call, or its first steps."""
         latents: list[Tensor] = []
 
         def keep(
@@ -204,7 +206,7 @@ class Runner:
             pipeline._interrupt = len(latents) == steps
             return {}
 
-        with Watch(self.pipeline.transformer) as watch:
+        with OutputHooks(self.pipeline.transformer) as watch:
             self.pipeline(
                 prompt_embeds=self.prompt.prompt_embeds,
                 pooled_prompt_embeds=self.prompt.pooled_prompt_embeds,
@@ -219,16 +221,16 @@ class Runner:
         return self._run(latents, watch)
 
     def _stock_predictions(self) -> list[str]:
-        """Names of what stock FluxPipeline predicted: runs at scale 0 are that to the bit."""
+        """Return the names of stock predictions: runs at scale 0 equal them to the bit."""
         ending = ".scale_0.0.noise_pred_per_step"
         return [name for name in self.vectors.names("pipeline") if name.endswith(ending)]
 
     def _first_prediction(self) -> Tensor:
-        """What stock FluxPipeline predicts at the first step."""
+        """Return the prediction of stock FluxPipeline at the first step."""
         return self._stock_run(steps=1).predicted[0]
 
-    def plain_rows(self) -> Iterator[Row]:
-        """Rows of everything that stock FluxPipeline gives."""
+    def plain_rows(self) -> Iterator[Comparison]:
+        """Rows of everything that stock FluxPipeline computes."""
         note = f"stock frequencies rounded as recorded: {self.waves.changed}"
         stock = self._stock_predictions()
         for name in self.vectors.names("pipeline"):
@@ -237,31 +239,31 @@ class Runner:
                 ours = self.plain.get(what)
                 assert ours is not None
                 error = self.vectors.error("pipeline", name, ours)
-                yield Row(f"{BASELINE}{what}", error, LATENTS, HIGHEST_FLOOR, note)
+                yield Comparison(f"{BASELINE}{what}", error, LATENTS, HIGHEST_FLOOR, note)
 
     @cached_property
     def floor(self) -> float:
-        """How far stock FluxPipeline alone is off on this processor."""
+        """Error of stock FluxPipeline alone on this processor, at most `HIGHEST_FLOOR`."""
         return min(HIGHEST_FLOOR, max(row.error for row in self.plain_rows()))
 
 
 @lru_cache(maxsize=1)
-def runner_of(vectors: Vectors) -> Runner:
-    """The runner of a folder, which fits its frequencies once."""
-    return Runner(vectors)
+def runs_of(vectors: Vectors) -> SubjectRuns:
+    """Return the runs of a folder, whose frequencies are fitted once."""
+    return SubjectRuns(vectors)
 
 
-def pipeline_rows(vectors: Vectors) -> Iterator[Row]:
+def pipeline_rows(vectors: Vectors) -> Iterator[Comparison]:
     """Rows of the schedule, of the picture without a subject and of all runs with one."""
-    runner = runner_of(vectors)
-    scheduler, latents = runner.pipeline.scheduler, runner.latents
-    timesteps = set_timesteps(scheduler, latents.shape[1], runner.settings["steps"], latents.device)
+    runs = runs_of(vectors)
+    scheduler, latents = runs.pipeline.scheduler, runs.latents
+    timesteps = set_timesteps(scheduler, latents.shape[1], runs.settings["steps"], latents.device)
     schedule = {"timesteps": timesteps, "sigmas": scheduler.sigmas}
     for name, ours in schedule.items():
         theirs = vectors.read("pipeline", f"scheduler.{name}")
         error = largest(ours / ours.max(), theirs / theirs.max())
-        yield Row(f"pipeline/scheduler.{name}", error, SCHEDULE)
-    yield from runner.plain_rows()
+        yield Comparison(f"pipeline/scheduler.{name}", error, SCHEDULE)
+    yield from runs.plain_rows()
 
     recorded: dict[str, list[str]] = defaultdict(list)
     for name in vectors.names("pipeline"):
@@ -269,7 +271,7 @@ def pipeline_rows(vectors: Vectors) -> Iterator[Row]:
         if found is not None:
             recorded[found["run"]].append(found["what"])
     for described, tensors in recorded.items():
-        run = runner.run(described)
+        run = runs.run(described)
         for what in tensors:
             name = f"{described}.{what}"
             ours = run.get(what)
@@ -277,30 +279,32 @@ def pipeline_rows(vectors: Vectors) -> Iterator[Row]:
                 continue
             error = vectors.error("pipeline", name, ours)
             if what == "ip_tokens_per_step":
-                yield Row(f"pipeline/{name}", error, TOKENS)
+                yield Comparison(f"pipeline/{name}", error, TOKENS)
             else:
-                yield Row(f"pipeline/{name}", error, LATENTS, runner.floor * amplified(described))
+                yield Comparison(
+                    f"pipeline/{name}", error, LATENTS, runs.floor * amplified(described)
+                )
 
 
 def amplified(described: str) -> float:
-    """By how much classifier-free guidance g can amplify its two branches' errors: 2 g - 1."""
+    """Return the largest amplification of two branches' errors by guidance g: 2 g - 1."""
     found = _RUN.fullmatch(described)
     assert found is not None
     return 1.0 if found["guidance"] is None else 2 * float(found["guidance"]) - 1
 
 
 @torch.no_grad()
-def lora_rows(vectors: Vectors) -> Iterator[Row]:
-    """Rows of the weight changes that styles make, and of the runs in them.
+def lora_rows(vectors: Vectors) -> Iterator[Comparison]:
+    """Rows of the weight changes of styles, and of the runs with them.
 
-    Where a file in diffusers' format gives a layer an alpha, the recorded loader did not look at
-    it and PEFT does: the change of such a layer is compared with the recorded one times
+    Where a file in diffusers' format gives a layer an alpha, the recorded loader ignored it and
+    PEFT applies it: the change of such a layer is compared with the recorded one times
     alpha/rank, and the run is compared without the alphas.
     """
     names = vectors.names("lora")
-    runner = runner_of(vectors)
+    runs = runs_of(vectors)
     changes = [found for found in map(_CHANGED.fullmatch, names) if found is not None]
-    pipeline = runner.pipeline
+    pipeline = runs.pipeline
     pipeline.register_modules(text_encoder=_text_encoder(changes, vectors))
     for found in filter(None, map(_STYLED.fullmatch, names)):
         style, weight = found["style"], float(found["weight"])
@@ -313,7 +317,7 @@ def lora_rows(vectors: Vectors) -> Iterator[Row]:
                 ours = _change(pipeline, change["module"])
                 ours = ours[0] if change["row"] else ours
                 note = f"recorded times alpha/rank {ratio:g}: PEFT honours it" * (ratio != 1)
-                yield Row(f"lora/{change[0]}", largest(ours, theirs), DELTAS, note=note)
+                yield Comparison(f"lora/{change[0]}", largest(ours, theirs), DELTAS, note=note)
         with ExitStack() as stack:
             if ratios:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -321,15 +325,15 @@ def lora_rows(vectors: Vectors) -> Iterator[Row]:
                 path = folder / path.name
                 save_file(kept, path)
             stack.enter_context(style_loras(pipeline, [StyleLora(str(path), weight)]))
-            latents = runner.run(found["run"]).latents[-1]
+            latents = runs.run(found["run"]).latents[-1]
         note = "without the file's alphas, which PEFT honours" * bool(ratios)
         error = vectors.error("lora", found[0], latents)
-        floor = runner.floor * amplified(found["run"])
-        yield Row(f"lora/{found[0]}", error, LATENTS, floor, note)
+        floor = runs.floor * amplified(found["run"])
+        yield Comparison(f"lora/{found[0]}", error, LATENTS, floor, note)
 
 
 def _ignored_ratios(path: Path) -> dict[str, float]:
-    """alpha/rank of the layers to which a file in diffusers' format gives an alpha."""
+    """Return alpha/rank of the layers to which a file in diffusers' format gives an alpha."""
     tensors = load_file(path)
     return {
         name.removesuffix(".alpha"): float(alpha) / tensors[f"{name[:-6]}.lora_A.weight"].shape[0]
@@ -339,7 +343,7 @@ def _ignored_ratios(path: Path) -> dict[str, float]:
 
 
 def _change(pipeline: FluxStoryboardPipeline, module: str) -> Tensor:
-    """What the styles that are loaded now add to a layer's weight."""
+    """Return the sum of the changes of a layer's weight by the styles that are loaded."""
     part, _, name = module.partition(".")
     model = getattr(pipeline, part)
     names = dict(model.named_modules())
@@ -350,7 +354,7 @@ def _change(pipeline: FluxStoryboardPipeline, module: str) -> Tensor:
 
 
 def _text_encoder(changes: list[re.Match[str]], vectors: Vectors) -> CLIPTextModel | None:
-    """A CLIP text encoder with the layers that are changed; its weights do not matter."""
+    """Make a CLIP text encoder with the changed layers; its weights do not matter."""
     shapes: dict[str, torch.Size] = {
         change["module"]: vectors.read("lora", change[0]).shape
         for change in changes

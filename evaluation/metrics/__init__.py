@@ -1,1 +1,0 @@
-"""Scores of painted pictures. Painting knows nothing of it."""

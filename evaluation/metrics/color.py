@@ -1,4 +1,4 @@
-"""How far apart the colours of two pictures are, where a mask says."""
+"""Colour distances of two pictures, over all pixels or those of a mask."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CUBE_ROOT_FROM = (6 / 29) ** 3
 
 
 def lab(images: Tensor) -> Tensor:
-    """CIELAB of sRGB pictures.
+    """Convert sRGB pictures to CIELAB.
 
     Args:
         images: uint8, shape (..., 3).
@@ -36,11 +36,11 @@ def lab(images: Tensor) -> Tensor:
 
 
 def pixel_distance(first: Tensor, second: Tensor) -> float:
-    """Mean CIE76 distance of two pictures, pixel by pixel.
+    """Compute the mean CIE76 distance of two pictures, pixel by pixel.
 
     Args:
         first: sRGB, uint8, shape (height, width, 3).
-        second: the same.
+        second: likewise.
     """
     one, other = lab(torch.stack((first, second)))
     return float((one - other).square().sum(-1).sqrt().mean())
@@ -49,14 +49,14 @@ def pixel_distance(first: Tensor, second: Tensor) -> float:
 def color_distance(
     first: Tensor, second: Tensor, outside: Tensor, blur: float = 3.0
 ) -> float | None:
-    """Mean CIE76 distance of two pictures over some of their pixels.
+    """Compute the mean CIE76 distance of two pictures over some of their pixels.
 
     Both are blurred alike, so that a shift by a pixel counts little. Pixels that do not take part
-    lend nothing to the blur of the others.
+    add nothing to the blur of the others.
 
     Args:
         first: sRGB, uint8, shape (height, width, 3).
-        second: the same.
+        second: likewise.
         outside: bool, shape (height, width): the pixels that take part.
         blur: standard deviation of the Gaussian blur in pixels.
 
@@ -74,7 +74,7 @@ def color_distance(
 
 
 def _blurred(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of maps of shape (maps, height, width); zeros beyond the edges."""
+    """Blur maps of shape (maps, height, width) by a Gaussian; zeros beyond the edges."""
     reach = math.ceil(3 * sigma)
     steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-steps.square() / (2 * sigma**2))

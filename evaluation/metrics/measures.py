@@ -1,4 +1,4 @@
-"""What one frame of a row adds to each measure, from what the judge sees in it."""
+"""Measures of the frames of a row, from the judge's readings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from evaluation.suite import SuiteCharacter
 _MARGIN = 9  # pixels around a foreground whose colours outlines may have touched
 
 Sightings = Mapping[str, tuple[Sighting, ...]]
-"""For each character, by name, what is seen in its frames, in their order."""
+"""For each character, by name, the readings of its frames, in their order."""
 Observe = Callable[[SuiteCharacter, int, Sequence[Sighting]], list[float]]
-"""What one frame adds to a measure, from the character, the frame's index, and what is seen in all
-of the character's frames in a row."""
+"""Observations of one frame, from the character, the frame's index, and the readings of all of the
+character's frames in a row."""
 
 
 def tally(
     observe: Observe, cases: Sequence[SuiteCharacter], row: Sightings, first: int = 1
 ) -> Tally:
-    """A measure over frames, by character.
+    """Sum a measure over frames, by character.
 
     Args:
         observe: the measure.
-        cases: whom to measure.
-        row: what is seen of them.
+        cases: the characters.
+        row: the readings of their frames.
         first: index of the first frame that counts; by default the identity frame does not.
     """
     return Tally.of(
@@ -46,7 +46,7 @@ def tally(
 
 
 def identity_kept(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:
-    """Whether each left-out attribute that both frames show is as in the identity frame."""
+    """Compare each left-out attribute that both frames show with the identity frame's; 1 or 0."""
     seen, identity = frames[index], frames[0]
     return [
         float(seen.attributes[name] == identity.attributes[name])
@@ -56,7 +56,7 @@ def identity_kept(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) 
 
 
 def identity_distance(_case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:
-    """Cosine distance of the embeddings to the identity frame's; none where one shows nobody."""
+    """Compute the cosine distance to the identity frame's embedding; none without a figure."""
     seen, identity = frames[index], frames[0]
     if not (seen.foreground.any() and identity.foreground.any()):
         return []
@@ -64,8 +64,10 @@ def identity_distance(_case: SuiteCharacter, index: int, frames: Sequence[Sighti
 
 
 def place_distance(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:
-    """Colour distance to the frame whose place this one is in, outside both foregrounds and a
-    margin around them; nothing in a place of its own."""
+    """Compute the colour distance to the frame whose place this one is in.
+
+    Both foregrounds and a margin around them do not count. A frame in its own place gives nothing.
+    """
     source = case.place_source(index)
     if source is None:
         return []
@@ -78,7 +80,7 @@ def place_distance(case: SuiteCharacter, index: int, frames: Sequence[Sighting])
 
 
 def followed(name: str) -> Observe:
-    """Whether an attribute is as the prompt states it; nothing where it does not."""
+    """Make the measure of an attribute against the prompt; nothing where it is not stated."""
 
     def observe(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:
         if name not in case.frames[index].stated:
@@ -89,13 +91,13 @@ def followed(name: str) -> Observe:
 
 
 def reference_kept(*names: str) -> Observe:
-    """Whether attributes that only the reference tells are as it shows them.
+    """Make the measure of attributes that only the reference shows.
 
-    What counts does not depend on the picture, so that nothing is gained by hiding it: each
-    attribute that can be seen in the reference and in a drawing of the frame.
+    An attribute counts where it can be seen in the reference and in a drawing of the frame, and
+    independently of the picture, so that nothing is gained by hiding it.
 
     Args:
-        names: which attributes; none for all.
+        names: the attributes; none for all.
     """
 
     def observe(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:

@@ -1,6 +1,6 @@
-"""How references are followed: scores of characters who are known from a picture.
+"""Scores of characters with reference pictures.
 
-All frames count, the first one too: what is compared with is the reference.
+All frames count, the first one too, since frames are compared with the reference.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def reference_table(
     seconds: Mapping[str, float],
     drawn: Gaussian,
 ) -> tuple[ReferenceScores, ...]:
-    """Scores of rows on the same characters.
+    """Score rows on the same characters.
 
     Args:
         cases: the characters; each has a reference.
-        rows: what is seen in the rows' pictures of them, by the rows' names.
+        rows: the readings of the rows' pictures, by the rows' names.
         seconds: median time of a frame, by row, where there is one.
         drawn: features of other drawn pictures.
     """
@@ -73,7 +73,7 @@ def reference_table(
 
 
 def _differences(name: str, tallies: Mapping[str, Tally]) -> dict[str, Interval]:
-    """A row minus each other one, in pairs, where there is something to compare."""
+    """Subtract each other row from a row, in pairs, where there are observations."""
     over = {
         other: difference(tallies[name], base) for other, base in tallies.items() if other != name
     }

@@ -1,8 +1,8 @@
-"""Scores of an evaluation: the judge looks at every picture, and what it sees is counted.
+"""Scores of an evaluation: the judge reads every picture, and its readings are counted.
 
-The judge is a classifier and segmenter trained on drawn pictures (`pipelines.miniature.judge`).
-Drawn pictures of the same scenes are scored beside the painted ones, so that every number stands
-next to the best that this judge could give.
+The judge is a classifier and segmenter trained on drawn pictures (`miniature.judge`). Drawn
+pictures of the same scenes are scored beside the rendered ones, so that every number stands next to
+the best that this judge could give.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from evaluation.metrics.measures import (
 )
 from evaluation.metrics.references import reference_table
 from evaluation.metrics.statistics import Gaussian, Tally, difference, frechet, mean
-from evaluation.scores import Agreement, PaintedRow, RowScores, Scores
+from evaluation.scores import Agreement, RenderedRow, RowScores, Scores
 from evaluation.sighting import Sighting
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import Judge, load_judge
@@ -35,53 +35,53 @@ from pipelines.errors import ModelError
 from pipelines.models.measured import Interval
 
 DRAWN = "drawn"
-DRAWN_PICTURES = 1000  # that the Fréchet distance is to
-_DRAWN_AT_ONCE = 25
+DRAWN_PICTURES = 1000  # the reference set of the Fréchet distance
+_DRAWN_BATCH = 25
 
 
 def score(
     suite: Suite,
-    rows: Sequence[PaintedRow],
-    prompts: PaintedRow | None,
+    rows: Sequence[RenderedRow],
+    prompts: RenderedRow | None,
     judge: Judge,
     accuracy: Mapping[str, float],
     report: Callable[[str], None],
 ) -> Scores:
-    """Score painted pictures of a suite.
+    """Score rendered pictures of a suite.
 
     Args:
-        suite: what the pictures should show.
-        rows: the ways in which its characters were painted; gains are over the first.
+        suite: gives the truth of the pictures.
+        rows: the rendered rows of its characters; gains are over the first.
         prompts: the pictures of its single prompts, or None.
-        judge: looks at the pictures.
+        judge: reads the pictures.
         accuracy: of the judge on drawn pictures, by attribute.
-        report: told what is being done, in a few words.
+        report: receives a message before each long step.
     """
-    eyes = JudgeReader(judge)
+    reader = JudgeReader(judge)
     report("judging the pictures")
-    seen: dict[str, Sightings] = {row.name: eyes.look_at_row(row) for row in rows}
-    agreements = _agreements(suite.prompts, prompts, eyes, accuracy) if prompts else ()
+    seen: dict[str, Sightings] = {row.name: reader.read_row(row) for row in rows}
+    agreements = _agreements(suite.prompts, prompts, reader, accuracy) if prompts else ()
     if not rows:
-        return Scores((), (), agreements, _readings(eyes))
+        return Scores((), (), agreements, _readings(reader))
 
     cases = [case for case in suite.characters if case.name in seen[rows[0].name]]
     report(f"judging {DRAWN_PICTURES} drawn pictures")
-    others = _others(suite, eyes, DRAWN_PICTURES)
+    others = _others(suite, reader, DRAWN_PICTURES)
     drawn = {
-        case.name: eyes.look([draw_frame(case, index) for index in range(len(case.frames))])
+        case.name: reader.read([draw_frame(case, index) for index in range(len(case.frames))])
         for case in cases
     }
     seconds = {row.name: _median_seconds(row) for row in rows}
     whole = {name: row for name, row in seen.items() if all(case.name in row for case in cases)}
     if suite.has_references:
         table = reference_table(cases, {**whole, DRAWN: drawn}, seconds, others)
-        return Scores((), (), agreements, _readings(eyes), table)
+        return Scores((), (), agreements, _readings(reader), table)
     sharing = [case for case in cases if case.shares_place]
     return Scores(
         rows=_table(cases, {**whole, DRAWN: drawn}, seconds, others),
         shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, others) if sharing else (),
         prompts=agreements,
-        readings=_readings(eyes),
+        readings=_readings(reader),
     )
 
 
@@ -91,7 +91,7 @@ def _table(
     seconds: Mapping[str, float],
     others: Gaussian,
 ) -> tuple[RowScores, ...]:
-    """Scores of rows on the same characters; gains are over the first row."""
+    """Score rows on the same characters; gains are over the first row."""
     names = _stated_names(cases)
     action = followed("action")
     base_name, base = next(iter(rows.items()))
@@ -124,14 +124,14 @@ def _table(
 
 def _agreements(
     cases: Sequence[SuiteCharacter],
-    row: PaintedRow,
-    eyes: JudgeReader,
+    row: RenderedRow,
+    reader: JudgeReader,
     accuracy: Mapping[str, float],
 ) -> tuple[Agreement, ...]:
-    """How single prompts are followed, by attribute, beside drawn pictures of the same scenes."""
+    """Score single prompts by attribute, beside drawn pictures of the same scenes."""
     cases = [case for case in cases if case.name in row.pictures]
-    painted = [sightings[0] for sightings in eyes.look_at_row(row).values()]
-    drawn = eyes.look([draw_frame(case, 0) for case in cases])
+    rendered = [sightings[0] for sightings in reader.read_row(row).values()]
+    drawn = reader.read([draw_frame(case, 0) for case in cases])
 
     def share(sightings: Sequence[Sighting], name: str) -> Interval | None:
         observe, pairs = followed(name), zip(cases, sightings, strict=True)
@@ -139,15 +139,15 @@ def _agreements(
 
     found = []
     for name in _stated_names(cases):
-        of_painted, of_drawn = share(painted, name), share(drawn, name)
-        assert of_painted is not None and of_drawn is not None  # some prompt states it
+        of_rendered, of_drawn = share(rendered, name), share(drawn, name)
+        assert of_rendered is not None and of_drawn is not None  # some prompt states it
         stating = sum(name in case.frames[0].stated for case in cases)
-        found.append(Agreement(name, stating, of_painted, of_drawn, accuracy.get(name)))
+        found.append(Agreement(name, stating, of_rendered, of_drawn, accuracy.get(name)))
     return tuple(found)
 
 
 def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
-    """Attributes that some prompt states: those of the scene first, in the order of its data."""
+    """Return the attributes that any prompt states, those of the scene first."""
     stated = {name for case in cases for frame in case.frames for name in frame.stated}
     known = dict.fromkeys(
         name for case in cases for name in (*case.frames[0].scene, *case.attributes)
@@ -155,40 +155,37 @@ def _stated_names(cases: Sequence[SuiteCharacter]) -> list[str]:
     return [name for name in known if name in stated]
 
 
-def _others(suite: Suite, eyes: JudgeReader, count: int) -> Gaussian:
+def _others(suite: Suite, reader: JudgeReader, count: int) -> Gaussian:
     features: list[Tensor] = []
-    for first in range(0, count, _DRAWN_AT_ONCE):
-        pictures = draw_others(suite, range(first, min(count, first + _DRAWN_AT_ONCE)))
-        features += [sighting.features for sighting in eyes.look(pictures)]
+    for first in range(0, count, _DRAWN_BATCH):
+        pictures = draw_others(suite, range(first, min(count, first + _DRAWN_BATCH)))
+        features += [sighting.features for sighting in reader.read(pictures)]
     return Gaussian.of(torch.stack(features))
 
 
-def _median_seconds(row: PaintedRow) -> float:
-    """Of the frames after the identity frame."""
+def _median_seconds(row: RenderedRow) -> float:
+    """Return the median time of the frames after the identity frame."""
     return statistics.median(
         picture.seconds for case in row.pictures.values() for picture in case[1:]
     )
 
 
-def _readings(eyes: JudgeReader) -> dict[Path, Mapping[str, str]]:
-    return {path: sighting.attributes for path, sighting in eyes.seen.items()}
+def _readings(reader: JudgeReader) -> dict[Path, Mapping[str, str]]:
+    return {path: sighting.attributes for path, sighting in reader.seen.items()}
 
 
 def score_with_judge(
     suite: Suite,
-    rows: Sequence[PaintedRow],
-    prompts: PaintedRow | None,
+    rows: Sequence[RenderedRow],
+    prompts: RenderedRow | None,
     report: Callable[[str], None],
     folder: Path | None = None,
 ) -> Scores:
     """Score the pictures of a suite with a judge from a folder.
 
     Args:
-        suite: what the pictures should show.
-        rows: the ways in which its characters were painted; gains are over the first.
-        prompts: the pictures of its single prompts, if there are any.
-        report: told what is being done, in a few words.
-        folder: the judge's weights and its measured accuracy; None for the judge that ships.
+        suite: as of `score`, likewise `rows`, `prompts` and `report`.
+        folder: the judge's weights and its measured accuracy; None for the judge of the repository.
 
     Raises:
         ModelError: if the judge cannot be loaded.

@@ -1,6 +1,6 @@
 """Estimates with confidence intervals, over characters. Knows nothing of pictures.
 
-Frames of one character are not independent, so whole characters are resampled: the intervals say
+Frames of one character are not independent, so whole characters are resampled: an interval shows
 how much a number would move with other characters.
 """
 
@@ -21,11 +21,11 @@ _NORMAL_QUANTILE = 1.96
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums and counts of some measure, by character.
+    """Sums and counts of a measure, by character.
 
     Attributes:
         totals: float64, shape (characters,).
-        counts: over how many observations each sum runs, float64, shape (characters,).
+        counts: number of observations in each sum, float64, shape (characters,).
     """
 
     totals: Tensor
@@ -40,7 +40,7 @@ class Tally:
 
     @classmethod
     def of(cls, observations: list[list[float]]) -> Tally:
-        """The tally of these observations, a list for each character."""
+        """Sum observations, a list for each character."""
         return cls(
             torch.tensor([sum(values) for values in observations], dtype=torch.float64),
             torch.tensor([len(values) for values in observations], dtype=torch.float64),
@@ -48,7 +48,7 @@ class Tally:
 
 
 def mean(tally: Tally) -> Interval | None:
-    """The mean of all observations, with a bootstrap interval over characters.
+    """Compute the mean of all observations, with a bootstrap interval over characters.
 
     Returns:
         The percentile interval; None where nothing was observed.
@@ -61,7 +61,7 @@ def mean(tally: Tally) -> Interval | None:
 
 
 def difference(tally: Tally, base: Tally) -> Interval | None:
-    """The mean of a tally minus that of another on the same characters, resampled in pairs.
+    """Compute the mean of a tally minus that of another on the same characters, in pairs.
 
     Returns:
         The percentile interval; None where one of them observed nothing.
@@ -92,7 +92,7 @@ class Gaussian:
 
     @classmethod
     def of(cls, features: Tensor) -> Gaussian:
-        """The sample's mean and unbiased covariance.
+        """Compute the sample's mean and unbiased covariance.
 
         Args:
             features: shape (samples, features), at least two samples.
@@ -107,7 +107,7 @@ class Gaussian:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the Fréchet distance of two Gaussians."""
+    """Compute |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the Fréchet distance of Gaussians."""
     root = _square_root(first.covariance)
     product = root @ second.covariance @ root
     cross = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
@@ -117,13 +117,13 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
 
 
 def frechet(features: list[Tensor], reference: Gaussian) -> Interval | None:
-    """Fréchet distance of painted pictures to a reference, with a jackknife interval.
+    """Compute the Fréchet distance of pictures to a reference, with a jackknife interval.
 
     A bootstrap would count pictures twice, which by itself raises this distance; the jackknife
-    leaves one character out at a time.
+    leaves out one character at a time.
 
     Args:
-        features: for each character, those of its pictures, shape (pictures, features).
+        features: for each character, the features of its pictures, shape (pictures, features).
         reference: of drawn pictures.
 
     Returns:
@@ -146,13 +146,13 @@ def frechet(features: list[Tensor], reference: Gaussian) -> Interval | None:
 
 
 def _resamples(characters: int) -> Tensor:
-    """Which characters each resample takes, shape (resamples, characters)."""
+    """Choose the characters of each resample, shape (resamples, characters)."""
     generator = torch.Generator().manual_seed(_SEED)
     return torch.randint(characters, (_RESAMPLES, characters), generator=generator)
 
 
 def _ratios(tally: Tally, chosen: Tensor) -> Tensor:
-    """The mean in every resample; not a number where it observed nothing."""
+    """Compute the mean in every resample; not a number without observations."""
     return tally.totals[chosen].sum(1) / tally.counts[chosen].sum(1)
 
 
@@ -163,6 +163,6 @@ def _interval(value: Tensor, resampled: Tensor) -> Interval:
 
 
 def _square_root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix without negative eigenvalues."""
+    """Compute the square root of a symmetric matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(matrix)
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T

@@ -1,6 +1,6 @@
-"""Numbers of the mask benchmark: how masks and matches agree with what a picture shows.
+"""Agreement of masks and matches with the truth of a picture.
 
-All in image tokens, squares of 16 pixels for FLUX. It knows nothing of models, prompts or files.
+All in image tokens, squares of 16 pixels for FLUX. Knows nothing of models, prompts or files.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ _MIRRORED = {
 
 
 def _table(renamed: Mapping[Part, int]) -> Labels:
-    """What every part counts as, shape (parts,)."""
+    """Return the label of every part, shape (parts,)."""
     return np.array([renamed.get(part, part) for part in Part], np.uint8)
 
 
 _GROUPED = {part: int(members[0]) for members in _GROUPS.values() for part in members}
 
-# What two parts must have in common to count as the same, by the name of the table's row.
+# Labels by part: two parts with one label count as the same. By the name of the table's row.
 LABELS: dict[str, Labels] = {
     "head, top, bottom, shoes, prop": _table(
         _GROUPED | {part: int(Part.FACE) for part in _GROUPS["hair"]}
@@ -69,12 +69,12 @@ LABELS: dict[str, Labels] = {
 
 @dataclass(frozen=True)
 class TokenTruth:
-    """What the tokens of a picture show.
+    """Truth of the tokens of a picture.
 
     Attributes:
-        foreground: whether somebody covers more than half of a token, shape (rows, columns).
-        parts: the `Part` that covers most of what a token shows of somebody, shape
-            (rows, columns); BACKGROUND where it shows nobody.
+        foreground: True where a figure covers more than half of a token, shape (rows, columns).
+        parts: the `Part` that covers most of a token's foreground pixels, shape
+            (rows, columns); BACKGROUND where it has none.
     """
 
     foreground: BoolGrid
@@ -85,7 +85,7 @@ def token_truth(foreground: BoolGrid, parts: Labels, grid: tuple[int, int]) -> T
     """Reduce a picture's labels to tokens.
 
     Args:
-        foreground: pixels that belong to somebody, shape (height, width).
+        foreground: pixels of a figure, shape (height, width).
         parts: a `Part` for each pixel, shape (height, width).
         grid: rows and columns of tokens; must divide the picture's size.
     """
@@ -97,7 +97,7 @@ def token_truth(foreground: BoolGrid, parts: Labels, grid: tuple[int, int]) -> T
 
 
 def _per_token(pixels: BoolGrid, grid: tuple[int, int]) -> NDArray[np.int64]:
-    """How many pixels of each token are set."""
+    """Count the set pixels of each token."""
     rows, columns = grid
     height, width = pixels.shape
     if height % rows or width % columns:
@@ -108,19 +108,20 @@ def _per_token(pixels: BoolGrid, grid: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def intersection_over_union(mask: BoolGrid, truth: BoolGrid) -> float:
-    """Intersection over union of two masks of one shape; 1 where both are empty."""
+    """Compute intersection over union of two masks of one shape; 1 where both are empty."""
     union = int((mask | truth).sum())
     return int((mask & truth).sum()) / union if union else 1.0
 
 
 @dataclass(frozen=True)
 class MatchCount:
-    """The tokens of one frame whose match shows the same part of the body.
+    """Counts of the tokens of one frame whose match shows the same part of the body.
 
     Attributes:
-        same: tokens whose match does.
-        chance: tokens whose match would, if it were any foreground token of the identity frame.
-        tokens: tokens that were looked at.
+        same: tokens whose match shows the same part.
+        chance: expected number of such tokens, if a match were a random foreground token of the
+            identity frame.
+        tokens: tokens that count.
     """
 
     same: float
@@ -130,28 +131,28 @@ class MatchCount:
 
 def count_matches(
     matches: TokenMatches,
-    looked_at: BoolGrid,
+    counted: BoolGrid,
     truth: TokenTruth,
     identity: TokenTruth,
     labels: Labels,
 ) -> MatchCount:
     """Compare the parts at both ends of matches.
 
-    A match that is background in the identity frame counts as wrong, as does a token of which no
-    part is known.
+    A match that is background in the identity frame counts as wrong, and so does a token without a
+    part.
 
     Args:
         matches: of the frame.
-        looked_at: which tokens of the frame count, foreground by the truth, shape (rows, columns).
+        counted: the tokens that count, foreground by the truth, shape (rows, columns).
         truth: of the frame.
         identity: of the identity frame.
         labels: one of `LABELS`.
     """
-    ours = labels[truth.parts[looked_at]]
-    found = matches.identity_index[looked_at]
+    ours = labels[truth.parts[counted]]
+    found = matches.identity_index[counted]
     theirs = labels[identity.parts.ravel()]
     there = identity.foreground.ravel()
     same = (ours == theirs[found]) & there[found] & (ours != Part.BACKGROUND)
     shares = np.bincount(theirs[there], minlength=len(labels)) / max(int(there.sum()), 1)
     shares[Part.BACKGROUND] = 0
-    return MatchCount(float(same.sum()), float(shares[ours].sum()), int(looked_at.sum()))
+    return MatchCount(float(same.sum()), float(shares[ours].sum()), int(counted.sum()))

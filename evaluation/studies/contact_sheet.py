@@ -1,17 +1,17 @@
-"""The contact sheets of the README.
+"""Contact sheets of the README.
 
     python -m evaluation.studies.contact_sheet [--story FILE] [--seed N] [--out FILE]
     python -m evaluation.studies.contact_sheet --reference NAME [NAME ...] [--model NAME] [--out
     FILE]
 
-A story has three rows: the frames with consistency, the foreground masks that were found on the
-way, and the frames from the same prompts and seeds without consistency. Every frame of the story is
-on it, from one render. Every frame has a seed of its own, counted up from the first frame's, and
-the story leaves much of the character open: what the rows differ in is what consistency does.
+The sheet of a story has three rows: the frames with consistency, their foreground masks, and the
+frames from the same prompts and seeds without consistency. It shows every frame of the story, from
+one render. Every frame has its own seed, counted up from the first frame's, and the story leaves
+much of the character open: the rows differ by the effect of consistency.
 
-With --reference, each character of `assets/evaluation/references-v1.json` that is named (r01, ...)
-has two rows of four frames from the same prompts and seeds: following the reference, with
-consistency, and with neither. Where two frames are in one place, they are the first two.
+With --reference, each named character of `assets/evaluation/references-v1.json` (r01, ...) has two
+rows of four frames from the same prompts and seeds: conditioned on the reference, with consistency,
+and with neither. Where two frames are in one place, they are the first two.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from evaluation.__main__ import REFERENCE_SUITE
@@ -53,55 +54,73 @@ NEITHER, BOTH = REFERENCE_ROWS[0], REFERENCE_ROWS[-1]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the sheet: its title and its pictures."""
+class SheetRow:
+    """Row of the sheet: its title and its pictures."""
 
     title: str
     pictures: list[Image.Image]
 
 
-def paint(board: Storyboard) -> list[Row]:
+def requests(board: Storyboard) -> dict[str, RenderRequest]:
+    """Make the requests of a story with and without consistency, with the same seeds."""
+    found = {}
+    for name, consistent in (("consistent", True), ("plain", False)):
+        settings = board.settings.model_copy(update={"consistent": consistent})
+        changed = board.model_copy(update={"settings": settings})
+        found[name] = plan_render(changed, None, {}, random.Random(0))
+    return found
+
+
+def render_frames(
+    pipeline: FluxStoryboardPipeline, request: RenderRequest, context: RenderContext
+) -> dict[str, FrameDone]:
+    """Render a request and return its targets by their id."""
+    events = pipeline.stream(request, context)
+    return {event.frame_id: event for event in events if isinstance(event, FrameDone)}
+
+
+def story_rows(board: Storyboard) -> list[SheetRow]:
     """Render a storyboard with and without consistency."""
     spec = find_model(board.settings.model)
     pipeline = load_pipeline(spec)
-    done: dict[str, list[FrameDone]] = {}
-    for name, request in requests(board).items():
-        events = pipeline.stream(
-            request, RenderContext(max_sequence_length=spec.max_sequence_length)
-        )
-        done[name] = [event for event in events if isinstance(event, FrameDone)]
+    done = {
+        name: render_frames(pipeline, request, RenderContext(spec.max_sequence_length)).values()
+        for name, request in requests(board).items()
+    }
     kept = done["consistent"]
     return [
-        Row("with consistency", [event.image for event in kept]),
-        Row("foreground masks", [mask_picture(event.mask, event.image.size) for event in kept]),
-        Row("without, same prompts and seeds", [event.image for event in done["plain"]]),
+        SheetRow("with consistency", [event.image for event in kept]),
+        SheetRow(
+            "foreground masks", [mask_picture(event.mask, event.image.size) for event in kept]
+        ),
+        SheetRow("without, same prompts and seeds", [event.image for event in done["plain"]]),
     ]
 
 
 @dataclass(frozen=True)
-class Follower:
-    """A model that follows references."""
+class ReferenceModel:
+    """Model with its character adapter."""
 
     spec: ModelSpec
     pipeline: FluxStoryboardPipeline
     subject: SubjectBundle
 
 
-def load_follower(model: str) -> Follower:
-    """Load a model and what it follows references with.
+def load_reference_model(model: str) -> ReferenceModel:
+    """Load a model and its character adapter.
 
     Raises:
-        SystemExit: if it cannot follow any.
+        SystemExit: if it has none.
     """
     spec = find_model(model)
     if spec.character_adapter is None:
-        sys.exit(f"{spec.title} cannot follow references.")
+        sys.exit(f"{spec.title} cannot use references.")
     pipeline = load_pipeline(spec)
-    return Follower(spec, pipeline, load_character_adapter(spec, pipeline))
+    return ReferenceModel(spec, pipeline, load_character_adapter(spec, pipeline))
 
 
 def shown_frames(case: SuiteCharacter) -> list[int]:
-    """Indices of four frames, those in one place first."""
+    """Return the indices of four frames, those in one place first."""
     together: list[int] = []
     for index in range(len(case.frames)):
         source = case.place_source(index)
@@ -111,30 +130,28 @@ def shown_frames(case: SuiteCharacter) -> list[int]:
     return [*together, *alone][:REFERENCE_FRAMES]
 
 
-def paint_reference(
-    follower: Follower, suite: Suite, case: SuiteCharacter, reference: Reference
-) -> list[Row]:
+def reference_rows(
+    model: ReferenceModel, suite: Suite, case: SuiteCharacter, reference: Reference
+) -> list[SheetRow]:
     """Render a character of the suite with its reference and consistency, and with neither."""
-    spec, rows = follower.spec, (BOTH, NEITHER)
-    done: dict[str, Image.Image] = {}
-    wanted = frame_ids(case, rows)
-    for request in row_requests(suite, case, rows, spec, spec.steps, wanted, reference.name):
-        events = follower.pipeline.stream(
+    spec, rows = model.spec, (BOTH, NEITHER)
+    done: dict[str, FrameDone] = {}
+    missing = frame_ids(case, rows)
+    for request in row_requests(suite, case, rows, spec, spec.steps, missing, reference.name):
+        done |= render_frames(
+            model.pipeline,
             request,
             RenderContext(
-                max_sequence_length=spec.max_sequence_length,
-                character=follower.subject,
-                pictures={reference.name: reference.image},
+                spec.max_sequence_length, model.subject, {reference.name: reference.image}
             ),
         )
-        done |= {e.frame_id: e.image for e in events if isinstance(e, FrameDone)}
     size = (suite.width, suite.height)
     return [
-        Row(title, [first, *(done[row.frame_id(index)] for index in shown_frames(case))])
+        SheetRow(title, [first, *(done[row.frame_id(index)].image for index in shown_frames(case))])
         for row, title, first in (
             (
                 BOTH,
-                "the reference, and frames that follow it, with consistency",
+                "the reference, and frames conditioned on it, with consistency",
                 framed(reference.image, size),
             ),
             (NEITHER, "neither, same prompts and seeds", Image.new("RGB", size, PAPER)),
@@ -143,7 +160,7 @@ def paint_reference(
 
 
 def framed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A reference in the middle of a white picture of another size, with a line around it."""
+    """Put a reference in the middle of a white picture of another size, with a line around it."""
     figure = ImageOps.pad(picture, (size[0] - 2 * INSET, size[1] - 2 * INSET), color=PAPER)
     whole = Image.new("RGB", size, PAPER)
     whole.paste(figure, (INSET, INSET))
@@ -152,17 +169,12 @@ def framed(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Sheets of one width, one below the other."""
-    whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), PAPER)
-    top = 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, top))
-        top += sheet.height
-    return whole
+    """Stack sheets of one width, one below the other."""
+    return Image.fromarray(np.concatenate([np.asarray(sheet) for sheet in sheets]))
 
 
-def compose(rows: list[Row], captions: list[str]) -> Image.Image:
-    """Lay rows of pictures of one size out on one sheet, captions below the last row."""
+def compose(rows: list[SheetRow], captions: list[str]) -> Image.Image:
+    """Compose rows of pictures of one size on one sheet, captions below the last row."""
     width, height = rows[0].pictures[0].size
     across, down = width + GAP, height + TITLE + GAP
     sheet = Image.new(
@@ -182,7 +194,7 @@ def compose(rows: list[Row], captions: list[str]) -> Image.Image:
 
 
 def story_sheet(story: Path, seed: int) -> Image.Image:
-    """The sheet of a story file, its frames' seeds counted up from one."""
+    """Draw the sheet of a story file, its frames' seeds counted up from `seed`."""
     board = read_story(story).storyboards[0]
     frames = tuple(
         frame.model_copy(update={"seed": seed + number})
@@ -190,14 +202,14 @@ def story_sheet(story: Path, seed: int) -> Image.Image:
     )
     board = board.model_copy(update={"frames": frames})
     captions = [f"{frame.location}, {frame.action}" for frame in board.frames]
-    return compose(paint(board), captions)
+    return compose(story_rows(board), captions)
 
 
-def reference_sheet(names: Sequence[str], model: str) -> Image.Image:
-    """The sheet of some characters of the suite of references.
+def reference_sheet(names: Sequence[str], model_name: str) -> Image.Image:
+    """Draw the sheet of some characters of the suite of references.
 
     Raises:
-        SystemExit: if the model cannot follow references, or somebody is not in the suite.
+        SystemExit: if the model cannot use references, or the suite lacks a character.
     """
     suite = read_suite(REFERENCE_SUITE)
     known = {case.name: case for case in suite.characters}
@@ -205,7 +217,7 @@ def reference_sheet(names: Sequence[str], model: str) -> Image.Image:
         if name not in known:
             sys.exit(f"There is no character {name!r}; there are {', '.join(known)}.")
     cases = [known[name] for name in names]
-    follower, references = load_follower(model), draw_references(cases)
+    model, references = load_reference_model(model_name), draw_references(cases)
     sheets = []
     for case in cases:
         prompts = [case.frames[index].prompt for index in shown_frames(case)]
@@ -213,23 +225,23 @@ def reference_sheet(names: Sequence[str], model: str) -> Image.Image:
             prompts[0].character.rstrip(","),
             *(f"{p.background} {p.action}" for p in prompts),
         ]
-        rows = paint_reference(follower, suite, case, references[case.name])
+        rows = reference_rows(model, suite, case, references[case.name])
         sheets.append(compose(rows, captions))
     return stacked(sheets)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Paint a sheet and write it."""
+    """Draw a sheet and write it."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation.studies.contact_sheet",
-        description="Paint a contact sheet of a story, or of characters known from references.",
+        description="Draw a contact sheet of a story, or of characters with references.",
     )
     parser.add_argument("--story", type=Path, default=STORY, help="a story file")
     parser.add_argument("--seed", type=int, default=1, help="the seed of the story's first frame")
     parser.add_argument(
         "--reference", nargs="+", metavar="NAME", help="characters of the suite of references"
     )
-    parser.add_argument("--model", default="miniature", help="paints these; a name or a folder")
+    parser.add_argument("--model", default="miniature", help="renders these; a name or a folder")
     parser.add_argument("--out", type=Path, default=Path("contact-sheet.png"), help="where to")
     options = parser.parse_args(arguments)
     if options.reference:
@@ -243,13 +255,3 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-def requests(board: Storyboard) -> dict[str, RenderRequest]:
-    """The story with and without consistency, with the same seeds."""
-    found = {}
-    for name, consistent in (("consistent", True), ("plain", False)):
-        settings = board.settings.model_copy(update={"consistent": consistent})
-        changed = board.model_copy(update={"settings": settings})
-        found[name] = plan_render(changed, None, {}, random.Random(0))
-    return found

@@ -1,11 +1,11 @@
-"""How guidance makes the miniature follow its prompts.
+"""Effect of guidance on how the miniature follows its prompts.
 
     python -m evaluation.studies.guidance [--prompts 144] [--batch 6] [--setting 2,2] [--setting
     4,1] ...
 
-Paints single prompts, made like those of the evaluation suite but none of them, with every setting
-"learnt guidance,classifier-free guidance" from the same seeds, and prints how many of those that
-state an attribute show it, as the judge sees it. Without settings it compares the miniature's own
+Renders single prompts, made like those of the evaluation suite but none of them, with every setting
+"learnt guidance,classifier-free guidance" from the same seeds, and prints the share that shows an
+attribute, by the judge, of those that state it. Without settings it compares the miniature's own
 with some others.
 """
 
@@ -24,6 +24,7 @@ from diffusers import FluxPipeline
 
 from evaluation.drawn.judge import JUDGE
 from evaluation.drawn.suite import PROMPTS, make_suite
+from evaluation.results import grid
 from evaluation.suite import SuiteCharacter
 from miniature.judge.reading import Judge, load_judge
 from miniature.model.sample import GUIDANCE, TRUE_GUIDANCE, render
@@ -37,11 +38,11 @@ Setting = tuple[float, float]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a setting gave.
+    """Results of a setting.
 
     Attributes:
-        right: for each attribute, whether each picture whose prompt states it shows it.
-        seconds: median seconds a picture, several side by side.
+        right: for each attribute, whether the pictures whose prompts state it show it.
+        seconds: median seconds a picture, several in a batch.
     """
 
     right: dict[str, list[bool]]
@@ -56,12 +57,12 @@ def parse_setting(text: str) -> Setting:
     """
     learnt, free = (float(number) for number in text.split(","))
     if not (learnt >= 1 and free >= 1):
-        raise ValueError(f"{text!r}: guidance begins at 1, which is none")
+        raise ValueError(f"{text!r}: guidance begins at 1, which is no guidance")
     return learnt, free
 
 
 def fresh_prompts(count: int) -> tuple[SuiteCharacter, ...]:
-    """Single prompts that the evaluation's suite does not have."""
+    """Make single prompts that the evaluation's suite does not have."""
     return make_suite(characters=0, prompts=PROMPTS + count).prompts[PROMPTS:]
 
 
@@ -72,46 +73,43 @@ def try_setting(
     setting: Setting,
     batch: int,
 ) -> Outcome:
-    """Paint all prompts with a setting and let the judge look.
+    """Render all prompts with a setting and read the pictures.
 
     Args:
         pipeline: the miniature.
         judge: the judge.
-        cases: what to paint; the first frame of each.
+        cases: the prompts, as the first frame of each case.
         setting: learnt guidance, classifier-free guidance.
-        batch: pictures painted side by side.
+        batch: pictures in a batch.
     """
     right: dict[str, list[bool]] = defaultdict(list)
     seconds = []
     for first in range(0, len(cases), batch):
-        some = cases[first : first + batch]
+        chunk = cases[first : first + batch]
         started = time.perf_counter()
         pictures = render(
             pipeline,
-            [case.frames[0].prompt.text for case in some],
+            [case.frames[0].prompt.text for case in chunk],
             text_tokens=MINIATURE.max_sequence_length,
             guidance=setting[0],
             true_guidance=setting[1],
             seed=first,
         )
-        seconds.append((time.perf_counter() - started) / len(some))
-        for case, seen in zip(some, judge.read(pictures).attributes, strict=True):
+        seconds.append((time.perf_counter() - started) / len(chunk))
+        for case, seen in zip(chunk, judge.read(pictures).attributes, strict=True):
             for name in case.frames[0].stated:
                 right[name].append(seen[name] == case.truth(0)[name])
     return Outcome(right, statistics.median(seconds))
 
 
 def table(outcomes: dict[Setting, Outcome]) -> str:
-    """The numbers as Markdown."""
-    heads = " | ".join(name.replace("_", " ") for name in ATTRIBUTES)
-    lines = [
-        f"| learnt | classifier-free | {heads} | s a picture |",
-        "|" + " ---: |" * (len(ATTRIBUTES) + 3),
-    ]
+    """Format the numbers as Markdown."""
+    names = (name.replace("_", " ") for name in ATTRIBUTES)
+    rows = []
     for (learnt, free), outcome in outcomes.items():
         shares = [_share(outcome.right.get(name, [])) for name in ATTRIBUTES]
-        lines.append(f"| {learnt:g} | {free:g} | {' | '.join(shares)} | {outcome.seconds:.2f} |")
-    return "\n".join(lines)
+        rows.append([f"{learnt:g}", f"{free:g}", *shares, f"{outcome.seconds:.2f}"])
+    return grid(["learnt", "classifier-free", *names, "s a picture"], rows)
 
 
 def _share(right: Sequence[bool]) -> str:
@@ -119,10 +117,10 @@ def _share(right: Sequence[bool]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark as the command line says."""
+    """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.studies.guidance")
-    parser.add_argument("--prompts", type=int, default=144, help="how many")
-    parser.add_argument("--batch", type=int, default=6, help="pictures painted side by side")
+    parser.add_argument("--prompts", type=int, default=144, help="number of prompts")
+    parser.add_argument("--batch", type=int, default=6, help="pictures in a batch")
     parser.add_argument("--setting", type=parse_setting, action="append", default=[])
     options = parser.parse_args(arguments)
     pipeline = FluxPipeline.from_pretrained(MINIATURE.source, dtype=torch.float32)

@@ -1,12 +1,12 @@
-"""Masks and matches of a model of the drawn world against what its pictures show.
+"""Masks and matches of a model of the drawn world, against the truth of its pictures.
 
     python -m evaluation.studies.masks [--pictures 200] [--model miniature] [--out FILE] [--sheet
     FILE]
 
-Paints stories of two frames. The pipeline finds masks and matches on the way, at a fifth of the
-steps; what the finished pictures show is read by the judge, a segmenter trained on the drawn
-world. A token is foreground where somebody covers more than half of it, and shows the part that
-covers most of what it shows of somebody.
+Renders stories of two frames. The pipeline finds masks and matches at a fifth of the steps; the
+judge, a segmenter trained on the drawn world, reads the finished pictures. A token is foreground
+where a figure covers more than half of it, and shows the part that covers most of its foreground
+pixels.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 
 from evaluation.drawn.judge import JUDGE
 from evaluation.metrics.statistics import Tally, mean
+from evaluation.results import grid, interval_text
 from evaluation.studies.agreement import (
     LABELS,
     BoolGrid,
@@ -30,7 +31,13 @@ from evaluation.studies.agreement import (
     token_truth,
 )
 from evaluation.studies.match_sheet import match_sheet
-from evaluation.studies.stories import WORLD, Picture, Story, paint_story, story_request
+from evaluation.studies.stories import (
+    WORLD,
+    JudgedPicture,
+    RenderedStory,
+    render_story,
+    story_request,
+)
 from miniature.judge.reading import Judge, load_judge
 from miniature.world.scene import draw_scene
 from pipelines.consistency.masks import clean_mask
@@ -44,36 +51,38 @@ PHASES: tuple[Phase, ...] = ("probe", "render")
 CLEANUPS = ((1, 1), (1, 3), (3, 3), (3, 5))
 CLEANUP_NAMES = {(1, 1): "no cleanup", (3, 5): "erosion 3, dilation 5 (published)"}
 SHEET_STORIES = 8
-_DRAWN_SEED = 31_000_000  # of the pictures that the judge is judged by, as it was not trained on
+_DRAWN_SEED = 31_000_000  # of drawn pictures that the judge was not trained on
 
 
 def cleaned(mask: BoolGrid, sizes: tuple[int, int]) -> BoolGrid:
-    """A mask after the erosion and the dilation by these sizes."""
+    """Clean a mask by an erosion and a dilation of these sizes."""
     result: BoolGrid = clean_mask(torch.from_numpy(mask), *sizes).numpy()
     return result
 
 
 def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval | None:
-    """What is counted in every story: the sum of the parts over that of the wholes.
+    """Divide the sum of the parts of all stories by the sum of their wholes.
 
     Returns:
-        The share with its 95 % interval over stories; None where there is nothing to count.
+        The share with its 95 % interval over stories; None where nothing is counted.
     """
     return mean(Tally(torch.tensor(parts).double(), torch.tensor(wholes).double()))
 
 
-def mean_overlap(stories: Sequence[Story], mask: Callable[[Picture], BoolGrid]) -> Interval | None:
-    """Mean IoU, over all pictures, of a mask and the truth."""
+def mean_overlap(
+    stories: Sequence[RenderedStory], mask: Callable[[JudgedPicture], BoolGrid]
+) -> Interval | None:
+    """Compute the mean IoU of a mask and the truth, over all pictures."""
 
-    def overlaps(story: Story) -> float:
+    def overlaps(story: RenderedStory) -> float:
         pairs = ((mask(picture), picture.truth.foreground) for picture in story.pictures)
         return sum(intersection_over_union(found, true) for found, true in pairs)
 
     return share([overlaps(story) for story in stories], [2] * len(stories))
 
 
-def mask_rows(stories: Sequence[Story]) -> Iterator[tuple[str, Interval | None]]:
-    """How well the masks agree with the truth, by what is compared."""
+def mask_rows(stories: Sequence[RenderedStory]) -> Iterator[tuple[str, Interval | None]]:
+    """Compute the agreement of the masks with the truth; yields the rows of the table."""
     yield "IoU of the masks as the pipeline uses them", mean_overlap(stories, _used)
     for sizes in CLEANUPS:
         name = CLEANUP_NAMES.get(sizes, _sizes(sizes))
@@ -90,19 +99,19 @@ def mask_rows(stories: Sequence[Story]) -> Iterator[tuple[str, Interval | None]]
     yield "recall of the masks in use, over tokens", share(hits, true)
 
 
-def _raw(picture: Picture, sizes: tuple[int, int]) -> BoolGrid:
+def _raw(picture: JudgedPicture, sizes: tuple[int, int]) -> BoolGrid:
     return cleaned(picture.raw, sizes)
 
 
-def _true(picture: Picture, sizes: tuple[int, int] = (1, 1)) -> BoolGrid:
+def _true(picture: JudgedPicture, sizes: tuple[int, int] = (1, 1)) -> BoolGrid:
     return cleaned(picture.truth.foreground, sizes)
 
 
-def _used(picture: Picture) -> BoolGrid:
+def _used(picture: JudgedPicture) -> BoolGrid:
     return picture.mask
 
 
-def _hits(picture: Picture) -> BoolGrid:
+def _hits(picture: JudgedPicture) -> BoolGrid:
     return picture.mask & picture.truth.foreground
 
 
@@ -116,11 +125,11 @@ class MatchRow:
 
     Attributes:
         phase: the pass that found them.
-        tokens: which tokens were looked at.
-        labels: what counts as the same part.
+        tokens: name of the set of tokens that count.
+        labels: name of the labels that two parts must share to count as the same.
         agreement: share of tokens whose match shows the same part.
-        chance: the same for any foreground token of the identity frame.
-        count: tokens that were looked at.
+        chance: likewise for a random foreground token of the identity frame.
+        count: number of tokens.
     """
 
     phase: Phase
@@ -131,8 +140,10 @@ class MatchRow:
     count: int
 
 
-def looked_at(story: Story, matches: TokenMatches, threshold: float) -> dict[str, BoolGrid]:
-    """Which tokens of the second frame count, by name."""
+def counted_tokens(
+    story: RenderedStory, matches: TokenMatches, threshold: float
+) -> dict[str, BoolGrid]:
+    """Return sets of tokens of the second frame, by name."""
     foreground = story.second.mask & story.second.truth.foreground
     similar = foreground & (matches.similarity > threshold)
     ends = story.identity.mask.ravel()[matches.identity_index]
@@ -143,15 +154,15 @@ def looked_at(story: Story, matches: TokenMatches, threshold: float) -> dict[str
     }
 
 
-def match_rows(stories: Sequence[Story], threshold: float) -> Iterator[MatchRow]:
-    """How well the matches agree with the truth.
+def match_rows(stories: Sequence[RenderedStory], threshold: float) -> Iterator[MatchRow]:
+    """Compute the agreement of the matches with the truth; yields the rows of the table.
 
     Args:
-        stories: what was painted.
+        stories: the rendered stories.
         threshold: the similarity that a match must exceed to be used.
     """
     for phase in PHASES:
-        sets = [looked_at(s, s.second.matches[phase], threshold) for s in stories]
+        sets = [counted_tokens(s, s.second.matches[phase], threshold) for s in stories]
         for tokens in sets[0]:
             for name, labels in LABELS.items():
                 counts = [
@@ -177,12 +188,12 @@ def match_rows(stories: Sequence[Story], threshold: float) -> Iterator[MatchRow]
 
 @dataclass(frozen=True)
 class JudgeRow:
-    """How well the judge reads drawn pictures, of which the truth is known.
+    """Accuracy of the judge on drawn pictures, whose truth is known.
 
     Attributes:
         pixels: mean IoU of the foreground in pixels.
         tokens: mean IoU of the foreground in tokens.
-        parts: share of foreground tokens that it names right, by what counts as the same part.
+        parts: share of foreground tokens with the right part, by the labels that must agree.
     """
 
     pixels: Interval | None
@@ -191,11 +202,11 @@ class JudgeRow:
 
 
 def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
-    """Let the judge read drawn pictures.
+    """Measure the judge on drawn pictures.
 
     Args:
         judge: the judge.
-        count: how many pictures.
+        count: number of pictures.
         grid: rows and columns of tokens.
     """
     pixels, tokens = [], []
@@ -221,52 +232,50 @@ def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
     )
 
 
-def _shown(interval: Interval | None) -> str:
-    if interval is None:
-        return "none counted"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def report(spec: ModelSpec, stories: Sequence[Story], judged: JudgeRow) -> str:
-    """All numbers as Markdown."""
+def report(spec: ModelSpec, stories: Sequence[RenderedStory], judged: JudgeRow) -> str:
+    """Format all numbers as Markdown."""
     settings = spec.consistency
     nobody = sum(not p.truth.foreground.any() for story in stories for p in story.pictures)
-    lines = [
-        f"{2 * len(stories)} pictures of {len(stories)} stories, painted by {spec.name}: "
+    masks = [
+        *((name, interval_text(value, ".3f")) for name, value in mask_rows(stories)),
+        ("the judge's IoU on drawn pictures", interval_text(judged.tokens, ".3f")),
+        ("the same in pixels", interval_text(judged.pixels, ".3f")),
+    ]
+    matches = [
+        (
+            f"{row.phase} pass",
+            row.tokens,
+            row.labels,
+            interval_text(row.agreement, ".3f"),
+            interval_text(row.chance, ".3f"),
+            str(row.count),
+        )
+        for row in match_rows(stories, settings.similarity_threshold)
+    ]
+    matches += [
+        ("the judge on drawn pictures", "all foreground", name, interval_text(value, ".3f"), "", "")
+        for name, value in judged.parts.items()
+    ]
+    parts = [
+        f"{2 * len(stories)} pictures of {len(stories)} stories, rendered by {spec.name}: "
         f"{spec.width}x{spec.height}, {spec.steps} steps, guidance "
         f"{spec.guidance_scale:g}, true guidance {spec.true_cfg_scale:g}; "
         f"masks and matches at {settings.mask_step:g} of the steps, cleanup by "
         f"{_sizes((settings.mask_erode, settings.mask_dilate))}. The judge sees nobody in "
         f"{nobody} of the pictures. In brackets: 95 % intervals, bootstrapped over stories.",
-        "",
-        "| masks | in tokens |",
-        "|---|---|",
-        *(f"| {name} | {_shown(value)} |" for name, value in mask_rows(stories)),
-        f"| the judge's IoU on drawn pictures | {_shown(judged.tokens)} |",
-        f"| the same in pixels | {_shown(judged.pixels)} |",
-        "",
-        "| matches of | tokens | same | agreement | chance | count |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {row.phase} pass | {row.tokens} | {row.labels} | {_shown(row.agreement)} "
-            f"| {_shown(row.chance)} | {row.count} |"
-            for row in match_rows(stories, settings.similarity_threshold)
-        ),
-        *(
-            f"| the judge on drawn pictures | all foreground | {name} | {_shown(value)} | | |"
-            for name, value in judged.parts.items()
-        ),
+        grid(("masks", "in tokens"), masks),
+        grid(("matches of", "tokens", "same", "agreement", "chance", "count"), matches),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(parts)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Paint, count and print."""
+    """Render, count and print."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation.studies.masks",
         description="Compare masks and matches with the truth.",
     )
-    parser.add_argument("--pictures", type=int, default=200, help="how many, two a story")
+    parser.add_argument("--pictures", type=int, default=200, help="number of pictures, two a story")
     parser.add_argument("--model", default="miniature", help="a model of the drawn world")
     parser.add_argument("--judge", type=Path, default=JUDGE, help="the judge's weights")
     parser.add_argument("--out", type=Path, help="also write the tables there, as Markdown")
@@ -281,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     stories = []
     for number in range(options.pictures // 2):
         request = story_request(spec, number)
-        stories.append(paint_story(pipeline, request, judge, spec.max_sequence_length))
+        stories.append(render_story(pipeline, request, judge, spec.max_sequence_length))
         print(f"\r{number + 1} of {options.pictures // 2} stories", end="", file=sys.stderr)
     print(file=sys.stderr)
     grid = stories[0].identity.mask.shape

@@ -1,4 +1,4 @@
-"""A sheet of stories with their masks as outlines and their matches as lines, to look at.
+"""Sheet of stories with their masks as outlines and their matches as lines.
 
 White lines are the masks that the pipeline found, yellow ones the truth. A match is a line from a
 token of the second frame to its token in the identity frame: green where both show the same part
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.studies.agreement import LABELS, BoolGrid
-from evaluation.studies.stories import Picture, Story
+from evaluation.studies.stories import JudgedPicture, RenderedStory
 
 SCALE = 2
 GAP, LEGEND, CAPTION, COLUMNS = 12, 28, 52, 2
@@ -29,11 +29,11 @@ _LEGEND = {
 }
 
 
-def match_sheet(stories: Sequence[Story], threshold: float) -> Image.Image:
+def match_sheet(stories: Sequence[RenderedStory], threshold: float) -> Image.Image:
     """Draw stories side by side.
 
     Args:
-        stories: whose pictures have one size.
+        stories: the stories, with pictures of one size.
         threshold: the similarity that a match must exceed to be drawn.
     """
     height, width = (SCALE * side for side in stories[0].identity.image.shape[:2])
@@ -58,7 +58,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw) -> None:
 
 
 def _draw_story(
-    sheet: Image.Image, story: Story, corner: tuple[int, int], threshold: float
+    sheet: Image.Image, story: RenderedStory, corner: tuple[int, int], threshold: float
 ) -> None:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     left, top = corner
@@ -100,7 +100,7 @@ def _outline(
 
 
 def _draw_matches(
-    pen: ImageDraw.ImageDraw, story: Story, corner: tuple[int, int], threshold: float
+    pen: ImageDraw.ImageDraw, story: RenderedStory, corner: tuple[int, int], threshold: float
 ) -> None:
     second, identity = story.second, story.identity
     matches = second.matches["render"]
@@ -127,9 +127,9 @@ def _draw_matches(
 
 
 def _center(
-    picture: Picture, token: tuple[int, int], corner: tuple[int, int]
+    picture: JudgedPicture, token: tuple[int, int], corner: tuple[int, int]
 ) -> tuple[float, float]:
-    """Where the middle of a token lies on the sheet."""
+    """Return the position of a token's middle on the sheet."""
     rows, columns = picture.mask.shape
     height, width = (SCALE * side for side in picture.image.shape[:2])
     return (

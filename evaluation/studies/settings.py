@@ -1,16 +1,16 @@
-"""Which settings of the consistency keep a model's characters best.
+"""Effect of the settings of the consistency on a model's characters.
 
     python -m evaluation.studies.settings --out DIR [--characters 16] [--model miniature] [--workers
         1] [--variant share_end=1,merge_weight=1] [--variant similarity_threshold=0.3] ...
     python -m evaluation.studies.settings --out DIR --references [--variant strength=0.8] ...
 
-Paints characters plain, with the model's own settings and with every variant of them, and prints
-the tables of `python -m evaluation`. The characters are made like those of the evaluation
-suite, but are none of them: settings that were chosen here can be measured there. A variant
-names fields of `ConsistencySettings`, and `place=1` for the identity frame's place. With
---references the characters are known from a reference, which all but the plain row follow; then a
-variant may also name `strength`, how closely, and `alone=1` for no consistency, and frames that
-are in one place always share it. The same command goes on where it was stopped.
+Renders characters plain, with the model's own settings and with every variant of them, and prints
+the tables of `python -m evaluation`. The characters are made like those of the evaluation suite,
+but are none of them, so that settings chosen here can be measured there. A variant names fields of
+`ConsistencySettings`, and `place=1` for the identity frame's place. With --references the
+characters have references, on which all rows but the plain one are conditioned; then a variant may
+also name `strength`, that of the conditioning, and `alone=1` for no consistency, and frames in one
+place always share it. A stopped command continues when it is run again.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from pathlib import Path
 from evaluation.drawn.scenes import draw_references
 from evaluation.drawn.suite import CHARACTERS, REFERENCES, make_reference_suite, make_suite
 from evaluation.metrics.scoring import score_with_judge
-from evaluation.painting import Gallery, Run, paint_missing, say
+from evaluation.painting import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
-from evaluation.rows import OWN as OWN_FOLLOWING
-from evaluation.rows import REFERENCE_ROWS, Following, Row
+from evaluation.rows import OWN as OWN_CONDITIONING
+from evaluation.rows import REFERENCE_ROWS, Conditioning, SuiteRow
 from evaluation.suite import Suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.request import MAX_REFERENCE_STRENGTH, ConsistencySettings
 from storyboard.settings import Settings
 
-PLAIN = Row("plain", "plain", consistent=False)
-OWN = Row("own", "the model's own settings")
+PLAIN = SuiteRow("plain", "plain", consistent=False)
+OWN = SuiteRow("own", "the model's own settings")
 _PLACE, _STRENGTH, _ALONE = "place", "strength", "alone"
 
 
@@ -45,11 +45,11 @@ class Variant:
     """Settings to try.
 
     Attributes:
-        text: as they were typed.
+        text: the option's text.
         changes: settings of `ConsistencySettings` that differ from the model's own.
         place: whether frames take the place from the identity frame.
-        strength: how closely references are followed; None for the model's own.
-        alone: whether references are followed without consistency.
+        strength: of the conditioning on references; None for the model's own.
+        alone: whether references are used without consistency.
     """
 
     text: str
@@ -59,9 +59,9 @@ class Variant:
     alone: bool
 
     @property
-    def row(self) -> Row:
-        """How characters without a reference are painted."""
-        return Row(
+    def row(self) -> SuiteRow:
+        """Row of characters without a reference."""
+        return SuiteRow(
             self.text,
             self.text,
             shares_place=self.place,
@@ -70,23 +70,23 @@ class Variant:
         )
 
     @property
-    def reference_row(self) -> Row:
-        """How characters with a reference are painted."""
-        follows = OWN_FOLLOWING
+    def reference_row(self) -> SuiteRow:
+        """Row of characters with a reference."""
+        conditioning = OWN_CONDITIONING
         if self.strength is not None:
-            follows = Following(f"strength-{self.strength:g}", strength=self.strength)
-        return Row(
+            conditioning = Conditioning(f"strength-{self.strength:g}", strength=self.strength)
+        return SuiteRow(
             self.text,
             self.text,
             consistent=not self.alone,
             shares_place=not self.alone,
             changes=self.changes,
-            follows=follows,
+            conditioning=conditioning,
         )
 
 
 def parse_variant(text: str) -> Variant:
-    """Read the settings that a variant changes, "share_end=1,merge=0".
+    """Read the settings of a variant, such as "share_end=1,merge=0".
 
     Raises:
         ValueError: if a setting is not known or its value cannot be read.
@@ -112,14 +112,14 @@ def parse_variant(text: str) -> Variant:
 
 
 def fresh_suite(characters: int, *, references: bool = False) -> Suite:
-    """A suite of characters that the evaluation's suite does not have."""
+    """Make a suite of characters that the evaluation's suite does not have."""
     if references:
         return make_reference_suite(characters=characters, first=REFERENCES)
     return make_suite(characters=characters, prompts=0, first=CHARACTERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark as the command line says."""
+    """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.studies.settings")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--characters", type=int, default=16)
@@ -134,14 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = (PLAIN, OWN, *(variant.row for variant in options.variant))
     if options.references:
         rows = (*REFERENCE_ROWS, *(variant.reference_row for variant in options.variant))
-    run = Run(suite, suite.characters, rows, spec, spec.steps)
+    run = EvaluationRun(suite, suite.characters, rows, spec, spec.steps)
     if options.references:
         run = replace(run, references=draw_references(suite.characters))
-    gallery = Gallery(run, options.out)
-    gallery.open()
-    paint_missing(gallery, Settings.from_environment(os.environ), options.workers)
-    painted = [gallery.row(row, suite.characters) for row in rows]
-    scores = score_with_judge(suite, painted, None, say)
+    folder = EvaluationFolder(run, options.out)
+    folder.open()
+    render_missing(folder, Settings.from_environment(os.environ), options.workers)
+    rendered = [folder.row(row, suite.characters) for row in rows]
+    scores = score_with_judge(suite, rendered, None, report_progress)
     print(tables(scores, rows, f"{spec.title}, {len(suite.characters)} characters"))
 
 

@@ -1,14 +1,15 @@
-"""What the shortcuts save, and what they lose.
+"""Savings and losses of the shortcuts.
 
     python -m evaluation.studies.shortcuts [--characters 20] [--prompts 5] [--steps N ...]
         [--model miniature] [--sheet FILE] [--out DIR] [--save]
 
-Paints characters exactly and with every shortcut, from the same prompts and seeds, in one process
-and in turns, each turn the other way round, and lets the judge look. The characters are made like
-those of the evaluation suite, but are none of them; --prompts takes fewer than all of the prompts
-of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer steps. The table goes to
-benchmarks/RESULTS.md or, with --out, into a folder; --save writes the costs that pages show to
-assets/measured/shortcuts.json. --sheet draws the first character, a way a row.
+Renders characters exactly and with every shortcut, from the same prompts and seeds, in one process
+and in turns, every other turn in reverse order, and reads the pictures with the judge. The
+characters are made like those of the evaluation suite, but are none of them; --prompts takes fewer
+than all of the prompts of each. Two ways are no shortcuts: banks in 8 bits, and with --steps fewer
+steps. The table goes to benchmarks/RESULTS.md or, with --out, into a folder; --save writes the
+costs that pages show to assets/measured/shortcuts.json. --sheet draws the first character, a row
+for each way.
 
 Identity, actions and places count without the identity frame, as in `python -m
 evaluation`; masks and colours with it.
@@ -18,9 +19,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -34,14 +34,14 @@ from evaluation.drawn.suite import FRAMES
 from evaluation.metrics.color import pixel_distance
 from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from evaluation.metrics.statistics import Tally, difference, mean
-from evaluation.results import Results, Section, describe_machine
+from evaluation.painting import report_progress
+from evaluation.results import Results, Section, describe_machine, interval_text
 from evaluation.rows import frame_ids, requests
 from evaluation.studies import contact_sheet
 from evaluation.studies.agreement import BoolGrid, intersection_over_union
 from evaluation.studies.settings import OWN, fresh_suite
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import load_judge
-from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import find_model
@@ -70,14 +70,14 @@ _COST_DIGITS = 4
 
 @dataclass(frozen=True)
 class Way:
-    """One way to paint.
+    """Way to render.
 
     Attributes:
         title: for the table.
-        shortcuts: what is done less often.
+        shortcuts: the shortcuts of the request.
         steps: denoising steps.
-        name: the shortcut that it is; None for another way.
-        budget: how frames keep what they lend.
+        name: of the shortcut; None for another way.
+        budget: of memory, for the banks.
     """
 
     title: str
@@ -88,11 +88,11 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Painting:
-    """A character as it was painted in one way.
+class Rendering:
+    """Pictures of a character in one way.
 
     Attributes:
-        seconds: time of all frames, words and pictures included.
+        seconds: time of all frames, encoding and decoding included.
         pictures: RGB, uint8, shape (height, width, 3) each, in the order of the frames.
         masks: their foreground masks, shape (rows, columns) each.
     """
@@ -102,18 +102,18 @@ class Painting:
     masks: tuple[BoolGrid, ...]
 
 
-Paintings = Mapping[str, Sequence[Painting]]
-"""For each way, by its title, the paintings of all characters in their order."""
+Renderings = Mapping[str, Sequence[Rendering]]
+"""For each way, by its title, the renderings of all characters in their order."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a way gave; changes are over the exact one. None where nothing was observed.
+class WayResult:
+    """Results of a way; changes are over the exact one. None where nothing was observed.
 
     Attributes:
         way: the way.
         seconds: median seconds of a frame.
-        saved: share of the time of a storyboard.
+        saved: saved share of the time of a storyboard.
         shares: identity kept, action and place followed, by their names.
         changes: the same minus those of the exact way.
         mask_overlap: intersection over union with the exact masks.
@@ -130,7 +130,7 @@ class Result:
 
 
 def ways(spec: ModelSpec, fewer: Sequence[int] = ()) -> list[Way]:
-    """The exact way, the shortcuts, banks in 8 bits, and some with fewer steps."""
+    """List the exact way, the shortcuts, banks in 8 bits, and some with fewer steps."""
     own = [Way(s.title, s.shortcuts, spec.steps, s.name) for s in SHORTCUTS]
     small = RenderBudget(order="bank", bank_dtype="fp8")
     packed = Way("Banks in 8 bits", Shortcuts(), spec.steps, budget=small)
@@ -138,94 +138,92 @@ def ways(spec: ModelSpec, fewer: Sequence[int] = ()) -> list[Way]:
 
 
 def shortened(suite: Suite, prompts: int) -> Suite:
-    """A suite whose characters have so many prompts at most."""
+    """Cut the characters of a suite to a number of prompts."""
     cases = tuple(replace(case, frames=case.frames[:prompts]) for case in suite.characters)
     return replace(suite, characters=cases)
 
 
 def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
-    """The request for a character's frames with the model's own settings."""
-    wanted = frame_ids(case, [OWN])
-    (request,) = requests(suite, case, [OWN], spec, spec.steps, wanted)
+    """Make the request of a character's frames with the model's own settings."""
+    (request,) = requests(suite, case, [OWN], spec, spec.steps, frame_ids(case, [OWN]))
     return request
 
 
-def paint(
+def render(
     pipeline: FluxStoryboardPipeline,
     request: RenderRequest,
-    words: int,
+    text_tokens: int,
     budget: RenderBudget | None = None,
-) -> Painting:
-    """Paint a request and take the time.
+) -> Rendering:
+    """Render a request and measure the time.
 
     Args:
         pipeline: the model.
-        request: what to paint.
-        words: T5 tokens that the model was trained for.
-        budget: how frames keep what they lend; None for what fits.
+        request: the request.
+        text_tokens: T5 tokens that the model was trained for.
+        budget: of memory, for the banks; None for the default.
     """
     begun = time.perf_counter()
-    events = list(
-        pipeline.stream(
-            request, RenderContext(max_sequence_length=words, budget=budget or RenderBudget())
-        )
+    done = contact_sheet.render_frames(
+        pipeline, request, RenderContext(text_tokens, budget=budget or RenderBudget())
     )
     seconds = time.perf_counter() - begun
-    done = {event.frame_id: event for event in events if isinstance(event, FrameDone)}
     frames = [done[name] for name in request.targets]
-    return Painting(
+    return Rendering(
         seconds,
         tuple(np.asarray(frame.image) for frame in frames),
         tuple(frame.mask for frame in frames),
     )
 
 
-def paint_all(
+def render_all(
     pipeline: FluxStoryboardPipeline,
     stories: Sequence[RenderRequest],
     chosen: Sequence[Way],
-    words: int,
-    report: Callable[[str], None],
-) -> Paintings:
-    """Paint every story in every way, in turns; what else the machine does meets all ways."""
+    text_tokens: int,
+) -> Renderings:
+    """Render every story in every way, in turns, so that other load affects all ways."""
     first = stories[0].targets[:1]
-    paint(pipeline, replace(stories[0], steps=WARM_STEPS, targets=first), words)
-    found: dict[str, list[Painting]] = {way.title: [] for way in chosen}
+    render(pipeline, replace(stories[0], steps=WARM_STEPS, targets=first), text_tokens)
+    found: dict[str, list[Rendering]] = {way.title: [] for way in chosen}
     for number, request in enumerate(stories):
         for way in chosen if number % 2 == 0 else reversed(chosen):
-            asked = replace(request, shortcuts=way.shortcuts, steps=way.steps)
-            found[way.title].append(paint(pipeline, asked, words, way.budget))
-        seconds = sum(paintings[-1].seconds for paintings in found.values())
-        report(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
+            changed = replace(request, shortcuts=way.shortcuts, steps=way.steps)
+            found[way.title].append(render(pipeline, changed, text_tokens, way.budget))
+        seconds = sum(renderings[-1].seconds for renderings in found.values())
+        report_progress(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
     return found
 
 
 def compare(
-    cases: Sequence[SuiteCharacter], chosen: Sequence[Way], paintings: Paintings, eyes: JudgeReader
-) -> list[Result]:
+    cases: Sequence[SuiteCharacter],
+    chosen: Sequence[Way],
+    renderings: Renderings,
+    reader: JudgeReader,
+) -> list[WayResult]:
     """Compare all ways with the first.
 
     Args:
-        cases: whom they show.
+        cases: the characters.
         chosen: the ways, the exact one first.
-        paintings: of all of them.
-        eyes: what looks at the pictures.
+        renderings: of all of them.
+        reader: reads the pictures.
     """
     seen: dict[str, Sightings] = {
         title: {
-            case.name: eyes.look(painting.pictures)
-            for case, painting in zip(cases, painted, strict=True)
+            case.name: reader.read(rendering.pictures)
+            for case, rendering in zip(cases, rendered, strict=True)
         }
-        for title, painted in paintings.items()
+        for title, rendered in renderings.items()
     }
     exact = chosen[0].title
     base = {name: tally(observe, cases, seen[exact]) for name, observe in _MEASURES.items()}
     results = []
     for way in chosen:
-        pairs = list(zip(paintings[way.title], paintings[exact], strict=True))
+        pairs = list(zip(renderings[way.title], renderings[exact], strict=True))
         own = {n: tally(observe, cases, seen[way.title]) for n, observe in _MEASURES.items()}
         results.append(
-            Result(
+            WayResult(
                 way,
                 statistics.median(p.seconds / len(p.pictures) for p, _ in pairs),
                 saved_time(pairs),
@@ -238,8 +236,8 @@ def compare(
     return results
 
 
-def saved_time(pairs: Sequence[tuple[Painting, Painting]]) -> Interval | None:
-    """Share of the time that paintings, each beside its exact one, do without."""
+def saved_time(pairs: Sequence[tuple[Rendering, Rendering]]) -> Interval | None:
+    """Compute the saved share of the time, of renderings beside their exact ones."""
     mine, exact = (
         torch.tensor([pair[side].seconds for pair in pairs], dtype=torch.float64) for side in (0, 1)
     )
@@ -247,15 +245,15 @@ def saved_time(pairs: Sequence[tuple[Painting, Painting]]) -> Interval | None:
     return ratio and Interval(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
 
 
-def mask_overlaps(painting: Painting, exact: Painting) -> list[float]:
-    """Intersection over union of each frame's mask with the exact one."""
-    masks = zip(painting.masks, exact.masks, strict=True)
+def mask_overlaps(rendering: Rendering, exact: Rendering) -> list[float]:
+    """Compute intersection over union of each frame's mask with the exact one."""
+    masks = zip(rendering.masks, exact.masks, strict=True)
     return [intersection_over_union(mask, truth) for mask, truth in masks]
 
 
-def color_distances(painting: Painting, exact: Painting) -> list[float]:
-    """Mean distance in CIELAB (CIE76) of each picture to the exact one, pixel by pixel."""
-    pictures = zip(painting.pictures, exact.pictures, strict=True)
+def color_distances(rendering: Rendering, exact: Rendering) -> list[float]:
+    """Compute the mean distance in CIELAB (CIE76) of each picture to the exact one."""
+    pictures = zip(rendering.pictures, exact.pictures, strict=True)
     return [pixel_distance(torch.tensor(one), torch.tensor(two)) for one, two in pictures]
 
 
@@ -268,21 +266,21 @@ HEAD = (
 )  # fmt: skip
 
 
-def rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
-    """The table's cells."""
+def rows(results: Sequence[WayResult]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the table."""
     for number, result in enumerate(results):
         cells = [result.way.title, f"{result.seconds:.2f}"]
-        cells.append(_shown(result.saved if number else None, 100, "+.1f"))
+        cells.append(interval_text(result.saved if number else None, "+.1f", 100))
         for name in _MEASURES:
-            cells.append(_shown(result.shares[name], 100, ".1f"))
-            cells.append(_shown(result.changes[name] if number else None, 100, "+.1f"))
-        cells.append(_shown(result.mask_overlap, 1, ".3f"))
-        cells.append(_shown(result.color_distance, 1, ".2f"))
+            cells.append(interval_text(result.shares[name], ".1f", 100))
+            cells.append(interval_text(result.changes[name] if number else None, "+.1f", 100))
+        cells.append(interval_text(result.mask_overlap, ".3f"))
+        cells.append(interval_text(result.color_distance, ".2f"))
         yield tuple(cells)
 
 
-def costs(results: Sequence[Result], characters: int) -> list[ShortcutCost]:
-    """The shortcuts' costs; only those of which everything was observed."""
+def costs(results: Sequence[WayResult], characters: int) -> list[ShortcutCost]:
+    """Return the costs of the shortcuts with all observations."""
     found = []
     for result in results[1:]:
         measured = (
@@ -303,28 +301,23 @@ def _rounded(interval: Interval) -> Interval:
     return Interval(*(round(value, _COST_DIGITS) + 0.0 for value in astuple(interval)))
 
 
-def _shown(interval: Interval | None, times: float, digits: str) -> str:
-    if interval is None:
-        return "–"
-    value, low, high = (
-        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
-    )
-    return f"{value} ({low} to {high})"
-
-
-def _draw(paintings: Paintings, case: SuiteCharacter, file: Path) -> None:
-    """A sheet of the first character, a way a row."""
+def _draw(renderings: Renderings, case: SuiteCharacter, file: Path) -> None:
+    """Draw a sheet of the first character, a row for each way."""
     rows = [
-        contact_sheet.Row(title, [Image.fromarray(picture) for picture in painted[0].pictures])
-        for title, painted in paintings.items()
+        contact_sheet.SheetRow(
+            title, [Image.fromarray(picture) for picture in rendered[0].pictures]
+        )
+        for title, rendered in renderings.items()
     ]
     contact_sheet.compose(rows, [frame.prompt.text for frame in case.frames]).save(file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark as the command line says."""
+    """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.studies.shortcuts")
-    parser.add_argument("--characters", type=whole(1, 1000), default=20, help="how many")
+    parser.add_argument(
+        "--characters", type=whole(1, 1000), default=20, help="number of characters"
+    )
     parser.add_argument(
         "--prompts", type=whole(2, FRAMES), help="of each character; all if left out"
     )
@@ -343,19 +336,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases, chosen = suite.characters, ways(spec, options.steps)
     stories = [story(suite, case, spec) for case in cases]
 
-    def report(words: str) -> None:
-        print(words, file=sys.stderr, flush=True)
-
-    words = spec.max_sequence_length
-    paintings = paint_all(load_pipeline(spec), stories, chosen, words, report)
+    renderings = render_all(load_pipeline(spec), stories, chosen, spec.max_sequence_length)
     if options.sheet is not None:
-        _draw(paintings, cases[0], options.sheet)
-    results = compare(cases, chosen, paintings, JudgeReader(load_judge(JUDGE)))
+        _draw(renderings, cases[0], options.sheet)
+    results = compare(cases, chosen, renderings, JudgeReader(load_judge(JUDGE)))
     frames = sum(len(case.frames) for case in cases)
     notes = (
         f"{spec.steps} steps, {len(cases)} characters, {frames} frames a way; 95 % intervals, over "
         "characters; identity, actions and places without the identity frame",
-        "banks in 8 bits halve what frames lend; they save memory, not time",
+        "banks in 8 bits take half of the memory; they do not save time",
         describe_machine(torch.device("cpu")),
     )
     name, title = f"shortcuts-{spec.name}", f"{spec.title}: what shortcuts save and lose"

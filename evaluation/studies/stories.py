@@ -1,7 +1,7 @@
-"""Stories of two frames of the drawn world, painted and read: what the mask benchmark counts in.
+"""Stories of two frames of the drawn world, rendered and read, for the study of masks.
 
-An identity frame, and one of the same character elsewhere, doing something else; both in wordings
-that were never trained on. It knows nothing of how masks and matches are judged.
+An identity frame, and one of the same character in another place and action; both in wordings of no
+training prompt. Knows nothing of how masks and matches are scored.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.context import RenderContext
 
-# What there is, and how often, as in training; always one figure.
+# The world and its shares as in training, but always one figure.
 WORLD = replace(Recipe().world, empty_share=0.0, pair_share=0.0)
 FRAMES = ("identity", "second")
-_SEED = 30_000_000  # of the stories; of their pictures' noise it is the first
+_SEED = 30_000_000  # of the stories; the first seed of their pictures' noise
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One painted frame, what the pipeline found in it, and what it shows.
+class JudgedPicture:
+    """Rendered frame with its masks, matches and truth.
 
     Attributes:
         image: RGB, uint8 of shape (height, width, 3).
-        prompt: what was asked for.
+        prompt: its prompt.
         mask: the foreground mask, bool of shape (rows, columns).
         raw: the mask before its cleanup.
         matches: with the identity frame, by the pass that found them; empty for that frame.
-        truth: what the tokens of the picture show.
+        truth: of the picture's tokens, as the judge reads it.
     """
 
     image: NDArray[np.uint8]
@@ -50,20 +50,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Story:
-    """An identity frame and another frame of the same character."""
+class RenderedStory:
+    """Identity frame and another frame of the same character."""
 
-    identity: Picture
-    second: Picture
+    identity: JudgedPicture
+    second: JudgedPicture
 
     @property
-    def pictures(self) -> tuple[Picture, Picture]:
+    def pictures(self) -> tuple[JudgedPicture, JudgedPicture]:
         """Both, in order."""
         return self.identity, self.second
 
 
 def story_prompts(number: int) -> tuple[Prompt, Prompt]:
-    """The prompts of a story: one description of the character, two places, two actions."""
+    """Write the prompts of a story: one description of the character, two places, two actions."""
     rng = np.random.default_rng((_SEED, number))
     first = sample_spec(rng, WORLD)
     elsewhere = tuple(place for place in WORLD.places if place != first.place)
@@ -80,7 +80,7 @@ def story_prompts(number: int) -> tuple[Prompt, Prompt]:
 
 
 def story_request(spec: ModelSpec, number: int) -> RenderRequest:
-    """What paints a story with the model's own settings."""
+    """Make the request of a story with the model's own settings."""
     frames = tuple(
         FrameRequest(
             frame_id=name,
@@ -103,10 +103,10 @@ def story_request(spec: ModelSpec, number: int) -> RenderRequest:
     )
 
 
-def paint_story(
+def render_story(
     pipeline: FluxStoryboardPipeline, request: RenderRequest, judge: Judge, text_tokens: int
-) -> Story:
-    """Paint a request of `story_request` and read the pictures."""
+) -> RenderedStory:
+    """Render a request of `story_request` and read the pictures."""
     done: dict[str, FrameDone] = {}
     found: dict[tuple[str, Phase], MaskFound] = {}
     for event in pipeline.stream(request, RenderContext(max_sequence_length=text_tokens)):
@@ -123,7 +123,7 @@ def paint_story(
         last = found[name, "render"]
         passes = {phase: event for (of, phase), event in found.items() if of == name}
         pictures.append(
-            Picture(
+            JudgedPicture(
                 image=images[index],
                 prompt=frame.prompt,
                 mask=last.mask,
@@ -132,4 +132,4 @@ def paint_story(
                 truth=token_truth(foreground[index], parts[index], last.mask.shape),
             )
         )
-    return Story(*pictures)
+    return RenderedStory(*pictures)

@@ -1,4 +1,4 @@
-"""What the benchmark of memory counts is what is allocated."""
+"""The benchmark of memory counts what is allocated."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_the_large_pictures_bank_is_as_published_and_as_ours():
     assert all(float(row[0]) == 0 for row in nothing)
 
 
-@pytest.mark.parametrize("share_place", [False, True])
-def test_a_bank_holds_to_the_byte_what_is_counted(share_place):
+@pytest.mark.parametrize("share_location", [False, True])
+def test_a_bank_holds_to_the_byte_what_is_counted(share_location):
     model = open_model("tiny", CPU, torch.float32)
-    request = model.story(2, steps=10, share_place=share_place)
+    request = model.story(2, steps=10, share_location=share_location)
     with banks_watched(model) as seen:
         cost(model, our_way(model, RenderBudget(order="bank")), request)
     (bank,) = seen

@@ -1,4 +1,4 @@
-"""What the benchmark of previews measures, at a tiny size with a decoder that is known."""
+"""The benchmark of previews, at a tiny size with a decoder that is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.benchmarks.test_speed import TINY, cells
 
 
 class Grey:
-    """Shows everything as the same grey."""
+    """Decoder that shows everything as the same grey."""
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return torch.zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])

@@ -1,4 +1,4 @@
-"""What the benchmark of scaling makes of seconds, and that every section runs at a tiny size."""
+"""The benchmark of scaling: its ratios, and every section at a tiny size."""
 
 from __future__ import annotations
 

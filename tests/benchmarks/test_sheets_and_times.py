@@ -1,4 +1,4 @@
-"""The contact sheet's layout, and that a frame's parts are told apart and add up."""
+"""The contact sheet's layout, and the parts of a frame's time."""
 
 import time
 from dataclasses import replace
@@ -10,11 +10,11 @@ from benchmarks.frame_time import PARTS, timed_frames
 from evaluation.studies.contact_sheet import (
     GAP,
     TITLE,
-    Follower,
-    Row,
+    ReferenceModel,
+    SheetRow,
     compose,
     main,
-    paint_reference,
+    reference_rows,
     requests,
     shown_frames,
     stacked,
@@ -36,7 +36,7 @@ BOARD = Storyboard(
 
 def test_every_picture_is_on_the_sheet():
     colours = [[(200, 0, 0), (0, 200, 0)], [(0, 0, 200), (90, 90, 90)]]
-    rows = [Row("row", [Image.new("RGB", (96, 64), c) for c in row]) for row in colours]
+    rows = [SheetRow("row", [Image.new("RGB", (96, 64), c) for c in row]) for row in colours]
     sheet = compose(rows, ["one caption", "another caption that is a good deal longer"])
     for number, row in enumerate(colours):
         for column, colour in enumerate(row):
@@ -45,12 +45,10 @@ def test_every_picture_is_on_the_sheet():
             assert sheet.getpixel((x, y)) == colour
 
 
-def test_a_reference_stands_before_the_frames_that_follow_it():
+def test_a_reference_stands_before_the_frames_conditioned_on_it():
     pipeline = tiny_pipeline()
-    spec = replace(
-        MINIATURE, steps=1, max_sequence_length=SEQUENCE, character_adapter=INSTANT_CHARACTER
-    )
-    follower = Follower(spec, pipeline, tiny_bundle(pipeline.transformer))
+    spec = replace(MINIATURE, steps=1, max_sequence_length=SEQUENCE, subject=INSTANT_CHARACTER)
+    model = ReferenceModel(spec, pipeline, tiny_bundle(pipeline.transformer))
     prompts = [Prompt("the beach,", "a girl,", action) for action in ("runs", "waves", "sits")]
     frames = [SuiteFrame(prompt, seed, {}, ()) for seed, prompt in enumerate(prompts)]
     frames.insert(2, replace(frames[1], seed=9, place_of=1))
@@ -60,7 +58,7 @@ def test_a_reference_stands_before_the_frames_that_follow_it():
     reference = Reference(red, red, Image.new("L", red.size, 255))
 
     assert shown_frames(case) == [1, 2, 0, 3]
-    following, neither = paint_reference(follower, suite, case, reference)
+    following, neither = reference_rows(model, suite, case, reference)
     assert len(following.pictures) == len(neither.pictures) == 5
     assert {picture.size for picture in (*following.pictures, *neither.pictures)} == {(64, 64)}
     assert following.pictures[0].getpixel((30, 30)) == (255, 0, 0)
@@ -69,7 +67,7 @@ def test_a_reference_stands_before_the_frames_that_follow_it():
         assert one.tobytes() != other.tobytes()
 
 
-def test_who_is_not_in_the_suite_is_named():
+def test_a_character_that_the_suite_lacks_is_named():
     with pytest.raises(SystemExit, match="There is no character 'r99'; there are r01, r02"):
         main(["--reference", "r99"])
 

@@ -1,4 +1,4 @@
-"""What the benchmark of speed says of given seconds, and that every section runs at a tiny size."""
+"""The benchmark of speed: its tables of given seconds, and every section at a tiny size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from benchmarks.measuring import Cost
 from benchmarks.random_models import SHAPES, open_model
 from benchmarks.speed import PLAIN, PUBLISHED, STORYBOARD_HEAD, Rounds
 from evaluation import results
-from evaluation.results import Section, Spread, alternate, collect, put_on_page
 from pipelines.request import RenderBudget
 
 CPU = torch.device("cpu")
@@ -25,25 +24,6 @@ def cells(table: str) -> list[list[str]]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert all(len(row) == len(rows[0]) for row in rows)
     return [rows[0], *rows[2:]]
-
-
-def test_a_ratio_is_one_of_medians():
-    ours, plain = Spread((6.0, 5.0, 9.0)), Spread((4.0, 5.0, 6.0))
-    assert ours.text() == "6.00 (5.00 to 9.00)"
-    assert ours.ratio_text(plain) == "1.200 (1.000 to 1.500)"
-
-
-def test_rounds_alternate_and_go_backwards_every_other_time():
-    order = []
-
-    def measure(name: str) -> float:
-        order.append(name)
-        return float(len(order))
-
-    rounds = list(alternate({n: lambda n=n: measure(n) for n in "ab"}, 3))
-    assert "".join(order) == "abbaab"
-    assert rounds[0] == {"a": Spread((1.0,)), "b": Spread((2.0,))}
-    assert rounds[2] == {"a": Spread((1.0, 4.0, 5.0)), "b": Spread((2.0, 3.0, 6.0))}
 
 
 def test_the_table_is_computed_from_seconds():
@@ -98,33 +78,7 @@ def page(tmp_path, monkeypatch):
     return path
 
 
-def test_sections_take_their_place_on_the_page(page):
-    put_on_page(page, "one", "first")
-    put_on_page(page, "two", "second")
-    put_on_page(page, "one", "third")
-    text = page.read_text()
-    assert text.startswith("# Measured\n\n<!-- one: begin -->\n\nthird\n<!-- one: end -->\n")
-    assert text.endswith("<!-- two: begin -->\n\nsecond\n<!-- two: end -->\n")
-    page.write_text("<!-- one: begin -->")
-    with pytest.raises(ValueError, match="without <!-- one: end -->"):
-        put_on_page(page, "one", "x")
-
-
-def test_a_folder_keeps_rounds_until_all_are_there(tmp_path, page):
-    keeper = results.Results(tmp_path / "out", page)
-    part = Section("speed", "Title", ("1 of 2 rounds",), ("a", "b"), (("1", "2"),))
-    keeper.put(part, finished=False)
-    assert not keeper.has("speed")
-    assert collect(tmp_path / "out", page) == ["speed"]
-    assert "1 of 2 rounds" in page.read_text()
-    keeper.put(Section("speed", "Title", ("2 of 2 rounds",), ("a", "b"), (("3", "4"),)))
-    assert keeper.has("speed")
-    assert collect(tmp_path / "out", page) == ["speed"]
-    assert "1 of 2 rounds" not in page.read_text()
-    assert cells(page.read_text()) == [["a", "b"], ["3", "4"]]
-
-
-def test_the_storyboard_is_painted_in_every_way(page, capsys):
+def test_the_storyboard_is_rendered_in_every_way(page, capsys):
     assert speed.main([*TINY, "--only", "storyboard", "--batches", "2"]) == 0
     head, *rows = cells(page.read_text())
     assert head == list(STORYBOARD_HEAD)
@@ -174,7 +128,7 @@ def test_other_sections_leave_tables_in_a_folder(tmp_path, page):
         raise AssertionError("measured again")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "attention", never)
+        patch.setattr(speed, "SharingBlock", never)
         assert speed.main([*command, "--only", "attention"]) == 0
 
 
@@ -194,13 +148,13 @@ def test_compiled_blocks_have_tables_of_their_own(tmp_path, monkeypatch):
     assert (tmp_path / "speed-tiny-compiled-forward.md").exists()
 
 
-@pytest.mark.parametrize("place", [False, True])
-def test_slices_and_dense_mask_give_the_same(place):
-    block = SharingBlock(SHAPES["tiny"], 64, CPU, torch.float32, 0.3, place)
+@pytest.mark.parametrize("background", [False, True])
+def test_slices_and_dense_mask_give_the_same(background):
+    block = SharingBlock(SHAPES["tiny"], 64, CPU, torch.float32, 0.3, background)
     assert list(block.calls()) == ["plain", "slices", "dense"]
     assert block.difference() < 1e-5
     calls = block.calls()
     plain = calls["plain"]()
     assert (calls["dense"]() - plain).abs().max() > 0.01
-    words = SHAPES["tiny"].words
+    words = SHAPES["tiny"].text_tokens
     torch.testing.assert_close(calls["dense"]()[:, :words], plain[:, :words], atol=1e-5, rtol=0)

@@ -36,9 +36,9 @@ def test_a_name_and_a_folder_make_a_row(tmp_path: Path) -> None:
         "without-the-time-resampler",
         "reference, without the Time resampler",
     )
-    assert not row.consistent and row.follows is not None
-    assert row.follows.bundle == bundle
-    assert row.follows.model == str(tmp_path / "models" / "without-the-time-resampler")
+    assert not row.consistent and row.conditioning is not None
+    assert row.conditioning.bundle == bundle
+    assert row.conditioning.model == str(tmp_path / "models" / "without-the-time-resampler")
 
 
 def test_what_is_no_ablation_is_refused(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ import torch
 
 from evaluation import __main__ as command
 from evaluation.__main__ import parse_rows
-from evaluation.report import BEGIN, END
+from evaluation.results import marks
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.network import JudgeNetwork, JudgeSizes
 from miniature.judge.reading import save_judge
 from miniature.world.vocabulary import Part
 from tests.pipelines.tiny import tiny_pipeline
 from tests.pipelines.tiny_character import save_tiny_model
+
+BEGIN, END = marks("evaluation")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def run(*arguments: object) -> int:
     return command.main([*map(str, arguments)])
 
 
-def test_a_suite_is_painted_scored_and_tabled(
+def test_a_suite_is_rendered_scored_and_tabled(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
@@ -75,7 +77,7 @@ def test_a_suite_is_painted_scored_and_tabled(
 
     assert run(*options) == command.DONE
     second = capsys.readouterr()
-    assert "of 16 pictures" not in second.err  # nothing is painted twice
+    assert "of 16 pictures" not in second.err  # nothing is rendered twice
     assert second.out == first.out
 
 
@@ -91,7 +93,7 @@ def test_the_tables_name_no_path_of_this_machine(
     assert "--out DIR --page page.md --model DIR --steps 1 --characters 0 --prompts 1" in printed
 
 
-def test_references_are_painted_followed_and_tabled(
+def test_references_are_rendered_scored_and_tabled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, page, out = tmp_path / "model", tmp_path / "page.md", tmp_path / "out"
@@ -132,16 +134,16 @@ def test_references_are_painted_followed_and_tabled(
 
     assert run(*options, "--page", page) == command.DONE
     second = capsys.readouterr()
-    assert "of 15 pictures" not in second.err  # nothing is painted twice
+    assert "of 15 pictures" not in second.err  # nothing is rendered twice
     assert second.out == first.out
 
 
-def test_a_model_without_a_bundle_cannot_follow_references(
+def test_a_model_without_a_bundle_cannot_use_references(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--references", "--out", tmp_path / "out", "--model", model, "--characters", 1]
     assert run(*options) == command.FAULT
-    assert "cannot follow references. Choose another model" in capsys.readouterr().err
+    assert "cannot use references. Choose another model" in capsys.readouterr().err
 
 
 def test_rows_are_chosen_by_name() -> None:

@@ -1,17 +1,15 @@
-"""Tables: what they say, and that a page keeps everything around them."""
+"""Tables of scores: their numbers, their heads, and which there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from evaluation.report import BEGIN, END, tables, update_page
-from evaluation.rows import REFERENCE_ROWS, ROWS, Row
+from evaluation.report import tables
+from evaluation.rows import REFERENCE_ROWS, ROWS, SuiteRow
 from evaluation.scores import Agreement, ReferenceScores, RowScores, Scores
-from pipelines.errors import UserError
 from pipelines.models.measured import Interval
 
 PLAIN = RowScores(
@@ -83,8 +81,8 @@ def cells(text: str, first: str) -> list[str]:
 
 
 def test_numbers_stand_with_their_intervals() -> None:
-    text = tables(SCORES, ROWS, "What was painted.")
-    assert text.startswith("What was painted.\n\n### 50 characters, 200 frames\n")
+    text = tables(SCORES, ROWS, "What was rendered.")
+    assert text.startswith("What was rendered.\n\n### 50 characters, 200 frames\n")
     head = cells(text, "row")
     assert head[1:4] == ["identity kept, %", "minus plain, points", "identity distance"]
     plain = cells(text, "plain")
@@ -93,7 +91,7 @@ def test_numbers_stand_with_their_intervals() -> None:
     merged = cells(text, "consistency with merge")
     assert merged[2] == "+25.1 (+20.0 to +30.0)"
     assert merged[head.index("action followed, %") + 1] == "-2.0 (-4.0 to +0.5)"
-    assert cells(text, "drawn, not painted")[-1] == "–"
+    assert cells(text, "drawn, not rendered")[-1] == "–"
     assert "### 25 characters whose place is shared, 100 frames" in text
     assert cells(text, "with merge and shared place")[1] == "1.2 (1.0 to 1.5)"
 
@@ -110,8 +108,8 @@ def test_attributes_stand_by_row_and_by_prompt() -> None:
 
 
 def test_references_are_compared_row_by_row() -> None:
-    text = tables(REFERENCES, REFERENCE_ROWS, "What was painted.")
-    assert text.startswith("What was painted.\n\n### 40 characters, 200 frames\n")
+    text = tables(REFERENCES, REFERENCE_ROWS, "What was rendered.")
+    assert text.startswith("What was rendered.\n\n### 40 characters, 200 frames\n")
     main, kept, acted, attributes = text.split("\n### ")[1:]
     assert cells(main, "row")[1:3] == ["kept from the reference, %", "minus no reference, points"]
     assert cells(main, "no reference")[1:3] == ["20.0 (15.0 to 25.0)", "–"]
@@ -119,13 +117,13 @@ def test_references_are_compared_row_by_row() -> None:
     assert cells(main, "reference")[4] == "-3.0 (-7.0 to +1.0)"
     assert cells(kept, "row") == ["row", "minus no reference", "minus reference"]
     assert cells(kept, "no reference") == ["no reference", "–", "-50.0 (-60.0 to -40.0)"]
-    assert cells(kept, "drawn, not painted")[1] == "+78.0 (+70.0 to +80.0)"
+    assert cells(kept, "drawn, not rendered")[1] == "+78.0 (+70.0 to +80.0)"
     assert cells(acted, "no reference")[2] == "+3.0 (-1.0 to +7.0)"
     assert cells(attributes, "hair colour")[1:3] == ["10.0 (0.0 to 20.0)", "90.0 (85.0 to 95.0)"]
 
 
 @pytest.mark.parametrize(("scores", "rows"), [(SCORES, ROWS), (REFERENCES, REFERENCE_ROWS)])
-def test_every_table_is_a_table(scores: Scores, rows: Sequence[Row]) -> None:
+def test_every_table_is_a_table(scores: Scores, rows: Sequence[SuiteRow]) -> None:
     lines = tables(scores, rows, "").splitlines()
     widths = [line.count("|") if line.startswith("|") else 0 for line in lines]
     for above, below in zip(widths, widths[1:], strict=False):
@@ -137,23 +135,3 @@ def test_what_was_not_evaluated_has_no_table() -> None:
     text = tables(replace(SCORES, rows=(), shared=()), (), "Prompts alone.")
     assert "characters" not in text
     assert "### 200 single prompts" in text
-
-
-def test_a_page_keeps_what_is_around_the_tables(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", encoding="utf-8")
-    update_page(page, "new\n")
-    assert page.read_text("utf-8") == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nAfter.\n"
-    update_page(page, "newer\n")
-    assert page.read_text("utf-8") == f"# Title\n\n{BEGIN}\n\nnewer\n\n{END}\n\nAfter.\n"
-
-
-@pytest.mark.parametrize("text", ["# Title\n", f"{BEGIN}\n", f"{END}\n{BEGIN}\n"])
-def test_a_page_without_marks_is_left_alone(tmp_path: Path, text: str) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="no place for tables.*evaluation: begin"):
-        update_page(page, "new")
-    assert page.read_text("utf-8") == text
-    with pytest.raises(UserError, match="nowhere.md cannot be used"):
-        update_page(tmp_path / "nowhere.md", "new")

@@ -1,4 +1,4 @@
-"""Which requests paint a character in every way, each picture once."""
+"""The requests that render a character in every way, each picture once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evaluation.rows import (
     IDENTITY_FRAME,
     REFERENCE_ROWS,
     ROWS,
-    Following,
-    Row,
+    Conditioning,
+    SuiteRow,
     frame_ids,
     requests,
 )
@@ -32,9 +32,9 @@ PLAIN, SHARING, MERGE, PLACE = ROWS
 
 
 def planned(
-    case: SuiteCharacter, *rows: Row, wanted: set[str] | None = None
+    case: SuiteCharacter, *rows: SuiteRow, missing: set[str] | None = None
 ) -> list[RenderRequest]:
-    names = set(frame_ids(case, rows)) if wanted is None else wanted
+    names = set(frame_ids(case, rows)) if missing is None else missing
     return list(requests(SUITE, case, rows, MINIATURE, 3, names))
 
 
@@ -42,7 +42,7 @@ def frame(request: RenderRequest, frame_id: str) -> FrameRequest:
     return next(f for f in request.frames if f.frame_id == frame_id)
 
 
-def test_every_picture_is_painted_once_and_two_settings_take_two_requests() -> None:
+def test_every_picture_is_rendered_once_and_two_settings_take_two_requests() -> None:
     first, second = planned(SHARED, *ROWS)
     assert first.targets == (
         IDENTITY_FRAME, "plain-2", "plain-3", "sharing-2", "sharing-3",
@@ -90,20 +90,20 @@ def test_the_models_own_settings_are_used() -> None:
     assert [f.seed for f in request.frames] == [7, 8, 9]
 
 
-def test_what_is_there_already_is_not_asked_for_again() -> None:
-    (request,) = planned(SHARED, *ROWS, wanted={"place-3"})
+def test_rendered_frames_are_not_requested_again() -> None:
+    (request,) = planned(SHARED, *ROWS, missing={"place-3"})
     assert request.targets == ("place-3",)
-    assert planned(SHARED, *ROWS, wanted=set()) == []
+    assert planned(SHARED, *ROWS, missing=set()) == []
 
 
 def test_a_new_row_says_what_it_changes() -> None:
-    weak = Row("weak", "a weak merge", changes={"merge": True, "merge_weight": 0.2})
+    weak = SuiteRow("weak", "a weak merge", changes={"merge": True, "merge_weight": 0.2})
     assert weak.settings(MINIATURE).merge_weight == 0.2
     plain, changed = planned(ROAMING, PLAIN, MERGE, weak)
     assert "weak-2" in changed.targets and changed.consistency.merge_weight == 0.2
     assert "merge-2" in plain.targets
     with pytest.raises(TypeError, match="strength"):
-        Row("bad", "bad", changes={"strength": 1}).settings(MINIATURE)
+        SuiteRow("bad", "bad", changes={"strength": 1}).settings(MINIATURE)
 
 
 PICTURE = "ab" * 32 + ".png"
@@ -112,22 +112,22 @@ KNOWN = replace(
     ROAMING, name="r01", reference=UPLOAD, frames=(*FRAMES[:2], replace(FRAMES[2], place_of=1))
 )
 NONE, CONSISTENCY, REFERENCE, BOTH = REFERENCE_ROWS
-ABLATED = Row(
+ABLATED = SuiteRow(
     "no-time",
     "reference, without time",
     consistent=False,
-    follows=Following("reference-no-time", bundle=Path("bundle"), model="other"),
+    conditioning=Conditioning("reference-no-time", bundle=Path("bundle"), model="other"),
 )
 
 
-def followed(*rows: Row, strength: float = 0.7) -> list[RenderRequest]:
+def conditioned(*rows: SuiteRow, strength: float = 0.7) -> list[RenderRequest]:
     subject = replace(INSTANT_CHARACTER, strength=strength)
     spec = replace(MINIATURE, character_adapter=subject)
     return list(requests(SUITE, KNOWN, rows, spec, 3, set(frame_ids(KNOWN, rows)), PICTURE))
 
 
-def test_rows_with_and_without_the_reference_have_identity_frames_of_their_own() -> None:
-    (request,) = followed(*REFERENCE_ROWS)
+def test_rows_with_and_without_the_reference_have_their_own_identity_frames() -> None:
+    (request,) = conditioned(*REFERENCE_ROWS)
     names = [frame.frame_id for frame in request.frames]
     assert names == frame_ids(KNOWN, REFERENCE_ROWS) == list(request.targets)
     assert names == [
@@ -139,8 +139,8 @@ def test_rows_with_and_without_the_reference_have_identity_frames_of_their_own()
     assert frame(request, "reference-2").identity_from is None
 
 
-def test_only_rows_that_follow_the_reference_name_it() -> None:
-    (request,) = followed(*REFERENCE_ROWS)
+def test_only_rows_with_a_conditioning_name_the_reference() -> None:
+    (request,) = conditioned(*REFERENCE_ROWS)
     for name in ("identity", "none-2", "consistency-3"):
         assert frame(request, name).reference is None
     for name in ("identity-reference", "reference-3", "both-2"):
@@ -153,29 +153,29 @@ def test_only_rows_that_follow_the_reference_name_it() -> None:
     assert bare == frame(request, "none-3")
 
 
-def test_a_row_may_have_a_strength_of_its_own() -> None:
-    weak = replace(REFERENCE, name="weak", follows=Following("weak", strength=0.2))
-    (request,) = followed(REFERENCE, weak)
+def test_a_row_may_have_its_own_strength() -> None:
+    weak = replace(REFERENCE, name="weak", conditioning=Conditioning("weak", strength=0.2))
+    (request,) = conditioned(REFERENCE, weak)
     assert frame(request, "weak-2").reference_strength == 0.2
     assert frame(request, "identity-weak").reference_strength == 0.2
     assert frame(request, "identity-reference").reference_strength == 0.7
 
 
 def test_frames_share_the_place_of_another_in_rows_that_share() -> None:
-    (request,) = followed(*REFERENCE_ROWS)
+    (request,) = conditioned(*REFERENCE_ROWS)
     assert frame(request, "consistency-3").background_from == "consistency-2"
     assert frame(request, "both-3").background_from == "both-2"
     assert frame(request, "both-2").background_from is None
     assert frame(request, "reference-3").background_from is None
 
 
-def test_an_ablation_is_painted_with_a_model_of_its_own() -> None:
-    own, other = followed(REFERENCE, BOTH, ABLATED)
+def test_an_ablation_is_rendered_with_its_own_model() -> None:
+    own, other = conditioned(REFERENCE, BOTH, ABLATED)
     assert (own.model, other.model) == ("miniature", "other")
     assert other.targets == ("identity-reference-no-time", "no-time-2", "no-time-3")
     assert own.consistency == other.consistency == MINIATURE.consistency
 
 
-def test_nobody_without_a_reference_is_painted_with_one() -> None:
+def test_a_character_without_a_reference_is_not_rendered_with_one() -> None:
     assert frame_ids(ROAMING, (NONE, REFERENCE)) == ["identity", "none-2", "none-3"]
     assert not any(request.references for request in planned(ROAMING, NONE, REFERENCE))

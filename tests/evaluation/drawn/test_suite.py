@@ -46,7 +46,7 @@ def test_the_same_suite_is_made_again(suite: Suite) -> None:
     assert Suite.from_json(suite.to_json()) == suite
 
 
-def test_a_smaller_world_gives_a_suite_of_its_own() -> None:
+def test_a_smaller_world_gives_its_own_suite() -> None:
     world = replace(
         WHOLE,
         kinds=("cat",),
@@ -72,7 +72,7 @@ def test_the_committed_suite_has_its_size(committed: Suite) -> None:
     assert COMMITTED.stat().st_size < 400_000
 
 
-def test_characters_are_told_alike_and_do_something_else_in_each_frame(committed: Suite) -> None:
+def test_characters_have_one_description_and_another_action_in_each_frame(committed: Suite) -> None:
     for case in committed.characters:
         assert len({frame.prompt.character for frame in case.frames}) == 1
         assert len({frame.scene["action"] for frame in case.frames}) == FRAMES
@@ -96,7 +96,7 @@ def test_what_is_left_out_is_not_said(committed: Suite) -> None:
         assert not (unsaid - stated - ambiguous) & said
 
 
-def test_whole_characters_are_seen_from_before(committed: Suite) -> None:
+def test_whole_characters_are_seen_from_the_front(committed: Suite) -> None:
     for case in committed.characters:
         for frame in case.frames:
             assert frame.scene["shot"] == "full"
@@ -111,7 +111,7 @@ def test_every_prompt_states_its_place_and_kind(committed: Suite) -> None:
             assert all(case.truth(0)[name] != "none" for name in frame.stated if name != "kind")
 
 
-def test_what_one_has_to_know_from_custom_is_not_stated(committed: Suite) -> None:
+def test_customary_attributes_are_not_stated(committed: Suite) -> None:
     frames = [case.frames[0] for case in committed.prompts]
     for name, words in (("time", "night"), ("weather", "rain"), ("view", "back")):
         shown = [frame for frame in frames if frame.scene[name] == words]
@@ -138,7 +138,7 @@ def test_drawn_frames_show_the_character_where_the_prompt_says(suite: Suite) -> 
     assert same[:8].all() and not same.all()  # the same place, another figure
 
 
-def test_other_pictures_are_a_fixed_sequence_of_their_own(suite: Suite) -> None:
+def test_other_pictures_are_a_fixed_sequence(suite: Suite) -> None:
     first, second = draw_others(suite, range(2))
     assert np.array_equal(draw_others(suite, [1])[0], second)
     assert not np.array_equal(first, second)
@@ -163,7 +163,7 @@ def test_the_committed_references_are_made_again(references: Suite) -> None:
     assert references.world == some.world
 
 
-def test_prompts_beside_a_reference_tell_what_somebody_is_and_no_more(references: Suite) -> None:
+def test_prompts_beside_a_reference_state_the_kind_and_no_more(references: Suite) -> None:
     for case in references.characters:
         assert len({frame.prompt.character for frame in case.frames}) == 1
         assert len(case.frames[0].prompt.character.split()) <= 4, case.frames[0].prompt.character
@@ -196,7 +196,7 @@ def test_two_frames_of_every_other_character_share_a_place(references: Suite) ->
             assert places[i] == places[source] and backgrounds[i] == backgrounds[source]
 
 
-def test_nobody_in_a_training_is_measured(references: Suite, committed: Suite) -> None:
+def test_no_character_of_a_training_is_measured(references: Suite, committed: Suite) -> None:
     casts = ((TRAINING_SEED, 6000), (HELD_OUT_SEED, 100))
     trained = set()
     for seed in (first + 10 * i for first, count in casts for i in range(count)):

@@ -61,7 +61,7 @@ def test_an_unreadable_folder_is_one_line(fault, tmp_path, capsys):
 def test_only_the_stated_tolerance_passes_unless_the_floor_is_allowed(
     error, verdict, strict, allowing
 ):
-    row = golden_rows.Row("A/f0.run/latents", error, 1e-5, floor=0.8e-5)
+    row = golden_rows.Comparison("A/f0.run/latents", error, 1e-5, floor=0.8e-5)
     assert row.verdict == verdict
     assert golden.conclude([row], allow_floor=False) == strict
     assert golden.conclude([row], allow_floor=True) == allowing

@@ -1,13 +1,14 @@
-"""The published way paints what ours paints; only then does a comparison of seconds mean much."""
+"""The published way renders what ours renders; only then does a comparison of seconds mean much."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from benchmarks.random_models import open_model
 from evaluation.fidelity.dense import DenseOracle
-from evaluation.fidelity.steering import Steering, steered
+from evaluation.fidelity.steering import SteeredPass, Steering
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.plan import StepPlan
 from pipelines.request import RenderBudget
@@ -36,11 +37,12 @@ def pipeline():
 @pytest.mark.parametrize(
     ("name", "steering"),
     [("character", None), ("another place", None), ("place", EVERY_MATCH)],
-    ids=["own masks", "own masks and places", "given masks and matches"],
+    ids=["own masks", "own masks and backgrounds", "given masks and matches"],
 )
-def test_the_oracle_paints_what_we_paint(pipeline, monkeypatch, name, steering):
+def test_the_oracle_renders_what_we_render(pipeline, monkeypatch, name, steering):
     wanted = story(name)
-    with steered(steering):
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "new_pass", partial(SteeredPass, steering))
         ours = our_latents(pipeline, monkeypatch, wanted, budget=BANK)
     oracle = DenseOracle(pipeline, SEQUENCE, steering)
     found = {frame.frame_id: latents for frame, latents in oracle.latents(wanted)}
@@ -90,7 +92,7 @@ def test_processors_are_put_back(pipeline):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
-def test_a_mask_has_the_share_that_is_asked_for(share):
+def test_a_mask_has_the_requested_share(share):
     mask = Steering(share).mask(16, 24, torch.device("cpu"))
     assert mask.sum() == round(share * 16 * 24)
     middle = mask.view(16, 24)
@@ -108,11 +110,10 @@ def test_given_masks_and_matches_are_taken(monkeypatch):
         return found
 
     monkeypatch.setattr(Steering, "matches", watched)
-    with steered(model.steering):
-        events = model.pipeline.stream(
-            model.story(2, steps=5), RenderContext(max_sequence_length=model.words)
-        )
-        done = [event for event in events if hasattr(event, "image")]
+    events = model.pipeline.stream(
+        model.story(2, steps=5), RenderContext(max_sequence_length=model.text_tokens)
+    )
+    done = [event for event in events if hasattr(event, "image")]
     assert [event.mask.mean() for event in done] == [0.25, 0.25]
     assert done[1].matches == 4
     assert len(passes) == 2  # of the probe and of the render pass
@@ -121,18 +122,17 @@ def test_given_masks_and_matches_are_taken(monkeypatch):
         assert len(found.frame_index.unique()) == len(found.identity_index.unique()) == 4
 
 
-def test_nothing_is_steered_afterwards():
-    model = open_model("tiny", torch.device("cpu"), torch.float32)
+def test_only_the_pipeline_that_is_steered_takes_given_masks():
+    model = open_model("tiny", torch.device("cpu"), torch.float32, 0.4)
     request = model.story(1, steps=5)
-    with steered(Steering(0.4)):
-        given = [
-            e.mask
-            for e in model.pipeline.stream(request, RenderContext(max_sequence_length=model.words))
-            if hasattr(e, "image")
-        ]
-    own = [
-        e.mask
-        for e in model.pipeline.stream(request, RenderContext(max_sequence_length=model.words))
-        if hasattr(e, "image")
-    ]
+
+    def masks():
+        events = model.pipeline.stream(
+            request, RenderContext(max_sequence_length=model.text_tokens)
+        )
+        return [event.mask for event in events if hasattr(event, "image")]
+
+    given = masks()
+    del model.pipeline.new_pass
+    own = masks()
     assert (given[0] != own[0]).any()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from evaluation.fidelity import __main__ as golden
 from evaluation.fidelity.instantcharacter import SECTIONS
 from evaluation.fidelity.instantcharacter_folder import projector_config
-from evaluation.fidelity.recipe import weight
+from evaluation.fidelity.vectors import weight
 from pipelines.instant_character.adapters import HeadNorm, SubjectAdapters
 from pipelines.instant_character.projector import SubjectProjector
 

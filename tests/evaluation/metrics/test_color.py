@@ -1,4 +1,4 @@
-"""Colours of the standard, and distances that can be told by hand."""
+"""Colours of the standard, and distances that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_flat_pictures_differ_by_the_distance_of_their_colors() -> None:
     assert color_distance(white, white, EVERYWHERE) == 0
 
 
-def test_what_is_masked_lends_nothing_to_its_neighbours() -> None:
+def test_masked_pixels_add_nothing_to_their_neighbours() -> None:
     first, second = flat(90, 90, 90), flat(90, 90, 90)
     outside = EVERYWHERE.clone()
     outside[8:20, 8:20] = False

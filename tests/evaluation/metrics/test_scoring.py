@@ -1,4 +1,4 @@
-"""Scores of pictures whose truth is known, and of drawn pictures in place of painted ones."""
+"""Scores of pictures whose truth is known, and of drawn pictures in place of rendered ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evaluation.metrics.measures import (
     reference_kept,
 )
 from evaluation.metrics.scoring import DRAWN, score
-from evaluation.scores import PaintedPicture, PaintedRow, RowScores
+from evaluation.scores import RenderedPicture, RenderedRow, RowScores
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.network import JudgeNetwork, JudgeSizes, as_floats
@@ -36,7 +36,7 @@ SIZES = JudgeSizes(finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, e
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    """A random one, which takes the brightest spots of a drawn picture for somebody."""
+    """A random judge, whose foreground is the brightest spots of a drawn picture."""
     torch.manual_seed(0)
     network = JudgeNetwork(SIZES, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES).eval()
     with torch.no_grad():
@@ -51,16 +51,16 @@ def suite() -> Suite:
     return make_suite(characters=4, prompts=3)
 
 
-def picture(folder: Path, name: str, pixels: np.ndarray, seconds: float) -> PaintedPicture:
+def picture(folder: Path, name: str, pixels: np.ndarray, seconds: float) -> RenderedPicture:
     path = folder / f"{name}.png"
     if not path.exists():
         Image.fromarray(pixels).save(path)
-    return PaintedPicture(path, seconds)
+    return RenderedPicture(path, seconds)
 
 
 @pytest.fixture(scope="module")
-def rows(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, PaintedRow]:
-    """Drawn frames as if painted; and frames that repeat the identity frame."""
+def rows(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, RenderedRow]:
+    """Drawn frames in place of rendered ones, and frames that repeat the identity frame."""
     folder = tmp_path_factory.mktemp("pictures")
     faithful = {
         case.name: tuple(
@@ -75,10 +75,10 @@ def rows(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str,
     frozen = {name: (frames[0],) * len(frames) for name, frames in faithful.items()}
     shared = {case.name: frozen[case.name] for case in suite.characters if case.shares_place}
     return {
-        "faithful": PaintedRow("faithful", faithful),
-        "frozen": PaintedRow("frozen", frozen),
-        "shared": PaintedRow("shared", shared),
-        "singles": PaintedRow("plain", singles),
+        "faithful": RenderedRow("faithful", faithful),
+        "frozen": RenderedRow("frozen", frozen),
+        "shared": RenderedRow("shared", shared),
+        "singles": RenderedRow("plain", singles),
     }
 
 
@@ -123,9 +123,9 @@ def test_the_identity_distance_is_that_of_the_angle(case: SuiteCharacter) -> Non
 
 
 def test_a_place_is_compared_where_it_is_shared_and_nobody_stands(case: SuiteCharacter) -> None:
-    painted = np.zeros((32, 32, 3), np.uint8)
-    painted[24:, :8] = 255  # inside the foreground
-    spot = seen(image=painted)
+    marked = np.zeros((32, 32, 3), np.uint8)
+    marked[24:, :8] = 255  # inside the foreground
+    spot = seen(image=marked)
     assert place_distance(case, 1, [seen(), spot]) == pytest.approx([0], abs=1e-3)
     white = seen(image=np.full((32, 32, 3), 255, np.uint8))
     assert place_distance(case, 1, [seen(), white]) == pytest.approx([100], abs=0.01)
@@ -166,18 +166,18 @@ def test_kept_from_the_reference_is_what_equals_the_truth(case: SuiteCharacter) 
 def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
     suite: Suite,
     judge: Judge,
-    rows: Mapping[str, PaintedRow],
+    rows: Mapping[str, RenderedRow],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evaluation.metrics.scoring.DRAWN_PICTURES", 6)
-    told: list[str] = []
+    messages: list[str] = []
     scores = score(
         suite,
         [rows["faithful"], rows["frozen"], rows["shared"]],
         rows["singles"],
         judge,
         {"place": 0.99},
-        told.append,
+        messages.append,
     )
     faithful, frozen, drawn = scores.rows
     assert [row.name for row in scores.rows] == ["faithful", "frozen", DRAWN]
@@ -202,7 +202,7 @@ def test_a_row_of_drawn_pictures_scores_as_the_drawn_ones_do(
     assert (place.prompts, place.judge) == (3, 0.99)
     assert len(scores.readings) == 4 * 5 + 3
     assert set(next(iter(scores.readings.values()))) == {*SCENE_VALUES, *FIGURE_VALUES}
-    assert any("6 drawn pictures" in words for words in told)
+    assert any("6 drawn pictures" in message for message in messages)
 
 
 def test_references_are_scored_over_all_frames_and_in_pairs(
@@ -218,7 +218,7 @@ def test_references_are_scored_over_all_frames_and_in_pairs(
         for case in suite.characters
     }
     others = dict(zip(drawn, (*list(drawn.values())[1:], drawn["r01"]), strict=True))
-    rows = [PaintedRow("other", others), PaintedRow("faithful", drawn)]
+    rows = [RenderedRow("other", others), RenderedRow("faithful", drawn)]
     scores = score(suite, rows, None, judge, {}, lambda _: None)
     assert scores.rows == scores.shared == scores.prompts == ()
     other, faithful, truth = scores.references
@@ -237,18 +237,18 @@ def test_references_are_scored_over_all_frames_and_in_pairs(
 
 
 def test_single_prompts_can_be_scored_alone(
-    suite: Suite, judge: Judge, rows: Mapping[str, PaintedRow]
+    suite: Suite, judge: Judge, rows: Mapping[str, RenderedRow]
 ) -> None:
     scores = score(suite, [], rows["singles"], judge, {}, lambda _: None)
     assert scores.rows == scores.shared == ()
     assert {agreement.judge for agreement in scores.prompts} == {None}
 
 
-def test_each_file_is_looked_at_once(judge: Judge, rows: Mapping[str, PaintedRow]) -> None:
-    eyes = JudgeReader(judge)
-    first = eyes.look_at_row(rows["faithful"])
-    again = eyes.look_at_row(rows["frozen"])
-    assert len(eyes.seen) == 20
+def test_each_file_is_read_once(judge: Judge, rows: Mapping[str, RenderedRow]) -> None:
+    reader = JudgeReader(judge)
+    first = reader.read_row(rows["faithful"])
+    again = reader.read_row(rows["frozen"])
+    assert len(reader.seen) == 20
     name = next(iter(first))
     assert again[name][3] is first[name][0]
 
@@ -260,7 +260,7 @@ def test_the_judges_accuracy_is_read_from_its_folder(tmp_path: Path) -> None:
 
 
 def numbers(row: RowScores) -> dict[str, float]:
-    """What was measured of a row, but for its gains and its time."""
+    """All numbers of a row but its gains and its time."""
     named = {
         "kept": row.identity_kept,
         "distance": row.identity_distance,

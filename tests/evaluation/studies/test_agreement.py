@@ -1,4 +1,4 @@
-"""The numbers of the mask benchmark, on grids small enough to count by hand."""
+"""Agreement with the truth, on grids small enough to count by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The benchmark of guidance: its settings, its prompts and its table."""
+"""The study of guidance: its settings, its prompts and its table."""
 
 import pytest
 

@@ -11,7 +11,13 @@ from PIL import Image
 from evaluation.studies import masks
 from evaluation.studies.agreement import LABELS, TokenTruth
 from evaluation.studies.match_sheet import MASK, SAME, TRUTH, match_sheet
-from evaluation.studies.stories import Picture, Story, paint_story, story_prompts, story_request
+from evaluation.studies.stories import (
+    JudgedPicture,
+    RenderedStory,
+    render_story,
+    story_prompts,
+    story_request,
+)
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.network import JudgeNetwork, JudgeSizes
 from miniature.judge.reading import Judge, save_judge
@@ -31,13 +37,13 @@ def judge() -> Judge:
     return Judge(JudgeNetwork(sizes, len(Part) - 1, SCENE_VALUES, FIGURE_VALUES))
 
 
-def picture(mask: np.ndarray, truth: np.ndarray, parts: np.ndarray, matched: bool) -> Picture:
+def picture(mask: np.ndarray, truth: np.ndarray, parts: np.ndarray, matched: bool) -> JudgedPicture:
     matches = {}
     if matched:
         itself = np.arange(mask.size).reshape(mask.shape)
         found = TokenMatches(itself, np.full(mask.shape, 0.9, np.float32))
         matches = {"probe": found, "render": found}
-    return Picture(
+    return JudgedPicture(
         image=np.zeros((64, 96, 3), np.uint8),
         prompt=Prompt("on a beach,", "a girl,", "running"),
         mask=mask,
@@ -47,13 +53,13 @@ def picture(mask: np.ndarray, truth: np.ndarray, parts: np.ndarray, matched: boo
     )
 
 
-def story(*, shift: int = 0) -> Story:
+def story(*, shift: int = 0) -> RenderedStory:
     """Two frames of one figure; the masks, but not the matches, are off by some tokens."""
     truth = np.zeros((4, 6), bool)
     truth[:, 1:3] = True
     parts = np.repeat([[Part.HAIR], [Part.TORSO], [Part.LEFT_SHIN], [Part.SHOE]], 6, axis=1)
     found = np.roll(truth, shift, axis=1)
-    return Story(picture(found, truth, parts, False), picture(found, truth, parts, True))
+    return RenderedStory(picture(found, truth, parts, False), picture(found, truth, parts, True))
 
 
 def values(rows) -> dict[str, float]:
@@ -96,14 +102,14 @@ def test_both_frames_of_a_story_have_the_same_description_and_always_the_same_wo
     assert story_prompts(4) != (first, second)
 
 
-def test_a_story_is_painted_with_the_models_settings_and_read_by_the_judge(judge):
+def test_a_story_is_rendered_with_the_models_settings_and_read_by_the_judge(judge):
     request = story_request(SPEC, 0)
     assert request.consistency == SPEC.consistency
     assert [frame.identity_from for frame in request.frames] == [None, "identity"]
-    painted = paint_story(tiny_pipeline(), request, judge, SEQUENCE)
-    assert painted.identity.matches == {}
-    assert set(painted.second.matches) == {"probe", "render"}
-    for index, frame in enumerate(painted.pictures):
+    rendered = render_story(tiny_pipeline(), request, judge, SEQUENCE)
+    assert rendered.identity.matches == {}
+    assert set(rendered.second.matches) == {"probe", "render"}
+    for index, frame in enumerate(rendered.pictures):
         assert frame.image.shape == (64, 96, 3)
         assert frame.prompt == request.frames[index].prompt
         assert frame.mask.shape == frame.raw.shape == frame.truth.parts.shape == (4, 6)
@@ -136,7 +142,7 @@ def test_the_command_prints_the_tables_and_writes_them_with_the_sheet(judge, tmp
     where = ["--model", model, "--judge", truth, "--out", out, "--sheet", sheet]
     assert masks.main(["--pictures", "4", *map(str, where)]) == 0
     assert out.read_text() == capsys.readouterr().out
-    assert out.read_text().startswith(f"4 pictures of 2 stories, painted by {model}: 64x64")
+    assert out.read_text().startswith(f"4 pictures of 2 stories, rendered by {model}: 64x64")
     with Image.open(sheet) as drawn:
         assert drawn.width > 4 * 64
 

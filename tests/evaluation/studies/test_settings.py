@@ -1,4 +1,4 @@
-"""The benchmark of settings: how variants are read, and whom they are tried on."""
+"""The study of settings: its variants and its characters."""
 
 import pytest
 
@@ -24,14 +24,14 @@ def test_a_variant_may_share_the_place():
     assert row.settings(FLUX1_DEV).similarity_threshold == 0.3
 
 
-def test_a_variant_may_follow_references_otherwise():
+def test_a_variant_may_have_another_strength_of_references():
     row = parse_variant("strength=0.5,merge_weight=0.4").reference_row
     assert row.consistent and row.shares_place and not row.sharers_only
     assert row.settings(FLUX1_DEV).merge_weight == 0.4
-    assert row.follows is not None and row.follows.strength == 0.5
+    assert row.conditioning is not None and row.conditioning.strength == 0.5
     alone = parse_variant("alone=1").reference_row
     assert not alone.consistent and not alone.shares_place
-    assert alone.follows is not None and alone.follows.strength is None
+    assert alone.conditioning is not None and alone.conditioning.strength is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_variant_that_means_nothing_is_refused(text):
 
 
 @pytest.mark.parametrize(("references", "path"), [(False, SUITE), (True, REFERENCE_SUITE)])
-def test_nobody_of_the_suite_is_tried_on(references, path):
+def test_no_character_of_the_suite_is_used(references, path):
     suite = fresh_suite(2, references=references)
     assert len(suite.characters) == 2
     assert suite.has_references == references

@@ -1,4 +1,4 @@
-"""The benchmark of shortcuts: what it paints, how ways are compared, and what is saved."""
+"""The study of shortcuts: its requests, its comparisons, and the lines that it prints."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from evaluation.drawn.judge import JUDGE, JudgeReader
 from evaluation.drawn.scenes import draw_frame
 from evaluation.studies import shortcuts
 from evaluation.studies.settings import fresh_suite
-from evaluation.studies.shortcuts import Painting, Result, Way
+from evaluation.studies.shortcuts import Rendering, Way, WayResult
 from miniature.judge.reading import load_judge
 from pipelines.models.catalog import MINIATURE
 from pipelines.models.measured import COSTS_FORMAT, Interval, shortcut_costs
@@ -27,9 +27,9 @@ EXACT, HALF = (
 MASK = np.eye(4, dtype=bool)
 
 
-def painting(*colors: int, seconds: float = 1.0, mask: np.ndarray = MASK) -> Painting:
+def rendering(*colors: int, seconds: float = 1.0, mask: np.ndarray = MASK) -> Rendering:
     pictures = tuple(np.full((16, 16, 3), color, np.uint8) for color in colors)
-    return Painting(seconds, pictures, (mask,) * len(colors))
+    return Rendering(seconds, pictures, (mask,) * len(colors))
 
 
 def test_the_exact_way_comes_first_and_fewer_steps_last():
@@ -52,8 +52,8 @@ def test_a_story_has_the_models_settings_and_some_of_the_prompts():
 
 
 def test_time_masks_and_colours_are_compared_pair_by_pair():
-    exact = [painting(0, 0, seconds=2), painting(0, 0, seconds=6)]
-    other = [painting(0, 255, seconds=1, mask=~MASK), painting(0, 0, seconds=5)]
+    exact = [rendering(0, 0, seconds=2), rendering(0, 0, seconds=6)]
+    other = [rendering(0, 255, seconds=1, mask=~MASK), rendering(0, 0, seconds=5)]
     pairs = list(zip(other, exact, strict=True))
     saved = shortcuts.saved_time(pairs)
     assert saved is not None and saved.value == pytest.approx(0.25)
@@ -67,13 +67,13 @@ def test_time_masks_and_colours_are_compared_pair_by_pair():
 def test_pictures_of_one_moment_keep_the_character_and_lose_the_actions():
     suite = shortcuts.shortened(fresh_suite(3), 3)
     drawn = [
-        Painting(1.0, tuple(draw_frame(case, n) for n in range(3)), (MASK,) * 3)
+        Rendering(1.0, tuple(draw_frame(case, n) for n in range(3)), (MASK,) * 3)
         for case in suite.characters
     ]
-    still = [Painting(0.5, (p.pictures[0],) * 3, (MASK,) * 3) for p in drawn]
-    paintings = {"Exact": drawn, "Half": still}
-    eyes = JudgeReader(load_judge(JUDGE))
-    exact, half = shortcuts.compare(suite.characters, (EXACT, HALF), paintings, eyes)
+    still = [Rendering(0.5, (p.pictures[0],) * 3, (MASK,) * 3) for p in drawn]
+    renderings = {"Exact": drawn, "Half": still}
+    reader = JudgeReader(load_judge(JUDGE))
+    exact, half = shortcuts.compare(suite.characters, (EXACT, HALF), renderings, reader)
     assert half.shares["identity"] == Interval(1, 1, 1)
     assert half.changes["action"] is not None and half.changes["action"].value < -0.5
     assert exact.changes["action"] == Interval(0, 0, 0)
@@ -84,11 +84,11 @@ def test_pictures_of_one_moment_keep_the_character_and_lose_the_actions():
     assert half.mask_overlap == Interval(1, 1, 1)
 
 
-def result(way: Way, **changes: Interval | None) -> Result:
+def result(way: Way, **changes: Interval | None) -> WayResult:
     one = Interval(0.1, -0.00004, 0.123456)
     names = ("identity", "action", "place")
     shares = {name: changes.get(name, one) for name in names}
-    return Result(way, 1.5, one, shares, shares, one, one)
+    return WayResult(way, 1.5, one, shares, shares, one, one)
 
 
 def test_costs_are_rounded_and_complete():
@@ -100,7 +100,7 @@ def test_costs_are_rounded_and_complete():
     assert shortcuts.costs([result(EXACT), result(HALF, place=None)], 20) == []
 
 
-def test_the_command_paints_every_way_and_prints_a_table(tmp_path: Path, capsys, monkeypatch):
+def test_the_command_renders_every_way_and_prints_a_table(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setattr(shortcuts, "find_model", lambda name: SPEC)
     monkeypatch.setattr(shortcuts, "load_pipeline", lambda spec: tiny_pipeline())
     sheet = tmp_path / "sheet.png"

@@ -2,7 +2,7 @@
 
 import torch
 
-from evaluation.fidelity.frequencies import TimeWaves
+from evaluation.fidelity.vectors import TimeWaves
 from tests.pipelines.tiny import tiny_transformer
 
 
