@@ -97,19 +97,19 @@ class NoFigureFound(PictureError):
         self.mask = mask
 
 
-def out_of_memory(error: RuntimeError | MemoryError, purpose: str, remedy: str) -> OutOfMemoryError:
-    """Translate an error of torch or Python that says that memory ran out.
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of torch or Python says that memory ran out."""
+    words = str(error).casefold()
+    return isinstance(error, MemoryError) or any(sign in words for sign in _MEMORY_SIGNS)
 
-    Args:
-        error: the error.
-        purpose: what there is not enough memory for, as "to render ...".
-        remedy: what a person can do.
+
+def out_of_memory(error: RuntimeError | MemoryError, purpose: str, remedy: str) -> OutOfMemoryError:
+    """Translate an error that says that memory ran out for a purpose, as "to render ...".
 
     Raises:
         RuntimeError: the error itself, if it says something else.
     """
-    words = str(error).casefold()
-    if not isinstance(error, MemoryError) and not any(sign in words for sign in _MEMORY_SIGNS):
+    if not is_out_of_memory(error):
         raise error
     return OutOfMemoryError(f"Not enough memory {purpose}.", remedy)
 

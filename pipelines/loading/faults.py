@@ -12,19 +12,14 @@ import httpx2
 from huggingface_hub import constants
 from safetensors import SafetensorError
 
-from pipelines.errors import ModelError, OutOfMemoryError
+from pipelines.errors import ModelError, OutOfMemoryError, is_out_of_memory
 from pipelines.hub import causes, explain_hub_error
 from pipelines.models.catalog import suggestion
 from pipelines.models.specs import FOLDER_FILES, SHIPPED_FILES, ModelKind, ModelSpec
 
 _FOREIGN = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    MemoryError,
-    SafetensorError,
-    httpx2.HTTPError,
+    *(OSError, ValueError, RuntimeError, KeyError, MemoryError),
+    *(SafetensorError, httpx2.HTTPError),
 )
 
 
@@ -58,7 +53,6 @@ class Origin:
 
 
 def model_origin(spec: ModelSpec) -> Origin:
-    """Return the origin of a model's files."""
     return Origin(
         title=spec.title,
         source=spec.source,
@@ -84,12 +78,7 @@ def explained(origin: Origin) -> Iterator[None]:
 
 
 def explain(error: BaseException, origin: Origin) -> ModelError:
-    """Translate an exception that was raised while files were loaded.
-
-    Args:
-        error: the exception; its causes are examined too, since diffusers wraps the hub's.
-        origin: the files.
-    """
+    """Translate an exception of loading files, or one of its causes: diffusers wraps the hub's."""
     for link in causes(error):
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
             return ModelError(
@@ -99,7 +88,7 @@ def explain(error: BaseException, origin: Origin) -> ModelError:
                 "the download goes on where it stopped.",
                 "broken",
             )
-        if isinstance(link, MemoryError) or "out of memory" in str(link).casefold():
+        if is_out_of_memory(link):
             return OutOfMemoryError(
                 f"Memory ran out while {origin.title} was loaded "
                 f"(its weights take {origin.weights_bytes / 1e9:.1f} GB in 16 bits).",

@@ -55,7 +55,8 @@ def find_style_file(source: str) -> Path:
     if name is not None:
         _check_suffix(wanted, name)
     try:
-        return _fetch(repository, name or _only_file(wanted, _names_in(repository)))
+        name = name or _only_file(wanted, _names_in(repository))
+        return Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT))
     except (OSError, httpx2.HTTPError, EntryNotFoundError, HFValidationError) as error:
         raise _explain(error, wanted, repository) from error
 
@@ -64,9 +65,6 @@ def check_style(source: str) -> None:
     """Check that a file holds a LoRA, and download it if it is not on this disk.
 
     Its weights are not read, so this is cheap enough to do before a large model is loaded.
-
-    Args:
-        source: as `find_style_file`.
 
     Raises:
         ModelError: as `find_style_file`, and if the file is damaged or holds no LoRA.
@@ -83,21 +81,15 @@ def check_style(source: str) -> None:
         )
 
 
-def _fetch(repository: str, name: str) -> Path:
-    return Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT))
-
-
 def _names_in(repository: str) -> list[str]:
     """List the safetensors files at the top of a repository, in the cache if there is no hub."""
     try:
         names = HfApi().list_repo_files(repository)
     except (ConnectionError, TimeoutError, httpx2.TransportError):
-        names = [p.name for p in _cached(repository).glob(f"*{_SUFFIX}")]
+        pattern = f"*{_SUFFIX}"
+        cached = snapshot_download(repository, local_files_only=True, allow_patterns=pattern)
+        names = [path.name for path in Path(cached).glob(pattern)]
     return sorted(name for name in names if name.endswith(_SUFFIX) and "/" not in name)
-
-
-def _cached(repository: str) -> Path:
-    return Path(snapshot_download(repository, local_files_only=True, allow_patterns=f"*{_SUFFIX}"))
 
 
 def _only_file(source: str, names: Sequence[str]) -> str:

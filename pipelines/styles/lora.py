@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pipelines.devices import quiet_libraries
-from pipelines.errors import ModelError, OutOfMemoryError
+from pipelines.errors import ModelError, OutOfMemoryError, is_out_of_memory
 from pipelines.request import StyleLora
 from pipelines.styles.check import find_style_file
 from pipelines.styles.weights import ANOTHER_FILE, PARTS, LayerChange, Part, read_weights
@@ -34,15 +34,8 @@ _LOADERS_NOTES = ("peft_config", "_hf_peft_config_loaded", "_weight_conversions"
 _LONGEST_FAULT = 300  # characters; some of the libraries' messages list every tensor
 # Exceptions of diffusers, PEFT and safetensors at unsuitable files.
 _FOREIGN_FILE_ERRORS = (
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OSError,
-    MemoryError,
-    SafetensorError,
+    *(ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, OSError),
+    *(MemoryError, SafetensorError),
 )
 
 
@@ -108,12 +101,6 @@ def style_loras(
 class _ModelState:
     """State of a model without the styles, to be restored: its modules, flags and adapters.
 
-    Args:
-        model: the model.
-
-    Attributes:
-        adapters: its adapters by name.
-
     Raises:
         ValueError: if its projections are fused or an adapter is merged into its weights.
     """
@@ -147,11 +134,7 @@ class _ModelState:
                 layer.set_scale(style.adapter, style.lora.weight)
 
     def restore(self, names: Sequence[str]) -> None:
-        """Restore the model; PEFT's own removal would leave empty adapter layers behind.
-
-        Args:
-            names: names of the adapters that may have been added, in whole or in part.
-        """
+        """Remove what there is of these adapters; PEFT's removal would leave empty layers."""
         for parent, name, child in self._children:
             if getattr(parent, name) is not child:
                 setattr(parent, name, child)
@@ -187,7 +170,7 @@ def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
     except ModelError:
         raise
     except _FOREIGN_FILE_ERRORS as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error).casefold():
+        if is_out_of_memory(error):
             raise OutOfMemoryError(
                 f"Memory ran out while the LoRA {lora.source} was loaded.",
                 "Close other programs that use the memory, or leave a style out.",

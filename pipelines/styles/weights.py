@@ -110,7 +110,9 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
     scales = _Scales({**(alphas or {}), **for_clip}, info.settings)
 
     layers: dict[Part, dict[str, LayerChange]] = {part: {} for part in PARTS}
-    foreign = sorted({name.rpartition(".lora")[0] for name in converted if _is_unplaced(name)})
+    # Tensors for which diffusers found no layer, as kohya's of the final layer.
+    unplaced = (n for n in converted if ".lora" in n and not _MATRIX.fullmatch(n))
+    foreign = sorted({name.rpartition(".lora")[0] for name in unplaced})
     for (part, name), change in changes.items():
         model = getattr(pipeline, part)
         size = None if model is None else _size_of_linear(model, name)
@@ -131,12 +133,7 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
 
 
 class _Scales:
-    """Scale of each layer's B A.
-
-    Args:
-        alphas: alphas by "part.layer.alpha"; other entries are ignored.
-        settings: PEFT's settings from the file's header, as JSON, or "".
-    """
+    """Scale of each layer's B A, from alphas by "part.layer.alpha" or PEFT's settings as JSON."""
 
     def __init__(self, alphas: Mapping[str, Tensor], settings: str) -> None:
         self._alphas = {
@@ -185,11 +182,6 @@ def _pair_up(tensors: Mapping[str, Tensor]) -> dict[tuple[Part, str], LayerChang
     if halves:
         raise ValueError(f"one of the two matrices of {'.'.join(min(halves))} is missing.")
     return {layer: LayerChange(down, ups[layer]) for layer, down in downs.items()}
-
-
-def _is_unplaced(name: str) -> bool:
-    """Return whether diffusers found no layer for a tensor, as for kohya's of the final layer."""
-    return ".lora" in name and not _MATRIX.fullmatch(name)
 
 
 def _size_of_linear(model: nn.Module, name: str) -> tuple[int, int] | None:
