@@ -17,10 +17,10 @@ from evaluation.fidelity.steering import Steering
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
-from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.attention import StoryboardAttnProcessor
 from pipelines.flux1.rotary import BatchContext
 from pipelines.request import ConsistencySettings
+from pipelines.sampling.schedule import step_plan
 
 
 class SharingBlock:
@@ -53,7 +53,7 @@ class SharingBlock:
             return torch.randn(*size, generator=generator, device=device, dtype=dtype)
 
         heads = shape.heads, shape.head_dim
-        self._plan = StepPlan.from_fractions(STEPS, ConsistencySettings())
+        self._plan = step_plan(STEPS, ConsistencySettings())
         self._step = self._plan.mask_step + 1
         self._text = shape.text_tokens
         self._grid, self._background = (side, side), background

@@ -29,12 +29,12 @@ from benchmarks.random_models import SHAPES, Model
 from evaluation.fidelity.steering import SteeredPass
 from evaluation.results import NOTHING, describe_machine, gigabytes
 from pipelines.consistency.bank import Bank, BankBytes
-from pipelines.consistency.plan import StepPlan
 from pipelines.loading import placement
 from pipelines.loading.placement import Placement
 from pipelines.models.presets import MEMORY_PRESETS, Machine, MemoryPreset, Workload
 from pipelines.models.sizes import ModelParts, PartSizes
 from pipelines.request import ConsistencySettings, RenderBudget
+from pipelines.sampling.schedule import step_plan
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _TOKENS, _STEPS = 4096, 50
@@ -59,7 +59,7 @@ def counted(bench: Workbench) -> None:
 def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
     """Yield the cells of the counted table."""
     shape = SHAPES["flux-dev"]
-    plan = StepPlan.from_fractions(_STEPS, ConsistencySettings())
+    plan = step_plan(_STEPS, ConsistencySettings())
     channels, blocks = shape.heads * shape.head_dim, shape.blocks[1]
     ways = (
         ("one after another", None),

@@ -34,6 +34,7 @@ from pipelines.flux1.velocity import set_timesteps
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.denoiser import FrameInputs
 from pipelines.sampling.prompt import EncodedPrompt
+from pipelines.sampling.schedule import step_plan
 
 _HOST = torch.device("cpu")
 Rotary = tuple[Tensor, Tensor]
@@ -373,7 +374,7 @@ class DenseOracle:
     @torch.no_grad()
     def latents(self, request: RenderRequest) -> Iterator[tuple[FrameRequest, Tensor]]:
         """Yield the final latents of all frames, packed, each (1, image tokens, channels)."""
-        plan = StepPlan.from_fractions(request.steps, request.consistency)
+        plan = step_plan(request.steps, request.consistency)
         negative = None
         if request.true_cfg_scale > 1:
             prompt = Prompt("", "", request.negative_prompt)

@@ -24,13 +24,13 @@ from evaluation.fidelity.instantcharacter_folder import LATENTS, TOKENS, Vectors
 from evaluation.fidelity.vectors import Comparison, TimeWaves, largest
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
-from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.flux1.velocity import set_timesteps
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
 from pipelines.request import ConsistencySettings, StyleLora
 from pipelines.sampling.denoiser import FrameInputs, Guidance
 from pipelines.sampling.prompt import EncodedPrompt
+from pipelines.sampling.schedule import step_plan
 from pipelines.styles.lora import style_loras
 
 BASELINE = "pipeline/baseline_no_adapter."
@@ -150,7 +150,7 @@ class SubjectRuns:
         if found["guidance"] is not None:
             strength = float(found["guidance"])
             guidance = Guidance(self.settings["guidance_scale"], strength, self.negative)
-        plan = StepPlan.from_fractions(self.settings["steps"], ConsistencySettings())
+        plan = step_plan(self.settings["steps"], ConsistencySettings())
         height, width = self.settings["height"], self.settings["width"]
         grain = self.settings["vae_scale_factor"] * 2
         grid = height // grain, width // grain

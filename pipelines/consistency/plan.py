@@ -4,43 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
-
-
-class Fractions(Protocol):
-    """CharaConsist's settings, with steps as fractions of a schedule."""
-
-    @property
-    def share_start(self) -> float: ...
-    @property
-    def share_end(self) -> float: ...
-    @property
-    def merge(self) -> bool: ...
-    @property
-    def merge_start(self) -> float: ...
-    @property
-    def merge_decay(self) -> float: ...
-    @property
-    def merge_end(self) -> float: ...
-    @property
-    def merge_weight(self) -> float: ...
-    @property
-    def similarity_threshold(self) -> float: ...
-    @property
-    def mask_step(self) -> float: ...
-    @property
-    def mask_erode(self) -> int: ...
-    @property
-    def mask_dilate(self) -> int: ...
-
-
-class Strides(Protocol):
-    """Strides between the evaluated steps of render passes and of probe passes."""
-
-    @property
-    def every(self) -> int: ...
-    @property
-    def probe_every(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -93,41 +56,6 @@ class StepPlan:
         for name in ("every", "probe_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-
-    @classmethod
-    def from_fractions(
-        cls, steps: int, settings: Fractions, shortcuts: Strides | None = None
-    ) -> StepPlan:
-        """Make the plan for a schedule of any length, from fractions of its number of steps.
-
-        Each fraction is rounded to the nearest step; sharing and merging never begin before
-        step 1, and the mask step leaves at least one step after it where there are two.
-
-        Args:
-            steps: steps of the schedule.
-            settings: CharaConsist's settings.
-            shortcuts: steps that are skipped; None for none.
-        """
-
-        def at(fraction: float) -> int:
-            return math.floor(fraction * steps + 0.5)
-
-        first_merge = max(1, at(settings.merge_start))
-        return cls(
-            steps=steps,
-            share_start=max(1, at(settings.share_start)),
-            share_end=at(settings.share_end),
-            merge_start=first_merge,
-            merge_decay=at(settings.merge_decay),
-            merge_end=max(first_merge, at(settings.merge_end)) if settings.merge else first_merge,
-            merge_weight=settings.merge_weight,
-            similarity_threshold=settings.similarity_threshold,
-            mask_step=min(at(settings.mask_step), max(steps - 2, 0)),
-            mask_erode=settings.mask_erode,
-            mask_dilate=settings.mask_dilate,
-            every=1 if shortcuts is None else shortcuts.every,
-            probe_every=1 if shortcuts is None else shortcuts.probe_every,
-        )
 
     @property
     def probe_steps(self) -> int:

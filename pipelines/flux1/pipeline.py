@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.consistency.frame_pass import FramePass
-from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameDone, Notice, PipelineEvent, Preview, StepDone
 from pipelines.flux1.velocity import FluxVelocity
 from pipelines.instant_character.adapters import Subject
@@ -33,7 +32,7 @@ from pipelines.sampling.memory import RenderMemory
 from pipelines.sampling.previews import RenderPreviews
 from pipelines.sampling.prompt import EncodedPrompt, text_lengths, unread_words
 from pipelines.sampling.sampler import FrameFinished, RenderInputs, Sampler, mask_array
-from pipelines.sampling.schedule import needed_frames, render_steps
+from pipelines.sampling.schedule import needed_frames, render_steps, step_plan
 from pipelines.styles.lora import style_loras
 
 
@@ -105,7 +104,7 @@ class FluxStoryboardPipeline(FluxPipeline):
             if unread and frame.frame_id in request.targets:
                 yield Notice("prompt", frame.frame_id, unread)
 
-        plan = StepPlan.from_fractions(request.steps, request.consistency, request.shortcuts)
+        plan = step_plan(request.steps, request.consistency, request.shortcuts)
         steps = {frame.frame_id: render_steps(frame, request, plan) for frame in frames}
         subjects = references.subjects(frames)
         return RenderInputs(plan, guidance, frames, tensors, subjects, steps, context.banks)

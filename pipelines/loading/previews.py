@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from pipelines.devices import quiet_libraries
 from pipelines.errors import ModelError
 from pipelines.loading.faults import Origin, explained
-from pipelines.models.specs import ModelSpec
-from pipelines.sampling.previews import LatentDecoder, LinearDecoder, Previews, TinyDecoder
+from pipelines.models.specs import ModelKind, ModelSpec
+from pipelines.sampling.previews import LatentDecoder, Previews, linear_decoder, tiny_decoder
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -36,64 +36,51 @@ def find_previews(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> Previews
     A model of the hub downloads a tiny autoencoder if it is not in the cache; a folder downloads
     nothing.
 
-    Args:
-        spec: the model.
-        pipeline: that model.
-
     Returns:
         None where there is no decoder that is cheap beside a step, or it cannot be loaded.
     """
-    source = spec.preview
-    if not source:
+    if not spec.preview:
         return None
+    linear = spec.preview.endswith(".safetensors")
     try:
-        with explained(_origin(spec)), quiet_libraries():
-            linear = _is_linear(source)
-            decoder = _linear(source, pipeline) if linear else _tiny(source, spec, pipeline)
+        with explained(_origin(spec, spec.kind if linear else "hub")), quiet_libraries():
+            decoder = (_linear if linear else _tiny)(spec, pipeline)
     except ModelError as error:
         _log.warning("No previews of frames: %s", error)
         return None
     return None if decoder is None else Previews(decoder)
 
 
-def _is_linear(source: str) -> bool:
-    return source.endswith(".safetensors")
-
-
-def _linear(file: str, pipeline: FluxStoryboardPipeline) -> LatentDecoder:
+def _linear(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> LatentDecoder:
     """Load the linear map that `miniature.model.latent_map` writes beside the autoencoder."""
-    tensors, config = load_file(file), pipeline.vae.config
-    return LinearDecoder(
+    tensors, config = load_file(spec.preview), pipeline.vae.config
+    return linear_decoder(
         tensors["inverse"], tensors["mean"], config.scaling_factor, config.shift_factor
     )
 
 
-def _tiny(source: str, spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> LatentDecoder | None:
+def _tiny(spec: ModelSpec, pipeline: FluxStoryboardPipeline) -> LatentDecoder | None:
     """Load a tiny autoencoder to the model's device; None for other latents than FLUX.1's."""
-    config, device = pipeline.vae.config, pipeline._execution_device
+    config, device, folder = pipeline.vae.config, pipeline._execution_device, spec.preview
     if any(config[name] != value for name, value in _FLUX_LATENTS.items()):
         return None
-    if spec.kind != "hub" and try_to_load_from_cache(source, _FILES[0]) is None:
+    if spec.kind != "hub" and try_to_load_from_cache(folder, _FILES[0]) is None:
         return None
-    folder = source if Path(source).is_dir() else _fetched(source)
+    if not Path(folder).is_dir():
+        *_, last = [hf_hub_download(folder, name) for name in _FILES]
+        folder = str(Path(last).parent)
     # 16 bits are slow on many CPUs.
     dtype = torch.float32 if device.type == "cpu" else pipeline.vae.dtype
     tiny = AutoencoderTiny.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    return TinyDecoder(tiny.eval().to(device))
+    return tiny_decoder(tiny.eval().to(device))
 
 
-def _fetched(repository: str) -> str:
-    """Return the folder of a repository's files, which are downloaded if they are not cached."""
-    *_, last = [hf_hub_download(repository, name) for name in _FILES]
-    return str(Path(last).parent)
-
-
-def _origin(spec: ModelSpec) -> Origin:
+def _origin(spec: ModelSpec, kind: ModelKind) -> Origin:
     remedy = "Rendering goes on without."
     return Origin(
         title="The decoder of previews",
         source=spec.preview,
-        kind=spec.kind if _is_linear(spec.preview) else "hub",
+        kind=kind,
         licence="MIT",
         download_bytes=10_000_000,
         weights_bytes=5_000_000,

@@ -187,9 +187,8 @@ class FrameState:
 
     def advance(self) -> None:
         """Take a step along the last predicted velocity."""
-        moved = self.scheduler.step(self.velocity, self.timestep, self.latents, return_dict=False)[
-            0
-        ]
+        now, before = self.timestep, self.latents
+        (moved,) = self.scheduler.step(self.velocity, now, before, return_dict=False)
         self.latents = moved.to(self.latents.dtype)
         if self.step == 0:
             self.after_first = InitialState(

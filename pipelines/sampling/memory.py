@@ -19,7 +19,7 @@ from pipelines.models.specs import ModelSpec
 from pipelines.request import FrameRequest, RenderBudget
 from pipelines.sampling.denoiser import VelocityModel
 from pipelines.sampling.sampler import RenderInputs
-from pipelines.sampling.schedule import Schedule, one_after_another, side_by_side
+from pipelines.sampling.schedule import Schedule, one_after_another, side_by_side, step_plan
 
 # Share of the free memory that a render takes for banks, or for activations.
 _SHARE = 0.5
@@ -30,30 +30,15 @@ _CACHED_BYTES = 3 << 20
 
 
 class RenderMemory:
-    """Fits one render into memory.
-
-    Args:
-        model: its sizes and its device count.
-        inputs: the frames.
-        budget: decisions of a person or a preset.
-    """
+    """Fits one render into memory, within the budget of a person or a preset."""
 
     def __init__(self, model: VelocityModel, inputs: RenderInputs, budget: RenderBudget) -> None:
         self._model, self._inputs, self._budget = model, inputs, budget
         self._plan, self._frames = inputs.plan, inputs.frames
-        self._free: int | None = free_memory(model.device)
-        self._device_room = self._room(budget.device_bytes, self._free)
-        self._host_room: int | None = 0
+        self._free = free_memory(model.device)
+        self._device_room, self._host_room = _room(budget.device_bytes, self._free), 0
         if model.device.type == "cuda":
-            host = free_memory(torch.device("cpu"))
-            self._host_room = self._room(budget.host_bytes, host)
-
-    @staticmethod
-    def _room(given: int | None, free: int | None) -> int | None:
-        """Return the bytes that banks may take in one place; None where no limit is known."""
-        if given is not None:
-            return given
-        return None if free is None else int(free * _SHARE)
+            self._host_room = _room(budget.host_bytes, free_memory(torch.device("cpu")))
 
     def schedule(self) -> Schedule:
         """Choose the order in which to render the frames.
@@ -73,34 +58,27 @@ class RenderMemory:
         return side_by_side(frames, self._plan, steps, keep_early=self._fits(early))
 
     def new_bank(self, frame: FrameRequest, schedule: Schedule) -> Bank | None:
-        """Make a bank for a source frame; None for a frame that nobody reads.
-
-        Args:
-            frame: the frame.
-            schedule: the order of the frames.
-        """
+        """Make a bank for a source frame; None for a frame that nobody reads."""
         identity, background = _read_by(frame, self._frames)
         if not (identity or background):
             return None
         sources = sum(any(_read_by(one, self._frames)) for one in self._frames)
-        device, host = self._device_room, self._host_room
-        if schedule.lasting_steps == 0:  # what is read at once is in memory anyway
-            device = None
-        device, host = (None if room is None else room // sources for room in (device, host))
+        # Keys and values that are read at once are in memory anyway.
+        device = None if schedule.lasting_steps == 0 else self._device_room // sources
         return Bank(
             self._plan,
             holds_identity=identity,
             holds_background=background,
             lasting_steps=schedule.lasting_steps,
-            storage=BankStorage(device, host, self._budget.folder, self._budget.bank_dtype),
+            storage=BankStorage(
+                device, self._host_room // sources, self._budget.folder, self._budget.bank_dtype
+            ),
         )
 
     def batch(self) -> int:
         """Return the most frames that go through the transformer together."""
         if self._budget.batch is not None:
             return self._budget.batch
-        if self._free is None:
-            return 1
         tokens = max(
             tensors.latents.shape[1] + tensors.prompt.prompt_embeds.shape[1]
             for tensors in self._inputs.tensors.values()
@@ -113,7 +91,7 @@ class RenderMemory:
 
     def _fits(self, plan: StepPlan) -> bool:
         """Return whether the banks of all source frames have room, each with an equal share."""
-        if self._budget.folder is not None or self._device_room is None or self._host_room is None:
+        if self._budget.folder is not None:
             return True
         needed = [n for n in (self._most_bytes(frame, plan) for frame in self._frames) if n]
         return max(needed, default=0) * len(needed) <= self._device_room + self._host_room
@@ -149,7 +127,7 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
         return None
     character, both = (
         Bank.expected_bytes(
-            StepPlan.from_fractions(spec.steps, spec.consistency),
+            step_plan(spec.steps, spec.consistency),
             tokens=(spec.width // 16) * (spec.height // 16),
             channels=parts.width,
             blocks=parts.single_blocks,
@@ -163,9 +141,13 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
     return character, both
 
 
+def _room(given: int | None, free: int) -> int:
+    """Return the bytes that banks may take in one place."""
+    return int(free * _SHARE) if given is None else given
+
+
 def _read_by(frame: FrameRequest, frames: Sequence[FrameRequest]) -> tuple[bool, bool]:
     """Return whether others read a frame's character, and whether they read its location."""
-    name = frame.frame_id
-    return any(f.identity_from == name for f in frames), any(
-        f.background_from == name for f in frames
-    )
+    sources = ((one.identity_from, one.background_from) for one in frames)
+    identities, locations = zip(*sources, strict=True)
+    return frame.frame_id in identities, frame.frame_id in locations

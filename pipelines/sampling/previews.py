@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from diffusers import AutoencoderTiny
@@ -25,19 +24,9 @@ LARGEST_SIDE = 384
 _FEWEST_PREVIEWS = 4
 
 
-class LatentDecoder(Protocol):
-    """Decoder that shows latents roughly and at once."""
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Decode latents.
-
-        Args:
-            latents: as the transformer has them, shape (1, channels, rows, columns).
-
-        Returns:
-            Values around [-1, 1], shape (1, 3, height, width).
-        """
-        ...
+# Shows latents (1, channels, rows, columns) roughly and at once: values around [-1, 1], shape
+# (1, 3, height, width).
+LatentDecoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,15 +45,8 @@ class Previews:
     seconds: float = 1.0
 
     def picture(self, latents: Tensor) -> Image.Image:
-        """Decode latents to a small picture.
-
-        Args:
-            latents: as the transformer has them, shape (1, channels, rows, columns).
-
-        Returns:
-            The picture, RGB, at most `LARGEST_SIDE` pixels wide and high.
-        """
-        values = self.decoder.decode(latents)[0].float()
+        """Decode latents to an RGB picture, at most `LARGEST_SIDE` pixels wide and high."""
+        values = self.decoder(latents)[0].float()
         # Rounded as FluxPipeline rounds its pictures.
         values = ((values / 2 + 0.5).clamp(0, 1) * 255).round()
         image = Image.fromarray(values.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
@@ -73,12 +55,7 @@ class Previews:
 
 
 class RenderPreviews:
-    """Previews of one render, and the steps after which they are due.
-
-    Args:
-        previews: how they are, and how often.
-        frames: ids of those that are.
-    """
+    """Previews of some frames of one render, and the steps after which they are due."""
 
     def __init__(self, previews: Previews, frames: Collection[str]) -> None:
         self.picture = previews.picture
@@ -107,27 +84,23 @@ class RenderPreviews:
         return True
 
 
-class TinyDecoder:
-    """Distilled decoder of the model's latents, such as TAEF1 for FLUX.1.
+def tiny_decoder(autoencoder: AutoencoderTiny) -> LatentDecoder:
+    """Return the decoder of a distilled autoencoder of the model's latents, such as TAEF1."""
 
-    Args:
-        autoencoder: the autoencoder that it is of.
-    """
-
-    def __init__(self, autoencoder: AutoencoderTiny) -> None:
-        self._autoencoder = autoencoder
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """See `LatentDecoder`."""
-        config = self._autoencoder.config
-        latents = latents.to(self._autoencoder.device, self._autoencoder.dtype)
+    def decode(latents: Tensor) -> Tensor:
+        config = autoencoder.config
+        latents = latents.to(autoencoder.device, autoencoder.dtype)
         latents = latents / config.scaling_factor + config.shift_factor
-        decoded: Tensor = self._autoencoder.decode(latents, return_dict=False)[0]
+        decoded: Tensor = autoencoder.decode(latents, return_dict=False)[0]
         return decoded
 
+    return decode
 
-class LinearDecoder:
-    """Linear map from each latent to its block of pixels; on the CPU, where it takes no time.
+
+def linear_decoder(
+    inverse: Tensor, mean: Tensor, scaling_factor: float, shift_factor: float
+) -> LatentDecoder:
+    """Return a linear map from each latent to its block of pixels; it runs on the CPU.
 
     Args:
         inverse: the block's values by the latent's, shape (3 * side * side, channels).
@@ -135,16 +108,11 @@ class LinearDecoder:
         scaling_factor: of the model's autoencoder.
         shift_factor: likewise.
     """
+    side = int((len(mean) // 3) ** 0.5)
 
-    def __init__(
-        self, inverse: Tensor, mean: Tensor, scaling_factor: float, shift_factor: float
-    ) -> None:
-        self._inverse, self._mean = inverse, mean
-        self._scaling_factor, self._shift_factor = scaling_factor, shift_factor
-        self._side = int((len(mean) // 3) ** 0.5)
+    def decode(latents: Tensor) -> Tensor:
+        latents = latents.float().cpu() / scaling_factor + shift_factor
+        blocks = torch.einsum("vc,bcij->bvij", inverse, latents) + mean[:, None, None]
+        return torch.nn.functional.pixel_shuffle(blocks, side)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """See `LatentDecoder`."""
-        latents = latents.float().cpu() / self._scaling_factor + self._shift_factor
-        blocks = torch.einsum("vc,bcij->bvij", self._inverse, latents) + self._mean[:, None, None]
-        return torch.nn.functional.pixel_shuffle(blocks, self._side)
+    return decode

@@ -27,13 +27,7 @@ class EncodedPrompt:
 
 
 def text_lengths(tokenizer: Any, prompt: Prompt, max_sequence_length: int) -> TextLengths:
-    """Count the T5 tokens of a prompt's parts, without the end token (CharaConsist's rule).
-
-    Args:
-        tokenizer: the pipeline's `tokenizer_2`.
-        prompt: the prompt.
-        max_sequence_length: number of tokens at which the text is cut off.
-    """
+    """Count the T5 tokens of a prompt's parts, without the end token (CharaConsist's rule)."""
 
     def length(text: str) -> int:
         ids = tokenizer(text, truncation=True, max_length=max_sequence_length).input_ids

@@ -269,8 +269,7 @@ def _mask_found(frame: FrameRequest, phase: Phase, frame_pass: FramePass) -> Mas
     matches = None
     if found is not None:
         matches = TokenMatches(
-            found.identity_index.view(grid).cpu().numpy(),
-            found.similarity.view(grid).cpu().numpy(),
+            found.identity_index.view(grid).cpu().numpy(), found.similarity.view(grid).cpu().numpy()
         )
     raw = frame_pass.raw_masks[-1].view(grid).cpu().numpy()
     return MaskFound(frame.frame_id, phase, mask_array(frame_pass), raw, matches)

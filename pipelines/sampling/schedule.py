@@ -6,12 +6,21 @@ are rendered, or computed again beside them. Knows nothing of tensors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import Phase
-from pipelines.request import FrameRequest, RenderRequest, with_trigger
+from pipelines.request import (
+    ConsistencySettings,
+    FrameRequest,
+    RenderRequest,
+    Shortcuts,
+    with_trigger,
+)
+
+_NO_SHORTCUTS = Shortcuts()
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,40 @@ class Schedule:
         return sum(segment.last - segment.first for stage in self.stages for segment in stage)
 
 
+def step_plan(
+    steps: int, settings: ConsistencySettings, shortcuts: Shortcuts = _NO_SHORTCUTS
+) -> StepPlan:
+    """Make the plan for a schedule of any length, from fractions of its number of steps.
+
+    Each fraction is rounded to the nearest step; sharing and merging never begin before step 1, and
+    the mask step leaves at least one step after it where there are two.
+    """
+
+    def at(fraction: float) -> int:
+        return math.floor(fraction * steps + 0.5)
+
+    first_merge = max(1, at(settings.merge_start))
+    return StepPlan(
+        steps=steps,
+        share_start=max(1, at(settings.share_start)),
+        share_end=at(settings.share_end),
+        merge_start=first_merge,
+        merge_decay=at(settings.merge_decay),
+        merge_end=max(first_merge, at(settings.merge_end)) if settings.merge else first_merge,
+        merge_weight=settings.merge_weight,
+        similarity_threshold=settings.similarity_threshold,
+        mask_step=min(at(settings.mask_step), max(steps - 2, 0)),
+        mask_erode=settings.mask_erode,
+        mask_dilate=settings.mask_dilate,
+        every=shortcuts.every,
+        probe_every=shortcuts.probe_every,
+    )
+
+
 def one_after_another(
     frames: Sequence[FrameRequest], plan: StepPlan, steps: Mapping[str, int]
 ) -> Schedule:
-    """Finish every frame before the next one begins, with whole banks.
-
-    Args:
-        frames: source frames before their readers.
-        plan: the steps.
-        steps: steps of every frame's render pass, by its id.
-    """
+    """Finish every frame before the next one begins, with whole banks; see `side_by_side`."""
     stages = []
     for frame in frames:
         first = 0
@@ -76,11 +109,7 @@ def one_after_another(
 
 
 def side_by_side(
-    frames: Sequence[FrameRequest],
-    plan: StepPlan,
-    steps: Mapping[str, int],
-    *,
-    keep_early: bool,
+    frames: Sequence[FrameRequest], plan: StepPlan, steps: Mapping[str, int], *, keep_early: bool
 ) -> Schedule:
     """Advance all frames together, after stages in which masks and matches are found.
 

@@ -15,7 +15,7 @@ from tests.benchmarks.test_speed import TINY, cells
 class Grey:
     """Decoder that shows everything as the same grey."""
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
         return torch.zeros(1, 3, 8 * latents.shape[2], 8 * latents.shape[3])
 
 

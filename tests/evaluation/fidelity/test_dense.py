@@ -10,9 +10,9 @@ from benchmarks.random_models import open_model
 from evaluation.fidelity.dense import DenseOracle
 from evaluation.fidelity.steering import SteeredPass, Steering
 from pipelines.consistency.bank import Bank
-from pipelines.consistency.plan import StepPlan
 from pipelines.request import RenderBudget
 from pipelines.sampling.context import RenderContext
+from pipelines.sampling.schedule import step_plan
 from tests.pipelines.sampling.test_sampler import latents as our_latents
 from tests.pipelines.sampling.test_sampler import story
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
@@ -69,7 +69,7 @@ def test_the_oracle_keeps_every_token(pipeline):
     wanted = story("character")
     oracle = DenseOracle(pipeline, SEQUENCE, EVERY_MATCH)
     list(oracle.latents(wanted))
-    plan = StepPlan.from_fractions(wanted.steps, wanted.consistency)
+    plan = step_plan(wanted.steps, wanted.consistency)
     grid, blocks = 24 * 32 * 4, 4
     keys = 2 * grid * blocks * (plan.share_end - plan.share_start)
     merged = grid * 2 * (plan.merge_end - plan.merge_start)

@@ -6,10 +6,11 @@ import pytest
 
 from pipelines.consistency.plan import StepPlan
 from pipelines.request import ConsistencySettings
+from pipelines.sampling.schedule import step_plan
 
 
 def plan(steps: int, **changes: object) -> StepPlan:
-    return StepPlan.from_fractions(steps, replace(ConsistencySettings(), **changes))
+    return step_plan(steps, replace(ConsistencySettings(), **changes))
 
 
 def test_fifty_steps_are_the_published_ones():

@@ -17,7 +17,6 @@ from evaluation.drawn.scenes import draw_frame
 from evaluation.suite import read_suite
 from miniature.model.latent_map import as_values, load_latent_map
 from pipelines.consistency.frame_pass import FramePass
-from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameDone, MaskFound, PipelineEvent, Preview, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.previews import find_previews
@@ -27,11 +26,12 @@ from pipelines.sampling.context import RenderContext
 from pipelines.sampling.denoiser import Guidance
 from pipelines.sampling.previews import (
     LARGEST_SIDE,
-    LinearDecoder,
     Previews,
     RenderPreviews,
-    TinyDecoder,
+    linear_decoder,
+    tiny_decoder,
 )
+from pipelines.sampling.schedule import step_plan
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 
 SUITE = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "suite-v1.json"
@@ -47,7 +47,7 @@ class Enlarged:
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor) -> Tensor:
         self.seen.append(latents)
         return torch.nn.functional.interpolate(latents[:, :3], scale_factor=8)
 
@@ -151,7 +151,7 @@ def test_what_is_shown_is_where_the_velocity_leads(pipeline):
     wanted, shown = story(steps=6, targets=("a",)), Enlarged()
     painted(pipeline, wanted, Previews(shown, every=1, seconds=0))
     inputs = pipeline.prepare(wanted.frames[0], SEQUENCE)
-    plan = StepPlan.from_fractions(6, wanted.consistency, wanted.shortcuts)
+    plan = step_plan(6, wanted.consistency, wanted.shortcuts)
     assert len(shown.seen) == 5
     for step, seen in enumerate(shown.seen, 1):
         frame_pass = FramePass(plan, inputs.prompt.text, (4, 6), 4, torch.device("cpu"))
@@ -189,7 +189,7 @@ def test_the_miniatures_map_shows_nearly_what_its_autoencoder_does(drawn, miniat
     previews = find_previews(MINIATURE, pipeline)
     assert previews is not None
     latents = latent_map.encode(drawn)
-    shown, decoded = previews.decoder.decode(latents), vae.decode(latents).sample
+    shown, decoded = previews.decoder(latents), vae.decode(latents).sample
     assert torch.equal(shown, latent_map.decode(latents))
     # The colours of whole blocks, all that a map of single latents to single pixels could show,
     # are 11 to 17 away; a picture of one colour is 45 away.
@@ -202,9 +202,9 @@ def test_the_miniatures_map_shows_nearly_what_its_autoencoder_does(drawn, miniat
 def test_an_autoencoders_scale_and_shift_are_undone():
     inverse, mean = torch.randn(12, 4), torch.randn(12)
     latents = torch.randn(1, 4, 3, 5)
-    plain = LinearDecoder(inverse, mean, 1.0, 0.0).decode(latents / 0.4 + 0.1)
+    plain = linear_decoder(inverse, mean, 1.0, 0.0)(latents / 0.4 + 0.1)
     assert plain.shape == (1, 3, 6, 10)
-    assert torch.equal(LinearDecoder(inverse, mean, 0.4, 0.1).decode(latents), plain)
+    assert torch.equal(linear_decoder(inverse, mean, 0.4, 0.1)(latents), plain)
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_flux_is_shown_by_a_tiny_autoencoder(flux_like, taef1):
     assert previews is not None
     latents = torch.randn(1, 16, 8, 12)
     expected = AutoencoderTiny.from_pretrained(taef1).decode(latents).sample
-    assert torch.equal(previews.decoder.decode(latents), expected)
+    assert torch.equal(previews.decoder(latents), expected)
     assert previews.picture(latents).size == (96, 64)
 
 
@@ -255,8 +255,8 @@ def test_a_tiny_autoencoders_own_scale_is_undone():
     tiny = AutoencoderTiny(scaling_factor=0.5, shift_factor=0.25, **sizes, **blocks)
     latents = torch.randn(1, 4, 6, 6, dtype=torch.float64)
     expected = tiny.decode((latents * 2 + 0.25).float()).sample
-    torch.testing.assert_close(TinyDecoder(tiny).decode(latents), expected)
-    assert not torch.allclose(TinyDecoder(tiny).decode(latents * 2), expected, atol=1e-2)
+    torch.testing.assert_close(tiny_decoder(tiny)(latents), expected)
+    assert not torch.allclose(tiny_decoder(tiny)(latents * 2), expected, atol=1e-2)
 
 
 def test_without_a_network_there_are_no_previews_but_a_note(flux_like, caplog):

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from pipelines.consistency.bank import Bank
-from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameDone, FrameStarted, MaskFound, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.request import (
@@ -26,6 +25,7 @@ from pipelines.sampling.context import RenderContext
 from pipelines.sampling.denoiser import Guidance
 from pipelines.sampling.memory import RenderMemory
 from pipelines.sampling.sampler import RenderInputs
+from pipelines.sampling.schedule import step_plan
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_character import tiny_bundle
 
@@ -257,7 +257,7 @@ def test_order_by_what_fits(pipeline, monkeypatch):
 
     monkeypatch.setattr(RenderMemory, "schedule", watched)
     wanted = story("character")
-    plan = StepPlan.from_fractions(STEPS, wanted.consistency)
+    plan = step_plan(STEPS, wanted.consistency)
     sizes = dict(tokens=4 * 6, channels=32, blocks=4, itemsize=4, holds_background=False)
     whole = Bank.most_bytes(plan, **sizes)
     early = Bank.most_bytes(replace(plan, share_end=plan.probe_steps + 1), **sizes)
@@ -289,7 +289,7 @@ def test_as_many_frames_together_as_memory_and_a_cpus_caches_allow(
 ):
     """A layer takes 128 bytes a token: 32 channels in float32; a whole step 18 times as much."""
     monkeypatch.setattr(memory, "free_memory", lambda _: free)
-    plan = StepPlan.from_fractions(STEPS, ConsistencySettings())
+    plan = step_plan(STEPS, ConsistencySettings())
     model = SimpleNamespace(width=32, itemsize=4, single_blocks=4, device=torch.device(device))
     text = 4
     prompt = SimpleNamespace(prompt_embeds=torch.empty(1, text, 1))
