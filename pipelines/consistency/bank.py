@@ -69,10 +69,8 @@ class Bank:
     ) -> None:
         if lasting_steps is not None and lasting_steps < 0:
             raise ValueError(f"lasting_steps={lasting_steps} is less than no step")
-        self.plan = plan
-        self.holds_identity = holds_identity
-        self.holds_background = holds_background
-        self.lasting_steps = lasting_steps
+        self.plan, self.lasting_steps = plan, lasting_steps
+        self.holds_identity, self.holds_background = holds_identity, holds_background
         self.mask: Tensor | None = None
         self._store = EntryStore(BankStorage() if storage is None else storage)
         self._step: int | None = None
@@ -121,16 +119,8 @@ class Bank:
     ) -> BankBytes:
         """Count the bytes that a bank holds of a frame's pass through all steps.
 
-        Args:
-            plan: the steps.
-            tokens: image tokens of the frame.
-            channels: heads times head_dim.
-            blocks: single-stream blocks.
-            itemsize: bytes of a number; 1 is fp8, where every row has a scale besides.
-            foreground: share of the tokens that the frame's mask calls foreground, in [0, 1].
-            holds_identity: as the bank's.
-            holds_background: as the bank's.
-            lasting_steps: as the bank's.
+        Arguments are those of `most_bytes` and of the bank, and the share of the tokens that the
+        frame's mask calls foreground, in [0, 1].
         """
         bank = Bank(
             plan,
@@ -199,10 +189,7 @@ class Bank:
         self._store.begin_step(step)
 
     def forget(self, block: int) -> None:
-        """Drop what a block saved at the current step, all readers being done with it.
-
-        What lasts stays.
-        """
+        """Drop what a block saved at the current step alone, all readers being done with it."""
         if self._step is not None and not self._lasts(self._step):
             for kind in KINDS:
                 self._store.drop(EntryKey(kind, block, self._step))

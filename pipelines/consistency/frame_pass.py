@@ -115,14 +115,9 @@ class FramePass:
         for bank in (record, identity, background):
             if bank is not None and bank.plan.steps != plan.steps:
                 raise ValueError(f"a bank of {bank.plan.steps} steps in a pass of {plan.steps}")
-        self.plan = plan
-        self.text = text
-        self.grid = grid
-        self.blocks = blocks
-        self.device = device
-        self.record = record
-        self.identity = identity
-        self.background = background
+        self.plan, self.text, self.grid = plan, text, grid
+        self.blocks, self.device = blocks, device
+        self.record, self.identity, self.background = record, identity, background
         self.renders = matches is not None
         self.matches = matches
         self.active = False
@@ -170,18 +165,15 @@ class FramePass:
         if self.record is not None:
             self.record.set_mask(self._known_mask())
         if self.identity is not None:
-            found = best_matches(self._known_cosines(), self.blocks)
+            assert self._cosines is not None
+            found = best_matches(self._cosines, self.blocks)
             if layout is not None:
                 rows = layout.inverse
                 found = SimilarityMap(found.similarity[rows], found.identity_index[rows])
             self.similarity = found
             self._cosines = None
-            self.matches = find_matches(
-                self.similarity,
-                self._known_mask(),
-                self.identity.foreground,
-                self.plan.similarity_threshold,
-            )
+            mask, theirs = self._known_mask(), self.identity.foreground
+            self.matches = find_matches(found, mask, theirs, self.plan.similarity_threshold)
 
     def observes(self, block: int) -> bool:
         """Return whether this step needs anything from a block beyond plain attention."""
@@ -308,9 +300,7 @@ class FramePass:
             if layout is not None:
                 rows_of = layout.inverse
                 maps = AttentionMaps(maps.background[rows_of], maps.foreground[rows_of])
-            self.attention_maps = maps
-            raw = raw_mask(self.attention_maps)
-            plan = self.plan
+            self.attention_maps, raw, plan = maps, raw_mask(maps), self.plan
             cleaned = clean_mask(raw.view(rows, columns), plan.mask_erode, plan.mask_dilate)
             mask = cleaned.flatten()
         else:  # one part of the prompt is empty: every token belongs to the other
@@ -323,7 +313,3 @@ class FramePass:
     def _known_mask(self) -> Tensor:
         assert self.mask is not None
         return self.mask
-
-    def _known_cosines(self) -> Tensor:
-        assert self._cosines is not None
-        return self._cosines

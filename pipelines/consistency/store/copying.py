@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,56 +22,36 @@ class Fetched:
     done: torch.cuda.Event | None = None
 
 
-class Copier(Protocol):
-    """Copies to and from one device."""
+class Copier:
+    """Copies to and from one device, at once; tensors that are there already are not copied."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
 
     def save(self, source: Tensor, target: Tensor) -> None:
         """Begin to copy a tensor of the device to host memory."""
+        target.copy_(source)
 
     def fetch(self, sources: Sequence[Tensor]) -> Fetched:
         """Begin to copy tensors in host memory, once what is being saved there has arrived."""
+        return Fetched(tuple(source.to(self._device) for source in sources))
 
     def wait(self, fetched: Fetched) -> tuple[Tensor, ...]:
         """Return the copies, ready for all later computations on the device."""
+        return fetched.tensors
 
     def settle(self) -> None:
         """Return when nothing is under way, so that the host may read what was saved."""
 
 
-class DirectCopier:
-    """Copies at once; tensors that are on the device already are not copied at all.
-
-    Args:
-        device: where tensors are fetched to.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def save(self, source: Tensor, target: Tensor) -> None:
-        target.copy_(source)
-
-    def fetch(self, sources: Sequence[Tensor]) -> Fetched:
-        return Fetched(tuple(source.to(self._device) for source in sources))
-
-    def wait(self, fetched: Fetched) -> tuple[Tensor, ...]:
-        return fetched.tensors
-
-    def settle(self) -> None:
-        """Nothing is ever under way."""
-
-
-class StreamCopier:
-    """Copies on a stream of its own, beside the device's computations.
+class StreamCopier(Copier):
+    """Copies on a stream of its own, beside a CUDA device's computations.
 
     All copies go through the one stream, so that those from and to the same bytes keep their order.
-
-    Args:
-        device: a CUDA device.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        super().__init__(device)
         self._stream = torch.cuda.Stream(device)
 
     def save(self, source: Tensor, target: Tensor) -> None:
@@ -104,4 +83,4 @@ class StreamCopier:
 
 def copier_for(device: torch.device) -> Copier:
     """Make the copier for a device."""
-    return StreamCopier(device) if device.type == "cuda" else DirectCopier(device)
+    return StreamCopier(device) if device.type == "cuda" else Copier(device)

@@ -102,17 +102,10 @@ class Entry:
 
 
 class EntryStore:
-    """Entries of one bank.
-
-    Args:
-        storage: how much may lie where.
-        new_copier: makes what copies to and from a device.
-    """
+    """Entries of one bank, within the limits of its storage."""
 
     def __init__(
-        self,
-        storage: BankStorage,
-        new_copier: Callable[[torch.device], Copier] = copier_for,
+        self, storage: BankStorage, new_copier: Callable[[torch.device], Copier] = copier_for
     ) -> None:
         self.bytes_by_place: dict[Place, int] = {"device": 0, "host": 0, "disk": 0}
         self.peak_bytes = 0
@@ -165,10 +158,7 @@ class EntryStore:
     def trim(self, rows: Mapping[EntryKey, Tensor]) -> None:
         """Drop all but some rows of entries, and what memory comes free.
 
-        Entries move to the device where there is room now.
-
-        Args:
-            rows: indices of the rows to keep, int64, of each entry to trim.
+        Entries move to the device where there is room now. Rows to keep are int64 indices.
         """
         for copier in self._copiers.values():
             copier.settle()
@@ -182,11 +172,8 @@ class EntryStore:
     def get(self, key: EntryKey, rows: Tensor | None = None) -> list[Tensor]:
         """Return tensors of an entry, or some of their rows, on the device that made them.
 
-        Whole tensors may be the very memory of the entry: to be read before it is dropped.
-
-        Args:
-            key: which entry.
-            rows: indices on that device, int64.
+        Whole tensors may be the very memory of the entry: to be read before it is dropped. Rows are
+        int64 indices on that device.
 
         Raises:
             RuntimeError: if the key holds nothing.

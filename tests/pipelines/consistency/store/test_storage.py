@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipelines.consistency.store import slabs
 from pipelines.consistency.store.coding import Coded
-from pipelines.consistency.store.copying import DirectCopier, Fetched
+from pipelines.consistency.store.copying import Copier, Fetched
 from pipelines.consistency.store.storage import BankFull, BankStorage, EntryKey, EntryStore
 
 TOKENS, HEADS, DIM = 32, 2, 8
@@ -146,7 +146,7 @@ def test_an_entry_does_not_hold_what_it_is_a_part_of():
     assert store.get(key(0))[0].untyped_storage().nbytes() == ONE // 2
 
 
-class SlowCopier(DirectCopier):
+class SlowCopier(Copier):
     """Its copies are there when somebody waits for them; entries are told by their one number."""
 
     def __init__(self) -> None:
