@@ -3,8 +3,8 @@
 Each block has one processor, with up to two collaborators for every frame of the batch. A frame
 pass shares keys, values and outputs among frames in single-stream blocks (CharaConsist); a subject
 adds its cross-attention to the image tokens of every block (InstantCharacter). In forward passes
-without either, diffusers' own processors are in place. `StoryboardAttention` and its short forms
-install ours, and put back the processors that they found.
+without either, diffusers' own processors are in place. `StoryboardAttention` installs
+ours, and puts back the processors that it found.
 
 Where both meet in a block, the frame pass records, compares and merges the attention's own output,
 and the subject's term is added afterwards. So matches compare plain attention outputs, a bank
@@ -30,6 +30,9 @@ from pipelines.consistency.frame_pass import FramePass, Shared
 from pipelines.flux1.rotary import BatchContext, RotaryTables
 from pipelines.instant_character.adapters import Subject
 
+# Query, key and value of all tokens, normed and not rotated, each (batch, tokens, heads, head_dim).
+Projected = tuple[Tensor, Tensor, Tensor]
+
 
 class StoryboardAttnProcessor(FluxAttnProcessor):
     """Attention of one block.
@@ -50,9 +53,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
 
     def __init__(self, batch: BatchContext, index: int, block: int | None) -> None:
         super().__init__()
-        self._batch = batch
-        self._index = index
-        self._block = block
+        self._batch, self._index, self._block = batch, index, block
 
     def __call__(
         self,
@@ -80,50 +81,35 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         raw, key, value = project(attn, hidden_states)
         query = attn.norm_q(raw)
         if encoder_hidden_states is None:
-            return self._single(raw, query, key, value, attention_mask, image_rotary_emb)
+            own = (query, key, value)
+            return self._single(raw, own, attention_mask, image_rotary_emb)
         text_query, text_key, text_value = project_text(attn, encoder_hidden_states)
-        image, text = self._double(
-            raw,
+        joined = (
             torch.cat([text_query, query], dim=1),
             torch.cat([text_key, key], dim=1),
             torch.cat([text_value, value], dim=1),
-            attention_mask,
-            image_rotary_emb,
         )
+        image, text = self._double(raw, joined, attention_mask, image_rotary_emb)
         for layer in attn.to_out:
             image = layer(image)
         return image, attn.to_add_out(text.contiguous())
 
     @torch.compiler.disable
     def _double(
-        self,
-        raw: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        rotary: RotaryTables | None,
+        self, raw: Tensor, projected: Projected, mask: Tensor | None, rotary: RotaryTables | None
     ) -> tuple[Tensor, Tensor]:
         """Return the image output of a double-stream block, with subjects, and its text output."""
-        output = self._plain_attention(query, key, value, mask, rotary)
-        text, image = output.split([query.shape[1] - raw.shape[1], raw.shape[1]], dim=1)
+        output = self._plain_attention(projected, mask, rotary)
+        text, image = output.split([output.shape[1] - raw.shape[1], raw.shape[1]], dim=1)
         return self._with_subjects(image, raw), text
 
     @torch.compiler.disable
     def _single(
-        self,
-        raw: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        rotary: RotaryTables | None,
+        self, raw: Tensor, projected: Projected, mask: Tensor | None, rotary: RotaryTables | None
     ) -> Tensor:
         """Return the output of a single-stream block, shape (batch, tokens, channels)."""
-        if self._batch.shares:
-            output = self._frames_attention(query, key, value, mask, rotary)
-        else:
-            output = self._plain_attention(query, key, value, mask, rotary)
+        attention = self._frames_attention if self._batch.shares else self._plain_attention
+        output = attention(projected, mask, rotary)
         if not self._batch.conditioned:
             return output
         text = output.shape[1] - self._batch.image_tokens
@@ -142,35 +128,27 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         return image
 
     def _frames_attention(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        rotary: RotaryTables | None,
+        self, projected: Projected, mask: Tensor | None, rotary: RotaryTables | None
     ) -> Tensor:
         """Compute every frame's attention in turn: source frames come before their readers."""
         batch, block = self._batch, self._block
         assert block is not None
-        if query.shape[0] != len(batch.passes) or mask is not None or rotary is None:
+        frames, tokens = projected[0].shape[:2]
+        if frames != len(batch.passes) or mask is not None or rotary is None:
             raise ValueError(
                 f"{len(batch.passes)} frame passes take as many frames without attention mask, "
-                f"not {query.shape[0]}"
+                f"not {frames}"
             )
         outputs = []
-        for row, frame_pass in enumerate(batch.passes):
-            one = slice(row, row + 1)
-            tables = batch.tables(frame_pass, rotary, query.shape[1] - batch.image_tokens)
+        for frame_pass, query, key, value in zip(
+            batch.passes, *(one.split(1) for one in projected), strict=True
+        ):
+            tables = batch.tables(frame_pass, rotary, tokens - batch.image_tokens)
+            own = (query, key, value)
             if frame_pass.observes(block):
-                outputs.append(
-                    self._shared_attention(
-                        frame_pass, block, query[one], key[one], value[one], rotary, tables
-                    )
-                )
+                outputs.append(self._shared_attention(frame_pass, block, own, rotary, tables))
             else:
-                outputs.append(
-                    self._plain_attention(query[one], key[one], value[one], None, tables)
-                )
+                outputs.append(self._plain_attention(own, None, tables))
         if batch.complete:
             for frame_pass in batch.passes:
                 if frame_pass.record is not None:
@@ -178,14 +156,10 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
     def _plain_attention(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        rotary: RotaryTables | None,
+        self, projected: Projected, mask: Tensor | None, rotary: RotaryTables | None
     ) -> Tensor:
         """Compute the stock attention of all tokens, shape (batch, tokens, channels)."""
+        query, key, value = projected
         if rotary is not None:
             query = apply_rotary_emb(query, rotary, sequence_dim=1)
             key = apply_rotary_emb(key, rotary, sequence_dim=1)
@@ -195,9 +169,7 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         self,
         frame_pass: FramePass,
         block: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
+        projected: Projected,
         rotary: RotaryTables,
         tables: RotaryTables,
     ) -> Tensor:
@@ -206,12 +178,11 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
         Args:
             frame_pass: the frame's pass.
             block: index of the single-stream block.
-            query: normed, not rotated, shape (1, tokens, heads, head_dim).
-            key: likewise.
-            value: likewise.
+            projected: of the one frame.
             rotary: tables in the order of the grid.
             tables: tables in the order of the tokens.
         """
+        query, key, value = projected
         text = query.shape[1] - frame_pass.grid[0] * frame_pass.grid[1]
         frame_pass.read_keys(block, key[0, text:], value[0, text:])
         query = apply_rotary_emb(query, tables, sequence_dim=1)
@@ -288,15 +259,9 @@ class StoryboardAttnProcessor(FluxAttnProcessor):
 
 
 def project(attn: FluxAttention, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Project a block's own stream to raw queries, normed keys and values, before RoPE.
+    """Project a block's own stream, (batch, tokens, channels), to queries, normed keys and values.
 
-    Args:
-        attn: the block's attention module, its projections fused or not.
-        hidden_states: shape (batch, tokens, channels).
-
-    Returns:
-        Query, key and value, each (batch, tokens, heads, head_dim). The query is not normed, since
-        a subject has a norm of its own.
+    They are `Projected` but for the queries, which are not normed: a subject has its own norm.
     """
     if attn.fused_projections:
         parts = attn.to_qkv(hidden_states).chunk(3, dim=-1)
@@ -306,18 +271,8 @@ def project(attn: FluxAttention, hidden_states: Tensor) -> tuple[Tensor, Tensor,
     return query, attn.norm_k(key), value
 
 
-def project_text(
-    attn: FluxAttention, encoder_hidden_states: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Project a double-stream block's text to normed queries and keys, and values, before RoPE.
-
-    Args:
-        attn: the block's attention module, its projections fused or not.
-        encoder_hidden_states: shape (batch, tokens, channels).
-
-    Returns:
-        Query, key and value, each (batch, tokens, heads, head_dim).
-    """
+def project_text(attn: FluxAttention, encoder_hidden_states: Tensor) -> Projected:
+    """Project a double-stream block's text, shape (batch, tokens, channels)."""
     if attn.fused_projections:
         parts = attn.to_added_qkv(encoder_hidden_states).chunk(3, dim=-1)
     else:
@@ -344,9 +299,6 @@ class StoryboardAttention:
 
     On leaving, also by an exception or a closed generator, the processors that were there before
     are there again.
-
-    Args:
-        transformer: the transformer.
     """
 
     def __init__(self, transformer: FluxTransformer2DModel) -> None:
@@ -399,16 +351,7 @@ class StoryboardAttention:
         *,
         complete: bool = False,
     ) -> None:
-        """Let frames take part in the next forward passes.
-
-        Args:
-            passes: pass of each frame, source frames before their readers; all have begun a step.
-                None at all where frames share nothing.
-            subjects: character that each frame is conditioned on, in its step; one alone serves
-                any batch.
-            image_tokens: tokens of one picture.
-            complete: whether these are all frames of the step, so that keys and values that a
-                source keeps for this step alone can be freed block by block.
+        """See `VelocityModel.begin`; passes and subjects have begun their step.
 
         Raises:
             ValueError: if a subject's adapters are another model's.
@@ -461,31 +404,12 @@ def _ordered(tokens: Tensor, order: Tensor) -> Tensor:
 
 
 @contextmanager
-def frame_attention(
-    transformer: FluxTransformer2DModel, frame_pass: FramePass, subject: Subject | None = None
-) -> Iterator[StoryboardAttention]:
-    """Let one frame's pass and its subject take part in the forward passes of one step.
-
-    Args:
-        transformer: the transformer.
-        frame_pass: the pass; it has begun the step.
-        subject: character that all blocks are conditioned on, in the step; None for none.
-    """
-    with StoryboardAttention(transformer) as attention:
-        attention.begin([frame_pass], [subject], frame_pass.grid[0] * frame_pass.grid[1])
-        yield attention
-
-
-@contextmanager
 def subject_attention(
     transformer: FluxTransformer2DModel, subject: Subject, image_tokens: int
 ) -> Iterator[StoryboardAttention]:
-    """Condition all blocks of a transformer on a character, in batches of any size.
+    """Condition all blocks on a character, in batches of any size with so many image tokens.
 
-    Args:
-        transformer: the transformer.
-        subject: the character; begin each step with its `begin_step`.
-        image_tokens: tokens of one picture, rows times columns.
+    Each step begins with the subject's `begin_step`.
     """
     with StoryboardAttention(transformer) as attention:
         attention.begin([], [subject], image_tokens)

@@ -14,11 +14,7 @@ from pipelines.flux1.attention import StoryboardAttention
 
 
 class FluxVelocity(StoryboardAttention):
-    """The `VelocityModel` of FLUX.1; as a context manager, with its attention processors.
-
-    Args:
-        pipeline: holds the transformer and the scheduler.
-    """
+    """The `VelocityModel` of FLUX.1; as a context manager, with its attention processors."""
 
     def __init__(self, pipeline: FluxPipeline) -> None:
         super().__init__(pipeline.transformer)
@@ -81,9 +77,8 @@ def set_timesteps(
         config.get("base_shift", 0.5),
         config.get("max_shift", 1.15),
     )
-    sigmas = None
-    if not config.get("use_flow_sigmas", False):
-        sigmas = np.linspace(1.0, 1 / steps, steps)
+    own = config.get("use_flow_sigmas", False)
+    sigmas = None if own else np.linspace(1.0, 1 / steps, steps)
     timesteps: Tensor
     timesteps, _ = retrieve_timesteps(scheduler, steps, device, sigmas=sigmas, mu=shift)
     scheduler.set_begin_index(0)

@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipelines.devices import (
-    choose_device,
-    choose_dtype,
-    find_machine,
-    other_gpus,
-    quiet_libraries,
-)
+from pipelines.devices import choose_device, choose_dtype, find_machine, other_gpus, quiet_libraries
 from pipelines.errors import ModelError, OutOfMemoryError
 from pipelines.loading.faults import explained, model_origin, remedy_for_files
 from pipelines.loading.placement import Placement, packed_transformer, place, quantisation
-from pipelines.loading.speedups import compile_blocks, use_attention
+from pipelines.loading.speedups import use_attention
 from pipelines.models.presets import (
     AUTO,
     Fit,
@@ -67,7 +61,7 @@ def load_pipeline(
 def open_pipeline(
     spec: ModelSpec, placement: Placement, attention: str | None = None, *, compiled: bool = False
 ) -> FluxStoryboardPipeline:
-    """Load a model as planned.
+    """Load a model as planned; the folder of one on this disk has passed `check_folder`.
 
     Args:
         spec: the model.
@@ -78,8 +72,6 @@ def open_pipeline(
     Raises:
         ModelError: if it cannot be loaded.
     """
-    if spec.kind != "hub":
-        check_folder(spec)
     if spec.packed and importlib.util.find_spec("gguf") is None:
         raise ModelError(
             f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`.", "missing"
@@ -97,10 +89,7 @@ def open_pipeline(
         if spec.packed:
             options["transformer"] = packed_transformer(spec, placement.dtype)
         pipeline: FluxStoryboardPipeline = FluxStoryboardPipeline.from_pretrained(
-            spec.source,
-            dtype=placement.dtype,
-            local_files_only=spec.kind != "hub",
-            **options,
+            spec.source, dtype=placement.dtype, local_files_only=spec.kind != "hub", **options
         )
         place(pipeline, placement)
     pipeline.set_progress_bar_config(disable=True)
@@ -108,7 +97,9 @@ def open_pipeline(
         with quiet_libraries():
             use_attention(pipeline.transformer, attention)
     if compiled:
-        compile_blocks(pipeline.transformer)
+        # Once for all blocks of a kind, when they first run: a minute or more for each frame size.
+        # Everything that differs between blocks or frames stays outside of the compiled code.
+        pipeline.transformer.compile_repeated_blocks()
     return pipeline
 
 
@@ -117,13 +108,7 @@ def plan_placement(
 ) -> Placement:
     """Plan where a model's weights go, in a memory preset that fits.
 
-    A model of unknown size is placed whole.
-
-    Args:
-        spec: the model.
-        device: the device that computes.
-        dtype: see `load_pipeline`.
-        memory: see `load_pipeline`.
+    A model of unknown size is placed whole. See `load_pipeline` for `dtype` and `memory`.
 
     Raises:
         ModelError: if memory does not suffice, or the preset cannot be used here.
@@ -144,11 +129,10 @@ def plan_placement(
 
 
 def plan_step_down(spec: ModelSpec, placement: Placement) -> Placement | None:
-    """Plan a placement that needs less, after memory ran out; None where there is none.
+    """Plan a placement that needs less than one in which memory ran out, after `spec` is unloaded.
 
-    Args:
-        spec: the model, which has been unloaded.
-        placement: its placement before.
+    Returns:
+        None where there is none.
     """
     machine = find_machine(placement.device)
     found = step_down(spec, machine, placement.dtype.itemsize, placement.preset)

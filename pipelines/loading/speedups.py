@@ -1,4 +1,4 @@
-"""Speed up a model's transformer by attention kernels of other libraries and by compilation."""
+"""Speed up a model's transformer by attention kernels of other libraries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from pipelines.errors import ModelError
 
 
 def use_attention(transformer: FluxTransformer2DModel, backend: str) -> None:
-    """Compute attention with one of diffusers' backends.
+    """Compute attention with one of diffusers' backends, such as "flash", "sage" or "_flash_3_hub".
 
     It serves consistency sharing too: no group of queries needs an attention mask.
-
-    Args:
-        transformer: the transformer.
-        backend: its name in diffusers, such as "flash", "_flash_3_hub", "sage" or "_native_cudnn".
 
     Raises:
         ModelError: if there is no such backend, or it does not work on this machine.
@@ -35,12 +31,3 @@ def use_attention(transformer: FluxTransformer2DModel, backend: str) -> None:
             "Install the package that the message names, or leave THROUGHLINE_ATTENTION out.",
             "missing",
         ) from error
-
-
-def compile_blocks(transformer: FluxTransformer2DModel) -> None:
-    """Compile the transformer's blocks, once for all blocks of a kind, when they first run.
-
-    Compilation takes a minute or more for each size of frame, and makes every later step faster.
-    Everything that differs between blocks or frames stays outside of the compiled code.
-    """
-    transformer.compile_repeated_blocks()

@@ -9,8 +9,9 @@ from pipelines.consistency.frame_pass import FramePass, Layout
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.matching import Matches
 from pipelines.consistency.plan import StepPlan
-from pipelines.flux1.attention import StoryboardAttnProcessor, frame_attention, rotate_shared
+from pipelines.flux1.attention import StoryboardAttnProcessor, rotate_shared
 from pipelines.flux1.rotary import BatchContext
+from tests.pipelines.frame_attention import frame_attention
 from tests.pipelines.tiny import tiny_transformer
 
 PLAN = StepPlan(10, 1, 8, 1, 3, 6, 0.8, 0.5, 2)

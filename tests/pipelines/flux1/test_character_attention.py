@@ -10,11 +10,12 @@ from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.consistency.plan import StepPlan
-from pipelines.flux1.attention import StoryboardAttnProcessor, frame_attention, subject_attention
+from pipelines.flux1.attention import StoryboardAttnProcessor, subject_attention
 from pipelines.flux1.rotary import BatchContext
 from pipelines.instant_character.adapters import Subject, SubjectAdapters
 from pipelines.sampling.denoiser import FrameInputs, Guidance
 from pipelines.sampling.prompt import EncodedPrompt
+from tests.pipelines.frame_attention import frame_attention
 from tests.pipelines.tiny import tiny_pipeline, tiny_transformer
 from tests.pipelines.tiny_character import tiny_character, tiny_features
 

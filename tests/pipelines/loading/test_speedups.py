@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from pipelines.errors import ModelError
-from pipelines.flux1.attention import frame_attention
-from pipelines.loading.speedups import compile_blocks, use_attention
+from pipelines.loading.model import open_pipeline, plan_placement
+from pipelines.loading.speedups import use_attention
+from pipelines.models.catalog import find_model
 from tests.pipelines.flux1.test_attention import sharing_pass
+from tests.pipelines.frame_attention import frame_attention
 from tests.pipelines.tiny import tiny_transformer
+from tests.pipelines.tiny_character import save_tiny_model
 
 
 def test_frames_that_share_take_the_backend_too():
@@ -30,9 +33,11 @@ def test_a_backend_that_is_not_installed_says_what_it_needs():
 
 # What the compiler imports when it is first asked for.
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-def test_every_block_is_compiled():
-    transformer = tiny_transformer()
-    compile_blocks(transformer)
+def test_every_block_is_compiled(tmp_path):
+    save_tiny_model(tmp_path)
+    spec, device = find_model(str(tmp_path)), torch.device("cpu")
+    placement = plan_placement(spec, device, "float32")
+    transformer = open_pipeline(spec, placement, compiled=True).transformer
     blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
     assert all(block._compiled_call_impl is not None for block in blocks)
     torch.compiler.reset()
