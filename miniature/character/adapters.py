@@ -26,7 +26,7 @@ from pipelines.flux1.attention import subject_attention
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
 from pipelines.instant_character.checkpoint import InstantCharacter
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
-from pipelines.instant_character.projector import PreparedSubject, SubjectProjector
+from pipelines.instant_character.projector import SubjectProjector
 from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
@@ -154,8 +154,8 @@ class AdapterTrainer(Trainer):
             features: features of the references.
             numbers: index of each sample's reference; None where each sample has its own.
         """
-        projected = weights.projector.prepare(features).projected
-        prepared = PreparedSubject(projected if numbers is None else projected[numbers])
+        prepared = weights.projector.prepare(features)
+        prepared = prepared if numbers is None else prepared[numbers]
         return Subject(weights.adapters, lambda t: weights.projector.tokens(prepared, t), 1.0)
 
     def predict(

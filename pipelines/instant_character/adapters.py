@@ -25,10 +25,6 @@ class HeadNorm(nn.Module):
 
     It differs from `torch.nn.RMSNorm`, whose epsilon is inside the root, where inputs are tiny;
     and it stays in the input's type.
-
-    Args:
-        head_dim: channels of a head.
-        eps: what is added to the root.
     """
 
     def __init__(self, head_dim: int, eps: float = 1e-6) -> None:
@@ -51,13 +47,7 @@ class SubjectKeysValues:
 
 
 class SubjectAdapter(nn.Module):
-    """Cross-attention of one block to the subject tokens (InstantCharacter, eq. 3).
-
-    Args:
-        heads: the attention's heads.
-        head_dim: channels of a head.
-        token_width: channels of a subject token.
-    """
+    """Cross-attention of one block to the subject tokens (InstantCharacter, eq. 3)."""
 
     def __init__(self, heads: int, head_dim: int, token_width: int) -> None:
         super().__init__()
@@ -77,10 +67,7 @@ class SubjectAdapter(nn.Module):
         return SubjectKeysValues(self.norm_ip_k(key), value)
 
     def attend(
-        self,
-        query: Tensor,
-        seen: SubjectKeysValues,
-        backend: AttentionBackendName | None = None,
+        self, query: Tensor, seen: SubjectKeysValues, backend: AttentionBackendName | None = None
     ) -> Tensor:
         """Compute the attention of image tokens to the subject tokens.
 
@@ -113,14 +100,7 @@ class SubjectAdapters(nn.ModuleList):
 
     @classmethod
     def of_size(cls, blocks: int, heads: int, head_dim: int, token_width: int) -> SubjectAdapters:
-        """Make new adapters.
-
-        Args:
-            blocks: number of attentions.
-            heads: heads of each.
-            head_dim: channels of a head.
-            token_width: channels of a subject token.
-        """
+        """Make new adapters for so many attentions."""
         return cls(SubjectAdapter(heads, head_dim, token_width) for _ in range(blocks))
 
     @classmethod
@@ -173,20 +153,13 @@ class Subject:
     """
 
     def __init__(self, adapters: SubjectAdapters, tokens: TokenSource, scale: float = 0.8) -> None:
-        self.adapters = adapters
-        self.scale = scale
-        self._source = tokens
+        self.adapters, self.scale, self._source = adapters, scale, tokens
         self._timestep: Tensor | None = None
         self._tokens: Tensor | None = None
         self._keys_values: dict[int, SubjectKeysValues] = {}
 
     def begin_step(self, timestep: Tensor) -> None:
-        """Enter a step.
-
-        Args:
-            timestep: the scheduler's, 0 to 1000, in the latents' type; a single number or one
-                per picture.
-        """
+        """Enter a step by the scheduler's timestep, 0 to 1000: one number, or one per picture."""
         if self._timestep is not None and torch.equal(self._timestep, timestep):
             return
         self._timestep = timestep

@@ -29,19 +29,8 @@ from pipelines.instant_character.familiarity import Familiarity, load_familiarit
 Config = TypeVar("Config", EncoderConfig, ProjectorConfig)
 
 SIGLIP, DINO = "siglip", "dinov2"
-ADAPTER, CONFIGURATION, FAMILIARITY = (
-    "adapter.safetensors",
-    "config.json",
-    "familiarity.safetensors",
-)
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Contents of a bundle's configuration."""
-
-    encoders: EncoderConfig
-    projector: ProjectorConfig
+ADAPTER, CONFIGURATION = "adapter.safetensors", "config.json"
+FAMILIARITY = "familiarity.safetensors"
 
 
 @dataclass(frozen=True)
@@ -59,11 +48,7 @@ class SubjectBundle:
     familiarity: Familiarity | None
 
     def doubt(self, features: SubjectFeatures) -> str:
-        """Say why a picture may not work as a reference; empty where nothing is wrong.
-
-        Args:
-            features: of one picture.
-        """
+        """Say why a picture may not work as a reference; empty where nothing is wrong."""
         if self.familiarity is None or self.familiarity.knows(features).all():
             return ""
         return (
@@ -74,12 +59,7 @@ class SubjectBundle:
 
 
 def save_bundle(folder: Path, bundle: SubjectBundle) -> None:
-    """Write a bundle, in half precision.
-
-    Args:
-        folder: where to; made if need be.
-        bundle: what to write; its weights become half precision in place.
-    """
+    """Write a bundle, whose weights become half precision in place, into a new or old folder."""
     folder.mkdir(parents=True, exist_ok=True)
     encoders, weights = bundle.encoders, bundle.weights
     for name, model, processor in (
@@ -119,12 +99,12 @@ def load_bundle(
         OSError: if a file is missing.
     """
     device, dtype = device or transformer.device, dtype or transformer.dtype
-    sizes = _read_sizes(folder / CONFIGURATION)
+    encoder_config, projector_config = _read_sizes(folder / CONFIGURATION)
     encoders = SubjectEncoders.from_pretrained(
-        folder / SIGLIP, folder / DINO, config=sizes.encoders, dtype=dtype
+        folder / SIGLIP, folder / DINO, config=encoder_config, dtype=dtype
     )
     weights = load_instant_character(
-        folder / ADAPTER, transformer, config=sizes.projector, device=device, dtype=dtype
+        folder / ADAPTER, transformer, config=projector_config, device=device, dtype=dtype
     )
     known = folder / FAMILIARITY
     return SubjectBundle(
@@ -134,11 +114,11 @@ def load_bundle(
     )
 
 
-def _read_sizes(path: Path) -> _Sizes:
+def _read_sizes(path: Path) -> tuple[EncoderConfig, ProjectorConfig]:
     text = path.read_text(encoding="utf-8")
     try:
         values = json.loads(text)
-        return _Sizes(
+        return (
             _config(EncoderConfig, values["encoders"]),
             _config(ProjectorConfig, values["projector"]),
         )
@@ -148,7 +128,5 @@ def _read_sizes(path: Path) -> _Sizes:
 
 def _config(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Read a configuration from JSON, where tuples are lists."""
-    known: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
+    known: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return kind(**known)

@@ -149,39 +149,28 @@ def _split(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Ten
 
 
 def assign_strictly(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Make tensors a module's parameters, without a copy.
-
-    Args:
-        module: the module, which may be on the meta device.
-        tensors: its state.
-        name: what to call the tensors' origin.
+    """Make tensors the parameters of a module, which may be on the meta device, without a copy.
 
     Raises:
         CheckpointError: if a tensor is missing, left over or of another shape.
     """
     wanted = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    faults = [
-        f"{len(keys)} {kind} ({_some(keys)})"
-        for kind, keys in (
-            ("missing", [key for key in wanted if key not in tensors]),
-            ("left over", [key for key in tensors if key not in wanted]),
-            (
-                "of another shape",
-                [
-                    f"{key} is {tuple(tensors[key].shape)}, not {shape}"
-                    for key, shape in wanted.items()
-                    if key in tensors and tuple(tensors[key].shape) != shape
-                ],
-            ),
-        )
-        if keys
-    ]
+    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    kinds = {
+        "missing": [key for key in wanted if key not in found],
+        "left over": [key for key in found if key not in wanted],
+        "of another shape": [
+            f"{key} is {found[key]}, not {shape}"
+            for key, shape in wanted.items()
+            if found.get(key, shape) != shape
+        ],
+    }
+    faults = [f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds.items() if keys]
     if faults:
         raise CheckpointError(f"{name}: {'; '.join(faults)}")
     module.load_state_dict(dict(tensors), assign=True)
 
 
 def _some(names: list[str]) -> str:
-    """Return the first few names."""
     shown = ", ".join(names[:_NAMED_AT_MOST])
     return shown if len(names) <= _NAMED_AT_MOST else f"{shown}, ..."

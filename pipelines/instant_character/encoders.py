@@ -49,11 +49,8 @@ class SubjectFeatures:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SubjectFeatures:
         """Return the same features on another device, in another type."""
-        return SubjectFeatures(
-            self.low_shallow.to(device, dtype),
-            self.low_deep.to(device, dtype),
-            self.high_deep.to(device, dtype),
-        )
+        features = (self.low_shallow, self.low_deep, self.high_deep)
+        return SubjectFeatures(*(tensor.to(device, dtype) for tensor in features))
 
 
 @dataclass(frozen=True)
@@ -95,15 +92,7 @@ def picture_views(picture: Image.Image, config: EncoderConfig) -> Views:
 
 
 class SubjectEncoders(nn.Module):
-    """SigLIP and DINOv2 with their own normalisation of pixels.
-
-    Args:
-        siglip: SigLIP's vision model.
-        dino: DINOv2.
-        siglip_processor: mean and deviation of SigLIP's pixels; its sizes are not used.
-        dino_processor: mean and deviation of DINOv2's pixels; its sizes are not used.
-        config: layers, side and crops.
-    """
+    """SigLIP and DINOv2, with processors that normalise pixels (their sizes are not used)."""
 
     def __init__(
         self,
@@ -124,10 +113,8 @@ class SubjectEncoders(nn.Module):
                     f"hidden state {max(layers)} of a {name} with "
                     f"{model.config.num_hidden_layers} layers"
                 )
-        self.siglip = siglip
-        self.dino = dino
-        self.siglip_processor = siglip_processor
-        self.dino_processor = dino_processor
+        self.siglip, self.siglip_processor = siglip, siglip_processor
+        self.dino, self.dino_processor = dino, dino_processor
 
     @classmethod
     def from_pretrained(
@@ -156,16 +143,9 @@ class SubjectEncoders(nn.Module):
 
     def pixels(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
         """Return the inputs of SigLIP and of DINOv2, each float32 (pictures, 3, side, side)."""
-        siglip = self.siglip_processor(
-            list(pictures), do_resize=False, do_convert_rgb=False, return_tensors="pt"
-        )
-        dino = self.dino_processor(
-            list(pictures),
-            do_resize=False,
-            do_center_crop=False,
-            do_convert_rgb=False,
-            return_tensors="pt",
-        )
+        plain = {"do_resize": False, "do_convert_rgb": False, "return_tensors": "pt"}
+        siglip = self.siglip_processor(list(pictures), **plain)
+        dino = self.dino_processor(list(pictures), do_center_crop=False, **plain)
         return siglip["pixel_values"], dino["pixel_values"]
 
     @torch.no_grad()

@@ -38,11 +38,7 @@ class Familiarity:
     def distance(self, summaries: Tensor) -> Tensor:
         """Mahalanobis distances over the root of the number of channels; typically about 1.
 
-        Args:
-            summaries: what `summary` says of pictures, shape (pictures, channels).
-
-        Returns:
-            Shape (pictures,), float32.
+        Summaries have shape (pictures, channels), distances (pictures,).
         """
         deviations = summaries - self.mean.to(summaries.device)
         return (deviations @ self.whitening.to(summaries.device)).square().mean(1).sqrt()
@@ -73,12 +69,7 @@ def summary(features: SubjectFeatures) -> Tensor:
 
 
 def fit_familiarity(summaries: Tensor, bound: float) -> Familiarity:
-    """Fit the distribution of summaries of familiar pictures.
-
-    Args:
-        summaries: shape (pictures, channels); more pictures than channels.
-        bound: the largest distance of a familiar picture.
-    """
+    """Fit the distribution of familiar pictures to summaries of more pictures than channels."""
     mean = summaries.mean(0)
     deviations = (summaries - mean).double()
     covariance = deviations.T @ deviations / (len(summaries) - 1)

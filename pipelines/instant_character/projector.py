@@ -6,8 +6,6 @@ step (`tokens`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import BasicTransformerBlock
@@ -19,11 +17,7 @@ from pipelines.instant_character.resampler import TimeResampler
 
 
 class FeatureMlp(nn.Module):
-    """Two linear layers, twice as wide between them, with the tanh form of GELU.
-
-    Args:
-        width: channels of what goes in and comes out.
-    """
+    """Two linear layers, twice as wide between them, with the tanh form of GELU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -36,23 +30,8 @@ class FeatureMlp(nn.Module):
         return out
 
 
-@dataclass(frozen=True)
-class PreparedSubject:
-    """Part of a picture's tokens that is the same at all timesteps.
-
-    Attributes:
-        projected: features as the resampler takes them, shape (pictures, features, width).
-    """
-
-    projected: Tensor
-
-
 class SubjectProjector(nn.Module):
-    """InstantCharacter's projector: cross-layer and cross-scale encoders, then the resampler.
-
-    Args:
-        config: its sizes and parts.
-    """
+    """InstantCharacter's projector: cross-layer and cross-scale encoders, then the resampler."""
 
     def __init__(self, config: ProjectorConfig | None = None) -> None:
         super().__init__()
@@ -103,25 +82,22 @@ class SubjectProjector(nn.Module):
             layers = block(layers, encoder_hidden_states=features.low_shallow)
         return torch.cat([whole, self.proj_cross_layer(layers)], dim=1)
 
-    def prepare(self, features: SubjectFeatures) -> PreparedSubject:
-        """Compute the part that does not depend on the timestep."""
-        return PreparedSubject(self.resampler.proj_in(self.combine(features)))
+    def prepare(self, features: SubjectFeatures) -> Tensor:
+        """Compute the part that is the same at all timesteps, (pictures, features, width)."""
+        prepared: Tensor = self.resampler.proj_in(self.combine(features))
+        return prepared
 
-    def tokens(self, prepared: PreparedSubject, timestep: Tensor | float) -> Tensor:
-        """Compute the subject tokens at a timestep.
+    def tokens(self, projected: Tensor, timestep: Tensor | float) -> Tensor:
+        """Compute the subject tokens at a timestep, shape (pictures, queries, token width).
 
         Args:
-            prepared: what `prepare` made of the pictures.
+            projected: result of `prepare`.
             timestep: the scheduler's timestep, 0 to 1000 (the transformer takes a thousandth of
                 it): one number, or one per picture, shape (pictures,).
-
-        Returns:
-            Subject tokens, shape (pictures, queries, token width).
 
         Raises:
             ValueError: if there are several timesteps, but not one per picture.
         """
-        projected = prepared.projected
         pictures = projected.shape[0]
         timesteps = torch.as_tensor(timestep, device=projected.device).flatten()
         if timesteps.shape[0] not in (1, pictures):

@@ -96,11 +96,8 @@ def read_pictures(
     Raises:
         ValueError: if a picture is not RGB.
     """
-    names = list(
-        dict.fromkeys(
-            frame.active_reference for frame in frames if frame.active_reference is not None
-        )
-    )
+    references = (frame.active_reference for frame in frames)
+    names = list(dict.fromkeys(name for name in references if name is not None))
     if bundle is None or not names:
         return EncodedReferences(None, {})
     with _working_on(device, bundle.encoders) as encoders:

@@ -31,15 +31,9 @@ class PerceiverAttention(nn.Module):
         self.to_out = nn.Linear(heads * head_dim, width, bias=False)
 
     def forward(self, features: Tensor, queries: Tensor, modulation: Modulation | None) -> Tensor:
-        """Compute the attention.
+        """Compute the term of the queries (batch, queries, width) from features of that width.
 
-        Args:
-            features: shape (batch, features, width).
-            queries: shape (batch, queries, width).
-            modulation: shift and scale of the normed queries, or None.
-
-        Returns:
-            What is added to the queries, shape (batch, queries, width).
+        The normed queries are shifted and scaled by the modulation, if there is one.
         """
         queries = modulated(self.norm2(queries), modulation)
         seen = torch.cat([self.norm1(features), queries], dim=1)
@@ -83,15 +77,9 @@ class ResamplerLayer(nn.ModuleList):
             self.append(nn.Sequential(nn.SiLU(), nn.Linear(width, 4 * width)))
 
     def forward(self, features: Tensor, queries: Tensor, time: Tensor | None) -> Tensor:
-        """Apply the layer.
+        """Return the queries (batch, queries, width) after the layer, by features of that width.
 
-        Args:
-            features: shape (batch, features, width).
-            queries: shape (batch, queries, width).
-            time: the timestep's embedding, shape (batch, width), or None.
-
-        Returns:
-            The queries after it, of the same shape.
+        The timestep's embedding has shape (batch, width).
         """
         of_attention = of_feed_forward = None
         if time is not None:
@@ -106,11 +94,7 @@ class ResamplerLayer(nn.ModuleList):
 
 
 class TimeResampler(nn.Module):
-    """A perceiver resampler whose layers are modulated by the timestep (InstantCharacter).
-
-    Args:
-        config: the projector's sizes.
-    """
+    """A perceiver resampler whose layers are modulated by the timestep (InstantCharacter)."""
 
     def __init__(self, config: ProjectorConfig) -> None:
         super().__init__()
