@@ -16,11 +16,7 @@ from pipelines.errors import ModelError
 from pipelines.models.presets import GIGABYTE, Machine
 from pipelines.models.specs import ModelSpec
 
-_DTYPES = {
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float32": torch.float32,
-}
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of control groups, version 2
 
@@ -67,9 +63,11 @@ def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> to
         if dtype not in _DTYPES:
             raise ValueError(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
         return _DTYPES[dtype]
-    if device.type == "cpu" and spec.weights_bytes < GIGABYTE and not _cpu_has_bfloat16():
-        return torch.float32
-    return torch.bfloat16
+    if device.type != "cpu" or spec.weights_bytes >= GIGABYTE:
+        return torch.bfloat16
+    capabilities = torch.cpu.get_capabilities()
+    in_hardware = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if in_hardware else torch.float32
 
 
 def find_machine(device: torch.device) -> Machine:
@@ -102,12 +100,6 @@ def free_memory(device: torch.device) -> int:
     if _CONTAINER_LIMIT.is_file() and (limit := _CONTAINER_LIMIT.read_text().strip()).isdecimal():
         limits.append(int(limit))
     return min(limits)
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Return whether the CPU computes in bfloat16; if not, float32 is faster."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 @contextmanager

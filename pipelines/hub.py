@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, ModelFault
 
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _LOG_IN = (
@@ -96,31 +96,25 @@ def _gated(title: str, page: str, licence: str) -> ModelError:
 
 
 def _refused(status: int, title: str, repository: str, missing_file: str) -> ModelError:
-    if status == 401:
-        return ModelError(
-            f"{title} cannot be downloaded: Hugging Face does not accept your token (it answered "
-            "401), which is wrong or has expired.",
+    faults: dict[int, tuple[str, str, ModelFault]] = {
+        401: (
+            "Hugging Face does not accept your token (it answered 401), which is wrong or has "
+            "expired",
             f"To replace it, {_LOG_IN}.",
             "token",
-        )
-    if status == 403:
-        return ModelError(
-            f"{title} cannot be downloaded: your token may not read {repository} (Hugging Face "
-            "answered 403).",
+        ),
+        403: (
+            f"your token may not read {repository} (Hugging Face answered 403)",
             f"Give it the right to read at {_TOKENS_PAGE}, or {_LOG_IN}.",
             "token",
-        )
-    if status == 404:
-        return ModelError(
-            f"{title} cannot be downloaded: the repository {repository} lacks a file.",
-            missing_file,
-            "missing",
-        )
-    return ModelError(
-        f"{title} cannot be downloaded: Hugging Face answered {status}.",
-        "Wait a few minutes and try again.",
-        "network",
+        ),
+        404: (f"the repository {repository} lacks a file", missing_file, "missing"),
+    }
+    fault, remedy, reason = faults.get(
+        status,
+        (f"Hugging Face answered {status}", "Wait a few minutes and try again.", "network"),
     )
+    return ModelError(f"{title} cannot be downloaded: {fault}.", remedy, reason)
 
 
 def _unreachable(title: str, offline: str) -> ModelError:

@@ -14,9 +14,7 @@ from pipelines.request import RenderRequest
 
 
 def render_stepping_down(
-    request: RenderRequest,
-    render: Callable[[RenderRequest], Events],
-    step_down: Callable[[], str],
+    request: RenderRequest, render: Callable[[RenderRequest], Events], step_down: Callable[[], str]
 ) -> Events:
     """Render a request; where memory runs out, render the frames that are left once more.
 

@@ -30,12 +30,7 @@ FindFigure = Callable[["Image.Image"], "Image.Image"]
 
 
 def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
-    """Draw a foreground mask as a picture: white where the character is, with hard edges.
-
-    Args:
-        mask: bool, shape (rows, columns) in tokens.
-        size: width and height of the picture in pixels.
-    """
+    """Draw a foreground mask (rows, columns) as a picture: white where the character is."""
     from PIL import Image
 
     small = Image.fromarray(mask.astype("uint8") * 255)
@@ -43,12 +38,7 @@ def mask_picture(mask: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
 
 
 def png_bytes(image: Image.Image, **texts: str) -> bytes:
-    """Encode a picture as a PNG file.
-
-    Args:
-        image: the picture.
-        **texts: metadata, stored as international text chunks under these names.
-    """
+    """Encode a picture as a PNG file, with texts as international text chunks of these names."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()

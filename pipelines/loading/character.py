@@ -68,12 +68,8 @@ def load_character_adapter(
     """Load a model's character adapter in the model's number format, to the model's device.
 
     Where the GPU does not hold both, the model's networks wait in host memory from now on until
-    they are needed; so do the image encoders, which run once a render.
-
-    Args:
-        spec: a model with a character adapter.
-        pipeline: that model.
-        placement: its placement; None for "full" or "model-offload".
+    they are needed; so do the image encoders, which run once a render. A placement of None stands
+    for "full" or "model-offload".
 
     Raises:
         ModelError: if it cannot be loaded.
@@ -90,15 +86,11 @@ def load_character_adapter(
         with explained(_origin(spec, adapter, adapter.adapter)):
             bundle.encoders.to("cpu" if offloads else device)
             if placement is not None and placement.blocks:
-                _join_blocks(bundle, pipeline)
+                # Double-stream blocks are spread over GPUs, and their adapters with them.
+                blocks = pipeline.transformer.transformer_blocks
+                for block, weights in zip(blocks, bundle.weights.adapters, strict=False):
+                    weights.to(next(block.parameters()).device)
     return bundle
-
-
-def _join_blocks(bundle: SubjectBundle, pipeline: FluxStoryboardPipeline) -> None:
-    """Move the adapters of double-stream blocks that are spread over GPUs to their blocks."""
-    blocks = pipeline.transformer.transformer_blocks
-    for block, adapter in zip(blocks, bundle.weights.adapters, strict=False):
-        adapter.to(next(block.parameters()).device)
 
 
 def _from_folder(
@@ -135,14 +127,10 @@ def _from_hub(
     with explained(dino):
         dino_folder = _fetch_encoder(adapter.dino)
 
-    dtype = pipeline.transformer.dtype
+    transformer, dtype = pipeline.transformer, pipeline.transformer.dtype
     with explained(published):
         weights = load_instant_character(
-            weights_file,
-            pipeline.transformer,
-            config=_PUBLISHED_PROJECTOR,
-            device=device,
-            dtype=dtype,
+            weights_file, transformer, config=_PUBLISHED_PROJECTOR, device=device, dtype=dtype
         )
     with explained(siglip):
         siglip_model, siglip_processor = load_siglip(siglip_folder, dtype)

@@ -52,11 +52,8 @@ def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBu
     """Return the memory budget of a render beside a model with this placement.
 
     Where weights wait elsewhere, the memory that is free before a render is more than it may take:
-    half of the room that the preset leaves is for banks, half for the frames of a batch.
-
-    Args:
-        placement: the model's placement.
-        wanted: a person's settings; None for none.
+    half of the room that the preset leaves is for banks, half for the frames of a batch. The rest
+    is as a person's settings have it, if there are any.
     """
     streamed = placement.preset.offload in ("group", "leaf")
     own = replace(wanted or RenderBudget(), streamed=streamed)
@@ -68,23 +65,14 @@ def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBu
 
 
 def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizationConfig | None:
-    """Return the quantisation settings for diffusers' loader; None for an exact preset.
-
-    Args:
-        preset: the preset; its packages are installed.
-        dtype: the number format that the model computes in.
-    """
+    """Return the quantisation settings for diffusers' loader; None for an exact preset."""
     if preset.quantisation == "none":
         return None
     if preset.quantisation == "nf4":
         from diffusers import BitsAndBytesConfig
         from transformers import BitsAndBytesConfig as T5BitsAndBytesConfig
 
-        bits = {
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": "nf4",
-            "bnb_4bit_compute_dtype": dtype,
-        }
+        bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
         mapping = {
             "transformer": BitsAndBytesConfig(**bits),
             "text_encoder_2": T5BitsAndBytesConfig(**bits),
@@ -97,12 +85,7 @@ def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizati
 
 
 def packed_transformer(spec: ModelSpec, dtype: torch.dtype) -> FluxTransformer2DModel:
-    """Load the transformer in a model's GGUF file, with the model's own configuration.
-
-    Args:
-        spec: a model with a `transformer_file`.
-        dtype: the number format that it computes in.
-    """
+    """Load the transformer in a model's GGUF file, with the model's own configuration."""
     from diffusers import GGUFQuantizationConfig
 
     transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_single_file(
@@ -117,13 +100,7 @@ def packed_transformer(spec: ModelSpec, dtype: torch.dtype) -> FluxTransformer2D
 
 
 def place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:
-    """Place a loaded pipeline.
-
-    Args:
-        pipeline: a pipeline in host memory; networks that bitsandbytes has quantised are on the GPU
-            already.
-        placement: the plan.
-    """
+    """Place a pipeline in host memory, but for networks that bitsandbytes put on the GPU."""
     device, offload = placement.device, placement.preset.offload
     if offload == "spread":
         _spread(pipeline, (device, *placement.others), placement.blocks)

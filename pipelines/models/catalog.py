@@ -31,9 +31,6 @@ _INSTANT_CHARACTER_PARAMETERS = 1_434_816_768 + 1_360_116_096
 _SIGLIP_PARAMETERS, _SIGLIP_VISION_PARAMETERS = 877_960_498, 428_225_600
 _DINO_PARAMETERS = 1_136_480_768
 
-# TAEF1, 10 MB under the MIT licence, for the latents of all FLUX.1 models.
-_TINY_AUTOENCODER = "madebyollin/taef1"
-
 # A folder with fewer parameters in all its networks takes the miniature's settings.
 _SMALL_PARAMETERS = 100_000_000
 # Smallest side of a storyboard's frames in pixels, for a model of any size.
@@ -42,8 +39,6 @@ _SMALLEST_SIDE = 64
 _TRUE_CFG_SCALE = 2.5
 
 _APACHE, _APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
-_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
-_DEV_LICENCE_URL = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
 
 def _bundled_adapter(folder: Path) -> CharacterAdapterSpec:
@@ -140,8 +135,8 @@ FLUX1_DEV = ModelSpec(
     source="black-forest-labs/FLUX.1-dev",
     kind="hub",
     gated=True,
-    licence=_DEV_LICENCE,
-    licence_url=_DEV_LICENCE_URL,
+    licence="FLUX.1 [dev] Non-Commercial License",
+    licence_url="https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
     non_commercial=True,
     width=1024,
     height=1024,
@@ -152,27 +147,23 @@ FLUX1_DEV = ModelSpec(
     published_parts=FLUX_DEV_PARTS,
     note="The model that CharaConsist was published with.",
     character_adapter=INSTANT_CHARACTER,
-    preview=_TINY_AUTOENCODER,
+    preview="madebyollin/taef1",  # TAEF1, 10 MB under MIT, for the latents of all FLUX.1 models
 )
 
-FLUX1_SCHNELL = ModelSpec(
+FLUX1_SCHNELL = replace(
+    FLUX1_DEV,
     name="flux1-schnell",
     title="FLUX.1 [schnell]",
     source="black-forest-labs/FLUX.1-schnell",
-    kind="hub",
-    gated=True,
     licence=_APACHE,
     licence_url="https://huggingface.co/black-forest-labs/FLUX.1-schnell/blob/main/LICENSE.md",
     non_commercial=False,
-    width=1024,
-    height=1024,
     steps=4,
     guidance_scale=0.0,
-    true_cfg_scale=1.0,
     max_sequence_length=256,
     published_parts=FLUX_SCHNELL_PARTS,
     note="Distilled to four steps: fast, and free for commercial use.",
-    preview=_TINY_AUTOENCODER,
+    character_adapter=None,
 )
 
 FLUX1_KREA_DEV = replace(

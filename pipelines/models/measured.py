@@ -24,13 +24,7 @@ COSTS_FILE = _FOLDER / "shortcuts.json"
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % confidence interval.
-
-    Attributes:
-        value: the estimate.
-        low: lower end of the interval.
-        high: upper end of the interval.
-    """
+    """An estimate and its 95 % confidence interval."""
 
     value: float
     low: float
@@ -118,7 +112,6 @@ class TurboLora:
 
 
 COSTS_FORMAT = TypeAdapter(dict[str, tuple[ShortcutCost, ...]])
-_TURBO_LORAS_FORMAT = TypeAdapter(dict[str, tuple[TurboLora, ...]])
 
 
 @cache
@@ -130,7 +123,8 @@ def shortcut_costs() -> Mapping[str, tuple[ShortcutCost, ...]]:
 @cache
 def turbo_loras() -> Mapping[str, tuple[TurboLora, ...]]:
     """Read the known turbo LoRAs, by the model's name."""
-    return _TURBO_LORAS_FORMAT.validate_json((_FOLDER / "turbo_loras.json").read_bytes())
+    known = TypeAdapter(dict[str, tuple[TurboLora, ...]])
+    return known.validate_json((_FOLDER / "turbo_loras.json").read_bytes())
 
 
 def cost_of(name: ShortcutName, model: str) -> ShortcutCost | None:

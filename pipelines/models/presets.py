@@ -1,8 +1,5 @@
 """Memory presets: ways to place a model, their needs and their costs; no torch.
 
-    fits = survey(FLUX1_DEV, Machine("cuda", gpus=(24 * 10**9,), host=64 * 10**9), itemsize=2)
-    [fit.preset.name for fit in fits if not fit.problem]   # the presets that would work there
-
 Needs are counted from the shapes of weights and activations. `pipelines.loading.placement` applies
 a preset.
 """
@@ -12,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.models.sizes import ModelParts, PartSizes
@@ -144,12 +141,12 @@ class MemoryPreset:
     def visiting(self, work: Workload) -> int:
         """Return the bytes of the transformer that are on the GPU only during a step."""
         transformer = work.parts.transformer
-        each = transformer.bytes_each(work.itemsize)
         if self.offload == "group":
             # The block that computes, the next one, and the layers outside of blocks.
-            return int((2 * transformer.block + transformer.rest) * each)
+            parameters = 2 * transformer.block + transformer.rest
+            return int(parameters * transformer.bytes_each(work.itemsize))
         if self.offload == "leaf":
-            return int(2 * transformer.layer * each)
+            return int(2 * transformer.layer * transformer.bytes_each(work.itemsize))
         return self.part_bytes(work, "transformer") if self.offload == "model" else 0
 
     def need(self, work: Workload, machine: Machine) -> Need:
@@ -227,6 +224,17 @@ def _spread_bytes(work: Workload, counts: Sequence[int]) -> tuple[int, ...]:
     )
 
 
+_FP8 = MemoryPreset(
+    name="fp8",
+    title="the transformer in 8-bit floats, the networks take turns",
+    note="Pictures differ from the exact ones (how much was not measured); weights are widened "
+    "when they are used.",
+    offload="model",
+    quantisation="fp8",
+    quantised=("transformer",),
+    packages=("torchao",),
+    devices=("cuda", "cpu"),
+)
 MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
     MemoryPreset(
         name="full",
@@ -258,26 +266,13 @@ MEMORY_PRESETS: tuple[MemoryPreset, ...] = (
         note="The slowest: published for FLUX.1 are 1.86 s a forward pass, against 0.49 s without.",
         offload="leaf",
     ),
-    MemoryPreset(
-        name="fp8",
-        title="the transformer in 8-bit floats, the networks take turns",
-        note="Pictures differ from the exact ones (how much was not measured); weights are widened "
-        "when they are used.",
-        offload="model",
-        quantisation="fp8",
-        quantised=("transformer",),
-        packages=("torchao",),
-        devices=("cuda", "cpu"),
-    ),
-    MemoryPreset(
+    _FP8,
+    replace(
+        _FP8,
         name="int8",
         title="the transformer in 8-bit integers, the networks take turns",
         note="Like fp8, with steps of equal size in every row of weights.",
-        offload="model",
         quantisation="int8",
-        quantised=("transformer",),
-        packages=("torchao",),
-        devices=("cuda", "cpu"),
     ),
     MemoryPreset(
         name="nf4",
@@ -315,10 +310,10 @@ def find_preset(name: str) -> MemoryPreset:
     Raises:
         ValueError: if there is none; the message suggests a similar name.
     """
-    for preset in MEMORY_PRESETS:
-        if name.strip().casefold() == preset.name:
-            return preset
-    names = [AUTO, *(preset.name for preset in MEMORY_PRESETS)]
+    by_name = {preset.name: preset for preset in MEMORY_PRESETS}
+    if name.strip().casefold() in by_name:
+        return by_name[name.strip().casefold()]
+    names = [AUTO, *by_name]
     near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
@@ -327,14 +322,7 @@ def find_preset(name: str) -> MemoryPreset:
 
 
 def fit(preset: MemoryPreset, spec: ModelSpec, machine: Machine, itemsize: int) -> Fit:
-    """Fit a model to a machine in a preset, without loading it.
-
-    Args:
-        preset: the preset.
-        spec: the model.
-        machine: the free memory.
-        itemsize: bytes of a value in the number format that is used.
-    """
+    """Fit a model to a machine in a preset, without loading it, for values of so many bytes."""
     work = Workload.of(spec, itemsize)
     need = None if work is None else preset.need(work, machine)
     hindrance = _hindrance(preset, spec, machine)
@@ -358,30 +346,27 @@ def choose(spec: ModelSpec, machine: Machine, itemsize: int) -> Fit:
         Where none fits, the one that needs the least memory of the device that computes.
     """
     fits = survey(spec, machine, itemsize)
-    for found in fits:
-        if not found.problem:
-            return found
+    fitting = (found for found in fits if not found.problem)
     known = [found for found in fits if machine.kind in found.preset.devices and found.need]
-    return min(known, key=lambda found: found.need.computing if found.need else 0)
+    return next(fitting, None) or min(known, key=lambda f: f.need.computing if f.need else 0)
 
 
 def step_down(
     spec: ModelSpec, machine: Machine, itemsize: int, current: MemoryPreset
 ) -> Fit | None:
-    """Choose the next preset that fits and needs clearly less, after memory ran out.
+    """Choose the next preset that fits and needs clearly less, after memory ran out in `current`.
 
     Args:
         spec: the model.
         machine: the free memory once the model is unloaded.
-        itemsize: bytes of a value in the number format that is used.
-        current: the preset in which memory ran out.
+        itemsize: bytes of a value.
+        current: the preset.
 
     Returns:
         None where there is no smaller one.
     """
-    index = MEMORY_PRESETS.index(current)
     before = fit(current, spec, machine, itemsize).need
-    for preset in MEMORY_PRESETS[index + 1 :]:
+    for preset in MEMORY_PRESETS[MEMORY_PRESETS.index(current) + 1 :]:
         found = fit(preset, spec, machine, itemsize)
         if found.problem:
             continue

@@ -115,11 +115,7 @@ class ModelParts:
     def step_bytes(self, width: int, height: int, text: int, itemsize: int) -> int:
         """Return the peak bytes of a denoising step besides weights.
 
-        Args:
-            width: width of the picture in pixels.
-            height: its height.
-            text: tokens of the prompt.
-            itemsize: bytes of a value.
+        The picture's size is in pixels, the text in tokens, a value's size in bytes.
         """
         tokens = (width // 16) * (height // 16) + text
         return STEP_VALUES * tokens * self.width * itemsize
@@ -171,9 +167,6 @@ FLUX_SCHNELL_PARTS = replace(
 
 def parts_of_folder(folder: Path) -> ModelParts | None:
     """Count a model in diffusers' format from the headers of its safetensors files.
-
-    Args:
-        folder: the model's folder.
 
     Returns:
         None where one of its networks has no safetensors file.

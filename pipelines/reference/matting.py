@@ -67,10 +67,7 @@ def grab_cut_mask(image: Image.Image, weights: Weights = FITTED) -> Mask:
 
 
 def plain_ground(picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Find the ground of a picture whose border has one colour: all pixels joined to the border.
-
-    Args:
-        picture: RGB, of shape (height, width, 3).
+    """Find the ground of an RGB picture whose border has one colour: all pixels joined to it.
 
     Returns:
         A mask of shape (height, width), or None if the sides have several colours.

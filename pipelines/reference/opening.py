@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -20,20 +19,7 @@ MOST_BYTES = 128_000_000
 LEAST_SIDE = 64  # pixels
 LONG_SIDE = 2048  # pixels; larger pictures are reduced to it
 # No EPS (Pillow runs an interpreter for it), and no rare formats.
-FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "WEBP",
-    "GIF",
-    "AVIF",
-    "BMP",
-    "TIFF",
-    "JPEG2000",
-    "TGA",
-    "PPM",
-    "ICO",
-)
+FORMATS = "JPEG MPO PNG WEBP GIF AVIF BMP TIFF JPEG2000 TGA PPM ICO".split()
 
 _USE = "Use a PNG, JPEG or WebP picture."
 _FULL_16_BIT = 65535
@@ -54,7 +40,7 @@ _KNOWN_STARTS = (
 )
 
 
-def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
+def open_picture(file: Path | bytes) -> Image.Image:
     """Open a picture of a character.
 
     Of animations, the first frame is taken. Rotation by EXIF is applied, colour profiles are
@@ -62,7 +48,7 @@ def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
     reduced.
 
     Args:
-        file: a path, the content of a file, or an open file.
+        file: a path, or the content of a file.
 
     Returns:
         RGBA where the file has transparency, else RGB; without metadata.
@@ -88,20 +74,17 @@ def open_picture(file: Path | bytes | BinaryIO) -> Image.Image:
         ) from error
 
 
-def _content(file: Path | bytes | BinaryIO, name: str) -> bytes:
-    if isinstance(file, bytes):
-        content = file
-    elif isinstance(file, Path):
+def _content(file: Path | bytes, name: str) -> bytes:
+    content = file
+    if isinstance(content, Path):
         try:
-            with file.open("rb") as stream:
+            with content.open("rb") as stream:
                 content = stream.read(MOST_BYTES + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise PictureError(
                 f"{name} cannot be opened ({reason}). Check that the file is there and may be read."
             ) from error
-    else:
-        content = file.read(MOST_BYTES + 1)
     if not content:
         raise PictureError(f"{name} is empty (0 bytes). Download or export it again.")
     if len(content) > MOST_BYTES:
@@ -211,7 +194,6 @@ def _eight_bit_gray(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """Return a copy without metadata, at most LONG_SIDE long."""
     plain = image.copy()
     plain.info = {}
     plain.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)

@@ -76,14 +76,7 @@ def apply_strokes(
 ) -> Mask:
     """Apply brush strokes to a copy of a mask; removing wins over adding.
 
-    Args:
-        mask: uint8 of shape (height, width).
-        strokes_add: strokes over parts of the figure, as opacity from 0 to 255 or as booleans, of
-            shape (height, width).
-        strokes_remove: strokes over other parts, likewise.
-
-    Returns:
-        The new mask, uint8 of shape (height, width).
+    All are of shape (height, width), strokes as opacity from 0 to 255 or as booleans.
 
     Raises:
         ValueError: if the arrays differ in shape.

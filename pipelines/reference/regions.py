@@ -31,19 +31,11 @@ class Regions:
         return np.bincount(self.labels.ravel()).astype(np.float64)
 
     def mean(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the mean of a map over each patch.
-
-        Args:
-            values: of shape (height, width).
-        """
+        """Return the mean of a map (height, width) over each patch."""
         return np.bincount(self.labels.ravel(), values.ravel()) / self.areas
 
     def largest(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the largest value of a map in each patch.
-
-        Args:
-            values: of shape (height, width).
-        """
+        """Return the largest value of a map (height, width) in each patch."""
         found = np.full(len(self.areas), -np.inf)
         np.maximum.at(found, self.labels.ravel(), values.ravel())
         return found
@@ -70,10 +62,8 @@ class Regions:
     def around(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the mean value of each patch's neighbours, weighted by the length of contact.
 
-        The outside of the border (see `on_border`) counts as a neighbour with value 0.
-
-        Args:
-            values: one for each patch, of shape (regions,).
+        The outside of the border (see `on_border`) counts as a neighbour with value 0. There is one
+        value for each patch, shape (regions,).
         """
         one, other = self._contacts
         regions = len(self.areas)
@@ -85,23 +75,17 @@ def flat_regions(picture: NDArray[np.uint8], lab: Map) -> Regions:
     """Divide a picture into patches of one colour, each up to the middle of its outline.
 
     Pixels that differ little from their neighbours are joined to patches; a watershed (Meyer,
-    1992) gives each of the other pixels to a patch next to it.
-
-    Args:
-        picture: RGB, of shape (height, width, 3).
-        lab: the same in CIE Lab, of shape (height, width, 3).
+    1992) gives each of the other pixels to a patch next to it. The picture comes in RGB and in CIE
+    Lab, each of shape (height, width, 3).
     """
     height, width = lab.shape[:2]
     step = np.zeros((height, width), np.float32)
     across = np.abs(np.diff(lab, axis=1)).max(-1)
     down = np.abs(np.diff(lab, axis=0)).max(-1)
-    for part, size in (
-        (step[:, :-1], across),
-        (step[:, 1:], across),
-        (step[:-1], down),
-        (step[1:], down),
-    ):
-        np.maximum(part, size, out=part)
+    for part in (step[:, :-1], step[:, 1:]):
+        np.maximum(part, across, out=part)
+    for part in (step[:-1], step[1:]):
+        np.maximum(part, down, out=part)
     flat = (step < _FLAT).astype(np.uint8)
     _, found, statistics, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
     too_small = statistics[:, cv2.CC_STAT_AREA] < _FEWEST_PIXELS

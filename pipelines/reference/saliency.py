@@ -51,11 +51,7 @@ FITTED = Weights(
 
 @dataclass(frozen=True)
 class Reduced:
-    """A picture at the size at which its patches are scored.
-
-    Attributes:
-        picture: RGB, uint8 of shape (height, width, 3).
-    """
+    """An RGB picture (height, width, 3) at the size at which its patches are scored."""
 
     picture: NDArray[np.uint8]
 
@@ -69,14 +65,9 @@ class Reduced:
 
 
 def saliency(picture: NDArray[np.uint8], weights: Weights = FITTED) -> Map:
-    """Return the probability of each pixel to belong to the figure.
+    """Return the probability of each pixel of an RGB picture to belong to the figure.
 
-    Args:
-        picture: RGB, of shape (height, width, 3).
-        weights: weights of the features.
-
-    Returns:
-        Probabilities in [0, 1], of shape (height, width).
+    The picture has shape (height, width, 3), the probabilities have shape (height, width).
     """
     reduced = reduce(picture)
     first = sigmoid(own_features(reduced) @ np.array(weights.own))
@@ -124,8 +115,6 @@ def own_features(reduced: Reduced) -> Features:
     detail = _share_of_most(_blur(_gradient(reduced.lab), 0.05))
     strange = _strangeness(reduced)
     down, across = np.mgrid[:height, :width].astype(np.float32)
-    left = np.full(len(regions.areas), width, np.float64)
-    np.minimum.at(left, regions.labels.ravel(), across.ravel())
     columns = [
         np.ones(len(regions.areas)),
         regions.mean(detail),
@@ -134,17 +123,13 @@ def own_features(reduced: Reduced) -> Features:
         regions.mean(((across + 0.5) / width - 0.5) ** 2),
         regions.mean(((down + 0.5) / height - 0.5) ** 2),
         (regions.on_border > 0).astype(np.float64),
-        (regions.largest(across) - left + 1) / width,
+        (regions.largest(across) + regions.largest(-across) + 1) / width,
     ]
     return np.stack(columns, -1)
 
 
 def surrounding_features(reduced: Reduced, first: NDArray[np.float64]) -> Features:
-    """Compute the features of patches from the probabilities of the first round.
-
-    Args:
-        reduced: the picture.
-        first: probability of each patch, of shape (regions,).
+    """Compute the features of patches from their probabilities of the first round, (regions,).
 
     Returns:
         One row for each patch: its `own_features`; the probability of its neighbours and of its
