@@ -276,7 +276,6 @@ def test_order_by_what_fits(pipeline, monkeypatch):
         ("cuda", 64 << 30, 64 << 10, 8),
         ("cuda", 600 << 20, 64 << 10, 2),  # of 144 MiB each, in half of what is free
         ("cuda", 1 << 20, 64 << 10, 1),
-        ("cuda", None, 64, 1),
         ("cpu", 64 << 30, 64, 8),  # 8 KiB a layer
         ("cpu", 64 << 30, 8 << 10, 3),  # 1 MiB
         ("cpu", 64 << 30, 16 << 10, 1),  # 2 MiB
