@@ -31,7 +31,6 @@ from pipelines.models.presets import AUTO, Machine
 from pipelines.models.specs import ModelSpec
 from pipelines.out_of_memory import bank_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
-from pipelines.sampling.context import RenderContext
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -195,6 +194,7 @@ class Engine:
         limit_spinning_threads()
         from pipelines.consistency.store.storage import BankFull
         from pipelines.loading.placement import budget
+        from pipelines.sampling.context import RenderContext
 
         spec = find_model(request.model)
         try:

@@ -68,7 +68,7 @@ class Prompt(_Stored):
 
 @dataclass(frozen=True)
 class FrameRequest(_Stored):
-    """One frame to render.
+    """Frame of a render request.
 
     Attributes:
         frame_id: name of the frame, unique within its request.

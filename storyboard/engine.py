@@ -59,8 +59,8 @@ class Engine:
             self._consents.require(
                 subject.consent,
                 subject,
-                f"{spec.title} follows reference pictures with {subject.title}, whose weights may "
-                "be used for research only.",
+                f"{spec.title} uses {subject.title} for reference pictures, whose weights may be "
+                "used for research only.",
             )
 
     def render(
@@ -134,8 +134,8 @@ class NetworkMatting:
             self._consents.require(
                 spec.source,
                 spec,
-                f"{spec.title} finds figures with Python code of its own, which is downloaded and "
-                "would run with your rights.",
+                f"{spec.title} finds figures with its own Python code, which would be downloaded "
+                "and run with your rights.",
             )
         try:
             with self._guard:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,6 +39,13 @@ _Bytes = Annotated[
     float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda size: round(size * 10**9))
 ]
 _Switch = Literal["0", "1"]
+
+
+def _default_projects(on_space_disk: bool = False) -> Path:
+    """Return the folder of projects: beside the code in a checkout, else in the home folder."""
+    if on_space_disk:
+        return SPACE_DISK / "projects"
+    return ROOT / "projects" if (ROOT / "app.py").is_file() else Path.home() / "Throughline"
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Settings:
         space: whether the app runs as a Hugging Face Space, where strangers share it.
     """
 
-    projects: Path = ROOT / "projects"
+    projects: Path = field(default_factory=_default_projects)
     model: str = "miniature"
     host: str = "127.0.0.1"
     port: int | None = None
@@ -114,8 +121,7 @@ class Settings:
         on_disk = space and SPACE_DISK.is_dir()
         read = partial(_read, environment)
         return cls(
-            projects=read("PROJECTS", _Folder)
-            or (SPACE_DISK / "projects" if on_disk else cls.projects),
+            projects=read("PROJECTS", _Folder) or _default_projects(on_disk),
             model=read("MODEL", str) or cls.model,
             host=read("HOST", str) or ("0.0.0.0" if space else cls.host),
             port=read("PORT", _Port, "a number from 1 to 65535"),

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from safetensors import SafetensorError
 
 from pipelines.errors import ModelError, OutOfMemoryError, is_out_of_memory
-from pipelines.hub import causes, explain_hub_error
+from pipelines.hub_errors import causes, explain_hub_error
 from pipelines.models.catalog import suggestion
 from pipelines.models.specs import FOLDER_FILES, SHIPPED_FILES, ModelKind, ModelSpec
 

@@ -93,7 +93,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class MemoryPreset:
-    """One way to place a model.
+    """Way to place a model in memory.
 
     Attributes:
         name: its name on the command line.

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from pipelines.errors import ModelError
-from pipelines.hub import explain_hub_error
+from pipelines.hub_errors import explain_hub_error
 from pipelines.styles.info import read_info
 
 _SUFFIX = ".safetensors"

@@ -30,7 +30,7 @@ def idle(project_id: str) -> dict[str, Any]:
 
 @dataclass
 class JobView:
-    """One job as a page shows it, from the events that `apply` gets in order.
+    """Job as a page shows it, from the events that `apply` gets in order.
 
     Attributes:
         job: the job.

@@ -15,7 +15,7 @@ _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class ProgressBar:
-    """One bar for the progress of all storyboards; without a terminal, a line for each frame.
+    """Progress bar of all storyboards; without a terminal, a line for each frame.
 
     Args:
         boards: the storyboards that are rendered.

@@ -10,7 +10,7 @@ from storyboard.board import Take
 
 @dataclass(frozen=True)
 class JobProgress:
-    """One more denoising step is done.
+    """Progress of a job after a denoising step.
 
     Attributes:
         frame_id: the storyboard's frame that is being rendered.

@@ -69,7 +69,7 @@ def unwritable(path: Path, error: OSError) -> ProjectError:
 
 @dataclass(frozen=True)
 class Migration:
-    """One step from a version of a document to the next.
+    """Step from a version of a document to the next.
 
     Attributes:
         name: the change, in words.

@@ -152,7 +152,7 @@ class Store:
 
 
 class Project:
-    """One storyboard and its takes on disk; only `Store` makes it.
+    """Storyboard and its takes on disk; only `Store` makes it.
 
     Args:
         path: its folder.

@@ -47,7 +47,9 @@ def test_every_picture_is_on_the_sheet():
 
 def test_a_reference_stands_before_the_frames_conditioned_on_it():
     pipeline = tiny_pipeline()
-    spec = replace(MINIATURE, steps=1, max_sequence_length=SEQUENCE, subject=INSTANT_CHARACTER)
+    spec = replace(
+        MINIATURE, steps=1, max_sequence_length=SEQUENCE, character_adapter=INSTANT_CHARACTER
+    )
     model = ReferenceModel(spec, pipeline, tiny_bundle(pipeline.transformer))
     prompts = [Prompt("the beach,", "a girl,", action) for action in ("runs", "waves", "sits")]
     frames = [SuiteFrame(prompt, seed, {}, ()) for seed, prompt in enumerate(prompts)]

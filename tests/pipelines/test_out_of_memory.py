@@ -16,6 +16,7 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.models import presets
 from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
+from pipelines.sampling.context import RenderContext
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
 from storyboard.planning import plan_render
@@ -50,11 +51,11 @@ def run_out(
     real, requests = FluxStoryboardPipeline.stream, []
 
     def greedy(
-        self: FluxStoryboardPipeline, request: RenderRequest, **options: Any
+        self: FluxStoryboardPipeline, request: RenderRequest, context: RenderContext
     ) -> Iterator[PipelineEvent]:
         attempt = len(requests)
         requests.append(request)
-        for event in real(self, request, **options):
+        for event in real(self, request, context):
             if when(attempt, event):
                 raise torch.cuda.OutOfMemoryError(CUDA_WORDS)
             yield event

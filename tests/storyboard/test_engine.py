@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,6 +21,7 @@ from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, find_model
 from pipelines.models.presets import Machine
 from pipelines.request import RenderRequest
+from pipelines.sampling.context import RenderContext
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
 from storyboard.planning import plan_render
@@ -168,10 +168,10 @@ def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
     real = FluxStoryboardPipeline.stream
 
     def greedy(
-        self: FluxStoryboardPipeline, request: RenderRequest, **options: Any
+        self: FluxStoryboardPipeline, request: RenderRequest, context: RenderContext
     ) -> Iterator[PipelineEvent]:
         done = 0
-        for event in real(self, request, **options):
+        for event in real(self, request, context):
             if done == frames_before:
                 torch.empty(2**58, dtype=torch.uint8)
             yield event

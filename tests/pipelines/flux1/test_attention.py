@@ -108,7 +108,7 @@ def test_who_sees_what():
     layout = frame_pass.layout
     assert not mask[layout.order[: layout.background]].any()
     assert mask[layout.order[layout.background :]].all()
-    assert torch.equal(layout.places[layout.order], torch.arange(TOKENS))
+    assert torch.equal(layout.inverse[layout.order], torch.arange(TOKENS))
     assert torch.equal(place.positions, (~mask & ~lender).nonzero().flatten())
     assert torch.equal(identity.positions, frame_pass.matches.frame_index)
     assert frame_pass.shared_foreground(1) is None

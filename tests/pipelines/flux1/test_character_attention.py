@@ -76,7 +76,7 @@ def test_every_block_looks_at_the_subject(transformer, character):
     with subject_attention(transformer, subject, TOKENS):
         processors = list(transformer.attn_processors.values())
     assert all(isinstance(processor, StoryboardAttnProcessor) for processor in processors)
-    assert [processor._place for processor in processors] == list(range(BLOCKS))
+    assert [processor._index for processor in processors] == list(range(BLOCKS))
     assert [processor._block for processor in processors] == [None, None, 0, 1, 2, 3]
     assert not torch.allclose(predicted(transformer, subject), predicted(transformer), atol=1e-2)
 

@@ -230,11 +230,11 @@ def test_what_was_painted_elsewhere_is_lent(pipeline, monkeypatch, order):
         banks[frame_id] = pickle.loads(pickle.dumps(bank))  # as another process gets it
 
     first = replace(wanted, targets=("a", "b"))
-    painted = latents(pipeline, monkeypatch, first, keep=keep)
+    painted = latents(pipeline, monkeypatch, first, keep_bank=keep)
     assert sorted(banks) == ["a"]  # b lends nothing to those who are painted here
     assert_same(painted, {name: expected[name] for name in "ab"})
     banks.clear()
-    latents(pipeline, monkeypatch, replace(wanted, targets=("b", "c")), keep=keep)
+    latents(pipeline, monkeypatch, replace(wanted, targets=("b", "c")), keep_bank=keep)
     assert sorted(banks) == ["a", "b"]
     second = replace(wanted, targets=("c", "d"))
     options = dict(lent=banks, budget=RenderBudget(order=order))

@@ -329,7 +329,7 @@ def test_the_archive_holds_frames_and_masks_in_order(tmp_path: Path) -> None:
     actions = Actions(runner, store, Settings(), prepare_reference, None, keep)
     backend = Backend(actions, store, runner, FakeEngine())
     document = story(backend) | {"title": "A Day: out!"}
-    with pytest.raises(UserError, match="painted"):
+    with pytest.raises(UserError, match="generated yet"):
         backend.actions.archive(document)
     rendered(backend, document)
     assert backend.actions.archive(document)["file"]["name"] == "a-day-out.zip"

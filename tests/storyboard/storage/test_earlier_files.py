@@ -77,7 +77,8 @@ def test_every_take_has_its_request_picture_and_mask(project: Project) -> None:
     for take in takes:
         request = project.request(take.id)
         stored = json.loads((project.path / "takes" / take.id / "take.json").read_text("utf-8"))
-        assert json.loads(json.dumps(request.to_dict())) == stored["request"]
+        assert request == RenderRequest.from_dict(stored["request"])
+        assert [f["seed"] for f in stored["request"]["frames"]] == [f.seed for f in request.frames]
         frame = next(frame for frame in request.frames if frame.frame_id == take.frame_id)
         assert (frame.prompt.text, frame.seed) == (take.prompt, take.seed)
         assert frame.reference == PICTURE
