@@ -13,9 +13,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.errors import UnknownModelError, UserError
+from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
-from storyboard.jobs.job import Runner
+from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.projects import Store
 from storyboard.ui.stubs import without_stub_files
@@ -38,13 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings, browser = _read(arguments)
         with closing(make_runner(settings, sys.stdout, settings.previews)) as runner:
             return _serve(runner, settings, browser)
-    except (UserError, UnknownModelError) as error:
+    except UserError as error:
         print(f"throughline: {error}", file=sys.stderr)
         return 2
 
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
-    """Serve the page until it is stopped, and return the exit code."""
     find = make_matting(settings)
     demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
     try:

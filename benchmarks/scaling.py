@@ -27,7 +27,7 @@ from pipelines.models.catalog import MINIATURE
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
-from storyboard.jobs.job import Runner
+from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings, Workers
 from storyboard.storage.projects import Store
 

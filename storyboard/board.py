@@ -162,14 +162,7 @@ class RenderSettings(Value):
 
 
 class Storyboard(Value):
-    """Title, character, and frames in order.
-
-    Attributes:
-        title: the title.
-        character: the character of all frames that describe no other.
-        frames: the frames in order.
-        settings: settings of their renders.
-    """
+    """Frames in order, the character of all that describe no other, and settings of renders."""
 
     title: ShortText = "Untitled storyboard"
     character: Character = Character()
@@ -202,11 +195,6 @@ class Storyboard(Value):
             if frame.id == frame_id:
                 return index
         raise KeyError(frame_id)
-
-    def with_frame(self, changed: Frame) -> Storyboard:
-        """Return the storyboard with the frame of that id replaced."""
-        frames = tuple(changed if f.id == changed.id else f for f in self.frames)
-        return self.model_copy(update={"frames": frames})
 
     def with_take(self, frame_id: str, take_id: str) -> Storyboard:
         """Return the storyboard with this take chosen; unchanged where the frame is gone."""

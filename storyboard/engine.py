@@ -42,13 +42,7 @@ class Engine:
         self._engine = engine.Engine(engine_options(settings, previews), on_zero_gpu)
 
     def check(self, request: RenderRequest) -> None:
-        """Refuse at once a request that the model cannot render; loads nothing.
-
-        Raises:
-            ModelError: if the model is not known, or the request names reference pictures and the
-                model cannot be conditioned on any.
-            ConsentNeeded: if nobody has agreed yet to the terms of the character bundle.
-        """
+        """See `RenderEngine.check`."""
         spec = find_model(request.model)
         if not request.references:
             return
@@ -66,12 +60,7 @@ class Engine:
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
     ) -> Events:
-        """Render a request; see `pipelines.engine.Engine.render`.
-
-        Args:
-            request: the frames and their settings.
-            pictures: folder of the reference pictures, as `ReferenceStore` keeps them.
-            banks: key/value banks that come from other processes and go there.
+        """See `RenderEngine.render`.
 
         Raises:
             ConsentNeeded: as `check`.
@@ -87,7 +76,7 @@ class Engine:
         yield from self._engine.render(request, images, banks)
 
     def describe(self) -> str:
-        """Return the loaded model and its device; empty before one is loaded."""
+        """See `RenderEngine.describe`."""
         return self._engine.describe()
 
 

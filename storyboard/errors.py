@@ -11,8 +11,12 @@ RenderCancelled      a render that was stopped on purpose
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.errors import ThroughlineError, UserError
+
+if TYPE_CHECKING:
+    from pipelines.models.specs import CharacterAdapterSpec, MattingSpec
 
 
 class StoryFileError(UserError):
@@ -27,7 +31,6 @@ class StoryFileError(UserError):
     def __init__(self, path: Path | str, line: int | None, fault: str) -> None:
         where = f"{path}:{line}" if line is not None else str(path)
         super().__init__(f"{where}: {' '.join(fault.split())}")
-        self.path = Path(path)
         self.line = line
 
 
@@ -44,29 +47,18 @@ class ConsentNeeded(UserError):
 
     Args:
         key: the key of the consent in `storyboard.storage.consents`.
-        title: name of the weights or the code.
-        licence: name of the licence.
-        licence_url: address of the licence.
-        download_bytes: size of the download in bytes; 0 where it is not known.
+        asked: the weights or the code.
         terms: what has to be agreed to, one sentence.
     """
 
-    def __init__(
-        self,
-        key: str,
-        title: str,
-        licence: str,
-        licence_url: str,
-        download_bytes: int,
-        terms: str,
-    ) -> None:
-        super().__init__(terms, f"Read its licence ({licence}) at {licence_url} and agree to it.")
+    def __init__(self, key: str, asked: CharacterAdapterSpec | MattingSpec, terms: str) -> None:
+        licence = f"({asked.licence}) at {asked.licence_url}"
+        super().__init__(terms, f"Read its licence {licence} and agree to it.")
         self.key = key
-        self.title = title
-        self.licence = licence
-        self.licence_url = licence_url
-        self.download_bytes = download_bytes
-        self.terms = terms
+        self.title = asked.title
+        self.licence = asked.licence
+        self.licence_url = asked.licence_url
+        self.download_bytes = asked.download_bytes
 
 
 class RenderCancelled(ThroughlineError):

@@ -54,21 +54,15 @@ def reference_picture(storyboard: Storyboard, frame: Frame) -> str:
 def reference_of(storyboard: Storyboard, frame: Frame, spec: ModelSpec) -> tuple[str | None, float]:
     """Return the reference picture of a frame and its strength, as its request has them.
 
-    Args:
-        storyboard: the frame's storyboard.
-        frame: the frame. Its own strength goes before the character's, and that before the
-            model's.
-        spec: the model that renders it.
+    The frame's own strength goes before the character's, and that before the model's.
 
     Returns:
         The picture's name and the strength in [0, 2]; None and 1.0, a request's defaults, without
         a picture or at strength 0.
     """
-    strength = frame.reference_strength
-    if strength is None:
-        strength = storyboard.character.strength
-    if strength is None:
-        strength = spec.character_adapter.strength if spec.character_adapter is not None else 1.0
+    own = spec.character_adapter.strength if spec.character_adapter is not None else 1.0
+    given = (frame.reference_strength, storyboard.character.strength, own)
+    strength = next(strength for strength in given if strength is not None)
     name = reference_picture(storyboard, frame)
     return (name, strength) if name and strength > 0 else (None, 1.0)
 
@@ -93,8 +87,6 @@ def background_source(storyboard: Storyboard, frame: Frame, share_all: bool = Fa
     It is the first frame with the same location that shares its background too.
 
     Args:
-        storyboard: the frame's storyboard.
-        frame: the frame.
         share_all: whether every frame keeps the first frame's location, whatever the frames say.
     """
     if not storyboard.settings.consistent:
@@ -121,15 +113,10 @@ def shortcuts_of(storyboard: Storyboard) -> Shortcuts:
 
 
 def rendered_with(request: RenderRequest, frame_id: str, shortcuts: Shortcuts) -> bool:
-    """Return whether a frame's picture is what these shortcuts give.
+    """Return whether the picture that a request rendered of a frame is what these shortcuts give.
 
     The stride of the probe pass does not matter for a frame that had no identity frame, nor had
     the frames whose location it keeps.
-
-    Args:
-        request: the request that rendered it.
-        frame_id: the frame's id in it.
-        shortcuts: the shortcuts.
     """
     frames = {frame.frame_id: frame for frame in request.frames}
 
@@ -143,13 +130,7 @@ def rendered_with(request: RenderRequest, frame_id: str, shortcuts: Shortcuts) -
 
 
 def is_current(storyboard: Storyboard, frame: Frame, request: RenderRequest) -> bool:
-    """Return whether a take still shows what its frame describes.
-
-    Args:
-        storyboard: the frame's storyboard.
-        frame: the frame.
-        request: the request of its take.
-    """
+    """Return whether a take that this request rendered still shows what its frame describes."""
     settings = storyboard.settings
     then = {f.frame_id: f for f in request.frames}
     taken = then.get(frame.id)
@@ -187,7 +168,6 @@ def plan_render(
     take's seed.
 
     Args:
-        storyboard: the storyboard.
         targets: ids of the frames to render, or None for all.
         chosen: for frames that have a chosen take, the request of that take.
         rng: source of seeds for frames that have none.
@@ -204,7 +184,7 @@ def plan_render(
     if gone or not wanted:
         raise UserError("The frame is no longer in the storyboard.", "Reload the page.")
 
-    plan = _Plan(storyboard, _spec(storyboard), rng, share_all)
+    plan = _Plan(storyboard, find_model(storyboard.settings.model), rng, share_all)
     added = wanted
     while added:  # a new target may need source frames of its own
         needed = plan.sources_of(added) - set(wanted)
@@ -338,13 +318,6 @@ def references_unsupported(spec: ModelSpec) -> ModelError:
 def _location(frame: Frame) -> str:
     """Return a frame's location without case, spaces and end commas, so that it can be compared."""
     return " ".join(frame.location.casefold().split()).rstrip(",. ")
-
-
-def _spec(storyboard: Storyboard) -> ModelSpec:
-    try:
-        return find_model(storyboard.settings.model)
-    except UnknownModelError as error:
-        raise ModelError(str(error)) from error
 
 
 def _closed(part: str) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TextIO
 
 from pipelines.pictures import FindFigure
-from storyboard.jobs.job import Runner
+from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 
 
@@ -14,7 +14,6 @@ def make_runner(settings: Settings, log: TextIO, previews: bool = False) -> Runn
     """Make what runs jobs: this process, or the workers that the settings name.
 
     Args:
-        settings: the settings.
         log: stream for the message that workers are being started.
         previews: whether frames are previewed while they are rendered.
 

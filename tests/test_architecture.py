@@ -39,7 +39,7 @@ PLANTED = {
     "storyboard/planning.py": "from storyboard.jobs import job",
     "storyboard/api/actions.py": "from storyboard.cli import render",
     "storyboard/api/takes.py": "def planted():\n    import gradio",
-    "storyboard/jobs/book.py": "import ray",
+    "storyboard/jobs/runner.py": "import ray",
 }
 ALLOWED = {
     "pipelines/sampling/prompt.py": "from pipelines.request import Prompt",

@@ -31,19 +31,18 @@ from storyboard.api.limits import LIMITS, model_fields
 from storyboard.api.progress import JobView, idle, notice_of
 from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.takes import Publish, PublishedFiles, frame_results, outdated_frames
-from storyboard.board import Character, Storyboard, new_id
+from storyboard.board import Storyboard, new_id
 from storyboard.errors import ConsentNeeded, ProjectError
-from storyboard.importing.story_file import read_story
+from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.events import TakeSaved
-from storyboard.jobs.job import Runner
-from storyboard.settings import ROOT, Settings
+from storyboard.jobs.runner import Runner
+from storyboard.settings import Settings
 from storyboard.storage.character_file import SUFFIX, load_character, save_character
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Project, Store
 
 Answer = dict[str, Any]
 
-EXAMPLE = ROOT / "assets" / "example" / "story.yaml"
 LISTED_PROJECTS = 50
 SECONDS_BETWEEN_UPDATES = 0.1
 
@@ -55,9 +54,6 @@ class Actions:
     cannot be done, and the stored storyboard is unchanged.
 
     Args:
-        runner: starts and follows render jobs.
-        store: the projects.
-        settings: the application's settings.
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
         publish: puts a copy of a file where browsers can fetch it; see `PublishedFiles`.
@@ -113,7 +109,7 @@ class Actions:
     def example(self) -> Answer:
         """Create a project that holds the example."""
         settings = blank_storyboard(self._spec).settings
-        story = read_story(EXAMPLE).storyboards[0].model_copy(update={"settings": settings})
+        story = read_story(EXAMPLE_STORY).storyboards[0].model_copy(update={"settings": settings})
         return self._opened(self._store.create(story), story)
 
     def save(self, document: object) -> Answer:
@@ -155,10 +151,8 @@ class Actions:
             UserError: if there is no such key, or as for `generate` and `find_figure`.
         """
         adapters = (spec.character_adapter for spec in self._models)
-        known = {adapter.consent for adapter in adapters if adapter is not None}
-        if self._matting is not None:
-            known.add(self._matting.source)
-        if not key or key not in known:
+        known = [adapter.consent for adapter in adapters if adapter is not None]
+        if not key or key not in (*known, self._matting and self._matting.source):
             raise UserError("There is no download of that name to agree to.", "Reload the page.")
         self._consents.give(key)
         if draft_id:
@@ -234,19 +228,18 @@ class Actions:
         except ConsentNeeded as needed:
             return answer | self._consent_question(needed, {"draft": draft_id})
 
-    def use_picture(self, document: object, draft_id: str, strokes: str | None) -> Answer:
+    def use_picture(self, document: object, draft_id: str, strokes: str) -> Answer:
         """Make an uploaded picture the character's reference picture.
 
         Args:
             draft_id: the uploaded picture.
-            strokes: all strokes, where the page has any; see `ReferenceEditor.edit_mask`.
+            strokes: all strokes, empty where there are none; see `ReferenceEditor.edit_mask`.
 
         Raises:
             UserError: if no figure was found in it, or it cannot be stored.
         """
         project, _, answer = self._saved(document)
-        name = self._references.finish(project, draft_id, strokes)
-        storyboard = _with_reference(project, name)
+        storyboard = _with_reference(project, self._references.finish(project, draft_id, strokes))
         self._references.discard(project, draft_id)
         return answer | self._reference(project, storyboard)
 
@@ -304,7 +297,8 @@ class Actions:
         except UserError as error:  # without the server's folder, which means nothing to a person
             problem = error.problem.replace(str(path), path.name)
             raise UserError(problem, error.remedy) from error
-        return self._opened(project, _with_character(project, lambda _: character))
+        changes = {"character": character}
+        return self._opened(project, project.edit(lambda old: old.model_copy(update=changes)))
 
     # ---- progress
 
@@ -401,7 +395,7 @@ class Actions:
         }
 
     def _progress(self, view: JobView) -> Answer:
-        later = [job for job in self._runner.pending(view.job.project_id) if job is not view.job]
+        later = [job for job in self._runner.pending(view.job.project.id) if job is not view.job]
         waiting = [frame_id for job in later for frame_id in job.targets]
         return {"progress": view.shown(waiting)} | view.changed_previews()
 
@@ -417,7 +411,7 @@ class Actions:
                 "serial": next(self._serials),
                 "key": needed.key,
                 "pending": pending,
-                "terms": needed.terms,
+                "terms": needed.problem,
                 "licence": needed.licence,
                 "licence_url": needed.licence_url,
                 "download_bytes": needed.download_bytes,
@@ -438,15 +432,14 @@ def _check_ready(storyboard: Storyboard) -> None:
         )
 
 
-def _with_character(project: Project, change: Callable[[Character], Character]) -> Storyboard:
-    """Store a changed character and return the storyboard."""
-    return project.edit(
-        lambda stored: stored.model_copy(update={"character": change(stored.character)})
-    )
-
-
 def _with_reference(project: Project, name: str) -> Storyboard:
-    return _with_character(project, lambda kept: kept.model_copy(update={"reference": name}))
+    """Store the character with this reference picture and return the storyboard."""
+
+    def change(stored: Storyboard) -> Storyboard:
+        character = stored.character.model_copy(update={"reference": name})
+        return stored.model_copy(update={"character": character})
+
+    return project.edit(change)
 
 
 def _file_name(words: str) -> str:

@@ -15,20 +15,21 @@ from pydantic import ValidationError
 
 from pipelines.errors import UserError
 from pipelines.models.specs import ModelSpec
-from storyboard.board import MAX_FRAMES, SIZE_STEP, Frame, RenderSettings, Storyboard
+from storyboard.board import (
+    MAX_FRAMES,
+    SIZE_STEP,
+    Character,
+    Frame,
+    RenderSettings,
+    Storyboard,
+    Style,
+)
 
 BLANK_FRAMES = 4
 
-_FRAME_FIELDS = (
-    *("id", "action", "location", "share_background", "character", "reference_strength"),
-    "seed",
-)
-_CHARACTER_FIELDS = ("name", "description", "strength")
-_SETTINGS_FIELDS = (
-    *("model", "width", "height", "steps", "guidance", "shortcut", "consistent", "merge"),
-    "styles",
-)
-_STYLE_FIELDS = ("source", "weight", "trigger")
+# The server owns the other fields.
+_FRAME_FIELDS = Frame.model_fields.keys() - {"take"}
+_CHARACTER_FIELDS = Character.model_fields.keys() - {"reference"}
 _HUB_LORA = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
@@ -47,9 +48,9 @@ def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
         "project": project_id,
         "revision": 0,
         "title": storyboard.title,
-        "character": storyboard.character.model_dump(include=set(_CHARACTER_FIELDS)),
-        "frames": [f.model_dump(include=set(_FRAME_FIELDS)) for f in storyboard.frames],
-        "settings": storyboard.settings.model_dump(mode="json", include=set(_SETTINGS_FIELDS)),
+        "character": storyboard.character.model_dump(exclude={"reference"}),
+        "frames": [frame.model_dump(exclude={"take"}) for frame in storyboard.frames],
+        "settings": storyboard.settings.model_dump(mode="json"),
     }
 
 
@@ -80,8 +81,6 @@ def read_document(
     its chosen take.
 
     Args:
-        document: what the browser sent.
-        stored: the storyboard as it is stored.
         models: names of the models that may be chosen, besides the stored one.
         local_styles: True where styles may also be files on this machine, not only the hub's.
 
@@ -100,13 +99,12 @@ def read_document(
     if not local_styles:
         _check_styles(settings.get("styles", []))
     kept = {frame.id: frame.model_dump() for frame in stored.frames}
-    fields: dict[str, Any] = {
-        "character": stored.character.model_dump()
-        | _fields_of(sent.get("character", {}), _CHARACTER_FIELDS),
+    character = _fields_of(sent.get("character", {}), _CHARACTER_FIELDS)
+    fields = _fields_of(sent, ("title",)) | {
+        "character": stored.character.model_dump() | character,
         "frames": [_frame(frame, kept) for frame in frames],
         "settings": stored.settings.model_dump() | settings,
     }
-    fields |= _fields_of(sent, ("title",))
     try:
         return Storyboard.model_validate(stored.model_dump() | fields)
     except ValidationError as error:
@@ -116,16 +114,15 @@ def read_document(
 def picture_sizes(spec: ModelSpec) -> list[dict[str, Any]]:
     """Return the sizes that a page offers: the usual ratios, with about the model's own area."""
     area = spec.width * spec.height
-    sizes = []
-    for across, down in _RATIOS:
-        width = _stepped((area * across / down) ** 0.5)
-        height = _stepped((area * down / across) ** 0.5)
-        sizes.append({"ratio": f"{across}:{down}", "width": width, "height": height})
-    return sizes
 
+    def side(square: float) -> int:
+        pixels: float = square**0.5
+        return max(1, round(pixels / SIZE_STEP)) * SIZE_STEP
 
-def _stepped(side: float) -> int:
-    return max(1, round(side / SIZE_STEP)) * SIZE_STEP
+    return [
+        {"ratio": f"{a}:{b}", "width": side(area * a / b), "height": side(area * b / a)}
+        for a, b in _RATIOS
+    ]
 
 
 def _frame(sent: object, kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -137,11 +134,11 @@ def _frame(sent: object, kept: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _settings(sent: object) -> dict[str, Any]:
-    settings = _fields_of(sent, _SETTINGS_FIELDS)
+    settings = _fields_of(sent, RenderSettings.model_fields)
     styles = settings.get("styles", [])
     if not isinstance(styles, list):
         raise _not_a_document()
-    rows = [_fields_of(style, _STYLE_FIELDS) for style in styles]
+    rows = [_fields_of(style, Style.model_fields) for style in styles]
     # A page shows an empty row for a new style.
     named = [style for style in rows if str(style.get("source", "")).strip()]
     return settings | {"styles": named} if "styles" in settings else settings
@@ -156,7 +153,7 @@ def _check_styles(styles: list[dict[str, Any]]) -> None:
             )
 
 
-def _fields_of(sent: object, names: tuple[str, ...]) -> dict[str, Any]:
+def _fields_of(sent: object, names: Collection[str]) -> dict[str, Any]:
     fields = _mapping(sent)
     return {name: fields[name] for name in names if name in fields}
 

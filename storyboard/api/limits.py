@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.models.catalog import FLUX1_SCHNELL
 from pipelines.models.measured import NOT_MEASURED, TurboLora, cost_of, turbo_loras
 from pipelines.models.shortcuts import SHORTCUTS, Shortcut
-from pipelines.models.specs import CharacterAdapterSpec, ModelSpec
+from pipelines.models.specs import ModelSpec
 from pipelines.request import Shortcuts
 from storyboard.api.document import picture_sizes
 from storyboard.board import (
@@ -23,6 +23,10 @@ from storyboard.board import (
     MIN_GUIDANCE,
     SHORT_TEXT,
 )
+
+# Fields of specs that a page shows as they are.
+_MODEL_FIELDS = ("name", "title", "note", "licence", "licence_url", "non_commercial", "steps")
+_ADAPTER_FIELDS = ("title", "licence", "licence_url", "research_only", "strength", "note")
 
 MAX_UPLOAD_BYTES = 20_000_000  # of a picture or a character file
 
@@ -42,19 +46,14 @@ LIMITS: dict[str, Any] = {
 
 def model_fields(spec: ModelSpec) -> dict[str, Any]:
     """Return a model's fields on the page."""
+    adapter = spec.character_adapter
     return {
-        "name": spec.name,
-        "title": spec.title,
-        "note": spec.note,
-        "licence": spec.licence,
-        "licence_url": spec.licence_url,
-        "non_commercial": spec.non_commercial,
-        "steps": spec.steps,
+        **{name: getattr(spec, name) for name in _MODEL_FIELDS},
         "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
         "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
         "fewer_steps": _fewer_steps(turbo_loras().get(spec.name, ())),
-        "subject": None if spec.character_adapter is None else _subject(spec.character_adapter),
+        "subject": adapter and {name: getattr(adapter, name) for name in _ADAPTER_FIELDS},
     }
 
 
@@ -85,14 +84,3 @@ def _fewer_steps(loras: Sequence[TurboLora]) -> str:
         "LoRA under Style with the settings of its page, which were not tried with Throughline: "
         f"{advice}."
     )
-
-
-def _subject(spec: CharacterAdapterSpec) -> dict[str, Any]:
-    return {
-        "title": spec.title,
-        "licence": spec.licence,
-        "licence_url": spec.licence_url,
-        "research_only": spec.research_only,
-        "strength": spec.strength,
-        "note": spec.note,
-    }

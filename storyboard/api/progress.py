@@ -94,7 +94,7 @@ class JobView:
         rendered = sum(frame["state"] == "rendered" for frame in self.frames.values())
         state = "cancelling" if self.job.cancelling and not self.over else self.state
         return {
-            "project": self.job.project_id,
+            "project": self.job.project.id,
             "state": state,
             "job": self.job.id,
             "message": self.message,
@@ -113,7 +113,7 @@ class JobView:
         if self.previews == self._sent_previews:
             return {}
         self._sent_previews = dict(self.previews)
-        return {"previews": {"project": self.job.project_id, "frames": self._sent_previews}}
+        return {"previews": {"project": self.job.project.id, "frames": self._sent_previews}}
 
     @property
     def over(self) -> bool:

@@ -28,9 +28,7 @@ class ReferenceEditor:
     """Editor of the projects' reference pictures, for any number of threads.
 
     Args:
-        prepare: cuts figures out of pictures.
         find: a network that finds figures; None where there is none.
-        files: publishes pictures to browsers.
     """
 
     def __init__(
@@ -68,7 +66,6 @@ class ReferenceEditor:
         """Apply brush strokes to the mask of a draft.
 
         Args:
-            project: the project.
             draft_id: the draft that they were drawn on.
             strokes: a PNG picture as a data URL.
             revision: the page's count of strokes, returned in the answer.
@@ -97,20 +94,18 @@ class ReferenceEditor:
                 self._drafts(project).restart(draft_id, mask)
             return self._state(project)
 
-    def finish(self, project: Project, draft_id: str, strokes: str | None) -> str:
+    def finish(self, project: Project, draft_id: str, strokes: str) -> str:
         """Store a draft among its project's references and return its name.
 
         Args:
-            project: the project.
-            draft_id: the draft.
-            strokes: the last strokes, as for `edit_mask`; None where there are no new ones.
+            strokes: the last strokes, as for `edit_mask`; empty where there are no new ones.
 
         Raises:
             UserError: as for `edit_mask`, or if no figure is found.
         """
         with self._lock(project):
             drafts = self._drafts(project)
-            if strokes is not None:
+            if strokes:
                 drafts.mend(draft_id, _png_of(strokes))
             return project.references.add(drafts.finish(draft_id))
 

@@ -31,7 +31,8 @@ from storyboard import __version__
 from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.jobs.events import JobEvent, JobFailed
-from storyboard.jobs.job import Job, Runner
+from storyboard.jobs.job import Job
+from storyboard.jobs.runner import Runner
 from storyboard.storage.files import DocumentKind, file_stem, write_result
 from storyboard.storage.projects import REQUEST_KEY
 from storyboard.storage.reference_store import ReferenceStore
@@ -78,12 +79,11 @@ def render_batch(
             enough memory, or the folder cannot be written. Rendered frames are kept then, too.
     """
     manifest = _Manifest(out, boards, runner)
-    several = len(boards) > 1
+    groups = [out / f"group-{number}" for number in range(1, len(boards) + 1)]
+    folders = groups if len(boards) > 1 else [out]
     projects = [
-        _Folder(
-            number, board, out / f"group-{number + 1}" if several else out, save_masks, manifest
-        )
-        for number, board in enumerate(boards)
+        _Folder(number, board, folder, save_masks, manifest)
+        for number, (board, folder) in enumerate(zip(boards, folders, strict=True))
     ]
     for project in projects:
         runner.check(project, None, share_all)
@@ -105,13 +105,7 @@ def render_batch(
 
 
 class _Manifest:
-    """The file that lists the rendered frames and their requests; safe to use from any thread.
-
-    Args:
-        out: the folder of all storyboards.
-        boards: the storyboards.
-        runner: what renders them.
-    """
+    """The file that lists the rendered frames and their requests; safe to use from any thread."""
 
     def __init__(self, out: Path, boards: Sequence[Storyboard], runner: Runner) -> None:
         self.out = out
@@ -158,15 +152,7 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class _Folder:
-    """A `JobProject` whose takes become pictures in a folder.
-
-    Attributes:
-        number: number of the storyboard, from 0.
-        storyboard: the storyboard.
-        folder: the folder of its pictures.
-        save_masks: whether masks are written too.
-        manifest: the manifest that lists them.
-    """
+    """A `JobProject` whose takes become pictures in a folder; its number counts from 0."""
 
     number: int
     storyboard: Storyboard

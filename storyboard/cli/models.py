@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from pipelines.errors import UnknownModelError
@@ -93,7 +93,10 @@ def list_models(options: argparse.Namespace) -> None:
         UserError: if something that was typed or set is at fault.
     """
     settings = Settings.from_environment(os.environ)
-    specs = _specs(options.names)
+    try:
+        specs = [find_model(name) for name in options.names] or MODELS
+    except UnknownModelError as error:
+        raise UsageError(str(error)) from error
     machine = _machine(options, settings)
     itemsize = 4 if settings.dtype == "float32" else 2
     here = options.gpu is None and options.host is None
@@ -108,15 +111,13 @@ def list_models(options: argparse.Namespace) -> None:
         lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
         print(f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps")
         print("".join(f"    {line}\n" for line in lines))
-    for line in _legend(machine):
-        print(line)
-
-
-def _specs(names: Sequence[str]) -> Sequence[ModelSpec]:
-    try:
-        return [find_model(name) for name in names] or MODELS
-    except UnknownModelError as error:
-        raise UsageError(str(error)) from error
+    print(
+        "Memory presets, in the order in which auto tries them; choose one with --memory or in\n"
+        "THROUGHLINE_MEMORY:"
+    )
+    for preset in MEMORY_PRESETS:
+        if machine.kind in preset.devices:
+            print(f"  {preset.name}: {preset.title}\n    {preset.note}")
 
 
 def _machine(options: argparse.Namespace, settings: Settings) -> Machine:
@@ -213,21 +214,6 @@ def _moved(preset: MemoryPreset, work: Workload) -> str:
     return f"{_size(picture)} a picture" if picture else "-"
 
 
-def _legend(machine: Machine) -> list[str]:
-    """Return lines that explain the presets and their costs."""
-    known = [preset for preset in MEMORY_PRESETS if machine.kind in preset.devices]
-    lines = [
-        "Memory presets, in the order in which auto tries them; choose one with --memory or in",
-        "THROUGHLINE_MEMORY:",
-    ]
-    for preset in known:
-        lines += [f"  {preset.name}: {preset.title}", f"    {preset.note}"]
-    return lines
-
-
 def _size(size: int) -> str:
-    """Return a number of bytes in a suitable unit."""
-    for unit, name in _UNITS:
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"
+    fitting = (f"{size / unit:.1f} {name}" for unit, name in _UNITS if size >= unit)
+    return next(fitting, f"{size} bytes")

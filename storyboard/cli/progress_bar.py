@@ -15,11 +15,7 @@ _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class ProgressBar:
-    """Progress bar of all storyboards; without a terminal, a line for each frame.
-
-    Args:
-        boards: the storyboards that are rendered.
-    """
+    """Progress bar of all storyboards; without a terminal, a line for each frame."""
 
     def __init__(self, boards: Sequence[Storyboard]) -> None:
         self._boards = boards

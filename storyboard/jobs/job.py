@@ -1,15 +1,14 @@
-"""Jobs that render, and the protocols of what runs them.
+"""Jobs that render, and the protocols of their engine and their project.
 
-A front end starts a job through a `Runner` and reads its events. The job goes on when nobody reads
-them, and they can be read again from the beginning. `storyboard.jobs.local` runs jobs in this
-process, `storyboard.jobs.ray.runner` on several GPUs or machines. It knows nothing of pages or
-torch.
+A front end starts a job through a `Runner` (`storyboard.jobs.runner`) and reads its events. The job
+goes on when nobody reads them, and they can be read again from the beginning. It knows nothing of
+pages or torch.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -40,7 +39,6 @@ class RenderEngine(Protocol):
             UserError: if the request has reference pictures and the model cannot use any; a
                 `ConsentNeeded` where a person has to agree to something first.
         """
-        ...
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
@@ -51,14 +49,13 @@ class RenderEngine(Protocol):
 
         Args:
             request: the frames and their settings.
-            pictures: folder of its reference pictures; None where it has none.
+            pictures: folder of its reference pictures, as `ReferenceStore` keeps them; None where
+                it has none.
             banks: key/value banks that come from other processes and go there.
         """
-        ...
 
     def describe(self) -> str:
         """Return the loaded model and its device; empty before one is loaded."""
-        ...
 
 
 class JobProject(Protocol):
@@ -67,12 +64,10 @@ class JobProject(Protocol):
     @property
     def id(self) -> str:
         """Its identifier, unique within a runner."""
-        ...
 
     @property
     def references(self) -> ReferenceStore:
         """The reference pictures of its frames."""
-        ...
 
     def load(self) -> Storyboard:
         """Return the storyboard as it is now, with the takes that are chosen.
@@ -80,7 +75,6 @@ class JobProject(Protocol):
         Raises:
             ProjectError: if it can no longer be read.
         """
-        ...
 
     def request(self, take_id: str) -> RenderRequest:
         """Return the request of a take.
@@ -88,7 +82,6 @@ class JobProject(Protocol):
         Raises:
             ProjectError: if there is no such take or it is damaged.
         """
-        ...
 
     def add_take(
         self, take: Take, image: Image.Image, mask: NDArray[np.bool_], request: RenderRequest
@@ -98,7 +91,6 @@ class JobProject(Protocol):
         Raises:
             UserError: if it cannot be stored.
         """
-        ...
 
 
 class Job:
@@ -131,11 +123,6 @@ class Job:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._on_cancel: Callable[[], None] | None = None
-
-    @property
-    def project_id(self) -> str:
-        """The project's identifier."""
-        return self.project.id
 
     @property
     def state(self) -> JobState:
@@ -238,71 +225,17 @@ class Job:
                 self._end("finished", JobEnded())
             elif isinstance(fault, RenderCancelled):
                 self._end("cancelled", JobEnded(cancelled=True))
+            elif isinstance(fault, UserError):
+                self._end("failed", JobFailed(str(fault)))
             else:
-                self._end("failed", JobFailed(_message(fault)))
+                message = (
+                    f"Something went wrong inside Throughline ({type(fault).__name__}). What was "
+                    "rendered is kept; the server's log has the details."
+                )
+                self._end("failed", JobFailed(message))
 
     def _end(self, state: JobState, event: JobEvent) -> None:
         self._history.append(event)
         self._previews.clear()
         self._state = state
         self._changed.notify_all()
-
-
-class Runner(Protocol):
-    """Runner of jobs, in this process or in others."""
-
-    def check(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> None:
-        """Refuse what `start` would refuse, except for missing pictures; start nothing.
-
-        Raises:
-            UserError: as `start`.
-        """
-        ...
-
-    def start(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> Job:
-        """Start a job that renders new takes of some frames, as the project is now.
-
-        Args:
-            project: the project, which stores the takes.
-            targets: ids of the frames; None for all.
-            share_all: whether every frame keeps the first frame's location, whatever the frames
-                say.
-
-        Raises:
-            UserError: if there is nothing to render, it cannot be rendered, or the project cannot
-                be read; a `ConsentNeeded` where a person has to agree to something first.
-        """
-        ...
-
-    def job(self, job_id: str) -> Job | None:
-        """Return the job with this identifier, also for a while after its end."""
-        ...
-
-    def active(self, project_id: str) -> Job | None:
-        """Return the project's first job that is not over."""
-        ...
-
-    def pending(self, project_id: str) -> tuple[Job, ...]:
-        """Return the project's jobs that are not over, in the order in which they were started."""
-        ...
-
-    def describe(self) -> str:
-        """Return the model and device, or the workers, that run jobs; perhaps empty."""
-        ...
-
-    def close(self) -> None:
-        """Cancel all jobs and wait for their end."""
-        ...
-
-
-def _message(fault: BaseException) -> str:
-    if isinstance(fault, UserError):
-        return str(fault)
-    return (
-        f"Something went wrong inside Throughline ({type(fault).__name__}). What was rendered is "
-        "kept; the server's log has the details."
-    )

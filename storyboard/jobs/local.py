@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.book import BookedRunner, JobBook, log_fault
-from storyboard.jobs.job import Job, JobProject, RenderEngine
+from storyboard.jobs.job import Job, RenderEngine
 from storyboard.jobs.report import JobReport
+from storyboard.jobs.runner import Runner, log_fault
 
 
-class LocalRunner(BookedRunner):
-    """`Runner` whose single thread is the lock around the device.
-
-    Args:
-        engine: the engine.
-        rng: source of seeds.
-    """
+class LocalRunner(Runner):
+    """`Runner` whose single thread is the lock around the device."""
 
     def __init__(self, engine: RenderEngine, rng: random.Random | None = None) -> None:
-        self._engine = engine
-        super().__init__(JobBook(engine, rng))
+        super().__init__(engine, rng)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-
-    def start(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> Job:
-        """See `Runner.start`."""
-        job = self._book.add(project, targets, share_all)
-        # On a ZeroGPU Space, the caller's context says whose quota the GPU's time is taken from.
-        # An exception of the render goes into the future, and from there into the job.
-        future = self._thread.submit(copy_context().run, self._run, job)
-        future.add_done_callback(lambda done: _settle(job, done))
-        return job
 
     def describe(self) -> str:
         """See `Runner.describe`."""
@@ -43,23 +26,26 @@ class LocalRunner(BookedRunner):
 
     def close(self) -> None:
         """See `Runner.close`."""
-        for job in self._book.unfinished():
+        for job in self._unfinished():
             job.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, job: Job) -> None:
+        # On a ZeroGPU Space, the caller's context says whose quota the GPU's time is taken from.
+        # An exception of the render goes into the future, and from there into the job.
+        future = self._thread.submit(copy_context().run, self._run, job)
+        future.add_done_callback(lambda done: _settle(job, done))
 
     def _run(self, job: Job) -> None:
         if not job.begin():
             return
-        request = self._book.plan(job)
+        request = self._planned(job)
         report = JobReport(job, request)
-        events = self._engine.render(request, job.project.references.folder)
-        try:
+        with closing(self._engine.render(request, job.project.references.folder)) as events:
             for event in events:
                 report.handle(event)
                 if job.cancelling:
                     raise RenderCancelled
-        finally:
-            events.close()
 
 
 def _settle(job: Job, done: Future[None]) -> None:

@@ -28,8 +28,7 @@ class JobReport:
     begins again, and no start or notice is repeated.
 
     Args:
-        job: the job.
-        request: its request; stored with every take.
+        request: the job's request; stored with every take.
         shares: the work of each part, in any unit.
     """
 
@@ -52,11 +51,7 @@ class JobReport:
             return frozenset(self._saved)
 
     def resume(self, part: int) -> None:
-        """Note that a part begins, perhaps again: without the frames whose takes are stored.
-
-        Args:
-            part: its number.
-        """
+        """Note that a part begins, perhaps again: without the frames whose takes are stored."""
         with self._guard:
             self._begun[part] = self._done[part]
 
@@ -66,7 +61,6 @@ class JobReport:
         """Pass on an engine's event.
 
         Args:
-            event: the event.
             targets: the frames that get their takes from this part; None for all of the request.
             part: the number of the part.
 

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from pipelines.errors import UserError
 from pipelines.pictures import Reference, png_bytes, read_png
 from storyboard.board import Character
-from storyboard.storage.files import DocumentKind, write_result
+from storyboard.storage.files import DocumentKind, fault_of, write_result
 from storyboard.storage.projects import Project
 from storyboard.storage.reference_store import ReferenceStore
 
@@ -41,21 +41,13 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError,
 
 @dataclass(frozen=True)
 class PortableCharacter:
-    """The content of a character file.
-
-    Attributes:
-        character: name, description and strength.
-        reference: the reference picture; None for a character with a description alone.
-    """
+    """The content of a character file: a character, and its reference picture, if it has one."""
 
     character: Character
     reference: Reference | None
 
     def adopt(self, references: ReferenceStore) -> Character:
-        """Store the reference picture, and return the character with its name.
-
-        Args:
-            references: the store of a project's reference pictures.
+        """Store the reference picture in a project's, and return the character with its name.
 
         Raises:
             ProjectError: if it cannot be written.
@@ -66,14 +58,10 @@ class PortableCharacter:
 
 
 def save_character(project: Project, path: Path) -> Path:
-    """Write a project's character to a file.
-
-    Args:
-        project: the project, whose stored storyboard has the character.
-        path: the file; replaced if it exists.
+    """Write the character of a project's stored storyboard to a file.
 
     Returns:
-        `path`.
+        The file's path, as given; replaced if it exists.
 
     Raises:
         UserError: if the character has neither a description nor a picture, its picture is
@@ -85,10 +73,10 @@ def save_character(project: Project, path: Path) -> Path:
             "The character has neither a description nor a picture.",
             "Describe it or give it a picture, then save it.",
         )
-    reference = project.references.load(character.reference) if character.reference else None
     body = character.model_dump(mode="json", include={"name", "description", "strength"})
     files = {_RECORD: CHARACTER_FILE.dump({"character": body})}
-    if reference is not None:
+    if character.reference:
+        reference = project.references.load(character.reference)
         files |= {
             _REFERENCE: reference.content,
             _SOURCE: png_bytes(reference.source),
@@ -129,9 +117,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> PortableCharacter:
     try:
         character = Character.model_validate(body.get("character"))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise ValueError(fault_of(error)) from error
     # The picture is named by its content once a project stores it.
     character = character.model_copy(update={"reference": ""})
     if _REFERENCE not in archive.namelist():

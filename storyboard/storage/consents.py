@@ -19,11 +19,7 @@ _writing = threading.Lock()
 
 
 class Consents:
-    """The consents in a file, which is read at every call, since processes share it.
-
-    Args:
-        path: the file; made with the first consent.
-    """
+    """The consents in a file, which is read at every call, since processes share it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,27 +33,14 @@ class Consents:
         return key in self._read()
 
     def require(self, key: str, asked: CharacterAdapterSpec | MattingSpec, terms: str) -> None:
-        """Check that a person has agreed to the terms of weights or code.
-
-        Args:
-            key: the key of the consent.
-            asked: the weights or the code.
-            terms: what has to be agreed to, one sentence.
+        """Check that a person has agreed to the terms of weights or code; see `ConsentNeeded`.
 
         Raises:
             ConsentNeeded: if nobody has.
             ProjectError: if the file is damaged or of another kind.
         """
-        if self.given(key):
-            return
-        raise ConsentNeeded(
-            key=key,
-            title=asked.title,
-            licence=asked.licence,
-            licence_url=asked.licence_url,
-            download_bytes=asked.download_bytes,
-            terms=terms,
-        )
+        if not self.given(key):
+            raise ConsentNeeded(key, asked, terms)
 
     def give(self, key: str) -> None:
         """Store that a person has agreed, and when.

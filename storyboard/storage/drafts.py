@@ -125,14 +125,13 @@ class Drafts:
             ProjectError: if the draft is damaged or cannot be written.
             UserError: if `strokes` is not such a file.
         """
-        draft = self.current()
-        if draft is None or draft.id != draft_id:
+        draft = self._draft(draft_id)
+        if draft is None:
             return
-        drawn = self._strokes(draft, strokes)
         source, mask = (self._picture(draft_id, part) for part in ("source", "mask"))
-        outcome = self._cut_out(source, mask, *_split(drawn, source.size))
-        self._write({self._file(draft_id, "strokes"): strokes})
-        self._keep(draft_id, outcome, drawn.size)
+        outcome = self._cut_out(source, mask, *_strokes(draft, strokes, source.size))
+        write_result(self._file(draft_id, "strokes"), strokes)
+        self._keep(draft_id, outcome, draft.size)
 
     def source(self, draft_id: str) -> Image.Image | None:
         """Return the draft's picture; None where the draft is gone.
@@ -140,10 +139,7 @@ class Drafts:
         Raises:
             ProjectError: if it is damaged.
         """
-        draft = self.current()
-        if draft is None or draft.id != draft_id:
-            return None
-        return self._picture(draft_id, "source")
+        return self._picture(draft_id, "source") if self._draft(draft_id) else None
 
     def restart(self, draft_id: str, mask: Image.Image) -> None:
         """Give the draft another mask, without strokes; do nothing where the draft is gone.
@@ -166,20 +162,24 @@ class Drafts:
             ProjectError: if it is damaged.
             UserError: if it is gone, or no figure was found in it.
         """
-        draft = self.current()
-        if draft is None or draft.id != draft_id:
+        draft = self._draft(draft_id)
+        if draft is None:
             raise UserError("That picture has been replaced.", "Reload the page.")
         source, mask = (self._picture(draft_id, part) for part in ("source", "mask"))
         if draft.strokes is None:
             return self._prepare(source, mask)
-        drawn = self._strokes(draft, draft.strokes.read_bytes())
-        return self._prepare(source, mask, *_split(drawn, source.size))
+        strokes = _strokes(draft, draft.strokes.read_bytes(), source.size)
+        return self._prepare(source, mask, *strokes)
 
     def discard(self, draft_id: str) -> None:
         """Delete the draft, if it is still there."""
-        draft = self.current()
-        if draft is not None and draft.id == draft_id:
+        if self._draft(draft_id) is not None:
             self._clear(keep=frozenset())
+
+    def _draft(self, draft_id: str) -> Draft | None:
+        """Return the draft of this identifier; None where it is gone."""
+        draft = self.current()
+        return draft if draft is not None and draft.id == draft_id else None
 
     def _cut_out(
         self,
@@ -199,13 +199,8 @@ class Drafts:
         draft_id = new_id()
         view = source.copy()
         view.thumbnail((VIEW_SIDE, VIEW_SIDE))
-        self._write(
-            {
-                self._file(draft_id, "source"): png_bytes(source),
-                self._file(draft_id, "mask"): png_bytes(mask),
-                self._file(draft_id, "view"): png_bytes(view),
-            }
-        )
+        for part, picture in (("source", source), ("mask", mask), ("view", view)):
+            write_result(self._file(draft_id, part), png_bytes(picture))
         self._keep(draft_id, outcome, view.size)
 
     def _keep(
@@ -219,14 +214,14 @@ class Drafts:
             record |= {"prepared": outcome.name, "doubt": outcome.doubt}
         else:
             record["fault"] = str(outcome)
-        self._write(files | {self._folder / _RECORD: DRAFT_FILE.dump(record)})
+        for path, content in (files | {self._folder / _RECORD: DRAFT_FILE.dump(record)}).items():
+            write_result(path, content)
         own = {path.name for path in self._folder.glob(f"{draft_id}.*.png")}
         self._clear(keep=frozenset({*own, *(path.name for path in files), _RECORD}))
 
     def _clear(self, keep: frozenset[str]) -> None:
         # The record goes first: a draft whose files are gone is damaged.
-        paths = sorted(self._folder.iterdir(), key=lambda path: path.name != _RECORD)
-        for path in paths:
+        for path in sorted(self._folder.iterdir(), key=lambda path: path.name != _RECORD):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
 
@@ -242,32 +237,28 @@ class Drafts:
                 f"{path} cannot be read ({error}).", "Upload the picture again."
             ) from error
 
-    def _strokes(self, draft: Draft, content: bytes) -> Image.Image:
-        """Return the strokes that a page sent, which must have the view's size."""
-        try:
-            drawn = read_png(content)
-        except ValueError as error:
-            raise _not_strokes(str(error)) from error
-        if drawn.mode != "RGBA" or drawn.size != draft.size:
-            raise _not_strokes(f"{drawn.mode}, {drawn.width} x {drawn.height}")
-        return drawn
 
-    def _write(self, files: dict[Path, bytes]) -> None:
-        for path, content in files.items():
-            write_result(path, content)
+def _strokes(
+    draft: Draft, content: bytes, size: tuple[int, int]
+) -> tuple[Image.Image, Image.Image]:
+    """Return what a page's strokes add and what they take away, in mode "L" and of this size.
 
-
-def _split(strokes: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
-    """Return what strokes add and what they take away, each in mode "L" and of this size."""
+    Raises:
+        UserError: if they are not a PNG picture of the view's size with alpha.
+    """
     from PIL import Image, ImageChops
 
-    red, green, _, alpha = strokes.split()
+    try:
+        drawn = read_png(content)
+        if drawn.mode != "RGBA" or drawn.size != draft.size:
+            raise ValueError(f"{drawn.mode}, {drawn.width} x {drawn.height}")
+    except ValueError as error:
+        raise UserError(
+            f"The page sent something that is not a mask ({error}).", "Reload the page."
+        ) from error
+    red, green, _, alpha = drawn.split()
     added, removed = (
         ImageChops.multiply(colour, alpha).resize(size, Image.Resampling.BILINEAR)
         for colour in (green, red)
     )
     return added, removed
-
-
-def _not_strokes(fault: str) -> UserError:
-    return UserError(f"The page sent something that is not a mask ({fault}).", "Reload the page.")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from storyboard.errors import ProjectError
 
 STEM_LENGTH = 48
@@ -24,10 +26,6 @@ STEM_LENGTH = 48
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new one.
-
-    Args:
-        path: the file, in a folder that exists.
-        content: its content.
 
     Raises:
         OSError: if it cannot be written; an old file at `path` is untouched then.
@@ -57,6 +55,13 @@ def write_result(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def fault_of(error: ValidationError) -> str:
+    """Return the first fault that pydantic found, with its field."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def unwritable(path: Path, error: OSError) -> ProjectError:
@@ -122,11 +127,7 @@ class DocumentKind:
         return self.parse(content, path)
 
     def parse(self, content: bytes, path: Path) -> dict[str, Any]:
-        """Return the body in a file's content, brought up to date.
-
-        Args:
-            content: the file's bytes.
-            path: the file, for error messages.
+        """Return the body in a file's content, brought up to date; errors name its path.
 
         Raises:
             ProjectError: as `read`, for faults of the content.

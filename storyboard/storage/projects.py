@@ -33,9 +33,11 @@ from storyboard.errors import ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
+    fault_of,
     file_stem,
     unwritable,
     write_atomically,
+    write_result,
 )
 from storyboard.storage.reference_store import ReferenceStore
 
@@ -65,14 +67,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 @dataclass(frozen=True)
 class ProjectInfo:
-    """Summary of a project, for a list.
-
-    Attributes:
-        id: the project's identifier.
-        title: its storyboard's title.
-        frames: how many frames it has.
-        modified: when it was last saved, UTC.
-    """
+    """Summary of a project, for a list: its number of frames, and when it was last saved, UTC."""
 
     id: str
     title: str
@@ -81,11 +76,7 @@ class ProjectInfo:
 
 
 class Store:
-    """All projects below one folder; safe to use from any thread.
-
-    Args:
-        root: the folder; made with the first project.
-    """
+    """All projects below one folder, made with the first; safe to use from any thread."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -96,7 +87,6 @@ class Store:
         """Make a new project with this storyboard.
 
         Args:
-            storyboard: its storyboard.
             project_id: its identifier, which may come from a browser; None for a new one.
 
         Raises:
@@ -131,18 +121,13 @@ class Store:
         found = []
         for path in self.root.glob("*/storyboard.json"):
             if _IDENTIFIER.fullmatch(path.parent.name):
+                project_id = path.parent.name
                 try:
-                    storyboard = self._project(path.parent.name).load()
-                except (
-                    ProjectError
-                ):  # the list is for choosing; opening such a project reports why not
+                    board = self._project(project_id).load()
+                except ProjectError:  # opening such a project reports why it cannot be read
                     continue
                 modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                found.append(
-                    ProjectInfo(
-                        path.parent.name, storyboard.title, len(storyboard.frames), modified
-                    )
-                )
+                found.append(ProjectInfo(project_id, board.title, len(board.frames), modified))
         return sorted(found, key=lambda info: info.modified, reverse=True)
 
     def _project(self, project_id: str) -> Project:
@@ -193,21 +178,11 @@ class Project:
             ProjectError: if it cannot be written.
         """
         content = STORYBOARD_FILE.dump({"storyboard": storyboard.model_dump(mode="json")})
-        path = self.path / "storyboard.json"
         with self._lock:
-            try:
-                write_atomically(path, content)
-            except OSError as error:
-                raise unwritable(path, error) from error
+            write_result(self.path / "storyboard.json", content)
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
-        """Change the stored storyboard under its lock.
-
-        Args:
-            change: takes the stored storyboard and returns the new one.
-
-        Returns:
-            The new storyboard, saved.
+        """Change the stored storyboard under its lock; save the new one and return it.
 
         Raises:
             ProjectError: as `load` and `save`.
@@ -225,7 +200,6 @@ class Project:
         A take whose frame has been removed meanwhile is stored all the same.
 
         Args:
-            take: the record of the take.
             image: the picture, RGB.
             mask: its foreground mask, bool, shape (rows, columns) in tokens.
             request: the request that made it, for take.json and the picture's metadata.
@@ -258,19 +232,14 @@ class Project:
             raise unwritable(folder, error) from error
         self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
 
-    def takes(self, frame_id: str | None = None) -> list[Take]:
-        """Return all takes of a frame, oldest first.
-
-        Args:
-            frame_id: the frame, or None for the takes of all frames.
+    def takes(self) -> list[Take]:
+        """Return the takes of all frames, oldest first.
 
         Raises:
             ProjectError: if one of the project's takes is damaged.
         """
         paths = sorted((self.path / "takes").glob("[!.]*/take.json"))
-        takes = [self.take(path.parent.name) for path in paths]
-        wanted = (t for t in takes if frame_id is None or t.frame_id == frame_id)
-        return sorted(wanted, key=lambda t: t.created)
+        return sorted((self.take(path.parent.name) for path in paths), key=lambda t: t.created)
 
     def take(self, take_id: str) -> Take:
         """Return the take of this identifier, which may come from a browser.
@@ -318,11 +287,8 @@ class Project:
     def zip_frames(self, path: Path) -> Path:
         """Write an archive of the chosen takes, their masks, the storyboard and its reference.
 
-        Args:
-            path: the archive; replaced if it exists.
-
         Returns:
-            `path`.
+            The archive's path, as given; replaced if it exists.
 
         Raises:
             ProjectError: if no frame has been rendered yet, a picture is missing, or the archive
@@ -368,12 +334,7 @@ def _checked(identifier: str, what: str) -> str:
 
 
 def _invalid(path: Path, error: Exception) -> ProjectError:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        fault = f"{where}: {first['msg']}" if where else first["msg"]
-    else:
-        fault = str(error)
+    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
     return ProjectError(
         f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
     )

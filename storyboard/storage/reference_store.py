@@ -33,20 +33,13 @@ _NAME = TypeAdapter(PictureName)
 
 
 class ReferenceStore:
-    """The reference pictures in a folder.
-
-    Args:
-        folder: their folder; made with the first one.
-    """
+    """The reference pictures in a folder, which is made with the first one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def add(self, reference: Reference) -> str:
-        """Store a reference; one that is there already stays as it is.
-
-        Returns:
-            Its name.
+        """Store a reference and return its name; one that is there already stays as it is.
 
         Raises:
             ProjectError: if it cannot be written.
@@ -55,13 +48,12 @@ class ReferenceStore:
         if path.is_file():
             return reference.name
         made = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"made": made, "doubt": reference.doubt}
         # The picture comes last: where it is, all that it was made from is there, too.
         files = {
             path.with_suffix(".source.png"): png_bytes(reference.source),
             path.with_suffix(".mask.png"): png_bytes(reference.mask),
-            path.with_suffix(".json"): REFERENCE_FILE.dump(
-                {"made": made, "doubt": reference.doubt}
-            ),
+            path.with_suffix(".json"): REFERENCE_FILE.dump(record),
             path: reference.content,
         }
         for target, content in files.items():
@@ -74,7 +66,10 @@ class ReferenceStore:
         Raises:
             ProjectError: if there is none.
         """
-        path = self._named(name)
+        try:
+            path = self.folder / (_NAME.validate_python(name) or "none")
+        except ValidationError as error:
+            raise ProjectError(f"{name!r} is not the name of a reference picture.") from error
         if not path.is_file():
             raise ProjectError(
                 f"The reference picture {path} is missing.",
@@ -89,10 +84,7 @@ class ReferenceStore:
             ProjectError: if there is none, or its content does not match its name.
         """
         path = self.path(name)
-        content = _read(path)
-        if hashlib.sha256(content).hexdigest() != path.stem:
-            raise _damaged(path, "its content has changed")
-        return _picture(path, content)
+        return _picture(path, path.stem)
 
     def load(self, name: str) -> Reference:
         """Load a reference with the picture and the mask that it was made from.
@@ -106,35 +98,28 @@ class ReferenceStore:
         try:
             return Reference(
                 self.image(name),
-                _picture(source, _read(source)),
-                _picture(mask, _read(mask)),
+                _picture(source),
+                _picture(mask),
                 str(record.get("doubt", "")),
             )
         except ValueError as error:
             raise _damaged(path, str(error)) from error
 
-    def _named(self, name: str) -> Path:
-        try:
-            return self.folder / (_NAME.validate_python(name) or "none")
-        except ValidationError as error:
-            raise ProjectError(f"{name!r} is not the name of a reference picture.") from error
 
-
-def _picture(path: Path, content: bytes) -> Image.Image:
+def _picture(path: Path, digest: str = "") -> Image.Image:
+    """Load a picture, whose content must have this SHA-256 where one is given."""
     try:
+        content = path.read_bytes()
+        if digest and hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError("its content has changed")
         return read_png(content)
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
     except OSError as error:
         raise ProjectError(
             f"{path} cannot be read ({error.strerror or error}).",
             "Put it back from a copy, or give the character its picture again.",
         ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: Path, fault: str) -> ProjectError:

@@ -18,29 +18,30 @@ from storyboard.settings import ROOT
 
 ASSETS = ROOT / "assets" / "ui"
 
-# Events that the scripts trigger; each runs the method of `Actions` with its name.
-EVENTS = (
-    "save",
-    "generate",
-    "follow",
-    "cancel",
-    "choose_take",
-    "archive",
-    "projects",
-    "open",
-    "new",
-    "example",
-    "upload_picture",
-    "edit_mask",
-    "find_figure",
-    "use_picture",
-    "discard_picture",
-    "reopen_picture",
-    "set_reference",
-    "save_character",
-    "load_character",
-    "give_consent",
-)
+# Events that the scripts trigger, with the fields that they send; each runs the method of `Actions`
+# with its name.
+EVENTS: dict[str, tuple[str, ...]] = {
+    "save": (),
+    "generate": ("frames",),
+    "follow": (),
+    "cancel": (),
+    "choose_take": ("frame", "take"),
+    "archive": (),
+    "projects": (),
+    "open": ("project",),
+    "new": (),
+    "example": (),
+    "upload_picture": ("path",),
+    "edit_mask": ("draft", "strokes", "revision"),
+    "find_figure": ("draft",),
+    "use_picture": ("draft", "strokes"),
+    "discard_picture": ("draft",),
+    "reopen_picture": (),
+    "set_reference": ("name",),
+    "save_character": (),
+    "load_character": ("path",),
+    "give_consent": ("key", "frames", "draft"),
+}
 
 # Run in this order as one script: later files use names of earlier ones.
 _SCRIPT_FILES = (

@@ -12,10 +12,10 @@ from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions, Answer
 from storyboard.api.document import project_id_of
 from storyboard.api.limits import MAX_UPLOAD_BYTES
-from storyboard.jobs.job import Runner
+from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.projects import Store
-from storyboard.ui.editor import ASSETS, StoryboardEditor
+from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
 
 # Not a secret: a random one would make browsers forget their project at every restart.
 _BROWSER_SECRET = "throughline"
@@ -33,9 +33,6 @@ _LIGHT: dict[str, Any] = {
 }
 _TRIGGER_MODES = {"save": "always_last", "archive": "once", "projects": "once"}
 
-# Answers an event from the document and from what the page sent with the event.
-_Handler = Callable[[Any, gr.EventData], Answer]
-
 
 def build_ui(
     runner: Runner,
@@ -44,14 +41,7 @@ def build_ui(
     prepare: PrepareReference,
     find: FindFigure | None = None,
 ) -> gr.Blocks:
-    """Build the application's page.
-
-    Args:
-        runner: starts and follows render jobs.
-        store: the projects.
-        settings: the application's settings.
-        prepare: cuts the figures out of uploaded pictures.
-        find: a network that finds figures; None where there is none.
+    """Build the application's page; its arguments are those of `Actions`.
 
     Raises:
         UnknownModelError: if the settings name an unknown model.
@@ -102,53 +92,19 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def _handlers(actions: Actions, editor: StoryboardEditor) -> dict[str, _Handler]:
-    """Return the handlers of all events that stay in the project."""
-    return {
-        "save": lambda document, _: actions.save(document),
-        "generate": lambda document, sent: actions.generate(document, _frames(sent)),
-        "cancel": lambda document, _: actions.cancel(document),
-        "choose_take": lambda document, sent: actions.choose_take(
-            document, _text(sent, "frame"), _text(sent, "take")
-        ),
-        "archive": lambda document, _: actions.archive(document),
-        "projects": lambda _document, _: actions.projects(),
-        "upload_picture": lambda document, sent: actions.upload_picture(
-            document, editor.uploaded(_field(sent, "path"))
-        ),
-        "edit_mask": lambda document, sent: actions.edit_mask(
-            document, _text(sent, "draft"), _text(sent, "strokes"), _number(sent, "revision")
-        ),
-        "find_figure": lambda document, sent: actions.find_figure(document, _text(sent, "draft")),
-        "use_picture": lambda document, sent: actions.use_picture(
-            document, _text(sent, "draft"), _text(sent, "strokes") or None
-        ),
-        "discard_picture": lambda document, sent: actions.discard_picture(
-            document, _text(sent, "draft")
-        ),
-        "reopen_picture": lambda document, _: actions.reopen_picture(document),
-        "set_reference": lambda document, sent: actions.set_reference(
-            document, _text(sent, "name")
-        ),
-        "save_character": lambda document, _: actions.save_character(document),
-        "load_character": lambda document, sent: actions.load_character(
-            document, editor.uploaded(_field(sent, "path"))
-        ),
-        "give_consent": lambda document, sent: actions.give_consent(
-            document, _text(sent, "key"), _frames(sent), _text(sent, "draft")
-        ),
-    }
-
-
 def _connect(
     demo: gr.Blocks, actions: Actions, editor: StoryboardEditor, remembered: gr.BrowserState
 ) -> None:
     """Connect every event of the editor to its action."""
 
-    def update(handler: _Handler) -> Callable[[Any, gr.EventData], Any]:
+    def update(name: str) -> Callable[[Any, gr.EventData], Any]:
+        action: Callable[..., Answer] = getattr(actions, name)
+
         def answer(document: Any, event: gr.EventData) -> Any:
+            known = () if name == "projects" else (document,)
             try:
-                return gr.update(**handler(document, event))
+                sent = [_field(event, field, editor) for field in EVENTS[name]]
+                return gr.update(**action(*known, *sent))
             except UserError as error:
                 return gr.update(**actions.notice(error))
 
@@ -173,7 +129,7 @@ def _connect(
             yield gr.update(**actions.notice(error))
 
     def open_project(event: gr.EventData) -> Any:
-        return switch(lambda: actions.open(_text(event, "project")))
+        return switch(lambda: actions.open(_field(event, "project", editor)))
 
     following = editor.follow(follow, editor, editor, trigger_mode="once", **_LIGHT)
     both = [editor, remembered]
@@ -183,29 +139,22 @@ def _connect(
     editor.open(open_project, **away)
     editor.new(lambda: switch(actions.new), **away)
     editor.example(lambda: switch(actions.example), **away)
-    for name, handler in _handlers(actions, editor).items():
+    for name in [name for name in EVENTS if name not in ("follow", "open", "new", "example")]:
         mode = _TRIGGER_MODES.get(name, "multiple")
-        getattr(editor, name)(update(handler), editor, editor, trigger_mode=mode, **_LIGHT)
+        getattr(editor, name)(update(name), editor, editor, trigger_mode=mode, **_LIGHT)
 
 
-def _field(event: gr.EventData, name: str) -> Any:
-    """Return a field that the page sent with an event; None where it is missing."""
-    return getattr(event, name, None)
+def _field(event: gr.EventData, name: str, editor: StoryboardEditor) -> Any:
+    """Return a checked field that the page sent with an event, a text unless its name says more.
 
-
-def _frames(event: gr.EventData) -> list[str] | None:
-    """Return the frames to render; None for all."""
-    frames = _field(event, "frames")
-    if not isinstance(frames, list):
-        return None
-    return [frame if isinstance(frame, str) else "" for frame in frames]
-
-
-def _text(event: gr.EventData, name: str) -> str:
-    sent = _field(event, name)
+    Raises:
+        UserError: if it is the path of a file that was not uploaded.
+    """
+    sent = getattr(event, name, None)
+    if name == "path":
+        return editor.uploaded(sent)
+    if name == "frames":  # None for all
+        return [f if isinstance(f, str) else "" for f in sent] if isinstance(sent, list) else None
+    if name == "revision":
+        return sent if isinstance(sent, int) else 0
     return sent if isinstance(sent, str) else ""
-
-
-def _number(event: gr.EventData, name: str) -> int:
-    sent = _field(event, name)
-    return sent if isinstance(sent, int) else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import OutOfMemoryError, ThroughlineError
+from pipelines.models.catalog import BIREFNET
 from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError
 
 
@@ -16,7 +17,7 @@ from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError
     [
         OutOfMemoryError("It does not fit.", "Make it smaller."),
         StoryFileError(Path("story.yaml"), 3, "no frames"),
-        ConsentNeeded("key", "Weights", "a licence", "https://a.b", 5, "For research."),
+        ConsentNeeded("key", BIREFNET, "For research."),
         RenderCancelled(),
     ],
     ids=lambda error: type(error).__name__,

@@ -23,18 +23,12 @@ from pipelines.events import FrameDone, StepDone
 from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.book import BookedRunner, JobBook, log_fault
-from storyboard.jobs.job import Job, JobProject
+from storyboard.jobs.job import Job
 from storyboard.jobs.ray.spreading import Measures, RequestPart, spread
-from storyboard.jobs.ray.worker import (
-    Assignment,
-    BankReady,
-    BanksFetched,
-    MakeEngine,
-    WorkerEvent,
-)
+from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, MakeEngine, WorkerEvent
 from storyboard.jobs.ray.workers import BankLost, BankSent, Cluster, RemoteWorker, WorkerLost
 from storyboard.jobs.report import JobReport
+from storyboard.jobs.runner import Runner, log_fault
 from storyboard.settings import Settings, Workers
 
 # A part on which so many workers died in a row is given up.
@@ -108,7 +102,7 @@ class _ScheduledJob:
         self.parts = [replace(part, receives=part.receives - set(names)) for part in self.parts]
 
 
-class RayRunner(BookedRunner):
+class RayRunner(Runner):
     """`Runner` whose jobs are rendered by workers.
 
     Jobs of one project run one after another, since the later may match takes of the earlier.
@@ -116,7 +110,7 @@ class RayRunner(BookedRunner):
     Args:
         settings: settings of the application; `workers` has their number and address.
         make_engine: makes engines, here (to check requests) and in every worker.
-        rng: source of seeds.
+        rng: see `Runner`.
 
     Raises:
         UserError: if Ray is not installed, cannot be reached, or has no room for the workers, or
@@ -126,7 +120,7 @@ class RayRunner(BookedRunner):
     def __init__(
         self, settings: Settings, make_engine: MakeEngine, rng: random.Random | None = None
     ) -> None:
-        super().__init__(JobBook(make_engine(settings), rng))
+        super().__init__(make_engine(settings), rng)
         self._cluster = Cluster(settings.workers or Workers(), settings)
         self._workers = self._cluster.workers(make_engine)
         self._idle: list[RemoteWorker] = []
@@ -147,18 +141,6 @@ class RayRunner(BookedRunner):
             self.close()
             raise
 
-    def start(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> Job:
-        """See `Runner.start`."""
-        job = self._book.add(project, targets, share_all)
-        entry = _ScheduledJob(job)
-        with self._guard:
-            self._schedule.append(entry)
-        job.when_cancelled(lambda: self._stop(entry))
-        self._dispatch()
-        return job
-
     def describe(self) -> str:
         """See `Runner.describe`."""
         with self._guard:
@@ -168,7 +150,7 @@ class RayRunner(BookedRunner):
         """See `Runner.close`; the workers' processes end, too."""
         with self._guard:
             self._closing = True
-        jobs = self._book.unfinished()
+        jobs = self._unfinished()
         for job in jobs:
             job.cancel()
         deadline = time.monotonic() + _CLOSE_SECONDS
@@ -178,6 +160,13 @@ class RayRunner(BookedRunner):
             worker.close()
         self._pool.shutdown(wait=True)
         self._cluster.close()
+
+    def _begin(self, job: Job) -> None:
+        entry = _ScheduledJob(job)
+        with self._guard:
+            self._schedule.append(entry)
+        job.when_cancelled(lambda: self._stop(entry))
+        self._dispatch()
 
     def _start_worker(self, worker: RemoteWorker, failures: int) -> None:
         """Start a worker's process, in a thread of the pool."""
@@ -209,38 +198,35 @@ class RayRunner(BookedRunner):
             for unserved in list(self._schedule) if not self._workers else ():
                 unserved.job.begin()
                 self._fail(unserved, _no_worker())
-                self._end_where_done(unserved)
             while self._idle and not self._closing and (entry := self._next()) is not None:
                 worker = self._idle.pop()
                 part = entry.take_part()
                 entry.busy += 1
                 entry.turn = next(self._turns)
-                done = self._pool.submit(self._work, worker, entry, part)
+                # Where there is no part yet, the job is planned.
+                done = (
+                    self._pool.submit(self._render, worker, entry, part)
+                    if part
+                    else self._pool.submit(self._plan, entry)
+                )
                 done.add_done_callback(partial(self._settle, worker, entry, part))
 
     def _next(self) -> _ScheduledJob | None:
         """Return the waiting job with the fewest workers; of several, the one waiting longest."""
-        waiting = [entry for entry in self._leading() if entry.waits]
+        waiting = (entry for entry in self._leading() if entry.waits)
         return min(waiting, key=lambda entry: (entry.busy, entry.turn), default=None)
 
     def _leading(self) -> list[_ScheduledJob]:
         """Return the first job of every project."""
         first: dict[str, _ScheduledJob] = {}
         for entry in self._schedule:
-            first.setdefault(entry.job.project_id, entry)
+            first.setdefault(entry.job.project.id, entry)
         return list(first.values())
-
-    def _work(self, worker: RemoteWorker, entry: _ScheduledJob, part: RequestPart | None) -> None:
-        """Render a part; where there is none yet, plan the job."""
-        if part is None:
-            self._plan(entry)
-        else:
-            self._render(worker, entry, part)
 
     def _plan(self, entry: _ScheduledJob) -> None:
         if not entry.job.begin():
             return
-        request = self._book.plan(entry.job)
+        request = self._planned(entry.job)
         with self._guard:
             parts = spread(
                 request,
@@ -255,8 +241,7 @@ class RayRunner(BookedRunner):
     def _render(self, worker: RemoteWorker, entry: _ScheduledJob, part: RequestPart) -> None:
         """Have a worker render a part until it is done, or makes way for another job."""
         assert entry.request is not None and entry.report is not None
-        request = part.request(entry.request)
-        assignment = self._assignment(entry, part, request)
+        assignment = self._assignment(entry, part, part.request(entry.request))
         with self._guard:
             if entry.job.cancelling or entry.fault is not None:
                 raise RenderCancelled
@@ -264,7 +249,7 @@ class RayRunner(BookedRunner):
         entry.report.resume(part.number)
         try:
             with closing(worker.render(assignment)) as events:
-                made_way = self._handle(entry, part, request, events)
+                made_way = self._handle(entry, part, assignment.request, events)
         finally:
             with self._guard:
                 del entry.assignments[assignment.id]
@@ -309,7 +294,6 @@ class RayRunner(BookedRunner):
     def _assignment(
         self, entry: _ScheduledJob, part: RequestPart, request: RenderRequest
     ) -> Assignment:
-        """Return the assignment of a part with this request."""
         references = entry.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
         subject = find_model(request.model).character_adapter
@@ -345,7 +329,7 @@ class RayRunner(BookedRunner):
             lost = isinstance(fault, WorkerLost)
             if part is not None and entry.report is not None:
                 left = tuple(name for name in part.targets if name not in entry.report.saved)
-                if lost:
+                if isinstance(fault, WorkerLost):
                     fault = self._count_loss(entry, part, left, fault)
                 elif isinstance(fault, BankLost):
                     _log.warning("Banks are lost, and their frames rendered again: %s", fault)
@@ -355,9 +339,10 @@ class RayRunner(BookedRunner):
                     entry.put_back(part, left)
             if fault is None and (entry.job.cancelling or entry.fault is not None):
                 fault = RenderCancelled()
-            if fault is not None:
+            if fault is None:
+                self._end_where_done(entry)
+            else:
                 self._fail(entry, fault)
-            self._end_where_done(entry)
             if self._closing:
                 return
             if lost:
@@ -367,11 +352,7 @@ class RayRunner(BookedRunner):
         self._dispatch()
 
     def _count_loss(
-        self,
-        entry: _ScheduledJob,
-        part: RequestPart,
-        left: Sequence[str],
-        fault: BaseException | None,
+        self, entry: _ScheduledJob, part: RequestPart, left: Sequence[str], fault: BaseException
     ) -> UserError | None:
         """Count a lost worker; return an error where its part is given up, else None."""
         _log.warning("A worker died while it rendered %s: %s", ", ".join(part.targets), fault)
@@ -390,16 +371,16 @@ class RayRunner(BookedRunner):
     def _stop(self, entry: _ScheduledJob) -> None:
         with self._guard:
             self._fail(entry, RenderCancelled())
-            self._end_where_done(entry)
         self._dispatch()
 
     def _fail(self, entry: _ScheduledJob, fault: BaseException) -> None:
-        """Stop a job's workers, so that it ends early."""
+        """Stop a job's workers, so that it ends early, at once where it has none."""
         if entry.fault is None:
             entry.fault = fault
         entry.parts.clear()
         for assignment_id, worker in entry.assignments.items():
             worker.stop(assignment_id)
+        self._end_where_done(entry)
 
     def _end_where_done(self, entry: _ScheduledJob) -> None:
         if entry.busy or entry.parts or entry not in self._schedule:

@@ -57,12 +57,7 @@ class RequestPart:
 
     def request(self, whole: RenderRequest) -> RenderRequest:
         """Return the worker's request: the targets and all their source frames."""
-        needed = set(self.targets)
-        for frame in reversed(whole.frames):
-            if frame.frame_id in needed:
-                needed |= _sources(frame)
-        frames = tuple(f for f in whole.frames if f.frame_id in needed)
-        return replace(whole, frames=frames, targets=self.targets)
+        return replace(whole, frames=_with_sources(whole, self.targets), targets=self.targets)
 
 
 def spread(
@@ -75,10 +70,8 @@ def spread(
     are workers, and of many requests each stays whole, since a cut renders source frames twice.
 
     Args:
-        request: the request.
         workers: number of workers, at least 1.
         others: number of other requests that wait for workers.
-        costs: costs of rendering and of transfers.
 
     Returns:
         Parts that have all targets between them. Only the first sends banks.
@@ -147,7 +140,6 @@ class _Cutter:
         self._request = request
         self._costs = costs
         self._frames = {frame.frame_id: frame for frame in request.frames}
-        self._order = {name: number for number, name in enumerate(self._frames)}
         locations: dict[str, int] = {}
         for frame in request.frames:
             locations.setdefault(frame.background_from or frame.frame_id, len(locations))
@@ -188,7 +180,14 @@ class _Cutter:
             cut.ends = max(cut.ends, ends)
             cut.busy += part.work
             left = left[size:]
-        return None if left else self._with_sends(cut)
+        if left:
+            return None
+        # The first part sends the banks that others receive.
+        if sends := frozenset[str]().union(*(part.receives for part in cut.parts)):
+            cost = sum(map(self._transfer_seconds, sends))
+            cut.parts[0] = replace(cut.parts[0], work=cut.parts[0].work + cost, sends=sends)
+            cut.busy += cost
+        return cut
 
     def _part(
         self, targets: Sequence[str], before: Sequence[RequestPart], transfer: bool
@@ -201,19 +200,10 @@ class _Cutter:
             fetching = sum(self._transfer_seconds(name) for name in receives)
             # It waits for the last bank that it receives, then fetches all of them.
             starts = self._ready_after(before[0].targets, receives)
-        work = fetching + sum(self._seconds(n, targets) for n in self._needed(targets, receives))
+        needed = _with_sources(self._request, targets, receives)
+        work = fetching + sum(self._seconds(frame.frame_id, targets) for frame in needed)
         ordered = tuple(t for t in self._request.targets if t in targets)
         return RequestPart(len(before), ordered, work, receives), starts + work
-
-    def _with_sends(self, cut: _Cut) -> _Cut:
-        """Return the cut whose first part sends the banks that others receive."""
-        sends = frozenset[str]().union(*(part.receives for part in cut.parts))
-        if sends:
-            first = cut.parts[0]
-            cost = sum(self._transfer_seconds(name) for name in sends)
-            cut.parts[0] = replace(first, work=first.work + cost, sends=sends)
-            cut.busy += cost
-        return cut
 
     def _transferable(self, senders: Sequence[str], readers: Sequence[str]) -> frozenset[str]:
         """Return the frames whose banks are worth a transfer between parts with these targets.
@@ -231,26 +221,16 @@ class _Cutter:
 
     def _roles(self, targets: Sequence[str]) -> set[tuple[str, str]]:
         """Return the source frames of these targets, each with what is read of it."""
-        frames = [self._frames[name] for name in self._needed(targets, frozenset())]
+        frames = _with_sources(self._request, targets)
         identities = {(f.identity_from, "identity") for f in frames if f.identity_from}
         return identities | {(f.background_from, "location") for f in frames if f.background_from}
-
-    def _needed(self, targets: Iterable[str], receives: frozenset[str]) -> list[str]:
-        """Return the frames to render for these targets, in the request's order."""
-        needed: set[str] = set()
-        wanted = set(targets)
-        while wanted:
-            needed |= wanted
-            sources = set[str]().union(*(_sources(self._frames[name]) for name in wanted))
-            wanted = sources - needed - receives
-        return sorted(needed, key=self._order.__getitem__)
 
     def _ready_after(self, targets: Sequence[str], names: frozenset[str]) -> float:
         """Return the seconds after which a part with these targets has sent these banks."""
         passed = after = 0.0
-        for name in self._needed(targets, frozenset()):
-            passed += self._seconds(name, targets)
-            if name in names:
+        for frame in _with_sources(self._request, targets):
+            passed += self._seconds(frame.frame_id, targets)
+            if frame.frame_id in names:
                 after = passed + sum(self._transfer_seconds(sent) for sent in names)
         return after
 
@@ -271,5 +251,12 @@ class _Cutter:
         return frame.width * frame.height * (self._costs.bank or 0.0) / self._costs.speed
 
 
-def _sources(frame: FrameRequest) -> set[str]:
-    return {s for s in (frame.identity_from, frame.background_from) if s is not None}
+def _with_sources(
+    request: RenderRequest, targets: Iterable[str], received: frozenset[str] = frozenset()
+) -> tuple[FrameRequest, ...]:
+    """Return the frames to render for targets, in order; sources that are received are left out."""
+    needed: set[str | None] = set(targets)
+    for frame in reversed(request.frames):
+        if frame.frame_id in needed:
+            needed |= {frame.identity_from, frame.background_from} - received
+    return tuple(frame for frame in request.frames if frame.frame_id in needed)

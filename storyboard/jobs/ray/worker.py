@@ -69,12 +69,7 @@ class BankReady:
 
 @dataclass(frozen=True)
 class BanksFetched:
-    """The received banks of an assignment have arrived.
-
-    Attributes:
-        nbytes: their bytes, pickled.
-        seconds: duration of the transfer.
-    """
+    """The received banks of an assignment have arrived: their pickled bytes, and the duration."""
 
     nbytes: int
     seconds: float

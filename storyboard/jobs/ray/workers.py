@@ -34,12 +34,7 @@ class BankLost(Exception):
 
 @dataclass(frozen=True)
 class BankSent:
-    """A bank can be fetched by other workers.
-
-    Attributes:
-        frame_id: its frame.
-        bank: its handle in an `Assignment`.
-    """
+    """A frame's bank can be fetched by other workers, by this handle in an `Assignment`."""
 
     frame_id: str
     bank: object
@@ -47,12 +42,7 @@ class BankSent:
 
 @dataclass(frozen=True)
 class Node:
-    """Machine of the cluster.
-
-    Attributes:
-        cores: CPU cores.
-        gpus: GPUs.
-    """
+    """Machine of the cluster, with its CPU cores and GPUs."""
 
     cores: int
     gpus: int
@@ -60,13 +50,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Number of workers, and the resources of each.
-
-    Attributes:
-        count: number of workers.
-        cores: CPU cores of each, and as many threads.
-        gpus: GPUs of each: 1 or 0.
-    """
+    """Number of workers; CPU cores (as many as threads) and GPUs (1 or 0) of each."""
 
     count: int
     cores: int
@@ -116,8 +100,7 @@ class RemoteWorker:
     Args:
         ray: the module.
         allocation: the worker's resources.
-        make_engine: makes the worker's engine.
-        settings: for the engine.
+        make_engine: makes the worker's engine from the settings.
         scratch: folder for temporary files; None where the worker may be on another machine.
     """
 

@@ -50,7 +50,7 @@ def reference_story(backend: Backend) -> dict[str, Any]:
 def used(backend: Backend, document: dict[str, Any], picture: Path) -> dict[str, Any]:
     """Upload a picture and use it; return the page's reference."""
     draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
-    answer = backend.actions.use_picture(document, draft["id"], None)
+    answer = backend.actions.use_picture(document, draft["id"], "")
     return cast(dict[str, Any], answer["reference"])
 
 
@@ -106,7 +106,7 @@ def test_the_last_stroke_is_in_what_is_used(backend: Backend, picture: Path) -> 
 def test_strokes_that_come_too_late_change_nothing(backend: Backend, picture: Path) -> None:
     document = story(backend)
     draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
-    before = backend.actions.use_picture(document, draft["id"], None)["reference"]
+    before = backend.actions.use_picture(document, draft["id"], "")["reference"]
     late = backend.actions.edit_mask(
         document, draft["id"], address((0, 0, 9, 9), (0, 255, 0, 255)), 1
     )
@@ -132,7 +132,7 @@ def test_a_late_answer_gives_the_current_state(tmp_path: Path, picture: Path) ->
     )
     searching.start()
     assert begun.wait(20)
-    reference = backend.actions.use_picture(document, draft["id"], None)["reference"]
+    reference = backend.actions.use_picture(document, draft["id"], "")["reference"]
     go_on.set()
     searching.join()
     assert late[0]["serial"] > reference["serial"]
@@ -223,7 +223,7 @@ def test_frames_rendered_with_another_picture_are_marked(backend: Backend, pictu
     two["reference_strength"] = None
     drawing((20, 90, 200)).save(picture)
     draft = backend.actions.upload_picture(document, picture)["reference"]["draft"]
-    assert backend.actions.use_picture(document, draft["id"], None)["edited"] == [
+    assert backend.actions.use_picture(document, draft["id"], "")["edited"] == [
         one["id"],
         two["id"],
     ]
@@ -247,9 +247,7 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
 
     def find(opened: Image.Image) -> Image.Image:
         if not consents.given(BIREFNET.source):
-            raise ConsentNeeded(
-                BIREFNET.source, "BiRefNet", "MIT", BIREFNET.licence_url, 1, "Code."
-            )
+            raise ConsentNeeded(BIREFNET.source, BIREFNET, "Code.")
         mask = Image.new("L", opened.size)
         mask.paste(255, (0, 0, 60, 60))
         return mask
@@ -265,9 +263,9 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
         document, asked["key"], None, asked["pending"]["draft"]
     )["reference"]
     assert reference["draft"]["id"] != draft["id"] and reference["draft"]["strokes"] is None
-    name = backend.actions.use_picture(document, reference["draft"]["id"], None)["reference"][
-        "used"
-    ]["name"]
+    name = backend.actions.use_picture(document, reference["draft"]["id"], "")["reference"]["used"][
+        "name"
+    ]
     kept = backend.store.open(document["project"]).references.load(name)
     assert kept.mask.getbbox() == (0, 0, 60, 60)
     backend.runner.close()
@@ -312,12 +310,7 @@ def test_terms_are_asked_once_before_anything_is_rendered(tmp_path: Path, pictur
         def check(self, request: Any) -> None:
             if not consents.given(INSTANT_CHARACTER.consent):
                 raise ConsentNeeded(
-                    INSTANT_CHARACTER.consent,
-                    INSTANT_CHARACTER.title,
-                    INSTANT_CHARACTER.licence,
-                    INSTANT_CHARACTER.licence_url,
-                    INSTANT_CHARACTER.download_bytes,
-                    "For research only.",
+                    INSTANT_CHARACTER.consent, INSTANT_CHARACTER, "For research only."
                 )
 
     folder = tmp_path / "projects"

@@ -53,7 +53,7 @@ def test_previews_are_sent_once_and_gone_with_the_take(tmp_path: Path) -> None:
     view.apply(Preview("a", picture))
     view.apply(Preview("b", picture))
     sent = view.changed_previews()["previews"]
-    assert sent["project"] == view.job.project_id
+    assert sent["project"] == view.job.project.id
     assert set(sent["frames"]) == {"a", "b"}
     kind, _, content = sent["frames"]["a"].partition(";base64,")
     assert kind == "data:image/jpeg"

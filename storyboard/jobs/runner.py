@@ -1,10 +1,15 @@
-"""Book of a runner's jobs: checks, plans and finds them, wherever they run."""
+"""Base of the runners: checks, plans and finds jobs, wherever they run.
+
+`storyboard.jobs.local` runs them in this process, `storyboard.jobs.ray.runner` on several GPUs or
+machines.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from pipelines.errors import UserError
@@ -14,13 +19,11 @@ from storyboard.errors import ProjectError, RenderCancelled
 from storyboard.jobs.job import Job, JobProject, RenderEngine
 from storyboard.planning import plan_render
 
-KEPT_JOBS = 100
-
 _log = logging.getLogger(__name__)
 
 
-class JobBook:
-    """Jobs of a runner; for any thread.
+class Runner(ABC):
+    """Runner of jobs, in this process or in others; for any thread.
 
     Args:
         engine: the engine that checks requests.
@@ -30,33 +33,71 @@ class JobBook:
     def __init__(self, engine: RenderEngine, rng: random.Random | None = None) -> None:
         self._engine = engine
         self._rng = rng or random.Random()
-        self._jobs: dict[str, Job] = {}
-        self._guard = threading.Lock()
+        self._jobs: list[Job] = []
+        self._jobs_guard = threading.Lock()
 
     def check(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
     ) -> tuple[Storyboard, RenderRequest]:
-        """Do as `Runner.check`, and return the storyboard and the plan of its render."""
+        """Refuse what `start` would refuse, except for missing pictures; start nothing.
+
+        Returns:
+            The storyboard, and the plan of its render.
+
+        Raises:
+            UserError: as `start`.
+        """
         storyboard = project.load()
         chosen = _chosen(project, storyboard)
         plan = plan_render(storyboard, targets, chosen, self._rng, share_all)
         self._engine.check(plan)
         return storyboard, plan
 
-    def add(self, project: JobProject, targets: Sequence[str] | None, share_all: bool) -> Job:
-        """Return a new job, checked as `Runner.start` says, for its runner to begin."""
+    def start(
+        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+    ) -> Job:
+        """Start a job that renders new takes of some frames, as the project is now.
+
+        Args:
+            project: the project, which stores the takes.
+            targets: ids of the frames; None for all.
+            share_all: whether every frame keeps the first frame's location, whatever the frames
+                say.
+
+        Raises:
+            UserError: if there is nothing to render, it cannot be rendered, or the project cannot
+                be read; a `ConsentNeeded` where a person has to agree to something first.
+        """
         storyboard, plan = self.check(project, targets, share_all)
         for name in plan.references:
             project.references.path(name)
         job = Job(project, storyboard, plan.targets, share_all)
-        with self._guard:
-            over = [i for i, old in self._jobs.items() if old.over]
-            for job_id in over[: max(0, len(over) - KEPT_JOBS)]:
-                del self._jobs[job_id]
-            self._jobs[job.id] = job
+        with self._jobs_guard:
+            self._jobs = [*(old for old in self._jobs if not old.over), job]
+        self._begin(job)
         return job
 
-    def plan(self, job: Job) -> RenderRequest:
+    def active(self, project_id: str) -> Job | None:
+        """Return the project's first job that is not over."""
+        return next(iter(self.pending(project_id)), None)
+
+    def pending(self, project_id: str) -> tuple[Job, ...]:
+        """Return the project's jobs that are not over, in the order in which they were started."""
+        return tuple(job for job in self._unfinished() if job.project.id == project_id)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return the model and device, or the workers, that run jobs; perhaps empty."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel all jobs and wait for their end."""
+
+    @abstractmethod
+    def _begin(self, job: Job) -> None:
+        """Put a new job into the queue."""
+
+    def _planned(self, job: Job) -> RenderRequest:
         """Return a job's request, planned again when the job begins.
 
         The plan matches the takes that were chosen while the job was queued.
@@ -67,45 +108,10 @@ class JobBook:
         chosen = _chosen(job.project, job.project.load())
         return plan_render(job.storyboard, job.targets, chosen, self._rng, job.share_all)
 
-    def job(self, job_id: str) -> Job | None:
-        """Return the job with this identifier, also for a while after its end."""
-        with self._guard:
-            return self._jobs.get(job_id)
-
-    def unfinished(self) -> tuple[Job, ...]:
+    def _unfinished(self) -> list[Job]:
         """Return all jobs that are not over, in the order in which they were started."""
-        with self._guard:
-            return tuple(job for job in self._jobs.values() if not job.over)
-
-
-class BookedRunner:
-    """Base of runners: checks and finds their jobs.
-
-    Args:
-        book: their jobs.
-    """
-
-    def __init__(self, book: JobBook) -> None:
-        self._book = book
-
-    def check(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
-    ) -> None:
-        """See `Runner.check`."""
-        self._book.check(project, targets, share_all)
-
-    def job(self, job_id: str) -> Job | None:
-        """See `Runner.job`."""
-        return self._book.job(job_id)
-
-    def active(self, project_id: str) -> Job | None:
-        """See `Runner.active`."""
-        jobs = self.pending(project_id)
-        return jobs[0] if jobs else None
-
-    def pending(self, project_id: str) -> tuple[Job, ...]:
-        """See `Runner.pending`."""
-        return tuple(job for job in self._book.unfinished() if job.project_id == project_id)
+        with self._jobs_guard:
+            return [job for job in self._jobs if not job.over]
 
 
 def log_fault(job: Job, fault: BaseException | None) -> None:
