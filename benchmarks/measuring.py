@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmarks.random_models import MODELS, Model, open_model
 from evaluation.fidelity.dense import DenseOracle
 from evaluation.fidelity.steering import Steering
+from evaluation.fidelity.vectors import stock_latents
 from evaluation.results import (
     Results,
     Section,
@@ -71,29 +72,18 @@ def plain_way(model: Model) -> Render:
 
     @torch.no_grad()
     def render(request: RenderRequest) -> int:
-        guided = {}
+        guided: dict[str, Tensor | float] = {"true_cfg_scale": request.true_cfg_scale}
         if request.true_cfg_scale > 1:
             negative = ours.encode(Prompt("", "", request.negative_prompt), model.text_tokens)
-            guided = {
-                "negative_prompt_embeds": negative.prompt_embeds,
-                "negative_pooled_prompt_embeds": negative.pooled_prompt_embeds,
-            }
+            guided["negative_prompt_embeds"] = negative.prompt_embeds
+            guided["negative_pooled_prompt_embeds"] = negative.pooled_prompt_embeds
         for frame in request.frames:
-            inputs = ours.prepare(frame, model.text_tokens)
-            latents = stock(
-                prompt_embeds=inputs.prompt.prompt_embeds,
-                pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
-                latents=inputs.latents,
-                height=frame.height,
-                width=frame.width,
-                num_inference_steps=request.steps,
-                guidance_scale=request.guidance_scale,
-                true_cfg_scale=request.true_cfg_scale,
-                output_type="latent",
-                return_dict=False,
-                **guided,
-            )[0]
-            ours.decode(latents, frame.height, frame.width)
+            inputs, size = ours.prepare(frame, model.text_tokens), (frame.height, frame.width)
+            guidance = request.guidance_scale
+            latents = stock_latents(
+                stock, inputs.prompt, inputs.latents, size, request.steps, guidance, **guided
+            )
+            ours.decode(latents, *size)
         return request.steps * len(request.frames)
 
     return render
@@ -184,34 +174,27 @@ def orders(text: str) -> tuple[str, ...]:
 def arguments_for(command: str, sections: Mapping[str, object], about: str) -> ArgumentParser:
     """Make a parser with the options that the benchmarks of speed and memory have in common."""
     parser = ArgumentParser(prog=f"python -m benchmarks.{command}", description=about)
-    parser.add_argument("--model", choices=MODELS, default="miniature")
-    parser.add_argument(
-        "--only",
-        choices=sections,
-        action="append",
-        help="this section alone (repeatable); all of them if left out",
-    )
-    parser.add_argument("--device", help="cuda, cuda:1, mps or cpu; the best there is if left out")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--steps", type=int, help="denoising steps; the model's own if left out")
-    parser.add_argument("--side", type=int, help="of the pictures, in pixels")
-    parser.add_argument("--frames", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="torch's; its own choice if left out")
-    parser.add_argument(
-        "--foreground",
-        type=float,
-        default=Steering.foreground,
-        help="share of the picture in the foreground masks that a random model is given",
-    )
-    parser.add_argument("--backend", help="attention backend, by diffusers' name")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--model", choices=MODELS, default="miniature")
+    alone = "this section alone (repeatable); all of them if left out"
+    add("--only", choices=sections, action="append", help=alone)
+    add("--device", help="cuda, cuda:1, mps or cpu; the best there is if left out")
+    add("--dtype", choices=("float32", "bfloat16", "float16"))
+    add("--steps", type=int, help="denoising steps; the model's own if left out")
+    add("--side", type=int, help="of the pictures, in pixels")
+    add("--frames", type=int, default=5)
+    add("--repeats", type=int, default=3)
+    add("--threads", type=int, help="torch's; its own choice if left out")
+    given = "share of the picture in the foreground masks that a random model is given"
+    add("--foreground", type=float, default=Steering.foreground, help=given)
+    add("--backend", help="attention backend, by diffusers' name")
+    add(
         "--out",
         type=Path,
         help="a folder for the tables, instead of RESULTS.md; sections that it has are not "
         "measured again",
     )
-    parser.add_argument("--label", default="", help="end of the tables' names, to keep others")
+    add("--label", default="", help="end of the tables' names, to keep others")
     return parser
 
 
@@ -221,11 +204,6 @@ class Workbench:
     Args:
         options: of `arguments_for`.
         command: the command's name, with which its sections' names begin.
-
-    Attributes:
-        options: likewise.
-        device: where the model computes.
-        dtype: number format of its weights.
     """
 
     def __init__(self, options: argparse.Namespace, command: str) -> None:

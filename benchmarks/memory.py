@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmarks.measuring import Workbench, arguments_for, cost, numbers, our_way
 from benchmarks.random_models import SHAPES, Model
@@ -71,8 +70,8 @@ def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
         grid = _TOKENS * channels * 2
         merged = sum(plan.merges(step) for step in range(_STEPS)) * ((blocks + 1) // 2)
         published = (2 * blocks * (plan.share_end - plan.share_start) + merged + blocks) * grid
-        name = "the published way, bf16"
-        yield name, shared, *kept_cells(published), gigabytes(published), NOTHING
+        name, size = "the published way, bf16", gigabytes(published)
+        yield name, shared, size, f"{published / 2**30:.1f}", size, NOTHING
         for title, lasting in ways:
             for name, itemsize in (("bf16", 2), ("fp8", 1)):
                 found = Bank.expected_bytes(
@@ -86,13 +85,9 @@ def counted_rows(foreground: float) -> Iterator[tuple[str, ...]]:
                     holds_background=whole,
                     lasting_steps=lasting,
                 )
-                sizes = (gigabytes(found.peak), gigabytes(found.fetched))
-                yield f"{title}, {name}", shared, *kept_cells(found.kept), *sizes
-
-
-def kept_cells(count: int) -> tuple[str, str]:
-    """Return bytes in both units."""
-    return gigabytes(count), f"{count / 2**30:.1f}"
+                kept, peak, fetched = map(gigabytes, (found.kept, found.peak, found.fetched))
+                gib = f"{found.kept / 2**30:.1f}"
+                yield f"{title}, {name}", shared, kept, gib, peak, fetched
 
 
 @dataclass(frozen=True)
@@ -111,13 +106,7 @@ class BankSizes:
 
 
 class WatchedPass(SteeredPass):
-    """Frame pass that notes the bytes of its banks after each of its steps.
-
-    Args:
-        kept: bytes by bank, to be filled.
-        arguments: those of `SteeredPass`.
-        keywords: likewise.
-    """
+    """Frame pass that notes the bytes of its banks after each of its steps, in `kept`."""
 
     def __init__(self, kept: dict[Bank, int], *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -233,7 +222,6 @@ def presets(bench: Workbench) -> None:
     options, rows = bench.options, []
     if options.model not in SHAPES:
         raise SystemExit("The presets are measured with random models: --model middle, flux-dev")
-    notes: tuple[str, ...] = ()
     chosen = [
         preset
         for preset in MEMORY_PRESETS
@@ -282,11 +270,7 @@ def settle(model: Model, placed: Placement) -> None:
     """Quantise and place a random model as a loaded one would be."""
     preset = placed.preset
     if not preset.exact:
-        from torchao.quantization import (
-            Float8WeightOnlyConfig,
-            Int8WeightOnlyConfig,
-            quantize_,
-        )
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
         eight = {"fp8": Float8WeightOnlyConfig, "int8": Int8WeightOnlyConfig}
         quantize_(model.pipeline.transformer, eight[preset.quantisation]())
@@ -305,25 +289,21 @@ def needed(model: Model, preset: MemoryPreset, side: int, bench: Workbench) -> i
         "clip": pipeline.text_encoder,
         "vae": pipeline.vae,
     }
+    sizes = {
+        part: PartSizes.of({name: tuple(t.shape) for name, t in network.state_dict().items()})
+        for part, network in networks.items()
+    }
     parts = ModelParts(
-        **{name: _sizes(network) for name, network in networks.items()},
+        **sizes,
         width=config.num_attention_heads * config.attention_head_dim,
         channels=pipeline.vae.config.block_out_channels[0],
         single_blocks=config.num_single_layers,
     )
     size = bench.dtype.itemsize
-    work = Workload(
-        parts,
-        parts.step_bytes(side, side, model.text_tokens, size),
-        parts.decoder_bytes(side, side, size),
-        size,
-    )
+    step = parts.step_bytes(side, side, model.text_tokens, size)
+    work = Workload(parts, step, parts.decoder_bytes(side, side, size), size)
     machine = Machine("cuda" if bench.device.type == "cuda" else "cpu")
     return preset.need(work, machine).computing
-
-
-def _sizes(network: nn.Module) -> PartSizes:
-    return PartSizes.of({name: tuple(t.shape) for name, t in network.state_dict().items()})
 
 
 SECTIONS = {"counted": counted, "measured": measured, "presets": presets}

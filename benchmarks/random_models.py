@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from evaluation.fidelity.steering import SteeredPass, Steering
+from evaluation.rows import own_request
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading.model import load_pipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
@@ -80,17 +81,10 @@ SHAPES = {
     ),
     "middle": Shape("a mid-sized random FLUX", 4, (3, 6), 512, 256, 128, 512, (16, 16, 32, 96)),
     "flux-dev": Shape(
-        "random weights of FLUX.1 [dev]'s size",
-        24,
-        (19, 38),
-        4096,
-        768,
-        512,
-        1024,
-        (128, 256, 512, 512),
-        layers=2,
+        "random weights of FLUX.1 [dev]'s size", 24, (19, 38), 4096, 768, 512, 1024,
+        (128, 256, 512, 512), layers=2,
     ),
-}
+}  # fmt: skip
 MODELS = ("miniature", *SHAPES)
 
 
@@ -144,27 +138,17 @@ class Model:
             side: of the pictures, in pixels; None for the model's own.
             share_location: whether all frames are in the identity frame's location.
         """
-        first = self.frame.frames[0]
-        width = height = side or first.width
+        pixels = side or self.frame.frames[0].width
         made = []
         for index in range(frames):
-            prompt = Prompt(
-                LOCATIONS[0 if share_location else index % len(LOCATIONS)],
-                CHARACTER,
-                ACTIONS[index % len(ACTIONS)],
-            )
-            frame = FrameRequest(f"f{index}", prompt, seed=index, width=width, height=height)
-            if index:
-                frame = replace(
-                    frame, identity_from="f0", background_from="f0" if share_location else None
-                )
-            made.append(frame)
-        return replace(
-            self.frame,
-            frames=tuple(made),
-            targets=tuple(frame.frame_id for frame in made),
-            steps=steps or self.frame.steps,
-        )
+            location = LOCATIONS[0 if share_location else index % len(LOCATIONS)]
+            prompt = Prompt(location, CHARACTER, ACTIONS[index % len(ACTIONS)])
+            source = "f0" if index else None
+            shared = source if share_location else None
+            made.append(FrameRequest(f"f{index}", prompt, index, pixels, pixels, source, shared))
+        targets = tuple(frame.frame_id for frame in made)
+        steps = steps or self.frame.steps
+        return replace(self.frame, frames=tuple(made), targets=targets, steps=steps)
 
 
 def open_model(
@@ -173,13 +157,9 @@ def open_model(
     dtype: torch.dtype,
     foreground: float = Steering.foreground,
 ) -> Model:
-    """Load the miniature, or make a random model.
+    """Load the miniature, or make another one of `MODELS` at random.
 
-    Args:
-        name: one of `MODELS`.
-        device: where it computes.
-        dtype: number format of the weights.
-        foreground: share of the tokens in a random model's given masks.
+    The foreground is the share of the tokens in the masks that a random model is given.
     """
     if name == MINIATURE.name:
         loaded = load_pipeline(MINIATURE, str(device), str(dtype).removeprefix("torch."))
@@ -188,11 +168,10 @@ def open_model(
         tokens = MINIATURE.max_sequence_length
         return Model(MINIATURE.title, pipeline, device, tokens, _one_frame(MINIATURE))
     shape, steering = SHAPES[name], Steering(foreground)
-    request = replace(_one_frame(FLUX1_DEV), steps=STEPS, consistency=ConsistencySettings())
-    frame = replace(request.frames[0], width=shape.side, height=shape.side)
+    request = _one_frame(replace(FLUX1_DEV, width=shape.side, height=shape.side))
+    request = replace(request, steps=STEPS, consistency=ConsistencySettings())
     pipeline = random_pipeline(shape, device, dtype)
     pipeline.new_pass = partial(SteeredPass, steering)
-    request = replace(request, frames=(frame,))
     return Model(shape.title, pipeline, device, shape.text_tokens, request, steering)
 
 
@@ -238,16 +217,8 @@ def random_pipeline(shape: Shape, device: torch.device, dtype: torch.dtype) -> M
             eos_token_id=tokenizer.eos_token_id,
         )
     )
-    t5 = T5EncoderModel(
-        T5Config(
-            vocab_size=len(tokenizer_2),
-            d_model=shape.text,
-            d_kv=16,
-            d_ff=64,
-            num_layers=1,
-            num_heads=2,
-        )
-    )
+    sizes = {"d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2}
+    t5 = T5EncoderModel(T5Config(vocab_size=len(tokenizer_2), d_model=shape.text, **sizes))
     pipeline = MeasuredPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(_ASSETS / "scheduler"),
         vae=vae.eval(),
@@ -262,16 +233,8 @@ def random_pipeline(shape: Shape, device: torch.device, dtype: torch.dtype) -> M
 
 
 def _one_frame(spec: ModelSpec) -> RenderRequest:
-    frame = FrameRequest("f0", Prompt("", CHARACTER, ""), 0, spec.width, spec.height)
-    return RenderRequest(
-        model=spec.name,
-        frames=(frame,),
-        targets=("f0",),
-        steps=spec.steps,
-        guidance_scale=spec.guidance_scale,
-        true_cfg_scale=spec.true_cfg_scale,
-        consistency=spec.consistency,
-    )
+    prompt = Prompt("", CHARACTER, "")
+    return own_request(spec, (FrameRequest("f0", prompt, 0, spec.width, spec.height),))
 
 
 @contextmanager

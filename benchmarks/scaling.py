@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _TOKEN_PIXELS = 16
 def frames(bench: Workbench) -> None:
     """Measure storyboards of more and more frames."""
     requests = {str(count): bench.story(frames=count) for count in bench.options.counts}
-    grown(bench, "frames", requests)
+    grown(bench, "frames", requests, "of more and more frames")
 
 
 def tokens(bench: Workbench) -> None:
@@ -48,10 +48,10 @@ def tokens(bench: Workbench) -> None:
         if side**2 != count:
             raise SystemExit(f"{count} tokens are no square")
         requests[str(count)] = bench.story(side=side * _TOKEN_PIXELS)
-    grown(bench, "tokens", requests)
+    grown(bench, "tokens", requests, "in larger and larger pictures")
 
 
-def grown(bench: Workbench, section: str, requests: dict[str, RenderRequest]) -> None:
+def grown(bench: Workbench, section: str, requests: dict[str, RenderRequest], sizes: str) -> None:
     """Render each request in every way, in alternating rounds, and keep the table after each."""
     ways = ways_to_render(bench, dense=False)
     rows: list[tuple[str, ...]] = []
@@ -61,9 +61,6 @@ def grown(bench: Workbench, section: str, requests: dict[str, RenderRequest]) ->
         print(" | ".join(rows[-1]), flush=True)
         head = (section, *(f"{name}, s" for name in ways))
         head += tuple(f"{name} / plain" for name in list(ways)[1:])
-        sizes = (
-            "of more and more frames" if section == "frames" else "in larger and larger pictures"
-        )
         notes = (
             *bench.notes(request),
             f"{bench.options.repeats} rounds; the first of these lines describes the last row",
@@ -82,16 +79,21 @@ def growth_cells(found: dict[str, Spread]) -> tuple[str, ...]:
 
 
 def workers(bench: Workbench) -> None:
-    """Measure storyboards that several processes render."""
+    """Measure storyboards that several processes render; a first job of each is not counted."""
     if importlib.util.find_spec("ray") is None:
         raise SystemExit("Workers take Ray: pip install ray")
+    from storyboard.jobs.ray.runner import RayRunner
+
     options = bench.options
     board = story_board(options.frames, options.steps, options.side)
     found = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         for count in options.workers:
-            runners = ray_runners(bench, Path(folder), count)
-            found[count] = worker_seconds(runners, Path(folder), board, options.repeats)
+            settings = Settings(folder, device=str(bench.device), workers=Workers(count))
+            with closing(RayRunner(settings, Engine, random.Random(0))) as runner:
+                _, *counted = job_seconds(runner, Store(folder), board, options.repeats + 1)
+            found[count] = Spread(tuple(counted))
             print(f"{count} workers: {found[count].text()} s", flush=True)
     least = found[options.workers[0]]
     rows = tuple(
@@ -109,27 +111,6 @@ def workers(bench: Workbench) -> None:
     head = ("workers", "seconds", "times as fast as the first row")
     title = f"{MINIATURE.title}: workers through Ray"
     bench.put("workers", title, notes, head, rows)
-
-
-def ray_runners(bench: Workbench, folder: Path, count: int) -> Callable[[], Runner]:
-    """Return a factory of runners with a number of workers on this machine."""
-
-    def make() -> Runner:
-        from storyboard.jobs.ray.runner import RayRunner
-
-        settings = Settings(projects=folder, device=str(bench.device), workers=Workers(count))
-        return RayRunner(settings, Engine, random.Random(0))
-
-    return make
-
-
-def worker_seconds(
-    make: Callable[[], Runner], folder: Path, board: Storyboard, repeats: int
-) -> Spread:
-    """Return the seconds of a storyboard's jobs, after a first job that is not counted."""
-    with closing(make()) as runner:
-        _, *counted = job_seconds(runner, Store(folder), board, repeats + 1)
-    return Spread(tuple(counted))
 
 
 def job_seconds(runner: Runner, store: Store, board: Storyboard, jobs: int) -> Iterator[float]:
@@ -151,18 +132,14 @@ def job_seconds(runner: Runner, store: Store, board: Storyboard, jobs: int) -> I
 
 def story_board(count: int, steps: int | None, side: int | None) -> Storyboard:
     """Make a storyboard of one character in the miniature's words."""
-    made = tuple(
-        Frame(
-            location=LOCATIONS[index % len(LOCATIONS)].rstrip(","),
-            action=ACTIONS[index % len(ACTIONS)],
-            seed=index,
-        )
-        for index in range(count)
-    )
+    words = [(LOCATIONS[i % len(LOCATIONS)], ACTIONS[i % len(ACTIONS)]) for i in range(count)]
     pixels = side or MINIATURE.width
     return Storyboard(
         character=Character(description=CHARACTER.rstrip(",")),
-        frames=made,
+        frames=tuple(
+            Frame(location=location.rstrip(","), action=action, seed=index)
+            for index, (location, action) in enumerate(words)
+        ),
         settings=RenderSettings(width=pixels, height=pixels, steps=steps),
     )
 

@@ -44,8 +44,6 @@ stdout and, with --page, into a page between the lines
     <!-- evaluation: end -->
 """
 
-_SINGLE = SuiteRow("plain", "plain", consistent=False)
-
 
 def parse_rows(text: str) -> frozenset[str]:
     """Read names of rows, such as "plain,merge".
@@ -67,20 +65,14 @@ def parse_rows(text: str) -> frozenset[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Args:
-        arguments: the words after the program's name; None for `sys.argv`.
-
     Returns:
         The exit code: 0 done, 1 a user error, 2 bad usage, 130 stopped by Ctrl-C.
     """
     try:
         evaluate(_parser().parse_args(arguments))
-    except UsageError as error:
-        print(f"throughline: {error}", file=sys.stderr)
-        return BAD_USAGE
     except UserError as error:
         print(f"throughline: {error}", file=sys.stderr)
-        return FAULT
+        return BAD_USAGE if isinstance(error, UsageError) else FAULT
     except KeyboardInterrupt:
         print("throughline: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -93,37 +85,22 @@ def _parser() -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for pictures and results"
-    )
-    command.add_argument(
-        "--page", metavar="FILE", type=Path, help="also put the tables into this page"
-    )
-    command.add_argument(
-        "--characters",
-        metavar="N",
-        type=whole(0, 1000),
-        help="render the first N characters; all if left out",
-    )
-    command.add_argument(
-        "--prompts",
-        metavar="N",
-        type=whole(0, 1000),
-        help="render the first N single prompts; all if left out",
-    )
-    command.add_argument(
+    add = command.add_argument
+    add("--out", metavar="DIR", type=Path, required=True, help="folder for pictures and results")
+    add("--page", metavar="FILE", type=Path, help="also put the tables into this page")
+    for name, cases in (("--characters", "characters"), ("--prompts", "single prompts")):
+        first = f"render the first N {cases}; all if left out"
+        add(name, metavar="N", type=whole(0, 1000), help=first)
+    add(
         "--rows",
         metavar="NAMES",
         type=argument(parse_rows),
         help=f"rows of the tables, as {','.join(row.name for row in ROWS)} (all); "
         f"with --references {','.join(row.name for row in REFERENCE_ROWS)}",
     )
-    command.add_argument(
-        "--references",
-        action="store_true",
-        help="measure how characters with a reference picture are kept",
-    )
-    command.add_argument(
+    kept = "measure how characters with a reference picture are kept"
+    add("--references", action="store_true", help=kept)
+    add(
         "--ablation",
         metavar="NAME=FOLDER",
         type=argument(parse_ablation),
@@ -131,29 +108,16 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="with --references, also render with the subject folder FOLDER; may be repeated",
     )
-    command.add_argument("--model", metavar="NAME", help="as for `render`")
-    command.add_argument(
-        "--memory", metavar="NAME", type=argument(parse_memory), help="as for `render`"
-    )
-    command.add_argument(
-        "--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200"
-    )
-    command.add_argument(
-        "--workers",
-        metavar="N",
-        type=whole(1, 64),
-        default=1,
-        help="processes that render side by side",
-    )
+    add("--model", metavar="NAME", help="as for `render`")
+    add("--memory", metavar="NAME", type=argument(parse_memory), help="as for `render`")
+    add("--steps", metavar="N", type=whole(1, MAX_STEPS), help="denoising steps, 1 to 200")
+    together = "processes that render side by side"
+    add("--workers", metavar="N", type=whole(1, 64), default=1, help=together)
     return command
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Render, score and write the tables.
-
-    Args:
-        arguments: out, page, characters, prompts, rows, model, memory, steps, workers, references,
-            ablation.
 
     Raises:
         UsageError: if the options do not go together.
@@ -165,12 +129,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folder = EvaluationFolder(run, arguments.out)
     folder.open()
     render_missing(folder, settings, arguments.workers)
-    characters, prompts = run.characters, run.prompts
-    rows = [folder.row(row, characters) for row in run.rows] if characters else []
-    singles = folder.row(_SINGLE, prompts) if prompts else None
+    rows = [folder.row(row, run.characters) for row in run.rows] if run.characters else []
+    singles = folder.row(ROWS[0], run.prompts) if run.prompts else None
     scores = score_with_judge(run.suite, rows, singles, report_progress)
-    heading = _heading(folder, arguments, len(characters), len(prompts))
-    text = tables(scores, run.rows, heading)
+    text = tables(scores, run.rows, _heading(folder, arguments))
     folder.write("results.json", RESULTS_FILE.dump(_results(folder, scores)))
     folder.write("tables.md", text.encode())
     print(text, end="")
@@ -231,9 +193,7 @@ def _references(run: EvaluationRun) -> dict[str, Reference]:
     return draw_references(run.cases)
 
 
-def _heading(
-    folder: EvaluationFolder, arguments: argparse.Namespace, characters: int, prompts: int
-) -> str:
+def _heading(folder: EvaluationFolder, arguments: argparse.Namespace) -> str:
     """Describe the suite, the model and the command, in Markdown."""
     run = folder.run
     spec, suite = run.spec, run.suite
@@ -242,43 +202,38 @@ def _heading(
     rendered = f"{spec.title}, {run.steps} steps, guidance {spec.guidance_scale:g}"
     if run.conditionings and spec.character_adapter is not None:
         rendered += f", strength of references {spec.character_adapter.strength:g}"
-        doubts = f" The model doubts {len(folder.doubted())} of the {characters} references."
+        count = len(run.characters)
+        doubts = f" The model doubts {len(folder.doubted())} of the {count} references."
     kind = "Suite of references," if suite.has_references else "Suite"
     return (
         f"{kind} version {suite.version}, {suite.width} x {suite.height} pixels; {rendered}, true "
         f"guidance {spec.true_cfg_scale:g}; torch {version('torch')}, {os.cpu_count()} "
         f"processors, {workers}.{doubts} Intervals are 95 %, over characters. Written by\n\n"
-        f"    {_command_line(run, arguments, characters, prompts)}"
+        f"    {_command_line(run, arguments)}"
     )
 
 
-def _command_line(
-    run: EvaluationRun, arguments: argparse.Namespace, characters: int, prompts: int
-) -> str:
+def _command_line(run: EvaluationRun, arguments: argparse.Namespace) -> str:
     """Return the command line, without the paths of this machine."""
+    page: Path | None = arguments.page
+    chosen = arguments.rows and [row.name for row in run.rows if row.name in arguments.rows]
+    characters, prompts = len(run.characters), len(run.prompts)
+    options = {
+        "--page": page and (page.name if page.is_absolute() else page.as_posix()),
+        "--model": arguments.model and ("DIR" if run.spec.kind == "folder" else run.spec.name),
+        "--memory": arguments.memory,
+        "--steps": arguments.steps,
+        "--rows": chosen and ",".join(chosen),
+        "--characters": characters if characters < len(run.suite.characters) else None,
+        "--prompts": prompts if prompts < len(run.suite.prompts) else None,
+        "--workers": arguments.workers if arguments.workers > 1 else None,
+    }
     command = ["python -m evaluation"]
     if arguments.references:
         command.append("--references")
     command += [f"--ablation {shlex.quote(given.name)}=DIR" for given in arguments.ablation]
     command.append("--out DIR")
-    if arguments.page is not None:
-        page: Path = arguments.page
-        command.append(f"--page {page.name if page.is_absolute() else page.as_posix()}")
-    if arguments.model is not None:
-        command.append(f"--model {'DIR' if run.spec.kind == 'folder' else run.spec.name}")
-    if arguments.memory is not None:
-        command.append(f"--memory {arguments.memory}")
-    if arguments.steps is not None:
-        command.append(f"--steps {arguments.steps}")
-    if arguments.rows is not None:
-        chosen = [row.name for row in run.rows if row.name in arguments.rows]
-        command.append(f"--rows {','.join(chosen)}")
-    if characters < len(run.suite.characters):
-        command.append(f"--characters {characters}")
-    if prompts < len(run.suite.prompts):
-        command.append(f"--prompts {prompts}")
-    if arguments.workers > 1:
-        command.append(f"--workers {arguments.workers}")
+    command += [f"{name} {value}" for name, value in options.items() if value is not None]
     return " ".join(command)
 
 

@@ -105,12 +105,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class EvaluationFolder:
-    """Folder with the pictures of a run.
-
-    Attributes:
-        run: the run.
-        out: the folder's path.
-    """
+    """Folder with the pictures of a run; `out` is its path."""
 
     run: EvaluationRun
     out: Path
@@ -182,9 +177,8 @@ class EvaluationFolder:
                 events.close()
 
     def _requests(self, case: SuiteCharacter) -> Iterator[RenderRequest]:
-        run, reference = self.run, self.run.references.get(case.name)
+        run, reference, missing = self.run, self.run.references.get(case.name), self.missing(case)
         name = None if reference is None else reference.name
-        missing = self.missing(case)
         return requests(run.suite, case, run.rows, run.spec, run.steps, missing, name)
 
     def row(self, row: SuiteRow, cases: Sequence[SuiteCharacter]) -> RenderedRow:
@@ -217,10 +211,9 @@ class EvaluationFolder:
         record = self._record(case, frame_id)
         return RenderedPicture(self._picture(case, frame_id), record["seconds"])
 
-    def _record(self, case: SuiteCharacter, frame_id: str) -> dict[str, Any]:
+    def _record(self, case: SuiteCharacter, frame_id: str) -> Any:
         path = self._picture(case, frame_id).with_suffix(".json")
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return record
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def _save(
         self,
@@ -249,12 +242,7 @@ class EvaluationFolder:
 
 
 def render_missing(folder: EvaluationFolder, settings: Settings, workers: int) -> None:
-    """Render the missing pictures of a folder, and report the progress and the time left.
-
-    Args:
-        folder: an open folder.
-        settings: device and number format.
-        workers: number of processes that render.
+    """Render the missing pictures of an open folder, and report the progress and the time left.
 
     Raises:
         UserError: if something cannot be loaded, rendered or written. Rendered pictures are kept.
@@ -279,12 +267,9 @@ def render_missing(folder: EvaluationFolder, settings: Settings, workers: int) -
 def render_in_processes(
     folder: EvaluationFolder, settings: Settings, workers: int
 ) -> Iterator[str]:
-    """Render the missing pictures of a folder in several processes.
+    """Render the missing pictures of an open folder in several processes.
 
-    Args:
-        folder: an open folder.
-        settings: device and number format.
-        workers: number of processes; each loads the model and gets its share of the processors.
+    Each process loads the model and gets its share of the processors.
 
     Yields:
         The name of each picture once it is saved.

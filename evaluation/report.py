@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
 from evaluation.results import NOTHING, grid, interval_text
 from evaluation.rows import SuiteRow
 from evaluation.scores import ReferenceScores, RowScores, Scores
 from pipelines.models.measured import Interval
 
-AnyScores = TypeVar("AnyScores", RowScores, ReferenceScores)
+Column = tuple[str, Callable[[Any], str]]
+"""Title of a column, and the function that formats its cell of a row's scores."""
 
 
 def tables(scores: Scores, rows: Sequence[SuiteRow], heading: str) -> str:
@@ -25,10 +26,10 @@ def tables(scores: Scores, rows: Sequence[SuiteRow], heading: str) -> str:
     base = titles[rows[0].name] if rows else ""
     parts = [heading]
     if scores.rows:
-        parts += [_counts(scores.rows, "characters"), _main_table(scores.rows, titles, base)]
+        parts += [_counts(scores.rows, "characters"), _row_table(scores.rows, titles, base)]
     if scores.shared:
         parts += [_counts(scores.shared, "characters whose place is shared")]
-        parts += [_place_table(scores.shared, titles, base)]
+        parts += [_row_table(scores.shared, titles, base, shared=True)]
     if scores.rows:
         parts += ["### Stated attributes, by row\n\nPer cent of the frames that state them."]
         parts += [_attribute_table({row.name: row.stated for row in scores.rows}, titles)]
@@ -48,16 +49,15 @@ def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str])
     first = rows[0].name
     main = _table(
         rows,
-        ("row", lambda row: titles[row.name]),
+        titles,
         ("kept from the reference, %", lambda row: _percent(row.kept)),
         (f"minus {titles[first]}, points", lambda row: _points(row.kept_over.get(first))),
-        ("action followed, %", lambda row: _percent(row.action_followed)),
+        _ACTION,
         (f"minus {titles[first]}, points", lambda row: _points(row.action_over.get(first))),
-        ("place followed, %", lambda row: _percent(row.place_followed)),
-        ("identity distance", lambda row: _number(row.identity_distance, 3)),
-        ("colour distance of the shared place", lambda row: _number(row.place_distance, 1)),
-        ("Fréchet distance", lambda row: _number(row.frechet, 2)),
-        ("s a frame", lambda row: _seconds(row.seconds)),
+        _PLACE,
+        _DISTANCE,
+        ("colour distance of the shared place", _place_distance),
+        *_LAST,
     )
     return [
         _counts(rows, "characters"),
@@ -97,34 +97,19 @@ def _counts(rows: Sequence[RowScores] | Sequence[ReferenceScores], characters: s
     return f"### {rows[0].characters} {characters}, {rows[0].frames} frames"
 
 
-def _main_table(rows: Sequence[RowScores], titles: Mapping[str, str], base: str) -> str:
-    return _table(
-        rows,
-        ("row", lambda row: titles[row.name]),
+def _row_table(
+    rows: Sequence[RowScores], titles: Mapping[str, str], base: str, *, shared: bool = False
+) -> str:
+    """Format the scores of all rows; where places are shared, their distance comes first."""
+    kept: list[Column] = [
         ("identity kept, %", lambda row: _percent(row.identity_kept)),
         (f"minus {base}, points", lambda row: _points(row.identity_gain)),
-        ("identity distance", lambda row: _number(row.identity_distance, 3)),
-        ("action followed, %", lambda row: _percent(row.action_followed)),
-        (f"minus {base}, points", lambda row: _points(row.action_gain)),
-        ("place followed, %", lambda row: _percent(row.place_followed)),
-        ("Fréchet distance", lambda row: _number(row.frechet, 2)),
-        ("s a frame", lambda row: _seconds(row.seconds)),
-    )
-
-
-def _place_table(rows: Sequence[RowScores], titles: Mapping[str, str], base: str) -> str:
-    return _table(
-        rows,
-        ("row", lambda row: titles[row.name]),
-        ("colour distance of the place", lambda row: _number(row.place_distance, 1)),
-        ("place followed, %", lambda row: _percent(row.place_followed)),
-        ("identity kept, %", lambda row: _percent(row.identity_kept)),
-        (f"minus {base}, points", lambda row: _points(row.identity_gain)),
-        ("action followed, %", lambda row: _percent(row.action_followed)),
-        (f"minus {base}, points", lambda row: _points(row.action_gain)),
-        ("Fréchet distance", lambda row: _number(row.frechet, 2)),
-        ("s a frame", lambda row: _seconds(row.seconds)),
-    )
+    ]
+    acted = [_ACTION, (f"minus {base}, points", lambda row: _points(row.action_gain))]
+    columns = [*kept, _DISTANCE, *acted, _PLACE]
+    if shared:
+        columns = [("colour distance of the place", _place_distance), _PLACE, *kept, *acted]
+    return _table(rows, titles, *columns, *_LAST)
 
 
 def _prompt_table(scores: Scores) -> str:
@@ -143,9 +128,14 @@ def _prompt_table(scores: Scores) -> str:
     )
 
 
-def _table(rows: Sequence[AnyScores], *columns: tuple[str, Callable[[AnyScores], str]]) -> str:
+def _table(
+    rows: Sequence[RowScores] | Sequence[ReferenceScores],
+    titles: Mapping[str, str],
+    *columns: Column,
+) -> str:
     return grid(
-        [title for title, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
+        ["row", *(title for title, _ in columns)],
+        [[titles[row.name], *(cell(row) for _, cell in columns)] for row in rows],
     )
 
 
@@ -157,13 +147,18 @@ def _points(interval: Interval | None) -> str:
     return interval_text(interval, "+.1f", 100)
 
 
-def _number(interval: Interval | None, digits: int) -> str:
-    return interval_text(interval, f".{digits}f")
-
-
-def _seconds(seconds: float | None) -> str:
-    return NOTHING if seconds is None else f"{seconds:.2f}"
+def _place_distance(row: RowScores | ReferenceScores) -> str:
+    return interval_text(row.place_distance, ".1f")
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ").replace("color", "colour")
+
+
+_ACTION: Column = ("action followed, %", lambda row: _percent(row.action_followed))
+_PLACE: Column = ("place followed, %", lambda row: _percent(row.place_followed))
+_DISTANCE: Column = ("identity distance", lambda row: interval_text(row.identity_distance, ".3f"))
+_LAST: tuple[Column, ...] = (
+    ("Fréchet distance", lambda row: interval_text(row.frechet, ".2f")),
+    ("s a frame", lambda row: NOTHING if row.seconds is None else f"{row.seconds:.2f}"),
+)

@@ -16,7 +16,7 @@ import re
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import diffusers
@@ -35,11 +35,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeated measurements of one quantity.
-
-    Attributes:
-        values: one for each round, in their order.
-    """
+    """Repeated measurements of one quantity, in the order of the rounds."""
 
     values: tuple[float, ...]
 
@@ -71,10 +67,6 @@ def alternate(
 
     Every other round goes backwards, so that a machine that gets slower favours none.
 
-    Args:
-        variants: a function that measures each, by its name.
-        repeats: rounds.
-
     Yields:
         After each round all measurements so far.
     """
@@ -95,9 +87,7 @@ def interval_text(interval: Interval | None, digits: str, times: float = 1) -> s
     """Format an interval's value and ends, times a factor; a dash for None."""
     if interval is None:
         return NOTHING
-    value, low, high = (
-        format(times * x, digits) for x in (interval.value, interval.low, interval.high)
-    )
+    value, low, high = (format(times * x, digits) for x in astuple(interval))
     return f"{value} ({low} to {high})"
 
 
@@ -198,13 +188,9 @@ def marks(name: str) -> tuple[str, str]:
 
 
 def put_on_page(page: Path, name: str, text: str, *, append: bool = True) -> None:
-    """Put text between the marks of its name, in place of the text that is there.
+    """Put Markdown between the marks of its name, in place of the text that is there.
 
-    Args:
-        page: the page.
-        name: name of the marks.
-        text: Markdown.
-        append: whether a page without these marks gets them at its end.
+    With `append` a page without these marks gets them at its end.
 
     Raises:
         UserError: if the page cannot be read or written, or lacks the marks.

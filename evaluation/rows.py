@@ -122,16 +122,7 @@ def requests(
     """Make the requests of one character: one for each model and distinct setting of the rows.
 
     Rows without consistency do not depend on the settings and come with their model's first
-    request.
-
-    Args:
-        suite: gives the size of the pictures.
-        character: the character.
-        rows: the ways to render it.
-        spec: the model.
-        steps: denoising steps.
-        missing: ids of the frames to render; the others are only sources.
-        reference: name of the picture that shows the character, if there is one.
+    request. Of the frames only those in `missing` are targets; the others are sources.
     """
     requested: set[str] = set()
     for model, settings, together in _groups(character, rows, spec):
@@ -143,15 +134,21 @@ def requests(
         targets = tuple(name for name in frames if name in missing and name not in requested)
         requested.update(targets)
         if targets:
-            yield RenderRequest(
-                model=model,
-                frames=tuple(frames.values()),
-                targets=targets,
-                steps=steps,
-                guidance_scale=spec.guidance_scale,
-                true_cfg_scale=spec.true_cfg_scale,
-                consistency=settings,
-            )
+            made = own_request(spec, tuple(frames.values()))
+            yield replace(made, model=model, targets=targets, steps=steps, consistency=settings)
+
+
+def own_request(spec: ModelSpec, frames: tuple[FrameRequest, ...]) -> RenderRequest:
+    """Make the request of frames with a model's own settings; all of them are targets."""
+    return RenderRequest(
+        model=spec.name,
+        frames=frames,
+        targets=tuple(frame.frame_id for frame in frames),
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        true_cfg_scale=spec.true_cfg_scale,
+        consistency=spec.consistency,
+    )
 
 
 def frame_ids(character: SuiteCharacter, rows: Sequence[SuiteRow]) -> list[str]:

@@ -15,12 +15,7 @@ from pipelines.models.measured import Interval
 
 @dataclass(frozen=True)
 class RenderedPicture:
-    """Picture on the disk.
-
-    Attributes:
-        path: an RGB picture of the suite's size.
-        seconds: time of the frame, probe pass included.
-    """
+    """RGB picture of the suite's size on the disk, and the seconds of its frame, probe included."""
 
     path: Path
     seconds: float
@@ -79,24 +74,15 @@ class RowScores:
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Scores of a row on characters with references. None stands where nothing can be measured.
+    """Scores of a row on characters with references; all frames count. Others as in `RowScores`.
 
     Attributes:
-        name: the row.
-        characters: how many characters were measured.
-        frames: how many frames, all of them counted.
         kept: share that the frames show as the reference does, of the attributes that only the
             reference shows.
         kept_over: `kept` minus that of each other row, by its name.
-        action_followed: share of the frames with the stated action.
         action_over: `action_followed` minus that of each other row, by its name.
-        place_followed: share of the frames in the stated place.
-        identity_distance: mean cosine distance of the judge's embedding of the character to that
-            in the first frame, in [0, 2].
         place_distance: mean colour distance (CIE76), outside both foregrounds, of frames to those
             whose place they are in.
-        frechet: Fréchet distance to drawn pictures in the judge's features.
-        seconds: median time of a frame after the first; None for drawn pictures.
         attributes: for each attribute that only a reference shows, the share that keeps it.
     """
 

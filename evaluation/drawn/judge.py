@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,7 @@ _BATCH = 25  # pictures
 
 
 class JudgeReader:
-    """Reads pictures with the judge, each file once.
-
-    Args:
-        judge: the judge.
-
-    Attributes:
-        seen: the readings of files so far.
-    """
+    """Reads pictures with the judge, each file once; `seen` has the readings of files so far."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
@@ -56,26 +49,20 @@ class JudgeReader:
 
     def read_row(self, row: RenderedRow) -> dict[str, tuple[Sighting, ...]]:
         """Read the pictures of a row; returns the readings by character."""
-        self._open(picture.path for case in row.pictures.values() for picture in case)
+        paths = dict.fromkeys(picture.path for case in row.pictures.values() for picture in case)
+        fresh = [path for path in paths if path not in self.seen]
+        for first in range(0, len(fresh), _BATCH):
+            batch = fresh[first : first + _BATCH]
+            sightings = self.read([_pixels(path) for path in batch])
+            self.seen.update(zip(batch, sightings, strict=True))
         return {
             name: tuple(self.seen[picture.path] for picture in pictures)
             for name, pictures in row.pictures.items()
         }
 
-    def _open(self, paths: Iterable[Path]) -> None:
-        fresh = [path for path in dict.fromkeys(paths) if path not in self.seen]
-        for first in range(0, len(fresh), _BATCH):
-            batch = fresh[first : first + _BATCH]
-            sightings = self.read([_pixels(path) for path in batch])
-            self.seen.update(zip(batch, sightings, strict=True))
-
 
 def judge_accuracy(folder: Path) -> dict[str, float]:
-    """Load the judge's accuracy on held-out drawn pictures, by attribute.
-
-    Args:
-        folder: the judge's folder.
-    """
+    """Load a judge's accuracy on held-out drawn pictures, by attribute, from its folder."""
     measured = json.loads((folder / "accuracy.json").read_text(encoding="utf-8"))
     return {name: found["accuracy"] for name, found in measured["drawn"]["attributes"].items()}
 

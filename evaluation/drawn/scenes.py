@@ -3,7 +3,7 @@
 The judge's scores of these drawings are the best that rendered pictures could reach.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -22,16 +22,14 @@ from pipelines.pictures import Reference
 from pipelines.reference.from_upload import prepare_reference
 
 _SEEDS = (2**30, 2**31)  # far above the seeds of training pictures
+# Data of a scene without its character: fields of `SceneSpec`, and of its `Figure`.
+_OF_SCENE = ("place", "time", "weather", "shot")
+_OF_FIGURE = ("action", "position", "view", "facing")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Picture as a person uploads it.
-
-    Attributes:
-        picture: a character in a scene, RGB.
-        mask: 255 where the character is, mode "L".
-    """
+    """Picture as a person uploads it, RGB, and its mask, mode "L", 255 where the character is."""
 
     picture: Image.Image
     mask: Image.Image
@@ -81,7 +79,7 @@ def suite_frame(
     spec: SceneSpec,
     prompt: ScenePrompt,
     seed: int,
-    referred: frozenset[str] = frozenset(),
+    referred: Collection[str] = (),
     place_of: int | None = None,
 ) -> SuiteFrame:
     """Make the frame of a suite that shows a scene.
@@ -91,7 +89,7 @@ def suite_frame(
         prompt: its prompt.
         seed: of the picture, and of the drawing that shows which attributes can be seen.
         referred: names of the attributes that only a reference shows.
-        place_of: index of the earlier frame whose place it shares.
+        place_of: see `SuiteFrame`.
     """
     visible = visible_names(spec, seed)
     return SuiteFrame(
@@ -125,28 +123,14 @@ def visible_names(spec: SceneSpec, seed: int) -> list[str]:
 
 def scene_of(spec: SceneSpec) -> dict[str, str]:
     """Convert a scene without its character to a suite's data."""
-    figure = spec.figures[0]
-    return {
-        "place": spec.place,
-        "time": spec.time,
-        "weather": spec.weather,
-        "shot": spec.shot,
-        "action": figure.action,
-        "position": figure.position,
-        "view": figure.view,
-        "facing": figure.facing,
-    }
+    scene = {name: getattr(spec, name) for name in _OF_SCENE}
+    return scene | {name: getattr(spec.figures[0], name) for name in _OF_FIGURE}
 
 
 def spec_of(attributes: Mapping[str, str], scene: Mapping[str, str]) -> SceneSpec:
     """Make a scene from the data of `scene_of`, with a character."""
-    figure = Figure(
-        Character(**attributes),
-        **{name: scene[name] for name in ("action", "position", "view", "facing")},
-    )
-    return SceneSpec(
-        figures=(figure,), **{name: scene[name] for name in ("place", "time", "weather", "shot")}
-    )
+    figure = Figure(Character(**attributes), **{name: scene[name] for name in _OF_FIGURE})
+    return SceneSpec(figures=(figure,), **{name: scene[name] for name in _OF_SCENE})
 
 
 def open_actions(world: WorldRange) -> tuple[str, ...]:
@@ -162,26 +146,15 @@ def picture_seed(rng: np.random.Generator) -> int:
 def _states(prompt: ScenePrompt, spec: SceneSpec, name: str) -> bool:
     """Return whether a prompt states a visible attribute of its scene."""
     figure = spec.figures[0]
-    if name in ("time", "weather"):
-        phrases = _words_of_time(spec) if name == "time" else _words_of_weather(spec)
-    elif name == "view":
-        phrases = w.VIEW_WORDS[figure.view]
-    elif name == "shot":
-        phrases = w.SHOT_WORDS[spec.shot]
-    else:
-        customary = name == "pattern" and figure.character.pattern == "plain"
-        return name not in (*prompt.hidden, "position", "facing") and not customary
-    return any(phrase in prompt.text for phrase in phrases)
-
-
-def _words_of_time(spec: SceneSpec) -> tuple[str, ...]:
-    """Return phrases for a scene's time of day, alone or with its weather ("on a rainy night")."""
-    return (*w.TIME_WORDS[spec.time], *_both_words(spec))
-
-
-def _words_of_weather(spec: SceneSpec) -> tuple[str, ...]:
-    return (*w.WEATHER_WORDS[spec.weather], *_both_words(spec))
-
-
-def _both_words(spec: SceneSpec) -> tuple[str, ...]:
-    return tuple(f"{adjective} {spec.time}" for adjective in w.WEATHER_ADJECTIVES[spec.weather])
+    # Of the time of day with the weather, as in "on a rainy night".
+    both = tuple(f"{adjective} {spec.time}" for adjective in w.WEATHER_ADJECTIVES[spec.weather])
+    phrases = {
+        "time": (*w.TIME_WORDS[spec.time], *both),
+        "weather": (*w.WEATHER_WORDS[spec.weather], *both),
+        "view": w.VIEW_WORDS[figure.view],
+        "shot": w.SHOT_WORDS[spec.shot],
+    }
+    if name in phrases:
+        return any(phrase in prompt.text for phrase in phrases[name])
+    customary = name == "pattern" and figure.character.pattern == "plain"
+    return name not in (*prompt.hidden, "position", "facing") and not customary

@@ -9,10 +9,9 @@ same when the world changes.
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,37 +46,26 @@ def make_suite(
     prompts: int = PROMPTS,
     first: int = 0,
 ) -> Suite:
-    """Make a suite; equal arguments give equal suites.
+    """Make a suite; equal arguments give equal suites. Every picture has one figure.
 
     Args:
-        world: the part of the drawn world that the model was trained on. Every picture has one
-            figure.
+        world: the part of the drawn world that the model was trained on.
         characters: number of characters; every other one stays in one place.
         prompts: number of single prompts.
         first: index of the first character; from `CHARACTERS` on none is of the committed suite.
     """
-    world = replace(world, pair_share=0.0, empty_share=0.0)
-    return _suite(
-        world,
-        tuple(_character(world, number) for number in range(first, first + characters)),
-        tuple(_single_prompt(world, number) for number in range(prompts)),
-    )
+    return _suite(world, _character, range(first, first + characters), prompts)
 
 
 def make_reference_suite(
     world: WorldRange = WHOLE, characters: int = REFERENCES, first: int = 0
 ) -> Suite:
-    """Make a suite of characters with references; equal arguments give equal suites.
+    """Make a suite of characters with references, as `make_suite`.
 
-    Args:
-        world: the part of the drawn world that the model was trained on. Every picture has one
-            figure.
-        characters: number of characters; two frames of every other one are in one place.
-        first: index of the first one; from `REFERENCES` on none is of the committed suite.
+    Two frames of every other character are in one place. From `first=REFERENCES` on none is of the
+    committed suite.
     """
-    world = replace(world, pair_share=0.0, empty_share=0.0)
-    numbers = range(first, first + characters)
-    return _suite(world, tuple(_referred(world, number) for number in numbers), ())
+    return _suite(world, _referred, range(first, first + characters), 0)
 
 
 def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]:
@@ -90,10 +78,8 @@ def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]
     Returns:
         RGB, uint8 of shape (height, width, 3) each.
     """
-    ranges: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in suite.world.items()
-    }
+    ranges = dict(suite.world)
+    ranges |= {name: tuple(value) for name, value in ranges.items() if isinstance(value, list)}
     world = WorldRange(**ranges)
     pictures = []
     for number in numbers:
@@ -106,17 +92,19 @@ def draw_others(suite: Suite, numbers: Iterable[int]) -> list[NDArray[np.uint8]]
 
 def _suite(
     world: WorldRange,
-    characters: tuple[SuiteCharacter, ...],
-    prompts: tuple[SuiteCharacter, ...],
+    make: Callable[[WorldRange, int], SuiteCharacter],
+    numbers: Iterable[int],
+    prompts: int,
 ) -> Suite:
     width, height = v.SHAPES["square"]
+    world = replace(world, pair_share=0.0, empty_share=0.0)
     return Suite(
         version=SUITE_VERSION,
         width=width,
         height=height,
         world={k: list(x) if isinstance(x, tuple) else x for k, x in asdict(world).items()},
-        characters=characters,
-        prompts=prompts,
+        characters=tuple(make(world, number) for number in numbers),
+        prompts=tuple(_single_prompt(world, number) for number in range(prompts)),
     )
 
 
@@ -161,9 +149,8 @@ def _prompts(
     unsaid = left_out(specs[0], identity)
     colors = [name for name in _COLORS if getattr(specs[0].figures[0].character, name) != "none"]
     hidden = identity.hidden.intersection(colors)
-    if len(unsaid) < _FEWEST_LEFT_OUT or not hidden.intersection(unsaid):
-        return ()
-    if len(hidden) == len(colors):
+    some = 0 < len(hidden.intersection(unsaid)) and len(hidden) < len(colors)
+    if len(unsaid) < _FEWEST_LEFT_OUT or not some:
         return ()
     sources = [0 if shares_place else index for index in range(len(specs))]
     return _composed((identity, *others), sources)
@@ -232,14 +219,8 @@ def _referred(world: WorldRange, number: int) -> SuiteCharacter:
         left_out=unsaid,
         shares_place=False,
         frames=tuple(
-            suite_frame(
-                spec,
-                prompt,
-                picture_seed(rng),
-                frozenset(unsaid),
-                None if source == index else source,
-            )
-            for index, (spec, prompt, source) in enumerate(zip(specs, said, sources, strict=True))
+            suite_frame(s, p, picture_seed(rng), unsaid, None if source == index else source)
+            for index, (s, p, source) in enumerate(zip(specs, said, sources, strict=True))
         ),
         reference=SuiteReference(upload_seed, scene_of(upload)),
     )

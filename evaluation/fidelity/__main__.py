@@ -37,11 +37,7 @@ PLAIN = ("plain/", BASELINE)
 
 
 def golden_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Comparison]:
-    """Compare every tensor of a folder of vectors.
-
-    Args:
-        folder: the folder.
-        settings: names of the settings to run; None for all of them.
+    """Compare every tensor of a folder of vectors; without names of settings, of all of them.
 
     Raises:
         ValueError: if its vectors are of no known format, or it lacks a setting.

@@ -9,7 +9,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from evaluation.fidelity.vectors import (
     largest,
     pipeline_of,
     relative,
+    stock_latents,
 )
 from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
-from pipelines.consistency.matching import Matches
 from pipelines.consistency.plan import StepPlan
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.flux1.velocity import set_timesteps
@@ -76,16 +76,10 @@ class Golden:
         found = []
         for index, meta in enumerate(self.manifest["inputs"][kind]):
             base = f"inputs/{kind}/{index}"
-            prompt = EncodedPrompt(
-                self[f"{base}/prompt_embeds"],
-                self[f"{base}/pooled_prompt_embeds"],
-                TextLengths(meta["bg_len"], meta["real_len"]),
-            )
-            found.append(
-                FrameInputs(
-                    prompt, self[f"{base}/latents"], (meta["height"] // 16, meta["width"] // 16)
-                )
-            )
+            embeds, pooled = self[f"{base}/prompt_embeds"], self[f"{base}/pooled_prompt_embeds"]
+            prompt = EncodedPrompt(embeds, pooled, TextLengths(meta["bg_len"], meta["real_len"]))
+            grid = meta["height"] // 16, meta["width"] // 16
+            found.append(FrameInputs(prompt, self[f"{base}/latents"], grid))
         return found
 
 
@@ -133,48 +127,25 @@ class SettingRun:
         background = identity
         for frame, starts_background in enumerate(updates):
             sharing = background if shares and not starts_background else None
-            probe = self._pass(
-                frame + 1, self.plan.probe_steps, identity=identity, background=sharing
-            )
+            banks = {"identity": identity, "background": sharing}
+            probe = self._pass(frame + 1, self.plan.probe_steps, **banks)
             held = probe.background_mask if starts_background else ~background.foreground
-            yield f"f{frame}.pre", FinishedPass(probe.latents, probe.frame_pass, held)
+            yield f"f{frame}.pre", replace(probe, background_mask=held)
 
             record = None
             if starts_background:
                 record = Bank(self.plan, holds_identity=False, holds_background=True)
-            render = self._pass(
-                frame + 1,
-                self.plan.steps,
-                record=record,
-                identity=identity,
-                background=sharing,
-                matches=probe.frame_pass.matches,
-            )
+            matches = probe.frame_pass.matches
+            render = self._pass(frame + 1, self.plan.steps, record=record, matches=matches, **banks)
             background = record or background
-            held = ~background.foreground
-            yield f"f{frame}.run", FinishedPass(render.latents, render.frame_pass, held)
+            yield f"f{frame}.run", replace(render, background_mask=~background.foreground)
 
-    def _pass(
-        self,
-        index: int,
-        steps: int,
-        *,
-        record: Bank | None = None,
-        identity: Bank | None = None,
-        background: Bank | None = None,
-        matches: Matches | None = None,
-    ) -> FinishedPass:
+    def _pass(self, index: int, steps: int, **banks: Any) -> FinishedPass:
+        """Run a pass of a frame; `banks` are those of `FramePass`, and its matches."""
         inputs = self.inputs[index]
+        blocks = len(self.pipeline.transformer.single_transformer_blocks)
         frame_pass = FramePass(
-            self.plan,
-            inputs.prompt.text,
-            grid=inputs.grid,
-            blocks=len(self.pipeline.transformer.single_transformer_blocks),
-            device=inputs.latents.device,
-            record=record,
-            identity=identity,
-            background=background,
-            matches=matches,
+            self.plan, inputs.prompt.text, inputs.grid, blocks, inputs.latents.device, **banks
         )
         with closing(self.pipeline.denoise(inputs, frame_pass, self.guidance, steps)) as passing:
             latents = deque(passing, maxlen=1).pop()
@@ -195,15 +166,16 @@ def compare(tensor: str, result: FinishedPass, theirs: Tensor) -> tuple[float, f
     def grids(masks: list[Tensor]) -> Tensor:
         return torch.stack(masks).view(-1, rows, columns).to(theirs.dtype)
 
-    assert state.attention_maps is not None
+    maps = state.attention_maps
+    assert maps is not None
     known: dict[str, Callable[[], tuple[float, float]]] = {
         "latents": lambda: (relative(result.latents, theirs), LATENTS),
         "masks": lambda: (differing(grids(state.masks), theirs), 0),
         "raw_masks": lambda: (differing(grids(state.raw_masks), theirs), 0),
         "fg_mask": lambda: (differing(grids(state.masks[-1:])[0], theirs), 0),
         "id_bg_mask": lambda: (differing(grids([result.background_mask])[0], theirs), 0),
-        "bg_attn": lambda: (_map_error(state, "background", theirs), ATTENTION),
-        "fg_attn": lambda: (_map_error(state, "foreground", theirs), ATTENTION),
+        "bg_attn": lambda: (largest(maps.background.view(state.grid), theirs), ATTENTION),
+        "fg_attn": lambda: (largest(maps.foreground.view(state.grid), theirs), ATTENTION),
     }
     if state.similarity is not None and state.matches is not None:
         similarity, matches = state.similarity, state.matches
@@ -218,10 +190,6 @@ def compare(tensor: str, result: FinishedPass, theirs: Tensor) -> tuple[float, f
     return known[tensor]()
 
 
-def _map_error(state: FramePass, part: str, theirs: Tensor) -> float:
-    return largest(getattr(state.attention_maps, part).view(state.grid), theirs)
-
-
 def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Comparison]:
     """Rows of the recorded schedules."""
     for name in golden.names("schedule/"):
@@ -229,27 +197,16 @@ def schedule_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[
         cpu = torch.device("cpu")
         timesteps = set_timesteps(pipeline.scheduler, int(tokens), int(steps), cpu)
         ours = pipeline.scheduler.sigmas if tensor == "sigmas" else timesteps
-        yield Comparison(
-            name, largest(ours / ours.max(), golden[name] / golden[name].max()), SCHEDULE
-        )
+        error = largest(ours / ours.max(), golden[name] / golden[name].max())
+        yield Comparison(name, error, SCHEDULE)
 
 
 def plain_latents(golden: Golden, pipeline: FluxStoryboardPipeline, name: str) -> Tensor:
     """Render a recorded plain picture by FluxPipeline's own call, without any of our code."""
     _, kind, steps, index, _ = name.split("/")
     inputs = golden.inputs(kind)[int(index)]
-    latents: Tensor = pipeline(
-        prompt_embeds=inputs.prompt.prompt_embeds,
-        pooled_prompt_embeds=inputs.prompt.pooled_prompt_embeds,
-        latents=inputs.latents,
-        height=inputs.grid[0] * 16,
-        width=inputs.grid[1] * 16,
-        num_inference_steps=int(steps),
-        guidance_scale=3.5,
-        output_type="latent",
-        return_dict=False,
-    )[0]
-    return latents
+    size = inputs.grid[0] * 16, inputs.grid[1] * 16
+    return stock_latents(pipeline, inputs.prompt, inputs.latents, size, int(steps), 3.5)
 
 
 def plain_rows(golden: Golden, pipeline: FluxStoryboardPipeline) -> Iterator[Comparison]:
@@ -281,12 +238,7 @@ def setting_rows(
 
 
 def characonsist_rows(folder: Path, settings: list[str] | None = None) -> Iterator[Comparison]:
-    """Compare every tensor of a folder of vectors.
-
-    Args:
-        folder: the folder.
-        settings: names of the settings to run; None for all of them.
-    """
+    """Compare every tensor of a folder of vectors; without names of settings, of all of them."""
     golden = Golden(folder)
     pipeline = golden.pipeline()
     yield from schedule_rows(golden, pipeline)

@@ -65,17 +65,9 @@ class DenseBank:
 
 
 class DensePass:
-    """State of one pass of a frame, probe or render.
+    """State of one pass of a frame, probe or render; most arguments are as of `FramePass`.
 
     Args:
-        plan: the steps.
-        text: lengths of the prompt's parts.
-        grid: rows and columns of image tokens.
-        device: where the model computes.
-        record: bank to fill, or None.
-        identity: bank of the frame whose character this one shows, or None.
-        background: bank of the frame whose background this one shows, or None.
-        matches: the probe pass's, in a render pass.
         steering: the masks and matches that a random model is given; None to find its own.
 
     Attributes:
@@ -115,10 +107,8 @@ class DensePass:
     def keep(self, block: int, key: Tensor, value: Tensor) -> None:
         """Keep image tokens' keys before RoPE and values, whole, in every block."""
         if self.record is not None and self.plan.shares(self.step):
-            self.record.keys[block, self.step] = (
-                key.to(_HOST, copy=True),
-                value.to(_HOST, copy=True),
-            )
+            kept = key.to(_HOST, copy=True), value.to(_HOST, copy=True)
+            self.record.keys[block, self.step] = kept
 
     def collect_maps(self, query: Tensor, text_key: Tensor) -> None:
         """Add the attention maps of image queries and text keys after RoPE; README, 4.3."""
@@ -149,21 +139,23 @@ class DensePass:
         text = like.shape[1] - self.tokens
         sources, counts = [], [0, 0]
         if background is not None:
-            tokens = self._background_tokens(background)
+            assert background.mask is not None and self.mask is not None
+            tokens = (~background.mask & ~self.mask).nonzero().flatten()
             counts[0] = len(tokens)
             sources.append((background, tokens, tokens))
         if identity is not None:
             assert self.matches is not None
             counts[1] = len(self.matches)
-            source, target = self.matches.identity_index, self.matches.frame_index
-            sources.append((identity, source, target))
+            sources.append((identity, self.matches.identity_index, self.matches.frame_index))
         if not any(counts):
             return None
-        taken = [
-            self._take(bank, block, source, target + text, rotary, like.device)
-            for bank, source, target in sources
-            if len(source)
-        ]
+        taken = []
+        for bank, source, target in sources:
+            if len(source):
+                key, value = (tensor.to(like.device) for tensor in bank.keys[block, self.step])
+                tables = tuple(table[target + text] for table in rotary)
+                rotated = apply_rotary_emb(key[source][None], tables, sequence_dim=1)
+                taken.append((rotated, value[source][None]))
         keys, values = (torch.cat(parts, dim=1) for parts in zip(*taken, strict=True))
         kind = counts[0] > 0, counts[1] > 0
         if kind not in self._additive:
@@ -215,24 +207,6 @@ class DensePass:
     @staticmethod
     def _merges_in(block: int) -> bool:
         return block % 2 == 0
-
-    def _background_tokens(self, bank: DenseBank) -> Tensor:
-        assert bank.mask is not None and self.mask is not None
-        return (~bank.mask & ~self.mask).nonzero().flatten()
-
-    def _take(
-        self,
-        bank: DenseBank,
-        block: int,
-        source: Tensor,
-        rows: Tensor,
-        rotary: Rotary,
-        device: torch.device,
-    ) -> tuple[Tensor, Tensor]:
-        """Fetch a block's keys and values, and rotate those of `source` to the rows' positions."""
-        key, value = (tensor.to(device) for tensor in bank.keys[block, self.step])
-        tables = (rotary[0][rows], rotary[1][rows])
-        return apply_rotary_emb(key[source][None], tables, sequence_dim=1), value[source][None]
 
     def _mask_of(self, text: int, counts: list[int], dtype: torch.dtype) -> Tensor:
         """Make the additive mask: minus infinity where a query must not see a key."""
@@ -444,7 +418,8 @@ class DenseOracle:
         time: Tensor,
         grid: tuple[int, int],
     ) -> Tensor:
-        transformer = self._pipeline.transformer
+        pipeline = self._pipeline
+        transformer = pipeline.transformer
         guide = None
         if transformer.config.guidance_embeds:
             guide = torch.full([1], request.guidance_scale, device=latents.device)
@@ -455,9 +430,7 @@ class DenseOracle:
             pooled_projections=prompt.pooled_prompt_embeds,
             encoder_hidden_states=prompt.prompt_embeds,
             txt_ids=latents.new_zeros(prompt.prompt_embeds.shape[1], 3),
-            img_ids=self._pipeline._prepare_latent_image_ids(
-                1, *grid, latents.device, latents.dtype
-            ),
+            img_ids=pipeline._prepare_latent_image_ids(1, *grid, latents.device, latents.dtype),
             return_dict=False,
         )[0]
         return predicted

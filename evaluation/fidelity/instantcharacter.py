@@ -48,22 +48,18 @@ def preprocess_rows(vectors: Vectors) -> Iterator[Comparison]:
             seen[name, size, "uint8"] = np.stack([np.asarray(view) for view in pictures])
             seen[name, size, "siglip"] = siglip.numpy()
             seen[name, size, "dino"] = dino.numpy()
-    for name in vectors.names("preprocess"):
-        found = _VIEWED.fullmatch(name)
-        if found is not None:
-            ours = seen[found["picture"], found["size"], found["what"]]
-            stride = int(found["stride"])
-            channels_last = found["what"] == "uint8"
-            some = ours[:, ::stride, ::stride] if channels_last else ours[..., ::stride, ::stride]
-            yield vectors.row("preprocess", name, torch.from_numpy(some.copy()), 0.0)
-    for name, recorded in vectors.manifest["preprocess"].items():
-        found = _VIEWED.fullmatch(name)
-        if found is not None:
-            ours = seen[found["picture"], found["size"], found["what"]]
-            same = hashlib.sha256(ours.tobytes()).hexdigest() == recorded["sha256_raw_bytes"]
-            yield Comparison(
-                f"preprocess/{name}", 0.0 if same else float("inf"), 0.0, note="by its hash"
-            )
+    for found in vectors.matching("preprocess", _VIEWED):
+        ours = seen[found["picture"], found["size"], found["what"]]
+        stride = int(found["stride"])
+        channels_last = found["what"] == "uint8"
+        some = ours[:, ::stride, ::stride] if channels_last else ours[..., ::stride, ::stride]
+        yield vectors.row("preprocess", found[0], torch.from_numpy(some.copy()), 0.0)
+    recorded = vectors.manifest["preprocess"]
+    for found in filter(None, map(_VIEWED.fullmatch, recorded)):
+        ours = seen[found["picture"], found["size"], found["what"]]
+        same = hashlib.sha256(ours.tobytes()).hexdigest() == recorded[found[0]]["sha256_raw_bytes"]
+        error = 0.0 if same else float("inf")
+        yield Comparison(f"preprocess/{found[0]}", error, 0.0, note="by its hash")
 
 
 @torch.no_grad()
@@ -72,25 +68,21 @@ def encoder_rows(vectors: Vectors) -> Iterator[Comparison]:
     encoders = vectors.encoders
     view = picture_views(vectors.pictures[ENCODED], encoders.config).low
     pixels = dict(zip(("siglip", "dino"), encoders.pixels([view]), strict=True))
-    for name in vectors.names("encoders"):
-        found = re.fullmatch(r"(siglip|dino)\.(last_)?hidden_states?_tok([\d_]+)", name)
-        if found is None:
-            continue
+    pattern = r"(siglip|dino)\.(last_)?hidden_states?_tok([\d_]+)"
+    for found in vectors.matching("encoders", pattern):
         encoder = getattr(encoders, found[1])
         states = encoder(pixels[found[1]], output_hidden_states=True)
         tokens = [int(token) for token in found[3].split("_")]
         last = states.last_hidden_state[0, tokens]
         ours = last if found[2] else torch.cat(states.hidden_states)[:, tokens]
-        yield vectors.row("encoders", name, ours, FEATURES)
+        yield vectors.row("encoders", found[0], ours, FEATURES)
 
 
 def feature_rows(vectors: Vectors) -> Iterator[Comparison]:
     """Rows of the features, of all pictures encoded in one call."""
-    for name in vectors.names("features"):
-        found = re.fullmatch(r"(\w+)\.(\w+)_res_(\w+?)(?:\.stride(\d+))?", name)
-        if found is not None:
-            features = getattr(vectors.features[found[1]], f"{found[2]}_{found[3]}")
-            yield vectors.row("features", name, features[:, :: int(found[4] or 1)], FEATURES)
+    for found in vectors.matching("features", r"(\w+)\.(\w+)_res_(\w+?)(?:\.stride(\d+))?"):
+        features = getattr(vectors.features[found[1]], f"{found[2]}_{found[3]}")
+        yield vectors.row("features", found[0], features[:, :: int(found[4] or 1)], FEATURES)
 
 
 class ProjectorTensors:
@@ -133,27 +125,22 @@ def projector_rows(vectors: Vectors) -> Iterator[Comparison]:
     projector = vectors.weights.projector
     time = projector.resampler
     runs: dict[tuple[str, str], ProjectorTensors] = {}
-    for name in vectors.names("projector"):
-        found = _PROJECTED.fullmatch(name)
-        if found is None:
-            continue
+    for found in vectors.matching("projector", _PROJECTED):
         run = found["source"], found["times"]
         if run not in runs:
             times = torch.tensor([float(part) for part in found["times"].split("_")])
-            runs[run] = ProjectorTensors(
-                projector, _source_features(vectors, found["source"]), times
-            )
+            features = _source_features(vectors, found["source"])
+            runs[run] = ProjectorTensors(projector, features, times)
         tolerance = WAVES if found["what"].endswith("time_proj") else TOKENS
-        yield vectors.row("projector", name, runs[run][found["what"]], tolerance)
+        yield vectors.row("projector", found[0], runs[run][found["what"]], tolerance)
     times = vectors.read("projector", "time_proj.in")
     yield vectors.row("projector", "time_proj.out", time.time_proj(times), WAVES)
     yield vectors.row("projector", "time_embedding.out", time.embed_time(times), TOKENS)
     other = vectors.load_weights("safetensors")
     pairs = zip(projector.state_dict().values(), other.projector.state_dict().values(), strict=True)
     apart = max(differing(one, another) for one, another in pairs)
-    yield Comparison(
-        "projector/adapter.safetensors", apart, 0.0, note="the same weights as the .bin"
-    )
+    note = "the same weights as the .bin"
+    yield Comparison("projector/adapter.safetensors", apart, 0.0, note=note)
 
 
 def _source_features(vectors: Vectors, source: str) -> SubjectFeatures:
@@ -223,21 +210,17 @@ def attention_rows(vectors: Vectors) -> Iterator[Comparison]:
     norm = first.norm_ip_q
     yield vectors.row("attn", "rmsnorm.out", norm(vectors.read("attn", "rmsnorm.in")), UNITS)
     ids = [vectors.read("attn", f"in.rope_{part}_ids") for part in ("txt", "img")]
-    for name, table in zip(
-        ("cos", "sin"), vectors.transformer.pos_embed(torch.cat(ids)), strict=True
-    ):
+    rotary = vectors.transformer.pos_embed(torch.cat(ids))
+    for name, table in zip(("cos", "sin"), rotary, strict=True):
         yield vectors.row("attn", f"in.rope_{name}", table, UNITS)
-    for name in vectors.names("attn"):
-        found = _UNIT.fullmatch(name)
-        if found is not None:
-            unit = SingleAttention(vectors, found["kind"], pair=bool(found["pair"]))
-            subject = None
-            if found["scale"] is not None:
-                scale = 1.0 if found["scale"] == "default" else float(found["scale"])
-                subject = unit.subject(scale)
-            length = None if found["length"] is None else int(found["length"])
-            outputs = unit.outputs(subject, length)
-            yield vectors.row("attn", name, outputs[found["what"]], UNITS)
+    for found in vectors.matching("attn", _UNIT):
+        unit = SingleAttention(vectors, found["kind"], pair=bool(found["pair"]))
+        subject = None
+        if found["scale"] is not None:
+            subject = unit.subject(1.0 if found["scale"] == "default" else float(found["scale"]))
+        length = None if found["length"] is None else int(found["length"])
+        outputs = unit.outputs(subject, length)
+        yield vectors.row("attn", found[0], outputs[found["what"]], UNITS)
     for kind in ("double", "single"):
         unit = SingleAttention(vectors, kind)
         subject = unit.subject(1.0)
@@ -260,11 +243,7 @@ SECTIONS: dict[str, Callable[[Vectors], Iterator[Comparison]]] = {
 
 
 def instantcharacter_rows(folder: Path, files: list[str] | None = None) -> Iterator[Comparison]:
-    """Compare every tensor of a folder of vectors.
-
-    Args:
-        folder: the folder.
-        files: names of its files, such as "projector"; None for all.
+    """Compare every tensor of a folder of vectors, or of some of its files, such as "projector".
 
     Raises:
         ValueError: if a file is not there.

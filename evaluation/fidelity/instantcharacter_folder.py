@@ -6,6 +6,7 @@ Tiny random encoders, projector, adapters and FLUX. Every size comes from the fo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -30,11 +31,7 @@ WAVES = 1e-4
 
 
 class Vectors:
-    """Folder of vectors, its models, and a record of which of its tensors have been read.
-
-    Args:
-        folder: the folder.
-    """
+    """Folder of vectors, its models, and a record of which of its tensors have been read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,6 +44,10 @@ class Vectors:
             names = list(tensors.keys())
         self._unread.setdefault(file, set(names))
         return names
+
+    def matching(self, file: str, pattern: re.Pattern[str] | str) -> list[re.Match[str]]:
+        """Match the names of a file's tensors; those that do not match are left out."""
+        return [*filter(None, (re.fullmatch(pattern, name) for name in self.names(file)))]
 
     def read(self, file: str, name: str) -> Tensor:
         """Read a tensor of a file."""
@@ -79,22 +80,17 @@ class Vectors:
     def encoders(self) -> SubjectEncoders:
         """Tiny encoders, with the published choice of layers."""
         siglip = json.loads((self.folder / "siglip" / "config.json").read_text("utf-8"))
-        return SubjectEncoders.from_pretrained(
-            self.folder / "siglip",
-            self.folder / "dinov2",
-            config=EncoderConfig(side=siglip["image_size"]),
-        )
+        config = EncoderConfig(side=siglip["image_size"])
+        folders = self.folder / "siglip", self.folder / "dinov2"
+        return SubjectEncoders.from_pretrained(*folders, config=config)
 
     @cached_property
     def features(self) -> dict[str, SubjectFeatures]:
         """Features of every picture; all are encoded in one call."""
         together = self.encoders(list(self.pictures.values()))
+        parts = (together.low_shallow, together.low_deep, together.high_deep)
         return {
-            name: SubjectFeatures(
-                together.low_shallow[i : i + 1],
-                together.low_deep[i : i + 1],
-                together.high_deep[i : i + 1],
-            )
+            name: SubjectFeatures(*(part[i : i + 1] for part in parts))
             for i, name in enumerate(self.pictures)
         }
 
@@ -121,12 +117,10 @@ class Vectors:
 
     def load_weights(self, suffix: str) -> InstantCharacter:
         """Load the projector and the adapters from the checkpoint with this suffix."""
-        config = json.loads((self.folder / "adapter/projector_config.json").read_text("utf-8"))
-        return load_instant_character(
-            self.folder / "adapter" / f"instantcharacter_ip-adapter.{suffix}",
-            self.transformer,
-            config=projector_config(config),
-        )
+        folder = self.folder / "adapter"
+        config = projector_config(json.loads((folder / "projector_config.json").read_text("utf-8")))
+        file = folder / f"instantcharacter_ip-adapter.{suffix}"
+        return load_instant_character(file, self.transformer, config=config)
 
 
 def projector_config(published: dict[str, Any]) -> ProjectorConfig:

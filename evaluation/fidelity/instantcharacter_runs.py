@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from evaluation.fidelity.instantcharacter_folder import LATENTS, TOKENS, Vectors
-from evaluation.fidelity.vectors import Comparison, TimeWaves, largest
+from evaluation.fidelity.vectors import Comparison, TimeWaves, largest, stock_latents
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.masks import TextLengths
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -87,18 +87,12 @@ class OutputHooks:
     def __init__(self, transformer: FluxTransformer2DModel) -> None:
         self.predicted: list[Tensor] = []
         self.blocks: dict[str, Tensor] = {}
-        lists = (
-            ("double", transformer.transformer_blocks),
-            ("single", transformer.single_transformer_blocks),
-        )
         self._hooks = [transformer.register_forward_hook(self._note_whole)]
-        self._hooks += [
-            block.register_forward_hook(
-                lambda _, inputs, out, name=f"{kind}.{number}": self._note_block(name, out)
-            )
-            for kind, blocks in lists
-            for number, block in enumerate(blocks)
-        ]
+        lists = (transformer.transformer_blocks, transformer.single_transformer_blocks)
+        for kind, blocks in zip(("double", "single"), lists, strict=True):
+            for number, block in enumerate(blocks):
+                note = partial(self._note_block, f"{kind}.{number}")
+                self._hooks.append(block.register_forward_hook(note))
 
     def __enter__(self) -> OutputHooks:
         return self
@@ -110,7 +104,7 @@ class OutputHooks:
     def _note_whole(self, module: nn.Module, inputs: Any, out: tuple[Tensor, ...]) -> None:
         self.predicted.append(out[0])
 
-    def _note_block(self, name: str, out: tuple[Tensor, Tensor]) -> None:
+    def _note_block(self, name: str, _: nn.Module, inputs: Any, out: tuple[Tensor, Tensor]) -> None:
         text, image = out
         if name.startswith("single"):
             self.blocks.setdefault(f"{name}.hidden_states", torch.cat([text, image], dim=1))
@@ -124,16 +118,18 @@ class SubjectRuns:
 
     def __init__(self, vectors: Vectors) -> None:
         self.settings: dict[str, Any] = vectors.manifest["run_settings"]
+        self.size = self.settings["height"], self.settings["width"]
         self.vectors = vectors
         self.pipeline: FluxStoryboardPipeline = vectors.pipeline
         self.latents = vectors.read("pipeline", "inputs.latents")
         self.prompt = self._prompt("")
         self.negative = self._prompt("negative_")
         self.waves = TimeWaves(self.pipeline.transformer)
-        recorded = self._stock_predictions()
-        if recorded:
-            predicted = vectors.read("pipeline", recorded[0])
-            self.waves.fit(self._first_prediction, predicted[0])
+        # Predictions of stock FluxPipeline, which runs at scale 0 equal to the bit.
+        self._stock = vectors.matching("pipeline", r".+\.scale_0\.0\.noise_pred_per_step")
+        if self._stock:
+            predicted = vectors.read("pipeline", self._stock[0][0])
+            self.waves.fit(lambda: self._stock_run(steps=1).predicted[0], predicted[0])
 
     def _prompt(self, start: str) -> EncodedPrompt:
         embeds = self.vectors.read("pipeline", f"inputs.{start}prompt_embeds")
@@ -151,16 +147,10 @@ class SubjectRuns:
             strength = float(found["guidance"])
             guidance = Guidance(self.settings["guidance_scale"], strength, self.negative)
         plan = step_plan(self.settings["steps"], ConsistencySettings())
-        height, width = self.settings["height"], self.settings["width"]
         grain = self.settings["vae_scale_factor"] * 2
-        grid = height // grain, width // grain
-        frame_pass = FramePass(
-            plan,
-            self.prompt.text,
-            grid=grid,
-            blocks=len(self.pipeline.transformer.single_transformer_blocks),
-            device=self.latents.device,
-        )
+        grid = self.size[0] // grain, self.size[1] // grain
+        blocks = len(self.pipeline.transformer.single_transformer_blocks)
+        frame_pass = FramePass(plan, self.prompt.text, grid, blocks, self.latents.device)
         inputs = FrameInputs(self.prompt, self.latents, grid)
         running = self.pipeline.denoise(inputs, frame_pass, guidance, plan.steps, subject)
         with OutputHooks(self.pipeline.transformer) as watch, closing(running):
@@ -207,32 +197,21 @@ class SubjectRuns:
             return {}
 
         with OutputHooks(self.pipeline.transformer) as watch:
-            self.pipeline(
-                prompt_embeds=self.prompt.prompt_embeds,
-                pooled_prompt_embeds=self.prompt.pooled_prompt_embeds,
-                latents=self.latents,
-                height=self.settings["height"],
-                width=self.settings["width"],
-                num_inference_steps=self.settings["steps"],
-                guidance_scale=self.settings["guidance_scale"],
-                output_type="latent",
+            stock_latents(
+                self.pipeline,
+                self.prompt,
+                self.latents,
+                self.size,
+                self.settings["steps"],
+                self.settings["guidance_scale"],
                 callback_on_step_end=keep,
             )
         return self._run(latents, watch)
 
-    def _stock_predictions(self) -> list[str]:
-        """Return the names of stock predictions: runs at scale 0 equal them to the bit."""
-        ending = ".scale_0.0.noise_pred_per_step"
-        return [name for name in self.vectors.names("pipeline") if name.endswith(ending)]
-
-    def _first_prediction(self) -> Tensor:
-        """Return the prediction of stock FluxPipeline at the first step."""
-        return self._stock_run(steps=1).predicted[0]
-
     def plain_rows(self) -> Iterator[Comparison]:
         """Rows of everything that stock FluxPipeline computes."""
         note = f"stock frequencies rounded as recorded: {self.waves.changed}"
-        stock = self._stock_predictions()
+        stock = [found[0] for found in self._stock]
         for name in self.vectors.names("pipeline"):
             start, _, what = name.rpartition(".")
             if start == "baseline_no_adapter" or name in stock:
@@ -266,24 +245,17 @@ def pipeline_rows(vectors: Vectors) -> Iterator[Comparison]:
     yield from runs.plain_rows()
 
     recorded: dict[str, list[str]] = defaultdict(list)
-    for name in vectors.names("pipeline"):
-        found = _RECORDED.fullmatch(name)
-        if found is not None:
-            recorded[found["run"]].append(found["what"])
+    for found in vectors.matching("pipeline", _RECORDED):
+        recorded[found["run"]].append(found["what"])
     for described, tensors in recorded.items():
-        run = runs.run(described)
+        run, floor = runs.run(described), runs.floor * amplified(described)
         for what in tensors:
             name = f"{described}.{what}"
             ours = run.get(what)
-            if ours is None:
-                continue
-            error = vectors.error("pipeline", name, ours)
-            if what == "ip_tokens_per_step":
-                yield Comparison(f"pipeline/{name}", error, TOKENS)
-            else:
-                yield Comparison(
-                    f"pipeline/{name}", error, LATENTS, runs.floor * amplified(described)
-                )
+            if ours is not None:
+                error = vectors.error("pipeline", name, ours)
+                limits = (TOKENS, 0.0) if what == "ip_tokens_per_step" else (LATENTS, floor)
+                yield Comparison(f"pipeline/{name}", error, *limits)
 
 
 def amplified(described: str) -> float:
@@ -301,12 +273,11 @@ def lora_rows(vectors: Vectors) -> Iterator[Comparison]:
     PEFT applies it: the change of such a layer is compared with the recorded one times
     alpha/rank, and the run is compared without the alphas.
     """
-    names = vectors.names("lora")
     runs = runs_of(vectors)
-    changes = [found for found in map(_CHANGED.fullmatch, names) if found is not None]
+    changes = vectors.matching("lora", _CHANGED)
     pipeline = runs.pipeline
     pipeline.register_modules(text_encoder=_text_encoder(changes, vectors))
-    for found in filter(None, map(_STYLED.fullmatch, names)):
+    for found in vectors.matching("lora", _STYLED):
         style, weight = found["style"], float(found["weight"])
         path = vectors.folder / "lora" / f"style_{style}.safetensors"
         ratios = _ignored_ratios(path)

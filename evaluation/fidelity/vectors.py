@@ -17,14 +17,16 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.sampling.prompt import EncodedPrompt
 
 _EMBEDDINGS = ("cls_token", "mask_token", "probe", "latents")
 # Error of `exp` on any processor, in units in the last place.
@@ -98,6 +100,31 @@ def pipeline_of(
     return pipeline
 
 
+def stock_latents(
+    pipeline: FluxPipeline,
+    prompt: EncodedPrompt,
+    latents: Tensor,
+    size: tuple[int, int],
+    steps: int,
+    guidance: float,
+    **more: Any,
+) -> Tensor:
+    """Render a picture, `size` is (height, width), by FluxPipeline's own call alone."""
+    rendered: Tensor = pipeline(
+        prompt_embeds=prompt.prompt_embeds,
+        pooled_prompt_embeds=prompt.pooled_prompt_embeds,
+        latents=latents,
+        height=size[0],
+        width=size[1],
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        output_type="latent",
+        return_dict=False,
+        **more,
+    )[0]
+    return rendered
+
+
 def uniform(seed: int, name: str, count: int) -> NDArray[np.float64]:
     """Return numbers in [0, 1), multiples of 2**-24."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
@@ -148,8 +175,7 @@ def fingerprint(module: nn.Module) -> str:
 class TimeWaves:
     """Frequencies of a transformer's time embedding, which can be rounded otherwise.
 
-    Args:
-        transformer: the transformer; it keeps these waves.
+    The transformer keeps these waves.
 
     Attributes:
         frequencies: the frequencies in use; at first this processor's.
@@ -182,9 +208,7 @@ class TimeWaves:
     def fit(self, run: Callable[[], Tensor], recorded: Tensor) -> None:
         """Round frequencies so that a stock result is as near to the recorded one as possible.
 
-        Args:
-            run: computes the stock result with the current frequencies.
-            recorded: the recorded result.
+        The stock result with the current frequencies is computed by `run`.
         """
         start = run()
         effects: dict[int, Tensor] = {}

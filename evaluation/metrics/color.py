@@ -36,12 +36,7 @@ def lab(images: Tensor) -> Tensor:
 
 
 def pixel_distance(first: Tensor, second: Tensor) -> float:
-    """Compute the mean CIE76 distance of two pictures, pixel by pixel.
-
-    Args:
-        first: sRGB, uint8, shape (height, width, 3).
-        second: likewise.
-    """
+    """Compute the mean CIE76 distance of two pictures, sRGB, uint8, shape (height, width, 3)."""
     one, other = lab(torch.stack((first, second)))
     return float((one - other).square().sum(-1).sqrt().mean())
 

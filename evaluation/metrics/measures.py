@@ -27,19 +27,11 @@ def tally(
 ) -> Tally:
     """Sum a measure over frames, by character.
 
-    Args:
-        observe: the measure.
-        cases: the characters.
-        row: the readings of their frames.
-        first: index of the first frame that counts; by default the identity frame does not.
+    `first` is the index of the first frame that counts; by default the identity frame does not.
     """
     return Tally.of(
         [
-            [
-                value
-                for index in range(first, len(row[case.name]))
-                for value in observe(case, index, row[case.name])
-            ]
+            [x for i in range(first, len(row[case.name])) for x in observe(case, i, row[case.name])]
             for case in cases
         ]
     )
@@ -91,13 +83,10 @@ def followed(name: str) -> Observe:
 
 
 def reference_kept(*names: str) -> Observe:
-    """Make the measure of attributes that only the reference shows.
+    """Make the measure of attributes that only the reference shows; without names of all of them.
 
     An attribute counts where it can be seen in the reference and in a drawing of the frame, and
     independently of the picture, so that nothing is gained by hiding it.
-
-    Args:
-        names: the attributes; none for all.
     """
 
     def observe(case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:

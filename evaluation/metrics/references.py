@@ -29,10 +29,10 @@ def reference_table(
     seconds: Mapping[str, float],
     drawn: Gaussian,
 ) -> tuple[ReferenceScores, ...]:
-    """Score rows on the same characters.
+    """Score rows on the same characters, each of which has a reference.
 
     Args:
-        cases: the characters; each has a reference.
+        cases: the characters.
         rows: the readings of the rows' pictures, by the rows' names.
         seconds: median time of a frame, by row, where there is one.
         drawn: features of other drawn pictures.
@@ -50,6 +50,7 @@ def reference_table(
             for attribute in known
             if attribute in referred
         }
+        features = [torch.stack([s.features for s in row[case.name]]) for case in cases]
         found.append(
             ReferenceScores(
                 name=name,
@@ -62,9 +63,7 @@ def reference_table(
                 place_followed=mean(tally(followed("place"), cases, row, first=0)),
                 identity_distance=mean(tally(identity_distance, cases, row)),
                 place_distance=mean(tally(place_distance, cases, row)),
-                frechet=frechet(
-                    [torch.stack([s.features for s in row[case.name]]) for case in cases], drawn
-                ),
+                frechet=frechet(features, drawn),
                 seconds=seconds.get(name),
                 attributes={a: value for a, value in by_attribute.items() if value is not None},
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -55,14 +54,15 @@ def score(
         prompts: the pictures of its single prompts, or None.
         judge: reads the pictures.
         accuracy: of the judge on drawn pictures, by attribute.
-        report: receives a message before each long step.
+        report: is called with a message before each long step.
     """
     reader = JudgeReader(judge)
     report("judging the pictures")
     seen: dict[str, Sightings] = {row.name: reader.read_row(row) for row in rows}
     agreements = _agreements(suite.prompts, prompts, reader, accuracy) if prompts else ()
+    readings = {path: sighting.attributes for path, sighting in reader.seen.items()}
     if not rows:
-        return Scores((), (), agreements, _readings(reader))
+        return Scores((), (), agreements, readings)
 
     cases = [case for case in suite.characters if case.name in seen[rows[0].name]]
     report(f"judging {DRAWN_PICTURES} drawn pictures")
@@ -75,13 +75,13 @@ def score(
     whole = {name: row for name, row in seen.items() if all(case.name in row for case in cases)}
     if suite.has_references:
         table = reference_table(cases, {**whole, DRAWN: drawn}, seconds, others)
-        return Scores((), (), agreements, _readings(reader), table)
+        return Scores((), (), agreements, readings, table)
     sharing = [case for case in cases if case.shares_place]
     return Scores(
         rows=_table(cases, {**whole, DRAWN: drawn}, seconds, others),
         shared=_table(sharing, {**seen, DRAWN: drawn}, seconds, others) if sharing else (),
         prompts=agreements,
-        readings=_readings(reader),
+        readings=readings,
     )
 
 
@@ -92,14 +92,13 @@ def _table(
     others: Gaussian,
 ) -> tuple[RowScores, ...]:
     """Score rows on the same characters; gains are over the first row."""
-    names = _stated_names(cases)
-    action = followed("action")
-    base_name, base = next(iter(rows.items()))
-    kept_by_base = tally(identity_kept, cases, base)
-    acted_by_base = tally(action, cases, base)
+    kept, acted = (
+        {name: tally(observe, cases, row) for name, row in rows.items()}
+        for observe in (identity_kept, followed("action"))
+    )
+    base, names = next(iter(rows)), _stated_names(cases)
     found = []
     for name, row in rows.items():
-        kept, acted = tally(identity_kept, cases, row), tally(action, cases, row)
         stated = {n: mean(tally(followed(n), cases, row)) for n in names}
         features = [torch.stack([s.features for s in row[case.name][1:]]) for case in cases]
         found.append(
@@ -107,15 +106,15 @@ def _table(
                 name=name,
                 characters=len(cases),
                 frames=sum(len(case.frames) - 1 for case in cases),
-                identity_kept=mean(kept),
+                identity_kept=mean(kept[name]),
                 identity_distance=mean(tally(identity_distance, cases, row)),
-                action_followed=mean(acted),
+                action_followed=mean(acted[name]),
                 place_followed=mean(tally(followed("place"), cases, row)),
                 place_distance=mean(tally(place_distance, cases, row)),
                 frechet=frechet(features, others),
                 seconds=seconds.get(name),
-                identity_gain=None if name == base_name else difference(kept, kept_by_base),
-                action_gain=None if name == base_name else difference(acted, acted_by_base),
+                identity_gain=None if name == base else difference(kept[name], kept[base]),
+                action_gain=None if name == base else difference(acted[name], acted[base]),
                 stated={n: value for n, value in stated.items() if value is not None},
             )
         )
@@ -170,29 +169,19 @@ def _median_seconds(row: RenderedRow) -> float:
     )
 
 
-def _readings(reader: JudgeReader) -> dict[Path, Mapping[str, str]]:
-    return {path: sighting.attributes for path, sighting in reader.seen.items()}
-
-
 def score_with_judge(
     suite: Suite,
     rows: Sequence[RenderedRow],
     prompts: RenderedRow | None,
     report: Callable[[str], None],
-    folder: Path | None = None,
 ) -> Scores:
-    """Score the pictures of a suite with a judge from a folder.
-
-    Args:
-        suite: as of `score`, likewise `rows`, `prompts` and `report`.
-        folder: the judge's weights and its measured accuracy; None for the judge of the repository.
+    """Score the pictures of a suite with the judge of the repository; see `score`.
 
     Raises:
         ModelError: if the judge cannot be loaded.
     """
-    folder = folder or JUDGE
     try:
-        judge, accuracy = load_judge(folder), judge_accuracy(folder)
+        judge, accuracy = load_judge(JUDGE), judge_accuracy(JUDGE)
     except (OSError, ValueError) as error:
-        raise ModelError(f"The judge in {folder} cannot be loaded: {error}.") from error
+        raise ModelError(f"The judge in {JUDGE} cannot be loaded: {error}.") from error
     return score(suite, rows, prompts, judge, accuracy, report)

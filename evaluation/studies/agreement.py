@@ -21,26 +21,15 @@ _GROUPS: dict[str, tuple[Part, ...]] = {
     "head": (Part.FACE, Part.HAT, Part.GLASSES, Part.BEARD, Part.EAR),
     "hair": (Part.HAIR,),
     "top": (
-        Part.TORSO,
-        Part.LEFT_UPPER_ARM,
-        Part.LEFT_FOREARM,
-        Part.RIGHT_UPPER_ARM,
-        Part.RIGHT_FOREARM,
-        Part.HAND,
-        Part.NECK,
-        Part.SCARF,
+        Part.TORSO, Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM, Part.RIGHT_UPPER_ARM,
+        Part.RIGHT_FOREARM, Part.HAND, Part.NECK, Part.SCARF,
     ),
     "bottom": (
-        Part.LEFT_THIGH,
-        Part.LEFT_SHIN,
-        Part.RIGHT_THIGH,
-        Part.RIGHT_SHIN,
-        Part.SKIRT,
-        Part.TAIL,
+        Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT, Part.TAIL,
     ),
     "shoes": (Part.SHOE,),
     "prop": (Part.PROP, Part.BACKPACK, Part.BAG),
-}
+}  # fmt: skip
 _MIRRORED = {
     Part.RIGHT_UPPER_ARM: Part.LEFT_UPPER_ARM,
     Part.RIGHT_FOREARM: Part.LEFT_FOREARM,
@@ -58,9 +47,7 @@ _GROUPED = {part: int(members[0]) for members in _GROUPS.values() for part in me
 
 # Labels by part: two parts with one label count as the same. By the name of the table's row.
 LABELS: dict[str, Labels] = {
-    "head, top, bottom, shoes, prop": _table(
-        _GROUPED | {part: int(Part.FACE) for part in _GROUPS["hair"]}
-    ),
+    "head, top, bottom, shoes, prop": _table(_GROUPED | {Part.HAIR: int(Part.FACE)}),
     "head, hair, top, bottom, shoes, prop": _table(_GROUPED),
     "parts, left and right limbs alike": _table(_MIRRORED),
     "parts": _table({}),
@@ -136,7 +123,7 @@ def count_matches(
     identity: TokenTruth,
     labels: Labels,
 ) -> MatchCount:
-    """Compare the parts at both ends of matches.
+    """Compare the parts at both ends of a frame's matches.
 
     A match that is background in the identity frame counts as wrong, and so does a token without a
     part.
@@ -145,7 +132,7 @@ def count_matches(
         matches: of the frame.
         counted: the tokens that count, foreground by the truth, shape (rows, columns).
         truth: of the frame.
-        identity: of the identity frame.
+        identity: truth of the identity frame.
         labels: one of `LABELS`.
     """
     ours = labels[truth.parts[counted]]

@@ -88,11 +88,10 @@ def story_rows(board: Storyboard) -> list[SheetRow]:
         for name, request in requests(board).items()
     }
     kept = done["consistent"]
+    masks = [mask_picture(event.mask, event.image.size) for event in kept]
     return [
         SheetRow("with consistency", [event.image for event in kept]),
-        SheetRow(
-            "foreground masks", [mask_picture(event.mask, event.image.size) for event in kept]
-        ),
+        SheetRow("foreground masks", masks),
         SheetRow("without, same prompts and seeds", [event.image for event in done["plain"]]),
     ]
 
@@ -104,19 +103,6 @@ class ReferenceModel:
     spec: ModelSpec
     pipeline: FluxStoryboardPipeline
     subject: SubjectBundle
-
-
-def load_reference_model(model: str) -> ReferenceModel:
-    """Load a model and its character adapter.
-
-    Raises:
-        SystemExit: if it has none.
-    """
-    spec = find_model(model)
-    if spec.character_adapter is None:
-        sys.exit(f"{spec.title} cannot use references.")
-    pipeline = load_pipeline(spec)
-    return ReferenceModel(spec, pipeline, load_character_adapter(spec, pipeline))
 
 
 def shown_frames(case: SuiteCharacter) -> list[int]:
@@ -135,25 +121,18 @@ def reference_rows(
 ) -> list[SheetRow]:
     """Render a character of the suite with its reference and consistency, and with neither."""
     spec, rows = model.spec, (BOTH, NEITHER)
+    pictures = {reference.name: reference.image}
+    context = RenderContext(spec.max_sequence_length, model.subject, pictures)
     done: dict[str, FrameDone] = {}
     missing = frame_ids(case, rows)
     for request in row_requests(suite, case, rows, spec, spec.steps, missing, reference.name):
-        done |= render_frames(
-            model.pipeline,
-            request,
-            RenderContext(
-                spec.max_sequence_length, model.subject, {reference.name: reference.image}
-            ),
-        )
+        done |= render_frames(model.pipeline, request, context)
     size = (suite.width, suite.height)
+    conditioned = "the reference, and frames conditioned on it, with consistency"
     return [
         SheetRow(title, [first, *(done[row.frame_id(index)].image for index in shown_frames(case))])
         for row, title, first in (
-            (
-                BOTH,
-                "the reference, and frames conditioned on it, with consistency",
-                framed(reference.image, size),
-            ),
+            (BOTH, conditioned, framed(reference.image, size)),
             (NEITHER, "neither, same prompts and seeds", Image.new("RGB", size, PAPER)),
         )
     ]
@@ -217,16 +196,17 @@ def reference_sheet(names: Sequence[str], model_name: str) -> Image.Image:
         if name not in known:
             sys.exit(f"There is no character {name!r}; there are {', '.join(known)}.")
     cases = [known[name] for name in names]
-    model, references = load_reference_model(model_name), draw_references(cases)
-    sheets = []
+    spec = find_model(model_name)
+    if spec.character_adapter is None:
+        sys.exit(f"{spec.title} cannot use references.")
+    pipeline = load_pipeline(spec)
+    model = ReferenceModel(spec, pipeline, load_character_adapter(spec, pipeline))
+    references, sheets = draw_references(cases), []
     for case in cases:
         prompts = [case.frames[index].prompt for index in shown_frames(case)]
-        captions = [
-            prompts[0].character.rstrip(","),
-            *(f"{p.background} {p.action}" for p in prompts),
-        ]
+        captions = [f"{prompt.background} {prompt.action}" for prompt in prompts]
         rows = reference_rows(model, suite, case, references[case.name])
-        sheets.append(compose(rows, captions))
+        sheets.append(compose(rows, [prompts[0].character.rstrip(","), *captions]))
     return stacked(sheets)
 
 
@@ -236,13 +216,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m evaluation.studies.contact_sheet",
         description="Draw a contact sheet of a story, or of characters with references.",
     )
-    parser.add_argument("--story", type=Path, default=STORY, help="a story file")
-    parser.add_argument("--seed", type=int, default=1, help="the seed of the story's first frame")
-    parser.add_argument(
-        "--reference", nargs="+", metavar="NAME", help="characters of the suite of references"
-    )
-    parser.add_argument("--model", default="miniature", help="renders these; a name or a folder")
-    parser.add_argument("--out", type=Path, default=Path("contact-sheet.png"), help="where to")
+    add = parser.add_argument
+    add("--story", type=Path, default=STORY, help="a story file")
+    add("--seed", type=int, default=1, help="the seed of the story's first frame")
+    add("--reference", nargs="+", metavar="NAME", help="characters of the suite of references")
+    add("--model", default="miniature", help="renders these; a name or a folder")
+    add("--out", type=Path, default=Path("contact-sheet.png"), help="where to")
     options = parser.parse_args(arguments)
     if options.reference:
         sheet = reference_sheet(options.reference, options.model)

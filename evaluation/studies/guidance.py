@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes:
         right: for each attribute, whether the pictures whose prompts state it show it.
-        seconds: median seconds a picture, several in a batch.
+        seconds: median seconds a picture.
     """
 
     right: dict[str, list[bool]]
@@ -73,15 +73,7 @@ def try_setting(
     setting: Setting,
     batch: int,
 ) -> Outcome:
-    """Render all prompts with a setting and read the pictures.
-
-    Args:
-        pipeline: the miniature.
-        judge: the judge.
-        cases: the prompts, as the first frame of each case.
-        setting: learnt guidance, classifier-free guidance.
-        batch: pictures in a batch.
-    """
+    """Render the prompts of the first frame of each case with a setting, and read the pictures."""
     right: dict[str, list[bool]] = defaultdict(list)
     seconds = []
     for first in range(0, len(cases), batch):

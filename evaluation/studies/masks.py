@@ -15,7 +15,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,54 +68,36 @@ def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval | None:
     return mean(Tally(torch.tensor(parts).double(), torch.tensor(wholes).double()))
 
 
-def mean_overlap(
-    stories: Sequence[RenderedStory], mask: Callable[[JudgedPicture], BoolGrid]
-) -> Interval | None:
-    """Compute the mean IoU of a mask and the truth, over all pictures."""
-
-    def overlaps(story: RenderedStory) -> float:
-        pairs = ((mask(picture), picture.truth.foreground) for picture in story.pictures)
-        return sum(intersection_over_union(found, true) for found, true in pairs)
-
-    return share([overlaps(story) for story in stories], [2] * len(stories))
-
-
 def mask_rows(stories: Sequence[RenderedStory]) -> Iterator[tuple[str, Interval | None]]:
     """Compute the agreement of the masks with the truth; yields the rows of the table."""
-    yield "IoU of the masks as the pipeline uses them", mean_overlap(stories, _used)
-    for sizes in CLEANUPS:
-        name = CLEANUP_NAMES.get(sizes, _sizes(sizes))
-        yield f"IoU of the raw masks, {name}", mean_overlap(stories, partial(_raw, sizes=sizes))
-    for sizes in CLEANUPS[1:]:
-        name = CLEANUP_NAMES.get(sizes, _sizes(sizes))
-        yield f"IoU of the true masks, {name}", mean_overlap(stories, partial(_true, sizes=sizes))
 
-    hits, used, true = (
-        [sum(int(mask(picture).sum()) for picture in story.pictures) for story in stories]
-        for mask in (_hits, _used, _true)
-    )
+    def total(measure: Callable[[JudgedPicture], float]) -> list[float]:
+        return [sum(measure(picture) for picture in story.pictures) for story in stories]
+
+    def overlap(
+        mask: Callable[[JudgedPicture], BoolGrid], sizes: tuple[int, int] = (1, 1)
+    ) -> Interval | None:
+        pairs = total(
+            lambda p: intersection_over_union(cleaned(mask(p), sizes), p.truth.foreground)
+        )
+        return share(pairs, [2] * len(stories))
+
+    yield "IoU of the masks as the pipeline uses them", overlap(lambda p: p.mask)
+    for sizes in CLEANUPS:
+        yield f"IoU of the raw masks, {_sizes(sizes)}", overlap(lambda p: p.raw, sizes)
+    for sizes in CLEANUPS[1:]:
+        found = overlap(lambda p: p.truth.foreground, sizes)
+        yield f"IoU of the true masks, {_sizes(sizes)}", found
+
+    hits = total(lambda p: int((p.mask & p.truth.foreground).sum()))
+    used = total(lambda p: int(p.mask.sum()))
     yield "precision of the masks in use, over tokens", share(hits, used)
+    true = total(lambda p: int(p.truth.foreground.sum()))
     yield "recall of the masks in use, over tokens", share(hits, true)
 
 
-def _raw(picture: JudgedPicture, sizes: tuple[int, int]) -> BoolGrid:
-    return cleaned(picture.raw, sizes)
-
-
-def _true(picture: JudgedPicture, sizes: tuple[int, int] = (1, 1)) -> BoolGrid:
-    return cleaned(picture.truth.foreground, sizes)
-
-
-def _used(picture: JudgedPicture) -> BoolGrid:
-    return picture.mask
-
-
-def _hits(picture: JudgedPicture) -> BoolGrid:
-    return picture.mask & picture.truth.foreground
-
-
 def _sizes(sizes: tuple[int, int]) -> str:
-    return f"erosion {sizes[0]}, dilation {sizes[1]}"
+    return CLEANUP_NAMES.get(sizes, f"erosion {sizes[0]}, dilation {sizes[1]}")
 
 
 @dataclass(frozen=True)
@@ -157,9 +138,7 @@ def counted_tokens(
 def match_rows(stories: Sequence[RenderedStory], threshold: float) -> Iterator[MatchRow]:
     """Compute the agreement of the matches with the truth; yields the rows of the table.
 
-    Args:
-        stories: the rendered stories.
-        threshold: the similarity that a match must exceed to be used.
+    The similarity that a match must exceed to be used is `threshold`.
     """
     for phase in PHASES:
         sets = [counted_tokens(s, s.second.matches[phase], threshold) for s in stories]
@@ -176,14 +155,9 @@ def match_rows(stories: Sequence[RenderedStory], threshold: float) -> Iterator[M
                     for story, chosen in zip(stories, sets, strict=True)
                 ]
                 wholes = [c.tokens for c in counts]
-                yield MatchRow(
-                    phase,
-                    tokens,
-                    name,
-                    share([c.same for c in counts], wholes),
-                    share([c.chance for c in counts], wholes),
-                    sum(wholes),
-                )
+                same = share([c.same for c in counts], wholes)
+                chance = share([c.chance for c in counts], wholes)
+                yield MatchRow(phase, tokens, name, same, chance, sum(wholes))
 
 
 @dataclass(frozen=True)
@@ -202,16 +176,9 @@ class JudgeRow:
 
 
 def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
-    """Measure the judge on drawn pictures.
-
-    Args:
-        judge: the judge.
-        count: number of pictures.
-        grid: rows and columns of tokens.
-    """
-    pixels, tokens = [], []
+    """Measure the judge on a number of drawn pictures; `grid` is rows and columns of tokens."""
+    pixels, tokens, there = [], [], []
     right: dict[str, list[int]] = {name: [] for name in LABELS}
-    there = []
     for number in range(count):
         scene = draw_scene(_DRAWN_SEED + number, world=WORLD)
         reading = judge.read(scene.image[None])
@@ -261,7 +228,7 @@ def report(spec: ModelSpec, stories: Sequence[RenderedStory], judged: JudgeRow) 
         f"{spec.width}x{spec.height}, {spec.steps} steps, guidance "
         f"{spec.guidance_scale:g}, true guidance {spec.true_cfg_scale:g}; "
         f"masks and matches at {settings.mask_step:g} of the steps, cleanup by "
-        f"{_sizes((settings.mask_erode, settings.mask_dilate))}. The judge sees nobody in "
+        f"erosion {settings.mask_erode}, dilation {settings.mask_dilate}. The judge sees nobody in "
         f"{nobody} of the pictures. In brackets: 95 % intervals, bootstrapped over stories.",
         grid(("masks", "in tokens"), masks),
         grid(("matches of", "tokens", "same", "agreement", "chance", "count"), matches),
@@ -275,13 +242,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m evaluation.studies.masks",
         description="Compare masks and matches with the truth.",
     )
-    parser.add_argument("--pictures", type=int, default=200, help="number of pictures, two a story")
-    parser.add_argument("--model", default="miniature", help="a model of the drawn world")
-    parser.add_argument("--judge", type=Path, default=JUDGE, help="the judge's weights")
-    parser.add_argument("--out", type=Path, help="also write the tables there, as Markdown")
-    parser.add_argument(
-        "--sheet", type=Path, help=f"draw the first {SHEET_STORIES} stories there, as PNG"
-    )
+    add = parser.add_argument
+    add("--pictures", type=int, default=200, help="number of pictures, two a story")
+    add("--model", default="miniature", help="a model of the drawn world")
+    add("--judge", type=Path, default=JUDGE, help="the judge's weights")
+    add("--out", type=Path, help="also write the tables there, as Markdown")
+    add("--sheet", type=Path, help=f"draw the first {SHEET_STORIES} stories there, as PNG")
     options = parser.parse_args(arguments)
     if options.pictures < 2:
         parser.error(f"--pictures {options.pictures}: a story has two")
@@ -293,15 +259,14 @@ def main(arguments: list[str] | None = None) -> int:
         stories.append(render_story(pipeline, request, judge, spec.max_sequence_length))
         print(f"\r{number + 1} of {options.pictures // 2} stories", end="", file=sys.stderr)
     print(file=sys.stderr)
-    grid = stories[0].identity.mask.shape
-    text = report(spec, stories, judge_row(judge, len(stories) * 2, (grid[0], grid[1])))
+    rows, columns = stories[0].identity.mask.shape
+    text = report(spec, stories, judge_row(judge, len(stories) * 2, (rows, columns)))
     print(text)
     if options.out:
         options.out.write_text(f"{text}\n", encoding="utf-8")
     if options.sheet:
-        match_sheet(stories[:SHEET_STORIES], spec.consistency.similarity_threshold).save(
-            options.sheet, optimize=True
-        )
+        sheet = match_sheet(stories[:SHEET_STORIES], spec.consistency.similarity_threshold)
+        sheet.save(options.sheet, optimize=True)
     return 0
 
 

@@ -30,11 +30,9 @@ _LEGEND = {
 
 
 def match_sheet(stories: Sequence[RenderedStory], threshold: float) -> Image.Image:
-    """Draw stories side by side.
+    """Draw stories side by side, whose pictures are of one size.
 
-    Args:
-        stories: the stories, with pictures of one size.
-        threshold: the similarity that a match must exceed to be drawn.
+    Matches are drawn whose similarity exceeds the threshold.
     """
     height, width = (SCALE * side for side in stories[0].identity.image.shape[:2])
     across, down = 2 * width + 3 * GAP, height + CAPTION + GAP
@@ -106,8 +104,6 @@ def _draw_matches(
     matches = second.matches["render"]
     shown = second.mask & second.truth.foreground & (matches.similarity > threshold)
     tokens = np.argwhere(shown)
-    if not len(tokens):
-        return
     labels = next(iter(LABELS.values()))
     width = SCALE * identity.image.shape[1]
     for row, column in tokens[np.linspace(0, len(tokens) - 1, min(LINES, len(tokens))).astype(int)]:

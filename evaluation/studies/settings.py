@@ -28,14 +28,13 @@ from evaluation.metrics.scoring import score_with_judge
 from evaluation.painting import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
 from evaluation.rows import OWN as OWN_CONDITIONING
-from evaluation.rows import REFERENCE_ROWS, Conditioning, SuiteRow
+from evaluation.rows import REFERENCE_ROWS, ROWS, Conditioning, SuiteRow
 from evaluation.suite import Suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.request import MAX_REFERENCE_STRENGTH, ConsistencySettings
 from storyboard.settings import Settings
 
-PLAIN = SuiteRow("plain", "plain", consistent=False)
 OWN = SuiteRow("own", "the model's own settings")
 _PLACE, _STRENGTH, _ALONE = "place", "strength", "alone"
 
@@ -61,13 +60,8 @@ class Variant:
     @property
     def row(self) -> SuiteRow:
         """Row of characters without a reference."""
-        return SuiteRow(
-            self.text,
-            self.text,
-            shares_place=self.place,
-            sharers_only=self.place,
-            changes=self.changes,
-        )
+        row = SuiteRow(self.text, self.text, changes=self.changes)
+        return replace(row, shares_place=self.place, sharers_only=self.place)
 
     @property
     def reference_row(self) -> SuiteRow:
@@ -75,14 +69,8 @@ class Variant:
         conditioning = OWN_CONDITIONING
         if self.strength is not None:
             conditioning = Conditioning(f"strength-{self.strength:g}", strength=self.strength)
-        return SuiteRow(
-            self.text,
-            self.text,
-            consistent=not self.alone,
-            shares_place=not self.alone,
-            changes=self.changes,
-            conditioning=conditioning,
-        )
+        row = SuiteRow(self.text, self.text, changes=self.changes, conditioning=conditioning)
+        return replace(row, consistent=not self.alone, shares_place=not self.alone)
 
 
 def parse_variant(text: str) -> Variant:
@@ -92,23 +80,19 @@ def parse_variant(text: str) -> Variant:
         ValueError: if a setting is not known or its value cannot be read.
     """
     kinds = {name: type(value) for name, value in asdict(ConsistencySettings()).items()}
-    others = (_PLACE, _STRENGTH, _ALONE)
-    changes: dict[str, float] = {}
-    more: dict[str, float] = {}
+    others = {_PLACE: bool, _STRENGTH: float, _ALONE: bool}
+    known = kinds | others
+    found: dict[str, float] = {}
     for change in text.split(","):
         name, _, value = change.partition("=")
-        if name not in (*kinds, *others):
-            raise ValueError(f"{name!r} is none of {', '.join((*kinds, *others))}")
-        number = float(value)
-        if name in others:
-            more[name] = number
-        else:
-            changes[name] = kinds[name](number)
-    ConsistencySettings(**changes)  # type: ignore[arg-type]  # says what is out of range
-    strength = more.get(_STRENGTH)
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}")
+        found[name] = known[name](float(value))
+    place, strength, alone = (found.pop(name, None) for name in others)
+    ConsistencySettings(**found)  # type: ignore[arg-type]  # says what is out of range
     if strength is not None and not 0 <= strength <= MAX_REFERENCE_STRENGTH:
         raise ValueError(f"strength={strength:g} is not in [0, {MAX_REFERENCE_STRENGTH}]")
-    return Variant(text, changes, bool(more.get(_PLACE)), strength, bool(more.get(_ALONE)))
+    return Variant(text, found, bool(place), strength, bool(alone))
 
 
 def fresh_suite(characters: int, *, references: bool = False) -> Suite:
@@ -131,12 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     suite = fresh_suite(options.characters, references=options.references)
     spec = find_model(options.model)
-    rows = (PLAIN, OWN, *(variant.row for variant in options.variant))
+    rows = (ROWS[0], OWN, *(variant.row for variant in options.variant))
     if options.references:
         rows = (*REFERENCE_ROWS, *(variant.reference_row for variant in options.variant))
-    run = EvaluationRun(suite, suite.characters, rows, spec, spec.steps)
-    if options.references:
-        run = replace(run, references=draw_references(suite.characters))
+    references = draw_references(suite.characters) if options.references else {}
+    run = EvaluationRun(suite, suite.characters, rows, spec, spec.steps, references)
     folder = EvaluationFolder(run, options.out)
     folder.open()
     render_missing(folder, Settings.from_environment(os.environ), options.workers)

@@ -150,30 +150,15 @@ def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
 
 
 def render(
-    pipeline: FluxStoryboardPipeline,
-    request: RenderRequest,
-    text_tokens: int,
-    budget: RenderBudget | None = None,
+    pipeline: FluxStoryboardPipeline, request: RenderRequest, context: RenderContext
 ) -> Rendering:
-    """Render a request and measure the time.
-
-    Args:
-        pipeline: the model.
-        request: the request.
-        text_tokens: T5 tokens that the model was trained for.
-        budget: of memory, for the banks; None for the default.
-    """
+    """Render a request and measure the time."""
     begun = time.perf_counter()
-    done = contact_sheet.render_frames(
-        pipeline, request, RenderContext(text_tokens, budget=budget or RenderBudget())
-    )
+    done = contact_sheet.render_frames(pipeline, request, context)
     seconds = time.perf_counter() - begun
     frames = [done[name] for name in request.targets]
-    return Rendering(
-        seconds,
-        tuple(np.asarray(frame.image) for frame in frames),
-        tuple(frame.mask for frame in frames),
-    )
+    pictures = tuple(np.asarray(frame.image) for frame in frames)
+    return Rendering(seconds, pictures, tuple(frame.mask for frame in frames))
 
 
 def render_all(
@@ -183,13 +168,14 @@ def render_all(
     text_tokens: int,
 ) -> Renderings:
     """Render every story in every way, in turns, so that other load affects all ways."""
-    first = stories[0].targets[:1]
-    render(pipeline, replace(stories[0], steps=WARM_STEPS, targets=first), text_tokens)
+    first = replace(stories[0], steps=WARM_STEPS, targets=stories[0].targets[:1])
+    render(pipeline, first, RenderContext(text_tokens))
     found: dict[str, list[Rendering]] = {way.title: [] for way in chosen}
     for number, request in enumerate(stories):
         for way in chosen if number % 2 == 0 else reversed(chosen):
             changed = replace(request, shortcuts=way.shortcuts, steps=way.steps)
-            found[way.title].append(render(pipeline, changed, text_tokens, way.budget))
+            context = RenderContext(text_tokens, budget=way.budget)
+            found[way.title].append(render(pipeline, changed, context))
         seconds = sum(renderings[-1].seconds for renderings in found.values())
         report_progress(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
     return found
@@ -201,14 +187,7 @@ def compare(
     renderings: Renderings,
     reader: JudgeReader,
 ) -> list[WayResult]:
-    """Compare all ways with the first.
-
-    Args:
-        cases: the characters.
-        chosen: the ways, the exact one first.
-        renderings: of all of them.
-        reader: reads the pictures.
-    """
+    """Compare all ways with the first, which is the exact one."""
     seen: dict[str, Sightings] = {
         title: {
             case.name: reader.read(rendering.pictures)
@@ -269,14 +248,13 @@ HEAD = (
 def rows(results: Sequence[WayResult]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the table."""
     for number, result in enumerate(results):
-        cells = [result.way.title, f"{result.seconds:.2f}"]
-        cells.append(interval_text(result.saved if number else None, "+.1f", 100))
+        cells = [interval_text(result.saved if number else None, "+.1f", 100)]
         for name in _MEASURES:
             cells.append(interval_text(result.shares[name], ".1f", 100))
             cells.append(interval_text(result.changes[name] if number else None, "+.1f", 100))
         cells.append(interval_text(result.mask_overlap, ".3f"))
         cells.append(interval_text(result.color_distance, ".2f"))
-        yield tuple(cells)
+        yield result.way.title, f"{result.seconds:.2f}", *cells
 
 
 def costs(results: Sequence[WayResult], characters: int) -> list[ShortcutCost]:
@@ -301,33 +279,17 @@ def _rounded(interval: Interval) -> Interval:
     return Interval(*(round(value, _COST_DIGITS) + 0.0 for value in astuple(interval)))
 
 
-def _draw(renderings: Renderings, case: SuiteCharacter, file: Path) -> None:
-    """Draw a sheet of the first character, a row for each way."""
-    rows = [
-        contact_sheet.SheetRow(
-            title, [Image.fromarray(picture) for picture in rendered[0].pictures]
-        )
-        for title, rendered in renderings.items()
-    ]
-    contact_sheet.compose(rows, [frame.prompt.text for frame in case.frames]).save(file)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.studies.shortcuts")
-    parser.add_argument(
-        "--characters", type=whole(1, 1000), default=20, help="number of characters"
-    )
-    parser.add_argument(
-        "--prompts", type=whole(2, FRAMES), help="of each character; all if left out"
-    )
-    parser.add_argument(
-        "--steps", type=whole(1, MAX_STEPS), nargs="*", default=[], help="further ways"
-    )
-    parser.add_argument("--model", default="miniature")
-    parser.add_argument("--sheet", type=Path, help="a picture of the first character, PNG")
-    parser.add_argument("--out", type=Path, help="a folder for the table, instead of RESULTS.md")
-    parser.add_argument("--save", action="store_true", help=f"write the costs to {COSTS_FILE.name}")
+    add = parser.add_argument
+    add("--characters", type=whole(1, 1000), default=20, help="number of characters")
+    add("--prompts", type=whole(2, FRAMES), help="of each character; all if left out")
+    add("--steps", type=whole(1, MAX_STEPS), nargs="*", default=[], help="further ways")
+    add("--model", default="miniature")
+    add("--sheet", type=Path, help="a picture of the first character, PNG")
+    add("--out", type=Path, help="a folder for the table, instead of RESULTS.md")
+    add("--save", action="store_true", help=f"write the costs to {COSTS_FILE.name}")
     options = parser.parse_args(arguments)
 
     spec = find_model(options.model)
@@ -338,7 +300,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     renderings = render_all(load_pipeline(spec), stories, chosen, spec.max_sequence_length)
     if options.sheet is not None:
-        _draw(renderings, cases[0], options.sheet)
+        shown = [
+            contact_sheet.SheetRow(title, [*map(Image.fromarray, rendered[0].pictures)])
+            for title, rendered in renderings.items()
+        ]
+        captions = [frame.prompt.text for frame in cases[0].frames]
+        contact_sheet.compose(shown, captions).save(options.sheet)
     results = compare(cases, chosen, renderings, JudgeReader(load_judge(JUDGE)))
     frames = sum(len(case.frames) for case in cases)
     notes = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.rows import own_request
 from evaluation.studies.agreement import BoolGrid, TokenTruth, token_truth
 from miniature.judge.reading import Judge
 from miniature.model.recipe import Recipe
@@ -69,10 +70,8 @@ def story_prompts(number: int) -> tuple[Prompt, Prompt]:
     elsewhere = tuple(place for place in WORLD.places if place != first.place)
     other = sample_spec(rng, replace(WORLD, places=elsewhere))
     figure = replace(other.figures[0], character=first.figures[0].character)
-    here, there = (
-        write_prompt(spec, rng, wordings="held_out")
-        for spec in (first, replace(other, figures=(figure,)))
-    )
+    here = write_prompt(first, rng, wordings="held_out")
+    there = write_prompt(replace(other, figures=(figure,)), rng, wordings="held_out")
     return (
         Prompt(here.background, here.character, here.action),
         Prompt(there.background, here.character, there.action),
@@ -92,15 +91,7 @@ def story_request(spec: ModelSpec, number: int) -> RenderRequest:
         )
         for index, (name, prompt) in enumerate(zip(FRAMES, story_prompts(number), strict=True))
     )
-    return RenderRequest(
-        model=spec.name,
-        frames=frames,
-        targets=FRAMES,
-        steps=spec.steps,
-        guidance_scale=spec.guidance_scale,
-        true_cfg_scale=spec.true_cfg_scale,
-        consistency=spec.consistency,
-    )
+    return own_request(spec, frames)
 
 
 def render_story(
@@ -116,20 +107,13 @@ def render_story(
             done[event.frame_id] = event
     images = np.stack([np.asarray(done[frame.frame_id].image) for frame in request.frames])
     reading = judge.read(images)
-    foreground, parts = reading.foreground.numpy(), reading.parts.numpy()
     pictures = []
-    for index, frame in enumerate(request.frames):
-        name = frame.frame_id
-        last = found[name, "render"]
-        passes = {phase: event for (of, phase), event in found.items() if of == name}
-        pictures.append(
-            JudgedPicture(
-                image=images[index],
-                prompt=frame.prompt,
-                mask=last.mask,
-                raw=last.raw,
-                matches={p: e.matches for p, e in passes.items() if e.matches is not None},
-                truth=token_truth(foreground[index], parts[index], last.mask.shape),
-            )
-        )
+    for image, frame, foreground, parts in zip(
+        images, request.frames, reading.foreground.numpy(), reading.parts.numpy(), strict=True
+    ):
+        last = found[frame.frame_id, "render"]
+        passes = {phase: event for (of, phase), event in found.items() if of == frame.frame_id}
+        matches = {p: e.matches for p, e in passes.items() if e.matches is not None}
+        truth = token_truth(foreground, parts, last.mask.shape)
+        pictures.append(JudgedPicture(image, frame.prompt, last.mask, last.raw, matches, truth))
     return RenderedStory(*pictures)
