@@ -29,13 +29,7 @@ _MARGIN = 4.0  # pixels between a figure and the picture's edge
 
 
 def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Draw a scene's figures, and label their parts and pixels.
-
-    Args:
-        canvas: a canvas with the place on it.
-        spec: the scene.
-        rng: source of the small shifts.
-    """
+    """Draw a scene's figures onto its place, and label their parts and pixels."""
     for number, figure in enumerate(spec.figures, start=1):
         body, pose = body_of(figure.character), pose_for(figure.action, rng)
         bones = skeleton(body, pose, figure.view)
