@@ -110,16 +110,7 @@ def draw_cast(
     processes: int,
     first_seed: int = TRAINING_SEED,
 ) -> None:
-    """Draw characters into a folder, unless they exist already.
-
-    Args:
-        folder: destination; created if it is missing.
-        characters: number of characters.
-        scenes: pictures of each.
-        world: range of the scenes.
-        processes: number of processes that draw.
-        first_seed: TRAINING_SEED or HELD_OUT_SEED.
-    """
+    """Draw characters, each in a number of scenes, into a folder, unless they exist already."""
     size = (characters * scenes, IMAGE_SIZE, IMAGE_SIZE)
     arrays = {"images": (*size, 3), "parts": size}
     draw = partial(_draw_character, first_seed, scenes, world)

@@ -45,12 +45,7 @@ class ShapeData:
 
 
 def draw_group(first_seed: int, shape: str) -> list[Scene]:
-    """Draw four pictures: two of one character, two of another who looks alike.
-
-    Args:
-        first_seed: seed of the first picture; the others follow.
-        shape: shape of all four, a name of `vocabulary.SHAPES`.
-    """
+    """Draw four pictures of one shape: two of one character, two of another who looks alike."""
     rng = np.random.default_rng((first_seed, _GROUP_STREAM))
     one = sample_character(rng)
     other = _much_like(one, rng)
@@ -77,13 +72,7 @@ def _much_like(character: Character, rng: np.random.Generator) -> Character:
 
 
 def draw_groups(folder: Path, groups: int, processes: int) -> None:
-    """Draw the training pictures into a folder, unless they exist already.
-
-    Args:
-        folder: destination; created if it is missing.
-        groups: number of groups of four, of all shapes together.
-        processes: number of processes that draw.
-    """
+    """Draw groups of four, of all shapes together, into a folder, unless they exist already."""
     for number, (shape, share) in enumerate(SHAPE_SHARES.items()):
         seed, count = _FIRST_SEED + number * _SEEDS_OF_A_SHAPE, max(1, round(groups * share))
         width, height = v.SHAPES[shape]
