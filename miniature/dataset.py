@@ -116,7 +116,8 @@ def draw_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     for name, shape in arrays.items():
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape).flush()
-    step = max(1, _SHARD * units // next(iter(arrays.values()))[0])
+    pictures = next(iter(arrays.values()))[0]
+    step = max(1, _SHARD * units // pictures)
     shards = [range(first, min(first + step, units)) for first in range(0, units, step)]
     draw_shard = partial(_draw_shard, [folder / f"{name}.npy" for name in arrays], draw)
     if min(processes, len(shards)) == 1:
