@@ -8,8 +8,9 @@ FIRST_SEEDS[shape] + i, or so many further on. Held-out scenes start at HELD_OUT
 import json
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,10 @@ IMAGE_SIZE = 256
 TOKEN_SIZE = 16  # pixels along the side of one transformer token
 FIRST_SEEDS = {"square": 0, "landscape": 2_000_000, "portrait": 4_000_000}
 HELD_OUT_SEED = 10_000_000
-_SHARD = 200
+_SHARD = 160  # pictures
+
+Drawn = tuple[SceneSpec, NDArray[np.uint8], NDArray[np.uint8]]
+"""Specification, picture and labels."""
 
 
 @dataclass(frozen=True)
@@ -76,41 +80,91 @@ def draw_dataset(
         processes: number of processes that draw.
         further: number added to all seeds.
     """
-    missing = {s: n for s, n in counts.items() if not (folder / s / "specs.jsonl").exists()}
-    shards = []
-    for shape, count in missing.items():
-        (folder / shape).mkdir(parents=True, exist_ok=True)
+    for shape, count in counts.items():
         width, height = SHAPES[shape]
         tokens = width * height // TOKEN_SIZE**2
-        _create(folder / shape / "images.npy", (count, height, width, 3))
-        _create(folder / shape / "parts.npy", (count, tokens, len(Part)))
-        shards += [
-            _Shard(folder / shape, shape, first, min(first + _SHARD, count), world, further)
-            for first in range(0, count, _SHARD)
-        ]
-    if len(shards) > len(missing) and processes > 1:
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(processes) as pool:
-            drawn = pool.map(_draw_shard, shards, chunksize=1)
+        arrays = {"images": (count, height, width, 3), "parts": (count, tokens, len(Part))}
+        draw = partial(_draw_scene, FIRST_SEEDS[shape] + further, shape, world)
+        draw_pictures(folder / shape, arrays, draw, count, processes)
+
+
+def _draw_scene(first_seed: int, shape: str, world: WorldRange, number: int) -> list[Drawn]:
+    scene = draw_scene(first_seed + number, world=world, shape=shape)
+    return [(scene.spec, scene.image, part_shares(scene.parts))]
+
+
+def draw_pictures(
+    folder: Path,
+    arrays: Mapping[str, tuple[int, ...]],
+    draw: Callable[[int], Sequence[Drawn]],
+    units: int,
+    processes: int,
+    head: Sequence[str] = (),
+) -> None:
+    """Draw pictures with labels into a folder, unless they exist already.
+
+    Args:
+        folder: destination; created if it is missing.
+        arrays: name and shape of the pictures' file and of the labels' file, both uint8.
+        draw: draws all pictures of a unit, such as a character; it is pickled.
+        units: number of units, each of as many pictures.
+        processes: number of processes that draw.
+        head: lines of `specs.jsonl` before the specifications.
+    """
+    if (folder / "specs.jsonl").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, shape in arrays.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape).flush()
+    pictures = next(iter(arrays.values()))[0]
+    step = max(1, _SHARD * units // pictures)
+    shards = [range(first, min(first + step, units)) for first in range(0, units, step)]
+    draw_shard = partial(_draw_shard, [folder / f"{name}.npy" for name in arrays], draw)
+    if min(processes, len(shards)) == 1:
+        drawn = [draw_shard(shard) for shard in shards]
     else:
-        drawn = [_draw_shard(shard) for shard in shards]
-    for shape in missing:
-        lines = [
-            line
-            for shard, of_shard in zip(shards, drawn, strict=True)
-            if shard.shape == shape
-            for line in of_shard
-        ]
-        _write_lines(folder / shape / "specs.jsonl", lines)
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            drawn = pool.map(draw_shard, shards, chunksize=1)
+    text = "\n".join([*head, *(line for lines in drawn for line in lines)]) + "\n"
+    write_whole(folder / "specs.jsonl", lambda path: path.write_text(text))
+
+
+def _draw_shard(
+    paths: Sequence[Path], draw: Callable[[int], Sequence[Drawn]], units: range
+) -> list[str]:
+    """Draw units into their files and return the specifications as JSON."""
+    use_one_drawing_thread()
+    images, labels = (np.lib.format.open_memmap(path, "r+") for path in paths)
+    lines = []
+    for unit in units:
+        drawn = draw(unit)
+        for row, (spec, image, label) in enumerate(drawn, unit * len(drawn)):
+            images[row], labels[row] = image, label
+            lines.append(json.dumps(spec.to_dict()))
+    images.flush()
+    labels.flush()
+    return lines
 
 
 def load_dataset(folder: Path, shape: str = "square", further: int = 0) -> DrawnData:
     """Open what `draw_dataset` drew of one shape, without reading the pictures yet."""
-    with (folder / shape / "specs.jsonl").open() as file:
-        specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
-    images = np.load(folder / shape / "images.npy", mmap_mode="r")
-    parts = np.load(folder / shape / "parts.npy", mmap_mode="r")
+    images, parts, specs = load_pictures(folder / shape, "parts")
     return DrawnData(images, parts, specs, FIRST_SEEDS[shape] + further)
+
+
+def load_pictures(
+    folder: Path, labels: str, head: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[SceneSpec]]:
+    """Open what `draw_pictures` drew, without reading the pictures yet.
+
+    Args:
+        folder: folder of the pictures.
+        labels: name of the labels' file.
+        head: number of lines of `specs.jsonl` before the specifications.
+    """
+    images, parts = (np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("images", labels))
+    lines = (folder / "specs.jsonl").read_text().splitlines()[head:]
+    return images, parts, [SceneSpec.from_dict(json.loads(line)) for line in lines]
 
 
 def draw_held_out(count: int, world: WorldRange) -> DrawnData:
@@ -127,41 +181,3 @@ def draw_held_out(count: int, world: WorldRange) -> DrawnData:
 def available_processes() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _create(path: Path, shape: tuple[int, ...]) -> None:
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    text = "\n".join(lines) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text))
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Scenes `first` to `last` - 1 of a shape."""
-
-    folder: Path
-    shape: str
-    first: int
-    last: int
-    world: WorldRange
-    further: int
-
-
-def _draw_shard(shard: _Shard) -> list[str]:
-    """Draw scenes into their files and return their specifications as JSON."""
-    use_one_drawing_thread()
-    images = np.lib.format.open_memmap(shard.folder / "images.npy", "r+")
-    parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")
-    lines = []
-    for number in range(shard.first, shard.last):
-        seed = FIRST_SEEDS[shard.shape] + shard.further + number
-        scene = draw_scene(seed, world=shard.world, shape=shard.shape)
-        images[number] = scene.image
-        parts[number] = part_shares(scene.parts)
-        lines.append(json.dumps(scene.spec.to_dict()))
-    images.flush()
-    parts.flush()
-    return lines

@@ -10,23 +10,23 @@ class TrainingSchedule:
 
     Attributes:
         minutes: time budget.
-        steps: step budget; None leaves the time budget.
         batch: samples in a step, of all processes together.
         warmup: steps until the full learning rate.
         cooldown: last share of the budget, in which the rate falls to 0.02.
-        log_every: steps between two lines of the log.
         checkpoint_every: seconds between two checkpoints.
+        steps: step budget; None leaves the time budget.
+        log_every: steps between two lines of the log.
         ema_decay: largest decay of the moving average.
         ema_delay: the decay after n steps is at most (n + 1) / (n + ema_delay).
     """
 
     minutes: float
-    steps: int | None
     batch: int
     warmup: int
     cooldown: float
-    log_every: int
     checkpoint_every: float
+    steps: int | None = None
+    log_every: int = 10
     ema_decay: float = 0.998
     ema_delay: int = 20
 
@@ -67,11 +67,9 @@ class Budget:
         return max(0.0, 1 - self.progress)
 
     def rate(self, warmup: int, cooldown: float) -> float:
-        """Return the factor of the learning rate: a short rise, a plateau, a linear fall.
+        """Return the factor of the learning rate: a short rise, a plateau, a linear fall to 0.02.
 
-        Args:
-            warmup: steps of the rise.
-            cooldown: share of the budget, at its end, in which the rate falls to 0.02.
+        The rise takes `warmup` steps, the fall the last `cooldown` share of the budget.
         """
         rise = min(1.0, (self.step + 1) / warmup)
         return rise * (0.02 + 0.98 * min(1.0, self.left / cooldown))

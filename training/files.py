@@ -12,12 +12,7 @@ from training.budget import Budget
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and rename it when it is complete.
-
-    Args:
-        path: final path of the file.
-        write: writes the file to a given path.
-    """
+    """Write a file under another name and rename it when it is complete."""
     partial = path.with_name(path.name + ".partial")
     write(partial)
     os.replace(partial, path)
@@ -56,13 +51,7 @@ class Stateful(Protocol):
 
 
 def save_checkpoint(path: Path, budget: Budget, parts: Mapping[str, Stateful]) -> None:
-    """Save the state of a training, so that it can continue exactly.
-
-    Args:
-        path: the file.
-        budget: steps and time of the training.
-        parts: everything with a state, by name.
-    """
+    """Save a training and all its parts with a state, so that it can continue exactly."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     save_state(path, {**state, "step": budget.step, "seconds": budget.seconds})
 

@@ -17,12 +17,9 @@ Result = TypeVar("Result")
 
 
 def run_together(work: Work, processes: int, *arguments: object) -> None:
-    """Run a function in several processes, or here if one is enough.
+    """Call `work(rank, *arguments)` in several processes, or here if one is enough.
 
-    Args:
-        work: a function of a module, called as `work(rank, *arguments)`.
-        processes: number of processes.
-        arguments: further arguments, the same for all; they are pickled.
+    `work` is a function of a module; the arguments are pickled.
     """
     if processes == 1:
         work(0, *arguments)
@@ -44,12 +41,7 @@ def _join(rank: int, work: Work, processes: int, port: int, arguments: tuple[obj
 
 
 def tick_together(budget: Budget, processes: int) -> None:
-    """Update the time of the budgets of all processes from the clock of the first.
-
-    Args:
-        budget: budget of this process.
-        processes: number of processes that train together.
-    """
+    """Update the time of the budgets of all processes from the clock of the first."""
     budget.tick()
     if processes > 1:
         seconds = torch.tensor(budget.seconds, dtype=torch.float64)
@@ -58,13 +50,7 @@ def tick_together(budget: Budget, processes: int) -> None:
 
 
 def mapped(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """Return the results of a function for each item, computed in threads.
-
-    Args:
-        function: a function that releases the GIL most of the time.
-        items: its arguments.
-        threads: number of threads.
-    """
+    """Return the results of a function for each item, computed in threads."""
     if threads == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -21,7 +21,7 @@ from miniature.character.pairs import PairBatch, PairSource, Phase, phase_at
 from miniature.character.recipe import CharacterRecipe
 from miniature.character.views import PictureViews, encode_views
 from miniature.model.batches import LatentBatch
-from miniature.model.transformer import token_weights, velocity
+from miniature.model.transformer import flow_loss, velocity
 from pipelines.flux1.attention import subject_attention
 from pipelines.instant_character.adapters import Subject, SubjectAdapter, SubjectAdapters
 from pipelines.instant_character.checkpoint import InstantCharacter
@@ -119,12 +119,7 @@ class AdapterTrainer(Trainer):
         )
         self._teacher = copy.deepcopy(self.adapted)
         _module_of(self._teacher).requires_grad_(False)
-        super().__init__(
-            recipe,
-            weights,
-            rank=rank,
-            world_size=world_size,
-        )
+        super().__init__(recipe, weights, rank=rank, world_size=world_size)
 
     @property
     def phase(self) -> Phase:
@@ -135,9 +130,8 @@ class AdapterTrainer(Trainer):
         """Return this process's batch of a step, in the phase of the training."""
         guiding = self.budget.progress >= self.recipe.guided_from
         share = self.recipe.guided_share if guiding else 0.0
-        return self._source.training(
-            step, self.recipe, self.phase, share, self.rank, self.world_size
-        )
+        phase, rank = self.phase, self.rank
+        return self._source.training(step, self.recipe, phase, share, rank, self.world_size)
 
     @torch.no_grad()
     def features(self, views: PictureViews) -> SubjectFeatures:
@@ -149,10 +143,7 @@ class AdapterTrainer(Trainer):
     ) -> Subject:
         """Return references as a differentiable condition of full strength.
 
-        Args:
-            weights: projector and adapters.
-            features: features of the references.
-            numbers: index of each sample's reference; None where each sample has its own.
+        `numbers` has the index of each sample's reference; without it each sample has its own.
         """
         prepared = weights.projector.prepare(features)
         prepared = prepared if numbers is None else prepared[numbers]
@@ -167,11 +158,7 @@ class AdapterTrainer(Trainer):
     ) -> Tensor:
         """Predict the velocity with references, float32 of shape (batch, tokens, 64).
 
-        Args:
-            batch: the samples.
-            features: features of the references.
-            numbers: index of each sample's reference, shape (batch,).
-            weights: projector and adapters.
+        `numbers` has the index of each sample's reference, shape (batch,).
         """
         condition = self.condition(weights, features, numbers)
         with conditioned_on(self.transformer, condition, batch.tokens.shape[1]):
@@ -192,7 +179,7 @@ class AdapterTrainer(Trainer):
         if not len(chosen):
             return batch.velocity
         self.weights.copy_average_to(_module_of(self._teacher))
-        guided = _chosen(batch, chosen)
+        guided = batch.select(chosen)
         plain = replace(guided, guidance=torch.ones_like(guided.guidance))
         change = self.predict(plain, features, pair.reference[chosen], self._teacher)
         change = change - velocity(self.transformer, plain)
@@ -200,17 +187,12 @@ class AdapterTrainer(Trainer):
         return batch.velocity.index_copy(0, chosen, target)
 
     def loss(self, pair: PairBatch) -> Tensor:
-        """Compute the flow-matching loss; figures and details weigh more until the rate falls.
-
-        Errors of guided samples are divided by the square of their guidance.
-        """
+        """Compute the flow-matching loss; figures and details weigh more until the rate falls."""
         features = self.features(pair.views)
         predicted = self.predict(pair.batch, features, pair.reference, self.adapted)
-        error = (predicted - self.targets(pair, features)).square().mean(-1)
-        error = error / pair.batch.guidance[:, None].square()
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
-        weights = token_weights(pair.batch.parts, self.recipe.miniature, plateau)
-        return (weights * error).mean() / weights.mean()
+        error = predicted - self.targets(pair, features)
+        return flow_loss(error, pair.batch, self.recipe.miniature, plateau)
 
     def step_losses(self) -> dict[str, Tensor]:
         """Compute the loss of a step, by the name `flow`."""
@@ -239,25 +221,11 @@ class AdapterTrainer(Trainer):
         for level in _HELD_OUT_LEVELS:
             pair = held_out.held_out(level, _MEASURED)
             batch, features = pair.batch, self.features(pair.views)
+            other = pair.reference.roll(-1)
             for name, predicted in (
                 ("held_out", self.predict(batch, features, pair.reference, self._teacher)),
                 ("held_out_without", velocity(self.transformer, batch)),
-                (
-                    "held_out_other",
-                    self.predict(batch, features, pair.reference.roll(-1), self._teacher),
-                ),
+                ("held_out_other", self.predict(batch, features, other, self._teacher)),
             ):
                 sums[name] += F.mse_loss(predicted, batch.velocity).item()
         return {name: total / len(_HELD_OUT_LEVELS) for name, total in sums.items()}
-
-
-def _chosen(batch: LatentBatch, chosen: Tensor) -> LatentBatch:
-    """Select samples, in the fields that the transformer takes."""
-    return replace(
-        batch,
-        tokens=batch.tokens[chosen],
-        times=batch.times[chosen],
-        guidance=batch.guidance[chosen],
-        sequence=batch.sequence[chosen],
-        pooled=batch.pooled[chosen],
-    )

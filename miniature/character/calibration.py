@@ -42,8 +42,7 @@ def calibrate(
         encoders: trained encoders; kept on their device.
         cast: training characters, which give the distribution.
         held_out: other characters; half of them give the bound, the others are measured.
-        recipe: numbers of references and outsiders, and the share of references that counts as
-            familiar.
+        recipe: numbers of pictures, and the share of references that counts as familiar.
     """
     known = _summaries(encoders, _references(cast, range(recipe.calibrating)))
     rows = len(held_out.specs)

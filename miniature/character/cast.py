@@ -6,16 +6,16 @@ character, as uploaded pictures do; the others have other places, actions and vi
 """
 
 import json
-import multiprocessing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miniature.dataset import IMAGE_SIZE
+from miniature.dataset import IMAGE_SIZE, Drawn, draw_pictures, load_pictures
 from miniature.world import vocabulary as v
-from miniature.world.scene import draw_scene, use_one_drawing_thread
+from miniature.world.scene import draw_scene
 from miniature.world.spec import (
     Figure,
     SceneSpec,
@@ -25,14 +25,12 @@ from miniature.world.spec import (
     sample_spec,
     views_of,
 )
-from training.files import write_whole
 
 TRAINING_SEED = 20_000_000
 HELD_OUT_SEED = 30_000_000
 _MOST_SCENES = 10  # seeds of a character
 _CAST_STREAM = 9
 _HIDING_ACTIONS = (*v.FRONT_ACTIONS, *v.WIDE_ACTIONS)  # with something held before the clothes
-_SHARD = 50
 _TURNED = 0.3  # share of first scenes that show the character at an angle
 
 
@@ -112,78 +110,26 @@ def draw_cast(
     processes: int,
     first_seed: int = TRAINING_SEED,
 ) -> None:
-    """Draw characters into a folder, unless they exist already.
+    """Draw characters, each in a number of scenes, into a folder, unless they exist already."""
+    size = (characters * scenes, IMAGE_SIZE, IMAGE_SIZE)
+    arrays = {"images": (*size, 3), "parts": size}
+    draw = partial(_draw_character, first_seed, scenes, world)
+    head = json.dumps({"scenes": scenes, "first_seed": first_seed})
+    draw_pictures(folder, arrays, draw, characters, processes, [head])
 
-    Args:
-        folder: destination; created if it is missing.
-        characters: number of characters.
-        scenes: pictures of each.
-        world: range of the scenes.
-        processes: number of processes that draw.
-        first_seed: TRAINING_SEED or HELD_OUT_SEED.
-    """
-    if (folder / "specs.jsonl").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    count = characters * scenes
-    for name, shape in (
-        ("images", (count, IMAGE_SIZE, IMAGE_SIZE, 3)),
-        ("parts", (count, IMAGE_SIZE, IMAGE_SIZE)),
-    ):
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape).flush()
-    shards = [
-        _Shard(folder, first, min(first + _SHARD, characters), scenes, world, first_seed)
-        for first in range(0, characters, _SHARD)
+
+def _draw_character(first_seed: int, scenes: int, world: WorldRange, character: int) -> list[Drawn]:
+    first = character * scenes
+    specs = character_scenes(picture_seed(first_seed, first, scenes), scenes, world)
+    drawn = [
+        draw_scene(picture_seed(first_seed, row, scenes), spec)
+        for row, spec in enumerate(specs, first)
     ]
-    if min(processes, len(shards)) == 1:
-        lines = [line for shard in shards for line in _draw_shard(shard)]
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            lines = [line for drawn in pool.imap(_draw_shard, shards) for line in drawn]
-    text = "\n".join([json.dumps({"scenes": scenes, "first_seed": first_seed}), *lines]) + "\n"
-    write_whole(folder / "specs.jsonl", lambda partial: partial.write_text(text))
+    return [(scene.spec, scene.image, scene.parts) for scene in drawn]
 
 
 def load_cast(folder: Path) -> Cast:
     """Open what `draw_cast` drew, without reading the pictures yet."""
     with (folder / "specs.jsonl").open() as file:
         head = json.loads(next(file))
-        specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
-    return Cast(
-        np.load(folder / "images.npy", mmap_mode="r"),
-        np.load(folder / "parts.npy", mmap_mode="r"),
-        specs,
-        head["scenes"],
-        head["first_seed"],
-    )
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Characters `first` to `last` - 1."""
-
-    folder: Path
-    first: int
-    last: int
-    scenes: int
-    world: WorldRange
-    first_seed: int
-
-
-def _draw_shard(shard: _Shard) -> list[str]:
-    """Draw characters into their files and return their specifications as JSON."""
-    use_one_drawing_thread()
-    images = np.lib.format.open_memmap(shard.folder / "images.npy", "r+")
-    parts = np.lib.format.open_memmap(shard.folder / "parts.npy", "r+")
-    lines = []
-    for character in range(shard.first, shard.last):
-        first = character * shard.scenes
-        seed = picture_seed(shard.first_seed, first, shard.scenes)
-        specs = character_scenes(seed, shard.scenes, shard.world)
-        for row, spec in enumerate(specs, first):
-            scene = draw_scene(picture_seed(shard.first_seed, row, shard.scenes), spec)
-            images[row], parts[row] = scene.image, scene.parts
-            lines.append(json.dumps(spec.to_dict()))
-    images.flush()
-    parts.flush()
-    return lines
+    return Cast(*load_pictures(folder, "parts", head=1), head["scenes"], head["first_seed"])

@@ -25,10 +25,9 @@ from miniature.character.lessons import LOOKS, Lessons, LessonSource
 from miniature.character.recipe import CharacterRecipe, CharacterSizes
 from miniature.character.views import normalised
 from miniature.judge.data import UNKNOWN
-from miniature.judge.trainer import identity_loss
+from miniature.judge.trainer import identity_loss, mean_of_known
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
-from training.budget import TrainingSchedule
 from training.loop import Trainer
 from training.weights import MasterWeights, quick_attention
 
@@ -80,11 +79,7 @@ def build_encoders(sizes: CharacterSizes) -> SubjectEncoders:
 
 
 class LessonHeads(nn.Module):
-    """Linear heads that predict the labels from patches; used in training only.
-
-    Args:
-        width: number of channels of each encoder.
-    """
+    """Linear heads that predict the labels from patches; used in training only."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -103,14 +98,7 @@ class LessonHeads(nn.Module):
 
 
 class EncoderTrainer(Trainer):
-    """Process of the encoders' training.
-
-    Args:
-        recipe: sizes, batch, budget, weights of the losses.
-        source: source of the batches.
-        device: training device.
-        rank, world_size: number of this process, and of all that train together.
-    """
+    """Process `rank` of the encoders' training, of `world_size` that train together."""
 
     def __init__(
         self,
@@ -131,33 +119,24 @@ class EncoderTrainer(Trainer):
             recipe.adam_rate,
             world_size,
         )
-        super().__init__(
-            TrainingSchedule(
-                recipe.encoder_minutes,
-                recipe.encoder_steps,
-                recipe.encoder_batch,
-                recipe.warmup,
-                recipe.cooldown,
-                recipe.log_every,
-                recipe.checkpoint_every,
-                recipe.ema_decay,
-            ),
-            weights,
-            loss_weights={"parts": recipe.part_weight, "identity": recipe.identity_weight},
-            rank=rank,
-            world_size=world_size,
+        schedule = replace(
+            recipe,
+            minutes=recipe.encoder_minutes,
+            steps=recipe.encoder_steps,
+            batch=recipe.encoder_batch,
         )
+        loss_weights = {"parts": recipe.part_weight, "identity": recipe.identity_weight}
+        super().__init__(schedule, weights, None, loss_weights, rank, world_size)
 
     def losses(self, lessons: Lessons) -> dict[str, Tensor]:
         """Compute the losses of a batch."""
-        looks = self._siglip_patches(lessons.pictures)
+        looks = self.heads.votes(self._siglip_patches(lessons.pictures))
         places = self._dino_patches(lessons.pictures)
+        embedding = self.heads.embedding(places[: len(lessons.identity)])
         return {
-            "looks": look_loss(self.heads.votes(looks), lessons.looks),
+            "looks": mean_of_known(zip(looks, lessons.looks.unbind(1), strict=True)),
             "parts": part_loss(self.heads.parts(places), lessons.parts),
-            "identity": identity_loss(
-                self.heads.embedding(places[: len(lessons.identity)]), lessons.identity
-            ),
+            "identity": identity_loss(embedding, lessons.identity),
         }
 
     def _siglip_patches(self, pictures: Tensor) -> Tensor:
@@ -222,20 +201,6 @@ class EncoderTrainer(Trainer):
         numbers["identity"] = (nearest == itself).float().mean().item()
         self.encoders, self.heads = own
         return numbers
-
-
-def look_loss(votes: list[Tensor], looks: Tensor) -> Tensor:
-    """Mean cross entropy of the looks; UNKNOWN values do not count.
-
-    Args:
-        votes: scores of each look's values, shape (n, values) each.
-        looks: true indices, int64 of shape (n, looks).
-    """
-    losses = []
-    for scores, truth in zip(votes, looks.unbind(1), strict=True):
-        total = F.cross_entropy(scores, truth, ignore_index=UNKNOWN, reduction="sum")
-        losses.append(total / (truth != UNKNOWN).sum().clamp(min=1))
-    return torch.stack(losses).mean()
 
 
 def part_loss(scores: Tensor, parts: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from miniature.character.cast import Cast
 from miniature.character.references import USUAL, DrawnReference, Handling, cut_out
-from miniature.character.views import PictureViews, views_of
+from miniature.character.views import views_of
 from miniature.dataset import part_shares
 from miniature.judge.attributes import LOOK_VALUES, true_attributes, visible_attributes
-from miniature.judge.data import UNKNOWN
+from miniature.judge.data import value_numbers
 from miniature.model.match_statistic import token_labels
 from miniature.world import vocabulary as v
 from miniature.world.attributes import Values
@@ -52,40 +52,21 @@ class Lessons:
 
     def to(self, device: torch.device) -> "Lessons":
         """Move the tensors to a device."""
-        return Lessons(
-            self.pictures.to(device),
-            self.looks.to(device),
-            self.parts.to(device),
-            self.identity.to(device),
-        )
+        return Lessons(*(tensor.to(device) for tensor in vars(self).values()))
 
 
 def look_numbers(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
-    """Return the index of each look's value, UNKNOWN where it is not visible.
-
-    Args:
-        spec: specification of the scene with the figure.
-        parts: labels of the figure's pixels in the reference, shape (h, w).
-    """
+    """Return the index of each look's value; UNKNOWN where the parts, (h, w), do not show it."""
     values = true_attributes(spec, 0)
     seen = set(visible_attributes(values, parts))
     if np.count_nonzero(parts == Part.SHOE) >= _SMALLEST_SHOES * parts.size:
         seen.add("shoes")
     values["shoes"] = spec.figures[0].character.shoes
-    return [
-        allowed.index(values[name]) if name in seen else UNKNOWN for name, allowed in LOOKS.items()
-    ]
+    return value_numbers(values, LOOKS, seen)
 
 
 class LessonSource:
-    """Source of batches of a cast's references.
-
-    Args:
-        cast: the characters.
-        config: the encoders' side and crops.
-        patch: side of a patch, in pixels.
-        threads: number of threads that prepare references.
-    """
+    """Source of batches of a cast's references, prepared in threads; `patch` in pixels."""
 
     def __init__(self, cast: Cast, config: EncoderConfig, patch: int, threads: int = 1) -> None:
         self.cast, self._config, self._patch = cast, config, patch
@@ -94,11 +75,7 @@ class LessonSource:
     def training(self, step: int, references: int, rank: int = 0, world_size: int = 1) -> Lessons:
         """Return this process's batch of a step, with two pictures of each character.
 
-        Args:
-            step: number of the step.
-            references: number of references, of all processes together.
-            rank: number of this process among `world_size` that share them.
-            world_size: number of processes.
+        `references` is their number in the batch of all processes together.
         """
         rng = np.random.default_rng((_LESSON_STREAM, step))
         chosen = rng.integers(0, self.cast.characters, references // 2)
@@ -119,13 +96,9 @@ class LessonSource:
             count: number of characters, at most as many as there are.
             rough: cut them out as roughly as in training, or exactly.
         """
-        rows = [
-            character * self.cast.scenes + scene
-            for character in range(min(count, self.cast.characters))
-        ]
-        chances = [
-            np.random.default_rng((_HELD_OUT_STREAM, row)) if rough else None for row in rows
-        ]
+        cast = self.cast
+        rows = [k * cast.scenes + scene for k in range(min(count, cast.characters))]
+        chances = [np.random.default_rng((_HELD_OUT_STREAM, k)) if rough else None for k in rows]
         return self._lessons(rows, chances, Handling(closer=0.0))
 
     def _lessons(
@@ -159,7 +132,7 @@ class LessonSource:
         ]
         shares = np.stack([part_shares(labels, self._patch) for labels in [*whole, *cropped]])
         return Lessons(
-            pictures=_chosen_pictures(views, pieces),
+            pictures=torch.cat([views.low, views.crops[torch.arange(len(pieces)), pieces]]),
             looks=torch.tensor(looks),
             parts=token_labels(torch.from_numpy(shares).float() / 255),
             identity=torch.tensor([row // cast.scenes for row in rows]),
@@ -169,11 +142,6 @@ class LessonSource:
         side = self._config.side
         row, column = divmod(piece, self._config.regions)
         return labels[row * side : (row + 1) * side, column * side : (column + 1) * side]
-
-
-def _chosen_pictures(views: PictureViews, pieces: Sequence[int]) -> Tensor:
-    crops = views.crops[torch.arange(len(pieces)), torch.tensor(pieces)]
-    return torch.cat([views.low, crops])
 
 
 def _resized(reference: DrawnReference, side: int) -> NDArray[np.uint8]:

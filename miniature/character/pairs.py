@@ -16,7 +16,7 @@ from miniature.character.cast import Cast
 from miniature.character.recipe import CharacterRecipe
 from miniature.character.references import STRONG, USUAL, cut_out
 from miniature.character.views import PictureViews, views_of
-from miniature.model.batches import BatchSource, LatentBatch, Samples, draw_times
+from miniature.model.batches import BatchSource, LatentBatch, Samples, draw_levels
 from miniature.model.latents import LatentData
 from miniature.model.text_encoders import TextEncoders
 from pipelines.instant_character.config import EncoderConfig
@@ -44,12 +44,7 @@ class Phase:
 
 
 def phase_at(progress: float, recipe: CharacterRecipe) -> Phase:
-    """Return the phase of a training.
-
-    Args:
-        progress: share of the budget that is used.
-        recipe: has the starts of the phases.
-    """
+    """Return the phase of a training, from the share of its budget that is used."""
     if progress < recipe.paired_from:
         return Phase("unpaired", "low", 1.0)
     if progress < recipe.mixed_from:
@@ -116,30 +111,20 @@ class PairSource:
             recipe: size of the whole batch, share of empty prompts, largest guidance.
             phase: source of the references, and resolution of the pictures.
             guided_share: share of the samples that learn guidance.
-            rank: number of this process among `world_size` that share the batch.
-            world_size: number of processes.
+            rank, world_size: number of this process, and of all that share the batch.
         """
         rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
         data = self._data[phase.resolution]
         shown, rendered, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
         silent = rng.random(size) < recipe.miniature.empty_prompts
         wordings = rendered * data.wordings + rng.integers(0, data.wordings, size)
-        times = draw_times(rng, size)
-        strengths = rng.uniform(1, recipe.miniature.most_guidance, size)
-        guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
+        times, guidance = draw_levels(rng, size, recipe.miniature.most_guidance, guided_share)
         noise_seed = int(rng.integers(2**62)) + rank
         references = np.arange(rank, len(shown), world_size)
-        samples = np.arange(size).reshape(-1, recipe.targets)[references].ravel()
-        batch = self._sources[phase.resolution].batch(
-            data,
-            Samples(
-                scenes=rendered[samples],
-                prompts=np.where(silent, len(data.t5_ids) - 1, wordings)[samples],
-                times=times[samples],
-                guidance=guidance[samples],
-                noise_seed=noise_seed,
-            ),
-        )
+        mine = np.arange(size).reshape(-1, recipe.targets)[references].ravel()
+        prompts = np.where(silent, len(data.t5_ids) - 1, wordings)
+        chosen = Samples(rendered[mine], prompts[mine], times[mine], guidance[mine], noise_seed)
+        batch = self._sources[phase.resolution].batch(data, chosen)
 
         def cut(k: int) -> NDArray[np.uint8]:
             chance = np.random.default_rng((_PAIR_STREAM, step, k))
@@ -182,16 +167,9 @@ class PairSource:
         """
         cast, data = self.cast, self._data["full"]
         first = np.arange(min(count, cast.characters)) * cast.scenes
-        batch = self._sources["full"].batch(
-            data,
-            Samples(
-                scenes=first + 1,
-                prompts=(first + 1) * data.wordings,
-                times=np.full(len(first), level),
-                guidance=np.ones(len(first)),
-                noise_seed=_FIXED_SEED,
-            ),
-        )
+        times, guidance = np.full(len(first), level), np.ones(len(first))
+        samples = Samples(first + 1, (first + 1) * data.wordings, times, guidance, _FIXED_SEED)
+        batch = self._sources["full"].batch(data, samples)
         pictures = [cut_out(cast.images[row], cast.parts[row]).picture for row in first]
         return self._pair(batch, pictures, torch.arange(len(first)))
 

@@ -104,7 +104,7 @@ ABLATIONS = ("time", "low-level", "region")
 
 @dataclass(frozen=True)
 class CharacterRecipe(TrainingSchedule):
-    """Settings of the training of encoders and adapters; its schedule is the adapters'.
+    """Settings of the training of encoders and adapters; its `TrainingSchedule` is the adapters'.
 
     A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
     repeatable to the bit.
@@ -119,16 +119,12 @@ class CharacterRecipe(TrainingSchedule):
         held_out: number of held-out characters.
         scenes: pictures of each character.
         wordings: number of prompts for each picture.
-        encoder_minutes, minutes: time budgets of the encoders and of the adapters.
-        encoder_steps, steps: step budgets; None leaves the time budget.
+        encoder_minutes: time budget of the encoders.
+        encoder_steps: their step budget; None leaves the time budget.
         encoder_batch: references in a step of the encoders, two of each character.
-        batch: targets in a step of the adapters.
         targets: number of targets that share a reference.
         muon_rate: learning rate of matrices.
         adam_rate: learning rate of all other parameters.
-        warmup: steps until the full rate.
-        cooldown: last share of a stage in which the rate falls to nothing.
-        ema_decay: largest decay of the moving average.
         part_weight: weight of the loss on the patches' parts.
         identity_weight: weight of the loss on the identity.
         low_side: side of the pictures of low resolution, in pixels.
@@ -141,8 +137,6 @@ class CharacterRecipe(TrainingSchedule):
         familiar: share of held-out references that count as familiar.
         calibrating: number of references that give the distribution.
         outsiders: number of pictures of each kind of outsider.
-        log_every: steps between two lines of a metrics log.
-        checkpoint_every: seconds between two checkpoints.
     """
 
     miniature: Recipe = Recipe()
@@ -156,7 +150,6 @@ class CharacterRecipe(TrainingSchedule):
     encoder_minutes: float = 30.0
     minutes: float = 80.0
     encoder_steps: int | None = None
-    steps: int | None = None
     encoder_batch: int = 32
     batch: int = 32
     targets: int = 2
@@ -164,7 +157,6 @@ class CharacterRecipe(TrainingSchedule):
     adam_rate: float = 1e-3
     warmup: int = 40
     cooldown: float = 0.4
-    ema_decay: float = 0.998
     part_weight: float = 1.0
     identity_weight: float = 0.2
     low_side: int = 192
@@ -176,12 +168,10 @@ class CharacterRecipe(TrainingSchedule):
     familiar: float = 0.98
     calibrating: int = 3000
     outsiders: int = 50
-    log_every: int = 10
     checkpoint_every: float = 450.0
 
     def __post_init__(self) -> None:
-        strange = self.without - set(ABLATIONS)
-        if strange:
+        if strange := self.without - set(ABLATIONS):
             raise ValueError(
                 f"{', '.join(sorted(strange))} cannot be left out; {', '.join(ABLATIONS)} can"
             )

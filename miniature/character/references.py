@@ -19,7 +19,7 @@ Picture = NDArray[np.uint8]
 _WHITE = 255
 _SMALLEST = 48  # pixels along the side of a reference
 _LEAST_SHOWN = 0.35  # of the figure's pixels that a closer crop keeps
-_REACH = 20  # pixels around a figure that a rough mask may keep
+_REACH = 20  # pixels around a figure that defects can reach
 _KNOT = 20  # pixels between two random numbers of a ragged outline
 
 
@@ -89,7 +89,7 @@ def cut_out(
     mask = np.asarray(parts > Part.BACKGROUND, np.uint8)
     if not mask.any():
         raise ValueError("nobody is in the picture; there is nothing to cut out")
-    near = _neighbourhood(mask)
+    near = _box(mask, _REACH)
     image, parts, mask = image[near], parts[near], mask[near]
     if rng is None:
         return _squared(np.where(mask[..., None], image, np.uint8(_WHITE)), parts)
@@ -109,8 +109,7 @@ def cut_out(
 
 def _squared(picture: Picture, labels: Picture) -> DrawnReference:
     """Crop to the figure and pad to a square, as `prepare_reference` does; nothing is resampled."""
-    rows, columns = np.flatnonzero(labels.any(1)), np.flatnonzero(labels.any(0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    box = _box(labels)
     figure, side = picture[box], max(picture[box].shape[:2])
     height, width = figure.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
@@ -121,12 +120,12 @@ def _squared(picture: Picture, labels: Picture) -> DrawnReference:
     return DrawnReference(square, parts)
 
 
-def _neighbourhood(mask: Picture) -> tuple[slice, slice]:
-    """Return the rows and columns around a mask that defects can reach."""
+def _box(mask: NDArray[np.generic], reach: int = 0) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask, and those within `reach` pixels."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return (
-        slice(max(0, int(rows[0]) - _REACH), int(rows[-1]) + _REACH + 1),
-        slice(max(0, int(columns[0]) - _REACH), int(columns[-1]) + _REACH + 1),
+        slice(max(0, int(rows[0]) - reach), int(rows[-1]) + reach + 1),
+        slice(max(0, int(columns[0]) - reach), int(columns[-1]) + reach + 1),
     )
 
 
@@ -141,11 +140,10 @@ class _Frame:
 
 def _frame_of(mask: NDArray[np.bool_]) -> _Frame:
     """Return the smallest square around a mask, with the mask in its middle."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-    return _Frame(
-        (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2, float(max(height, width))
-    )
+    rows, columns = _box(mask)
+    side = max(rows.stop - rows.start, columns.stop - columns.start)
+    x, y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
+    return _Frame(x, y, float(side))
 
 
 def _closer(frame: _Frame, labels: Picture, rng: np.random.Generator) -> _Frame:
@@ -178,17 +176,10 @@ def _framed(
         matrix[0, 2] += side - 1
     smooth = cv2.INTER_AREA if side < frame.side else cv2.INTER_CUBIC
     white, nothing = (_WHITE,) * 3, (int(Part.BACKGROUND),)
-    return DrawnReference(
-        np.asarray(
-            cv2.warpAffine(picture, matrix, (side, side), flags=smooth, borderValue=white), np.uint8
-        ),
-        np.asarray(
-            cv2.warpAffine(
-                labels, matrix, (side, side), flags=cv2.INTER_NEAREST, borderValue=nothing
-            ),
-            np.uint8,
-        ),
-    )
+    size_of, nearest = (side, side), cv2.INTER_NEAREST
+    warped = cv2.warpAffine(picture, matrix, size_of, flags=smooth, borderValue=white)
+    parts = cv2.warpAffine(labels, matrix, size_of, flags=nearest, borderValue=nothing)
+    return DrawnReference(np.asarray(warped, np.uint8), np.asarray(parts, np.uint8))
 
 
 def _rough(mask: Picture, rng: np.random.Generator, handling: Handling) -> NDArray[np.float32]:

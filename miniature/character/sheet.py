@@ -69,7 +69,7 @@ def render_frames(
     *,
     with_reference: bool,
 ) -> NDArray[np.uint8]:
-    """Render frames with the averaged weights, or without references.
+    """Render frames with the averaged weights, conditioned on their references or not.
 
     Args:
         trainer: trainer of the weights.
@@ -135,17 +135,13 @@ def judge_frames(
 
 def contact_sheet(cast: Cast, frames: Frames, pictures: NDArray[np.uint8]) -> Image.Image:
     """Arrange references and their frames in rows, with the prompts below."""
-    columns = cast.scenes
+    columns, size = cast.scenes, (IMAGE_SIZE, IMAGE_SIZE)
     shown, captions = [], []
     for k, picture in enumerate(pictures):
         if k % (columns - 1) == 0:
-            shown.append(_sized(frames.references[k]))
+            reference = Image.fromarray(frames.references[k])
+            shown.append(np.asarray(reference.resize(size, Image.Resampling.BICUBIC)))
             captions.append("reference")
         shown.append(picture)
         captions.append(frames.prompts[k])
     return sample.contact_sheet(np.stack(shown), captions, columns)
-
-
-def _sized(reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    return np.asarray(Image.fromarray(reference).resize(size, Image.Resampling.BICUBIC))

@@ -49,6 +49,7 @@ from pipelines.instant_character.checkpoint import (
 )
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
+from training.command import run_stages, with_options
 from training.files import save_json, write_whole
 from training.loop import train_until_done
 from training.parallel import run_together
@@ -100,15 +101,9 @@ class CharacterRun:
 def draw(run: CharacterRun) -> None:
     """Draw training characters and held-out ones."""
     recipe, processes = run.recipe, available_processes()
-    draw_cast(run.folder / "cast", recipe.characters, recipe.scenes, recipe.world, processes)
-    draw_cast(
-        run.folder / "held_out",
-        recipe.held_out,
-        recipe.scenes,
-        recipe.world,
-        processes,
-        HELD_OUT_SEED,
-    )
+    scenes, world, held_out = recipe.scenes, recipe.world, run.folder / "held_out"
+    draw_cast(run.folder / "cast", recipe.characters, scenes, world, processes)
+    draw_cast(held_out, recipe.held_out, scenes, world, processes, HELD_OUT_SEED)
 
 
 def train_encoders(run: CharacterRun) -> None:
@@ -124,13 +119,12 @@ def train_encoders(run: CharacterRun) -> None:
 
 
 def _train_encoders_process(rank: int, run: CharacterRun) -> None:
-    recipe = run.recipe
-    sizes = recipe.sizes
+    sizes = run.recipe.sizes
     training, held_out = (
         LessonSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
         for name in _CASTS
     )
-    trainer = EncoderTrainer(recipe, training, run.device, rank, run.processes)
+    trainer = EncoderTrainer(run.recipe, training, run.device, rank, run.processes)
     train_until_done(trainer, run.folder, "encoders", lambda: trainer.evaluate(held_out))
     if rank == 0:
         encoders, _ = trainer.averaged()
@@ -205,15 +199,9 @@ def _train_adapters_process(rank: int, run: CharacterRun) -> None:
     initial: InstantCharacter | None = None
     if run.initial is not None:
         initial = load_bundle(run.initial, transformer, dtype=torch.float32).weights
+    networks = transformer, _encoders(run)
     trainer = AdapterTrainer(
-        run.recipe,
-        training,
-        transformer,
-        _encoders(run),
-        run.device,
-        rank,
-        run.processes,
-        initial,
+        run.recipe, training, *networks, run.device, rank, run.processes, initial
     )
     train_until_done(
         trainer,
@@ -324,13 +312,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.init and options.without:
         parser.error("--init has a whole projector; it cannot go on --without a part")
-    changes = {
-        name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None
-    }
+    recipe = with_options(RECIPES[options.recipe], options, *_NUMBERS)
     device = torch.device(options.device)
     run = CharacterRun(
         folder=options.out,
-        recipe=replace(RECIPES[options.recipe], without=frozenset(options.without), **changes),
+        recipe=replace(recipe, without=frozenset(options.without)),
         device=device,
         processes=options.processes or (available_processes() if device.type == "cpu" else 1),
         model=options.model,
@@ -338,10 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         initial=options.init,
     )
     run.folder.mkdir(parents=True, exist_ok=True)
-    for stage in STAGES:
-        if stage in options.stages:
-            print(f"{stage} ...", flush=True)
-            STAGES[stage](run)
+    run_stages(STAGES, options.stages, run)
 
 
 if __name__ == "__main__":

@@ -41,13 +41,7 @@ class PictureViews:
 def views_of(
     pictures: Sequence[NDArray[np.uint8]], config: EncoderConfig, threads: int = 1
 ) -> PictureViews:
-    """Prepare pictures small as a whole and large in crops.
-
-    Args:
-        pictures: RGB, uint8 of shape (h, w, 3) each, of any sizes.
-        config: side and number of crops.
-        threads: number of threads.
-    """
+    """Prepare RGB pictures, uint8 (h, w, 3) of any sizes, small as a whole and large in crops."""
     views = mapped(lambda p: picture_views(Image.fromarray(p), config), pictures, threads)
     low = np.stack([np.asarray(view.low) for view in views])
     crops = np.stack([[np.asarray(crop) for crop in view.crops] for view in views])
@@ -59,16 +53,7 @@ def normalised(
     processor: SiglipImageProcessorPil | BitImageProcessorPil,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Normalise pictures for an encoder.
-
-    Args:
-        pictures: uint8 of shape (n, h, w, 3).
-        processor: the encoder's processor, with mean and deviation.
-        dtype: type of the result, which is computed in float32.
-
-    Returns:
-        Shape (n, 3, h, w).
-    """
+    """Normalise uint8 pictures (n, h, w, 3) for an encoder, in float32; shape (n, 3, h, w)."""
     device = pictures.device
     mean = torch.tensor(processor.image_mean, device=device)
     deviation = torch.tensor(processor.image_std, device=device)

@@ -1,6 +1,6 @@
 """Batches for the training of the judge: drawn groups with labels, many of them degraded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,49 +47,37 @@ class GroupBatch:
 
 def scene_numbers(spec: SceneSpec) -> list[int]:
     """Return the index of each scene attribute's true value."""
-    return _numbers(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
+    return value_numbers(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
 
 
 def figure_numbers(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> list[int]:
     """Return the index of each figure attribute's true value; UNKNOWN where it is not visible.
 
-    Args:
-        spec: specification of the picture.
-        figure: index of the figure.
-        parts: labels of its pixels, 0 elsewhere, shape (h, w).
+    `parts` labels the figure's pixels and is 0 elsewhere, shape (h, w).
     """
     if figure >= len(spec.figures):
         return [UNKNOWN] * len(FIGURE_VALUES)
     values = true_attributes(spec, figure)
-    return _numbers(values, FIGURE_VALUES, visible_attributes(values, parts))
+    return value_numbers(values, FIGURE_VALUES, visible_attributes(values, parts))
 
 
-def _numbers(
-    values: Mapping[str, str], names: Mapping[str, tuple[str, ...]], seen: frozenset[str]
+def value_numbers(
+    values: Mapping[str, str], names: Mapping[str, tuple[str, ...]], seen: Set[str]
 ) -> list[int]:
+    """Return the index of each attribute's value; UNKNOWN where it is not seen."""
     return [
         allowed.index(values[name]) if name in seen else UNKNOWN for name, allowed in names.items()
     ]
 
 
 class GroupSource:
-    """Source of training batches; a batch depends on the number of its step alone.
-
-    Args:
-        data: result of `load_groups`.
-        device: device of the batches.
-    """
+    """Source of training batches; a batch depends on the number of its step alone."""
 
     def __init__(self, data: dict[str, ShapeData], device: torch.device) -> None:
         self._data, self._device = data, device
 
     def training(self, step: int, groups: int) -> GroupBatch:
-        """Return the pictures of a step, all of one shape.
-
-        Args:
-            step: number of the step.
-            groups: number of groups of four.
-        """
+        """Return the pictures of a step, in a number of groups of four, all of one shape."""
         rng = np.random.default_rng((_BATCH_STREAM, step))
         data = self._data[str(rng.choice(list(SHAPE_SHARES), p=list(SHAPE_SHARES.values())))]
         there = len(data.specs) // GROUP

@@ -16,16 +16,9 @@ _WOBBLE_CELL, _DRIFT_CELL = 24, 48  # pixels between two random numbers of a smo
 def wobble(
     image: Picture, labels: Picture, rng: np.random.Generator, strength: float
 ) -> tuple[Picture, Picture]:
-    """Bend the lines of a picture and of its labels alike.
+    """Bend the lines of a picture (h, w, 3) and of its labels (h, w) alike.
 
-    Args:
-        image: uint8 of shape (h, w, 3).
-        labels: uint8 of shape (h, w).
-        rng: source of randomness.
-        strength: standard deviation of the shift, in pixels.
-
-    Returns:
-        Picture and labels.
+    `strength` is the standard deviation of the shift, in pixels.
     """
     height, width = labels.shape
     shift = _smooth_field(rng, (height, width), 2, _WOBBLE_CELL) * strength
@@ -39,12 +32,7 @@ def wobble(
 
 
 def degrade(image: Picture, rng: np.random.Generator) -> Picture:
-    """Blur, smudge, tint and spot a picture at random.
-
-    Args:
-        image: uint8 of shape (h, w, 3).
-        rng: source of randomness.
-    """
+    """Blur, smudge, tint and spot a picture at random."""
     steps: tuple[tuple[float, Callable[[Picture, np.random.Generator], Picture]], ...] = (
         (0.4, _shrink),
         (0.4, _blur),

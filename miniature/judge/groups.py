@@ -5,18 +5,17 @@ who differs in one or two attributes. Everything else is random. A data folder h
 shape, `images.npy` (n, h, w, 3) uint8, `labels.npy` (n, h, w) uint8 and `specs.jsonl`.
 """
 
-import json
-import multiprocessing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from miniature.dataset import Drawn, draw_pictures, load_pictures
 from miniature.world import vocabulary as v
-from miniature.world.scene import Scene, draw_scene, use_one_drawing_thread
+from miniature.world.scene import Scene, draw_scene
 from miniature.world.spec import Character, SceneSpec, WorldRange, sample_character, sample_spec
-from training.files import write_whole
 
 GROUP = 4  # pictures of a group
 _FIRST_SEED = 5_000_000  # far from the seeds of the pictures that the miniature learns from
@@ -24,7 +23,6 @@ _SEEDS_OF_A_SHAPE = 1_000_000
 SHAPE_SHARES = {"square": 0.6, "landscape": 0.2, "portrait": 0.2}
 OWNER = 32  # a label is the part's number plus OWNER times the owner's
 _GROUP_STREAM = 8
-_SHARD = 10
 _ALIKE_BUT = (
     "hair_style", "hair_color", "skin", "top", "top_color", "pattern", "bottom", "bottom_color",
     "headwear", "accessory",
@@ -47,12 +45,7 @@ class ShapeData:
 
 
 def draw_group(first_seed: int, shape: str) -> list[Scene]:
-    """Draw four pictures: two of one character, two of another who looks alike.
-
-    Args:
-        first_seed: seed of the first picture; the others follow.
-        shape: shape of all four, a name of `vocabulary.SHAPES`.
-    """
+    """Draw four pictures of one shape: two of one character, two of another who looks alike."""
     rng = np.random.default_rng((first_seed, _GROUP_STREAM))
     one = sample_character(rng)
     other = _much_like(one, rng)
@@ -79,60 +72,23 @@ def _much_like(character: Character, rng: np.random.Generator) -> Character:
 
 
 def draw_groups(folder: Path, groups: int, processes: int) -> None:
-    """Draw the training pictures into a folder, unless they exist already.
-
-    Args:
-        folder: destination; created if it is missing.
-        groups: number of groups of four, of all shapes together.
-        processes: number of processes that draw.
-    """
+    """Draw groups of four, of all shapes together, into a folder, unless they exist already."""
     for number, (shape, share) in enumerate(SHAPE_SHARES.items()):
         seed, count = _FIRST_SEED + number * _SEEDS_OF_A_SHAPE, max(1, round(groups * share))
-        if not (folder / shape / "specs.jsonl").exists():
-            _draw_shape(folder / shape, shape, seed, count, processes)
+        width, height = v.SHAPES[shape]
+        size = (count * GROUP, height, width)
+        arrays = {"images": (*size, 3), "labels": size}
+        draw = partial(_draw_labelled, seed, shape)
+        draw_pictures(folder / shape, arrays, draw, count, processes)
 
 
-def _draw_shape(folder: Path, shape: str, seed: int, count: int, processes: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    width, height = v.SHAPES[shape]
-    size = (count * GROUP, height, width)
-    for name, dimensions in (("images", (*size, 3)), ("labels", size)):
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, dimensions).flush()
-    shards = [
-        (folder, shape, seed, first, min(first + _SHARD, count))
-        for first in range(0, count, _SHARD)
+def _draw_labelled(first_seed: int, shape: str, group: int) -> list[Drawn]:
+    return [
+        (scene.spec, scene.image, scene.parts + OWNER * scene.owners)
+        for scene in draw_group(first_seed + group * GROUP, shape)
     ]
-    if min(processes, len(shards)) == 1:
-        lines = [line for shard in shards for line in _draw_shard(shard)]
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            lines = [line for shard in pool.imap(_draw_shard, shards) for line in shard]
-    text = "\n".join(lines) + "\n"
-    write_whole(folder / "specs.jsonl", lambda partial: partial.write_text(text))
-
-
-def _draw_shard(shard: tuple[Path, str, int, int, int]) -> list[str]:
-    folder, shape, seed, first, last = shard
-    use_one_drawing_thread()
-    images = np.lib.format.open_memmap(folder / "images.npy", "r+")
-    labels = np.lib.format.open_memmap(folder / "labels.npy", "r+")
-    lines = []
-    for group in range(first, last):
-        for number, scene in enumerate(draw_group(seed + group * GROUP, shape)):
-            row = group * GROUP + number
-            images[row] = scene.image
-            labels[row] = scene.parts + OWNER * scene.owners
-            lines.append(json.dumps(scene.spec.to_dict()))
-    return lines
 
 
 def load_groups(folder: Path) -> dict[str, ShapeData]:
     """Open what `draw_groups` drew, without reading the pictures yet."""
-    data = {}
-    for shape in SHAPE_SHARES:
-        with (folder / shape / "specs.jsonl").open() as file:
-            specs = [SceneSpec.from_dict(json.loads(line)) for line in file]
-        images = np.load(folder / shape / "images.npy", mmap_mode="r")
-        labels = np.load(folder / shape / "labels.npy", mmap_mode="r")
-        data[shape] = ShapeData(images, labels, specs)
-    return data
+    return {shape: ShapeData(*load_pictures(folder / shape, "labels")) for shape in SHAPE_SHARES}

@@ -20,13 +20,7 @@ _REGIONS: tuple[tuple[Part, ...], ...] = (
     (Part.FACE, Part.EAR, Part.GLASSES, Part.BEARD),
     (Part.HAIR, Part.HAT),
     (Part.TORSO, Part.NECK, Part.SCARF, Part.BAG, Part.BACKPACK),
-    (
-        Part.LEFT_UPPER_ARM,
-        Part.LEFT_FOREARM,
-        Part.RIGHT_UPPER_ARM,
-        Part.RIGHT_FOREARM,
-        Part.HAND,
-    ),
+    (Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM, Part.RIGHT_UPPER_ARM, Part.RIGHT_FOREARM, Part.HAND),
     (Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.SKIRT),
     (Part.SHOE, Part.PROP, Part.TAIL),
 )
@@ -78,12 +72,7 @@ class _Block(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """Averages of a feature map, each weighted by a softmax over its positions.
-
-    Args:
-        channels: channels of the map.
-        queries: number of averages.
-    """
+    """Averages of a feature map, as many as `queries`, weighted by softmaxes over its positions."""
 
     def __init__(self, channels: int, queries: int) -> None:
         super().__init__()
@@ -114,13 +103,7 @@ class Found:
 
 
 class Finder(nn.Module):
-    """U-Net that labels the pixels of figures and reads place, time and weather.
-
-    Args:
-        channels: from its finest to its coarsest features.
-        parts: number of part labels, without the background's.
-        values: values of each of the scene's attributes.
-    """
+    """U-Net that labels the pixels of figures with parts, and reads place, time and weather."""
 
     def __init__(
         self, channels: tuple[int, int, int, int], parts: int, values: dict[str, tuple[str, ...]]
@@ -188,12 +171,7 @@ class Described:
 
 
 class Reader(nn.Module):
-    """Network that reads a figure's attributes from its crop, by averages over its regions.
-
-    Args:
-        sizes: channels and the embedding's length.
-        values: values of each of a figure's attributes.
-    """
+    """Network that reads a figure's attributes from its crop, by averages over its regions."""
 
     def __init__(self, sizes: JudgeSizes, values: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
@@ -249,14 +227,7 @@ def _region_means(features: Tensor, regions: Tensor) -> Tensor:
 
 
 class JudgeNetwork(nn.Module):
-    """Finder and reader together.
-
-    Args:
-        sizes: sizes of both.
-        parts: number of part labels, without the background's.
-        scene_values: values of each of the scene's attributes.
-        figure_values: values of each of a figure's attributes.
-    """
+    """Finder and reader together."""
 
     def __init__(
         self,

@@ -159,12 +159,7 @@ def _joined(readings: list[Reading]) -> Reading:
 
 
 def save_judge(network: JudgeNetwork, folder: Path) -> None:
-    """Save a judge in half precision.
-
-    Args:
-        network: the networks.
-        folder: destination; created if it is missing.
-    """
+    """Save a judge in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
@@ -182,12 +177,7 @@ def save_judge(network: JudgeNetwork, folder: Path) -> None:
 
 
 def load_judge(folder: Path, device: str | torch.device = "cpu") -> Judge:
-    """Load a saved judge.
-
-    Args:
-        folder: folder of `save_judge`.
-        device: device of the networks.
-    """
+    """Load what `save_judge` saved."""
     configuration = load_json(folder / CONFIGURATION)
     sizes = configuration["sizes"]
     network = JudgeNetwork(

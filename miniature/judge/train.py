@@ -6,7 +6,6 @@ measures it on held-out pictures (DIR/judge.safetensors, config.json, accuracy.j
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,30 +17,24 @@ from miniature.judge.groups import draw_groups, load_groups
 from miniature.judge.network import JudgeSizes
 from miniature.judge.reading import load_judge, save_judge
 from miniature.judge.trainer import JudgeRecipe, JudgeTrainer
+from training.command import with_options
 from training.files import save_json
 from training.loop import train_until_done
 
+_EIGHT = (8, 8, 8, 8)
 TOY = JudgeRecipe(
-    sizes=JudgeSizes(
-        finder=(8, 8, 8, 8), reader=(8, 8, 8, 8), mixed=8, crop=32, embedding=8
-    ),
+    sizes=JudgeSizes(finder=_EIGHT, reader=_EIGHT, mixed=8, crop=32, embedding=8),
     groups=10,
     steps=4,
     batch=2,
     warmup=2,
     log_every=2,
-)  # fmt: skip
+)
 RECIPES = {"small": JudgeRecipe(), "toy": TOY}
 
 
 def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None:
-    """Train a judge and save it.
-
-    Args:
-        folder: has the drawn pictures; gets the checkpoint, the log and the judge.
-        recipe: sizes and schedule.
-        device: training device.
-    """
+    """Train a judge on the pictures in a folder, and save it there."""
     trainer = JudgeTrainer(recipe, GroupSource(load_groups(folder / "pictures"), device), device)
     train_until_done(trainer, folder, "judge")
     save_judge(trainer.averaged(), folder)
@@ -62,12 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, help="for drawing; all cores unless given")
     parser.add_argument("--held-out", type=int, default=1000, help="pictures to measure on")
     options = parser.parse_args(arguments)
-    changes = {
-        name: getattr(options, name)
-        for name in ("minutes", "steps", "groups")
-        if getattr(options, name) is not None
-    }
-    recipe = replace(RECIPES[options.recipe], **changes)
+    recipe = with_options(RECIPES[options.recipe], options, "minutes", "steps", "groups")
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
     print("drawing ...", flush=True)
@@ -75,10 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("training ...", flush=True)
     train_judge(folder, recipe, torch.device(options.device))
     print("measuring ...", flush=True)
-    judge = load_judge(folder, options.device)
-    save_json(
-        folder / "accuracy.json", measure_accuracy(judge, options.held_out, options.held_out // 4)
-    )
+    judge, count = load_judge(folder, options.device), options.held_out
+    save_json(folder / "accuracy.json", measure_accuracy(judge, count, count // 4))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Training of the judge: its recipe and its losses."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +13,6 @@ from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.data import UNKNOWN, GroupBatch, GroupSource
 from miniature.judge.groups import GROUP
 from miniature.judge.network import (
-    Described,
     Found,
     JudgeNetwork,
     JudgeSizes,
@@ -34,31 +34,23 @@ _BETAS, _MOMENTUM = (0.9, 0.98), 0.9
 
 @dataclass(frozen=True)
 class JudgeRecipe(TrainingSchedule):
-    """Sizes, schedule and loss weights of a judge.
+    """Sizes, `TrainingSchedule` and loss weights of a judge.
 
     Attributes:
         sizes: sizes of its networks.
         groups: number of groups of four pictures.
-        minutes: time budget.
-        steps: step budget; None leaves the time budget.
         batch: groups of four pictures in a step.
         muon_rate: learning rate of the 3 x 3 convolutions.
         adam_rate: learning rate of all other parameters.
         weight_decay: weight decay of both.
-        warmup: steps until the full rate.
-        cooldown: last share of the run in which the rate falls to nothing.
-        ema_decay, ema_delay: of the moving average.
         foreground_weight: weight of the loss on the foreground; that on the parts has weight 1.
         attribute_weight: weight of the mean loss on the attributes.
         identity_weight: weight of the loss on the embedding.
-        log_every: steps between two lines of the log.
-        checkpoint_every: seconds between two checkpoints.
     """
 
     sizes: JudgeSizes = JudgeSizes()
     groups: int = 3000
     minutes: float = 25.0
-    steps: int | None = None
     batch: int = 4
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
@@ -78,11 +70,6 @@ class JudgeTrainer(Trainer):
     """Training of a judge.
 
     Muon takes matrices only: it trains views of the convolutions' weights.
-
-    Args:
-        recipe: sizes, budget and learning rates.
-        source: makes the batches.
-        device: training device.
     """
 
     def __init__(self, recipe: JudgeRecipe, source: GroupSource, device: torch.device) -> None:
@@ -131,7 +118,12 @@ class JudgeTrainer(Trainer):
         return {
             "parts": part_loss(found, batch.parts[:searched], step),
             "foreground": outline_loss(found, batch.parts[:searched]),
-            "attributes": attribute_loss(found, described, batch),
+            "attributes": mean_of_known(
+                (
+                    *zip(found.scene.values(), batch.scene[:searched].unbind(1), strict=True),
+                    *zip(described.figure.values(), batch.figure.unbind(1), strict=True),
+                )
+            ),
             "identity": identity_loss(described.embedding, batch.identity),
         }
 
@@ -149,16 +141,9 @@ def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
 
 @torch.no_grad()
 def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
-    """Return figures and parts as the finder predicts them.
+    """Return figures and parts of the batch as the finder predicts them for its first pictures.
 
     The true ones are returned where the finder was not applied or does not find the figure yet.
-
-    Args:
-        found: output for the batch's first pictures.
-        batch: the batch.
-
-    Returns:
-        Figures and parts, in the form of the batch.
     """
     searched = len(found.foreground)
     truth = batch.figures[:searched]
@@ -174,10 +159,7 @@ def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
 def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
     """Cross entropy of the figures' part labels at half size, at one of four pixels in turn.
 
-    Args:
-        found: output of the finder.
-        parts: true labels, uint8 of shape (n, h, w).
-        step: number of the step, which selects the pixel.
+    The true labels are uint8 of shape (n, h, w); the number of the step selects the pixel.
     """
     half = parts[:, step // 2 % 2 :: 2, step % 2 :: 2]
     inside = half > 0
@@ -192,12 +174,13 @@ def outline_loss(found: Found, parts: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(found.foreground.float(), truth)
 
 
-def attribute_loss(found: Found, described: Described, batch: GroupBatch) -> Tensor:
-    """Mean cross entropy of the attributes; UNKNOWN values do not count."""
-    pairs = [
-        *zip(found.scene.values(), batch.scene[: len(found.features)].unbind(1), strict=True),
-        *zip(described.figure.values(), batch.figure.unbind(1), strict=True),
-    ]
+def mean_of_known(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Mean cross entropy of attributes; UNKNOWN values do not count.
+
+    Args:
+        pairs: of each attribute the logits of its values, shape (n, values), and the index of the
+            true one, int64 of shape (n,).
+    """
     losses = []
     for logits, truth in pairs:
         total = F.cross_entropy(logits.float(), truth, ignore_index=UNKNOWN, reduction="sum")

@@ -23,14 +23,7 @@ def assemble(
     transformer: FluxTransformer2DModel,
     vae: AutoencoderKL | None,
 ) -> FluxPipeline:
-    """Build diffusers' pipeline from the miniature's parts.
-
-    Args:
-        tokenizers: both tokenizers.
-        encoders: both text encoders.
-        transformer: the transformer.
-        vae: the autoencoder; without one the pipeline returns latents only.
-    """
+    """Build diffusers' pipeline of the parts; without an autoencoder it returns latents only."""
     scheduler = FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000,
         shift=3.0,
@@ -54,13 +47,7 @@ def assemble(
 
 
 def save_assembled(folder: Path, destination: Path, text_tokens: int) -> None:
-    """Save the parts of a training folder as one pipeline in float16.
-
-    Args:
-        folder: training folder; the parts have the names of `FluxPipeline`.
-        destination: folder of the pipeline; replaced if it exists.
-        text_tokens: T5 tokens of a prompt.
-    """
+    """Save the parts of a training folder as one pipeline in float16, replacing an earlier one."""
     pipeline = assemble(
         load_tokenizers(folder, text_tokens),
         load_text_encoders(folder),

@@ -61,9 +61,7 @@ class AutoencoderTrainer(Trainer):
     Args:
         vae: the autoencoder in training, on the training device.
         images: uint8 of shape (n, 256, 256, 3).
-        latent_map: map that gives the latents of pictures.
-        recipe: sizes, batch and budget.
-        device: training device.
+        latent_map, recipe, device: as for `train_autoencoder`.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ All samples of a step are pictures of one shape.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,18 +48,15 @@ class LatentBatch:
     lengths: Tensor
     positions: Tensor
 
+    def select(self, chosen: Tensor) -> "LatentBatch":
+        """Select samples, in the fields that the transformer takes."""
+        names = ("tokens", "times", "guidance", "sequence", "pooled")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of a batch, each array of shape (batch,).
-
-    Attributes:
-        scenes: indices of scenes.
-        prompts: rows of their prompts' tokens.
-        times: noise levels.
-        guidance: strengths of guidance.
-        noise_seed: seed of the noise.
-    """
+    """Samples: indices of scenes and of their prompts, noise levels and guidance, (batch,) each."""
 
     scenes: NDArray[np.int64]
     prompts: NDArray[np.int64]
@@ -68,10 +65,23 @@ class Samples:
     noise_seed: int
 
 
-def draw_times(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Draw noise levels: sigmoid(N(0.6, 1.1)), a tenth of them uniform."""
+def draw_levels(
+    rng: np.random.Generator, count: int, most_guidance: float, guided_share: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw noise levels and strengths of guidance.
+
+    Noise levels are sigmoid(N(0.6, 1.1)), a tenth of them uniform.
+
+    Args:
+        rng: source of randomness.
+        count: number of samples.
+        most_guidance: largest strength.
+        guided_share: share of the samples that are guided; the others have strength 1.
+    """
     normal = 1 / (1 + np.exp(-rng.normal(_TIME_MEAN, _TIME_SPREAD, count)))
-    return np.where(rng.random(count) < _UNIFORM_TIMES, rng.random(count), normal)
+    times = np.where(rng.random(count) < _UNIFORM_TIMES, rng.random(count), normal)
+    strengths = rng.uniform(1, most_guidance, count)
+    return times, np.where(rng.random(count) < guided_share, strengths, 1.0)
 
 
 def token_positions(rows: int, columns: int) -> Tensor:
@@ -105,40 +115,26 @@ class BatchSource:
             step: number of the step.
             recipe: size of the whole batch, share of empty prompts, largest guidance.
             guided_share: share of the samples that learn guidance.
-            rank: number of this process among `world_size` that share the batch.
-            world_size: number of processes.
+            rank, world_size: number of this process, and of all that share the batch.
         """
         rng, size = np.random.default_rng((_TRAINING_SEED, step)), recipe.batch
         data = self.data[int(rng.choice(len(self.data), p=self._shares))]
         scenes = rng.integers(0, len(data.latents), size)
         wordings = rng.integers(0, data.wordings, size)
-        empty_prompt = len(data.t5_ids) - 1
         silent = rng.random(size) < recipe.empty_prompts
-        prompts = np.where(silent, empty_prompt, scenes * data.wordings + wordings)
-        times = draw_times(rng, size)
-        strengths = rng.uniform(1, recipe.most_guidance, size)
-        guidance = np.where(rng.random(size) < guided_share, strengths, 1.0)
+        prompts = np.where(silent, len(data.t5_ids) - 1, scenes * data.wordings + wordings)
+        times, guidance = draw_levels(rng, size, recipe.most_guidance, guided_share)
         mine = slice(rank, None, world_size)
-        samples = Samples(
-            scenes=scenes[mine],
-            prompts=prompts[mine],
-            times=times[mine],
-            guidance=guidance[mine],
-            noise_seed=int(rng.integers(2**62)) + rank,
-        )
+        seed = int(rng.integers(2**62)) + rank
+        samples = Samples(scenes[mine], prompts[mine], times[mine], guidance[mine], seed)
         return self.batch(data, samples)
 
     def at_noise_level(self, level: float) -> LatentBatch:
         """Return all scenes of the first shape at one noise level, always with the same noise."""
         data = self.data[0]
         scenes = np.arange(len(data.latents))
-        samples = Samples(
-            scenes=scenes,
-            prompts=scenes * data.wordings,
-            times=np.full(len(scenes), level),
-            guidance=np.ones(len(scenes)),
-            noise_seed=_FIXED_SEED,
-        )
+        times, guidance = np.full(len(scenes), level), np.ones(len(scenes))
+        samples = Samples(scenes, scenes * data.wordings, times, guidance, _FIXED_SEED)
         return self.batch(data, samples)
 
     @torch.no_grad()
@@ -152,12 +148,7 @@ class BatchSource:
 
     @torch.no_grad()
     def batch(self, data: LatentData, samples: Samples) -> LatentBatch:
-        """Return a batch.
-
-        Args:
-            data: prepared scenes of one of the source's shapes.
-            samples: indices into `data`, noise levels and guidance.
-        """
+        """Return a batch of samples, whose indices are into `data`, scenes of one shape."""
         device = self.device
         clean = pack(rows_as_tensor(data.latents, samples.scenes).float()).to(device)
         generator = torch.Generator(device).manual_seed(samples.noise_seed)

@@ -16,7 +16,6 @@ from torch import Tensor
 BLOCK = 8  # pixels along the side of one latent
 CHANNELS = 16
 FILE_NAME = "latent_map.safetensors"
-_VALUES = BLOCK * BLOCK * 3
 _WHITENING = -0.3  # between -0.5, all components alike, and 0, as they come
 
 
@@ -37,13 +36,10 @@ class LatentMap:
     mean: Tensor
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return the latents of pictures.
+        """Return the latents of pictures, shape (batch, 16, height / 8, width / 8).
 
         Args:
             images: values in [-1, 1], shape (batch, 3, height, width), multiples of 8.
-
-        Returns:
-            Latents of shape (batch, 16, height / 8, width / 8).
         """
         blocks = torch.nn.functional.unfold(images, BLOCK, stride=BLOCK)
         matrix, offset = self.matrix.to(images.device), self.offset.to(images.device)
@@ -54,11 +50,7 @@ class LatentMap:
     def decode(self, latents: Tensor) -> Tensor:
         """Return the pictures of latents, as far as a linear map can give them.
 
-        Args:
-            latents: shape (batch, 16, rows, columns).
-
-        Returns:
-            Values of shape (batch, 3, 8 * rows, 8 * columns).
+        Latents (batch, 16, rows, columns) give values of shape (batch, 3, 8 * rows, 8 * columns).
         """
         blocks = self.inverse @ latents.flatten(2) + self.mean[:, None]
         size = (latents.shape[-2] * BLOCK, latents.shape[-1] * BLOCK)
@@ -66,13 +58,7 @@ class LatentMap:
 
     def save(self, folder: Path) -> None:
         """Write the map into the folder of its autoencoder."""
-        tensors = {
-            "matrix": self.matrix,
-            "offset": self.offset,
-            "inverse": self.inverse,
-            "mean": self.mean,
-        }
-        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / FILE_NAME)
+        save_file({name: t.contiguous() for name, t in vars(self).items()}, folder / FILE_NAME)
 
 
 def load_latent_map(folder: Path) -> LatentMap:
@@ -91,7 +77,8 @@ def fit_latent_map(images: NDArray[np.uint8]) -> LatentMap:
     Args:
         images: uint8 of shape (n, height, width, 3); some hundreds are enough.
     """
-    blocks = _blocks(as_values(images))
+    columns = torch.nn.functional.unfold(as_values(images), BLOCK, stride=BLOCK)
+    blocks = columns.transpose(1, 2).flatten(0, 1).double()
     mean = blocks.mean(0)
     centered = blocks - mean
     variances, vectors = torch.linalg.eigh(centered.T @ centered / len(blocks))
@@ -102,9 +89,3 @@ def fit_latent_map(images: NDArray[np.uint8]) -> LatentMap:
     return LatentMap(
         matrix.float(), (-matrix @ mean).float(), (vectors / scales).float(), mean.float()
     )
-
-
-def _blocks(values: Tensor) -> Tensor:
-    """Return all blocks of pictures, float64 of shape (blocks, 192)."""
-    columns = torch.nn.functional.unfold(values, BLOCK, stride=BLOCK)
-    return columns.transpose(1, 2).reshape(-1, _VALUES).double()

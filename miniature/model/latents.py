@@ -75,8 +75,7 @@ def prepare_latents(
     Args:
         folder: destination.
         drawn: the pictures.
-        latent_map: map to the latents.
-        tokenizers: tokenizers of the prompts.
+        latent_map, tokenizers: of the pipeline.
         wordings: prompts for each scene.
         write: writes the prompt of a scene from its seed and the number of the wording.
     """

@@ -58,7 +58,7 @@ class ModelSizes:
 
 @dataclass(frozen=True)
 class Recipe(TrainingSchedule):
-    """Settings of the training of the miniature; its schedule is the transformer's.
+    """Settings of the training of the miniature; its `TrainingSchedule` is the transformer's.
 
     A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
     repeatable to the bit.
@@ -71,15 +71,12 @@ class Recipe(TrainingSchedule):
         oblong_share: share of them that is landscape, and as large a share that is portrait.
         wordings: number of prompts for each picture.
         prompts: prompts that the tokenizers and the text encoders learn from.
-        autoencoder_minutes, text_minutes, minutes: time budgets of the trained stages.
-        autoencoder_steps, text_steps, steps: step budgets; None leaves the time budget.
-        text_batch, autoencoder_batch, batch: samples in a step.
+        autoencoder_minutes, text_minutes: time budgets of the other trained stages.
+        autoencoder_steps, text_steps: their step budgets; None leaves the time budget.
+        text_batch, autoencoder_batch: their samples in a step.
         muon_rate: learning rate of the matrices inside the transformer's blocks.
         adam_rate: learning rate of its other parameters.
-        warmup: steps until the full learning rate.
-        text_warmup: the same for the text encoders.
-        cooldown: last share of the run in which the rate falls to nothing.
-        ema_decay: largest decay of the moving average.
+        text_warmup: steps until the full learning rate of the text encoders.
         empty_prompts: share of samples trained without a prompt, for true guidance.
         part_weight: weight of the body part loss.
         attention_weight: weight of the loss on the mask statistic.
@@ -91,8 +88,6 @@ class Recipe(TrainingSchedule):
         guided_share: share of these samples; their targets are guided predictions of the averaged
             model.
         most_guidance: largest guidance that is learnt; the smallest is 1, which is none.
-        log_every: steps between two lines of the metrics log.
-        checkpoint_every: seconds between two checkpoints.
     """
 
     sizes: ModelSizes = ModelSizes()
@@ -107,7 +102,6 @@ class Recipe(TrainingSchedule):
     minutes: float = 85.0
     autoencoder_steps: int | None = None
     text_steps: int | None = None
-    steps: int | None = None
     text_batch: int = 32
     autoencoder_batch: int = 4
     batch: int = 32
@@ -116,7 +110,6 @@ class Recipe(TrainingSchedule):
     warmup: int = 60
     text_warmup: int = 20
     cooldown: float = 0.35
-    ema_decay: float = 0.998
     empty_prompts: float = 0.1
     part_weight: float = 0.2
     attention_weight: float = 0.05
@@ -126,7 +119,6 @@ class Recipe(TrainingSchedule):
     guided_from: float = 0.4
     guided_share: float = 0.3
     most_guidance: float = 6.0
-    log_every: int = 10
     checkpoint_every: float = 300.0
 
 

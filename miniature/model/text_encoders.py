@@ -33,12 +33,7 @@ _ROOM = 50  # words of a prompt that leave room for one more, spelled out
 
 @dataclass(frozen=True)
 class TextEncoders:
-    """Both text encoders.
-
-    Attributes:
-        clip: encoder of the pooled embedding.
-        t5: encoder of the sequence.
-    """
+    """Encoders of the pooled embedding (CLIP) and of the sequence (T5)."""
 
     clip: CLIPTextModel
     t5: T5EncoderModel
@@ -48,15 +43,11 @@ class TextEncoders:
         return TextEncoders(self.clip.to(device), self.t5.to(device))
 
     def encode(self, clip_ids: Tensor, t5_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embeddings of tokenised prompts.
+        """Return the sequence (batch, text tokens, width) and the pooled embedding (batch, width).
 
         Args:
             clip_ids: shape (batch, 77).
             t5_ids: shape (batch, text tokens).
-
-        Returns:
-            The sequence, shape (batch, text tokens, width), and the pooled embedding, shape
-            (batch, width).
         """
         return self.t5(t5_ids)[0], self.clip(clip_ids).pooler_output
 
@@ -104,12 +95,12 @@ def load_text_encoders(folder: Path) -> TextEncoders:
 
 
 def start_from(encoders: TextEncoders, tokenizers: Tokenizers, folder: Path) -> None:
-    """Copy the weights of another pipeline's text encoders; words are matched by their spelling.
+    """Copy the weights of a pipeline's text encoders; words are matched by their spelling.
 
     Args:
-        encoders: receive the weights.
+        encoders: receive the weights; of the same sizes.
         tokenizers: tokenizers of `encoders`.
-        folder: a pipeline whose encoders have the same sizes.
+        folder: folder of the pipeline.
     """
     old, old_tokenizers = (
         load_text_encoders(folder),
@@ -184,16 +175,7 @@ def _labelled_prompts(
 
 
 class TextTrainer(Trainer):
-    """Training of both text encoders and the reader.
-
-    Args:
-        encoders: both encoders, on the training device.
-        reader: reads attributes off the embeddings.
-        lessons: prompts with their labels.
-        recipe: batch and budget.
-        device: training device.
-        rate: factor of the learning rates.
-    """
+    """Training of both text encoders and the reader; `rate` is a factor of the learning rates."""
 
     def __init__(
         self,

@@ -22,14 +22,7 @@ _CORPUS_SEED = 7
 def sample_prompts(
     count: int, seed: int, world: WorldRange = WHOLE, wordings: Wordings = "training"
 ) -> list[ScenePrompt]:
-    """Write prompts of random scenes.
-
-    Args:
-        count: number of prompts.
-        seed: seed; equal arguments give equal prompts.
-        world: range of the scenes.
-        wordings: the sentences that the prompts use.
-    """
+    """Write prompts of random scenes; equal arguments give equal prompts."""
     rng = np.random.default_rng(seed)
     return [write_prompt(sample_spec(rng, world), rng, wordings) for _ in range(count)]
 
@@ -43,7 +36,7 @@ def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
     Args:
         folder: gets `tokenizer` (CLIP) and `tokenizer_2` (T5).
         text_tokens: the longest T5 sequence.
-        prompts: number of prompts in each set of wordings, from which word frequencies are counted.
+        prompts: number of prompts of each set of wordings that words are counted in.
     """
     known = sample_prompts(prompts, _CORPUS_SEED)
     new = sample_prompts(prompts, _CORPUS_SEED, wordings="held_out")
@@ -97,13 +90,7 @@ def _train_t5(corpus: Iterable[str], text_tokens: int) -> T5Tokenizer:
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """Both tokenizers of a pipeline.
-
-    Attributes:
-        clip: tokenizer of the pooled text embedding.
-        t5: tokenizer of the sequence of text embeddings.
-        text_tokens: length of the T5 sequence, padding included.
-    """
+    """Both tokenizers of a pipeline; the T5 sequence has `text_tokens`, padding included."""
 
     clip: PreTrainedTokenizerBase
     t5: PreTrainedTokenizerBase

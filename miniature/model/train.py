@@ -6,7 +6,7 @@ autoencoder, latents, transformer, assemble (DIR/pipeline). An interrupted train
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from miniature.model.text_encoders import (
 )
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
 from miniature.model.transformer import TransformerTrainer
+from training.command import run_stages, with_options
 from training.files import save_json
 from training.loop import train_until_done
 from training.parallel import run_together
@@ -94,14 +95,8 @@ def train_text(run: ModelRun) -> None:
     encoders = build_text_encoders(run.recipe.sizes, tokenizers)
     if run.initial is not None:
         start_from(encoders, tokenizers, run.initial)
-    accuracy = train_text_encoders(
-        encoders,
-        tokenizers,
-        run.recipe,
-        run.device,
-        run.folder,
-        rate=_GENTLE if run.initial else 1.0,
-    )
+    rate = _GENTLE if run.initial else 1.0
+    accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, run.folder, rate)
     save_json(run.folder / "text_accuracy.json", accuracy)
     encoders.clip.save_pretrained(run.folder / "text_encoder")
     encoders.t5.save_pretrained(run.folder / "text_encoder_2")
@@ -110,8 +105,7 @@ def train_text(run: ModelRun) -> None:
 def _latent_map(run: ModelRun) -> LatentMap:
     """Return the run's latent map; the first call fits it or copies the initial pipeline's."""
     if not (run.folder / FILE_NAME).exists():
-        known = run.initial is not None and (run.initial / "vae" / FILE_NAME).exists()
-        if run.initial is not None and known:
+        if run.initial is not None and (run.initial / "vae" / FILE_NAME).exists():
             latent_map = load_latent_map(run.initial / "vae")
         else:
             latent_map = fit_latent_map(load_dataset(run.folder / "world").images[:_MAP_PICTURES])
@@ -181,8 +175,7 @@ def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
     for encoder in (encoders.clip, encoders.t5):
         encoder.to(torch.bfloat16)
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
-    drawn = sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)
-    prompts = [prompt.text for prompt in drawn]
+    prompts = [prompt.text for prompt in sample_prompts(_LOGGED_PROMPTS, 5, run.recipe.world)]
     guided = trainer.budget.progress > run.recipe.guided_from
     pictures = sample.render(
         assemble(tokenizers, encoders, model, None),
@@ -199,11 +192,6 @@ def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
     sheet.save(folder / f"{trainer.budget.step:07d}.png")
 
 
-def assemble_pipeline(run: ModelRun) -> None:
-    """Save everything as one pipeline."""
-    save_assembled(run.folder, run.folder / "pipeline", run.text_tokens)
-
-
 STAGES: dict[str, Callable[[ModelRun], None]] = {
     "world": draw_world,
     "tokenizers": make_tokenizers,
@@ -211,7 +199,7 @@ STAGES: dict[str, Callable[[ModelRun], None]] = {
     "autoencoder": train_vae,
     "latents": make_latents,
     "transformer": train_transformer,
-    "assemble": assemble_pipeline,
+    "assemble": lambda run: save_assembled(run.folder, run.folder / "pipeline", run.text_tokens),
 }
 
 
@@ -231,25 +219,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, help="for the transformer; all cores if on CPU")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args(arguments)
-    changes = {
-        name: getattr(options, name)
-        for name in ("minutes", "steps", "batch", "pictures_from")
-        if getattr(options, name) is not None
-    }
+    recipe = RECIPES[options.recipe]
     device = torch.device(options.device)
     cores = available_processes() if device.type == "cpu" else 1
     run = ModelRun(
         folder=options.out,
-        recipe=replace(RECIPES[options.recipe], **changes),
+        recipe=with_options(recipe, options, "minutes", "steps", "batch", "pictures_from"),
         device=device,
         processes=options.processes or cores,
         initial=options.init,
     )
     run.folder.mkdir(parents=True, exist_ok=True)
-    for stage in STAGES:
-        if stage in options.stages:
-            print(f"{stage} ...", flush=True)
-            STAGES[stage](run)
+    run_stages(STAGES, options.stages, run)
 
 
 if __name__ == "__main__":

@@ -27,18 +27,9 @@ _MASK_TIME = 0.87  # the noise level after a fifth of 20 steps, where masks are 
 _GUIDANCE = "time_text_embed.guidance_embedder."
 _GUIDANCE_OUTPUT = _GUIDANCE + "linear_2"
 _DETAILS = (
-    Part.FACE,
-    Part.LEFT_UPPER_ARM,
-    Part.LEFT_FOREARM,
-    Part.RIGHT_UPPER_ARM,
-    Part.RIGHT_FOREARM,
-    Part.HAND,
-    Part.LEFT_THIGH,
-    Part.LEFT_SHIN,
-    Part.RIGHT_THIGH,
-    Part.RIGHT_SHIN,
-    Part.PROP,
-)
+    Part.FACE, Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM, Part.RIGHT_UPPER_ARM, Part.RIGHT_FOREARM,
+    Part.HAND, Part.LEFT_THIGH, Part.LEFT_SHIN, Part.RIGHT_THIGH, Part.RIGHT_SHIN, Part.PROP,
+)  # fmt: skip
 """Small parts in which actions and faces differ."""
 
 
@@ -82,6 +73,22 @@ def start_weights(model: FluxTransformer2DModel, initial: Mapping[str, Tensor]) 
             f"{len(unknown)} do not fit, such as {min(missing | unknown)}"
         )
     model.load_state_dict({**state, **initial})
+
+
+def flow_loss(error: Tensor, batch: LatentBatch, recipe: Recipe, plateau: float) -> Tensor:
+    """Average the squared errors of velocities over tokens, weighted by `token_weights`.
+
+    Guided targets are longer by the guidance, so their errors are divided by its square.
+
+    Args:
+        error: predicted velocity without the target, shape (batch, tokens, 64).
+        batch: the samples.
+        recipe: weights of the character's tokens and of its details.
+        plateau: share of the extra weight that is applied.
+    """
+    weights = token_weights(batch.parts, recipe, plateau)
+    squares = error.square().mean(-1) / batch.guidance[:, None].square()
+    return (weights * squares).mean() / weights.mean()
 
 
 def token_weights(parts: Tensor, recipe: Recipe, plateau: float) -> Tensor:
@@ -139,18 +146,11 @@ class TransformerTrainer(Trainer):
             world_size,
             self.part_head,
         )
-        super().__init__(
-            recipe,
-            weights,
-            {"part_head": self.part_head},
-            {
-                "part": recipe.part_weight,
-                "attention": recipe.attention_weight,
-                "match": recipe.match_weight,
-            },
-            rank,
-            world_size,
-        )
+        loss_weights = {
+            name: getattr(recipe, f"{name}_weight") for name in ("part", "attention", "match")
+        }
+        parts = {"part_head": self.part_head}
+        super().__init__(recipe, weights, parts, loss_weights, rank, world_size)
         self._teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
         self._records = record_attention(self.model, recipe.sizes.text_tokens)
         self._features: list[Tensor] = []
@@ -188,14 +188,8 @@ class TransformerTrainer(Trainer):
         if not len(chosen):
             return batch.velocity
         self.weights.copy_average_to(self._teacher)
-        stated = replace(
-            batch,
-            tokens=batch.tokens[chosen],
-            times=batch.times[chosen],
-            guidance=torch.ones_like(batch.guidance[chosen]),
-            sequence=batch.sequence[chosen],
-            pooled=batch.pooled[chosen],
-        )
+        stated = batch.select(chosen)
+        stated = replace(stated, guidance=torch.ones_like(stated.guidance))
         sequence, pooled = self._source.without_prompt()
         empty = replace(
             stated,
@@ -208,19 +202,14 @@ class TransformerTrainer(Trainer):
         return batch.velocity.index_copy(0, chosen, guided)
 
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
-
-        Guided targets are longer by the guidance, so their errors are divided by its square.
-        """
-        error = (self.predict(batch) - self.targets(batch)).square().mean(-1)
-        error = error / batch.guidance[:, None].square()
+        """Compute the losses of a batch."""
+        error = self.predict(batch) - self.targets(batch)
         foreground = 1 - batch.parts[..., Part.BACKGROUND]
         plateau = min(1.0, self.budget.left / self.recipe.cooldown)
-        weights = token_weights(batch.parts, self.recipe, plateau)
         scores = self.part_head(self._features[-1].float()).log_softmax(-1)
         background_end, end = batch.lengths.unbind(1)
         return {
-            "flow": (weights * error).mean() / weights.mean(),
+            "flow": flow_loss(error, batch, self.recipe, plateau),
             "part": -(batch.parts * scores).sum(-1).mean(),
             "attention": attention_loss(
                 self._kept_logits(),

@@ -120,9 +120,7 @@ class Canvas:
     def veil(self, color: Color, weights: NDArray[np.float32]) -> None:
         """Blend everything drawn so far with one colour, as fog does.
 
-        Args:
-            color: colour of the veil.
-            weights: share of the colour in evenly spaced rows, from top to bottom, shape (n,).
+        The weights are the colour's shares in evenly spaced rows, from top to bottom, shape (n,).
         """
         height, width = self._picture.shape[:2]
         centers = (np.arange(0, height, _BAND) + _BAND / 2) / height * (len(weights) - 1)

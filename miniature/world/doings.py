@@ -111,17 +111,13 @@ def _terse_clause(doing: Doing) -> str:
 def action_of_one(
     figure: Figure, look: Look, shot: str, chance: Random, wordings: str
 ) -> tuple[list[Piece], frozenset[str]]:
-    """Return the action part of a prompt with one figure.
+    """Return the action part of a prompt with one figure, and the attributes not stated there.
 
     Args:
-        figure: the figure.
-        look: the figure's look in the prompt.
+        figure, look: the figure, and its look in the prompt.
         shot: words for the shot, or "".
         chance: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.
-
-    Returns:
-        The words, and the figure's attributes that they do not state.
     """
     draw = chance.random()
     subject = pick(chance, (*w.PRONOUNS[figure.character.kind], f"the {look.noun}"))
@@ -152,8 +148,7 @@ def action_of_two(
     """Return the action part of a prompt with two figures, each named unambiguously.
 
     Args:
-        figures: the left and the right one.
-        looks: the figures' looks in the prompt.
+        figures, looks: the left and the right one, and their looks in the prompt.
         shot: words for the shot, or "".
         chance: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.

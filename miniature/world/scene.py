@@ -79,23 +79,12 @@ def draw_scene(
 def prompt_for(
     spec: SceneSpec, seed: int, variant: int = 0, wordings: Wordings = "training"
 ) -> ScenePrompt:
-    """Write a prompt for a scene.
-
-    Args:
-        spec: the scene.
-        seed: the scene's seed.
-        variant: number of the wording; 0 is that of `draw_scene`.
-        wordings: set of sentences, as in `prompts.write_prompt`.
-    """
+    """Write the prompt of a scene with this seed; variant 0 is the one of `draw_scene`."""
     return write_prompt(spec, np.random.default_rng((seed, _WORDING, variant)), wordings)
 
 
 def same_character_elsewhere(scene: Scene, seed: int) -> Scene:
     """Draw the first figure's character alone, in another place and with a random action.
-
-    Args:
-        scene: a scene with somebody in it.
-        seed: seed of place and action.
 
     Raises:
         ValueError: if nobody is in the scene.

@@ -238,14 +238,7 @@ def sample_character(rng: np.random.Generator, world: WorldRange = WHOLE) -> Cha
 def sample_figure(
     rng: np.random.Generator, world: WorldRange, position: str, *, roomy: bool
 ) -> Figure:
-    """Sample a character with an action.
-
-    Args:
-        rng: source of randomness.
-        world: range of the scenes.
-        position: position of the figure.
-        roomy: there is room to lie down or to ride.
-    """
+    """Sample a character with an action, with or without the room to lie down or to ride."""
     actions = world.actions
     if not roomy:
         actions = tuple(action for action in actions if action not in v.WIDE_ACTIONS)
@@ -262,13 +255,7 @@ def sample_figure(
 def sample_spec(
     rng: np.random.Generator, world: WorldRange = WHOLE, shape: str = "square"
 ) -> SceneSpec:
-    """Sample a scene.
-
-    Args:
-        rng: source of randomness.
-        world: range of the scenes.
-        shape: the picture's shape, a name of `vocabulary.SHAPES`.
-    """
+    """Sample a scene for a shape of picture, a name of `vocabulary.SHAPES`."""
     place, count = choose(rng, world.places), rng.random()
     shot = choose(rng, world.shots)
     figures: tuple[Figure, ...] = ()

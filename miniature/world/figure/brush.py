@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from miniature.world.canvas import Canvas, Points, arc, ellipse, points
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import Color, Part
 
+Path = Sequence[Joint] | NDArray[np.floating]
+
 
 @dataclass(frozen=True)
 class Brush:
-    """Brush in the coordinates of a figure whose pelvis is at (x, y) of the canvas.
+    """Brush in the coordinates of a figure whose pelvis is at (x, y) of the canvas, or of its head.
 
     Attributes:
         canvas: the canvas.
@@ -21,6 +24,7 @@ class Brush:
         scale: pixels for one unit of the figure.
         mirrored: left and right are swapped, after the figure is turned.
         roll: clockwise rotation of the figure, radians.
+        center, radius: origin and unit of the brush's coordinates, in units of the figure.
     """
 
     canvas: Canvas
@@ -29,14 +33,21 @@ class Brush:
     scale: float
     mirrored: bool
     roll: float
+    center: Joint = (0.0, 0.0)
+    radius: float = 1.0
 
     @property
-    def edge_width(self) -> float:
+    def _edge_width(self) -> float:
         """Width of outlines, pixels."""
         return max(1.2, 0.0088 * self.scale)
 
-    def to_canvas(self, pairs: list[Joint] | Points) -> Points:
-        """Turn figure coordinates into pixels of the canvas, shape (n, 2)."""
+    def at(self, place: Joint) -> Joint:
+        """Turn a point of the brush's coordinates into units of the figure."""
+        (x, y), r = self.center, self.radius
+        return (x + float(place[0]) * r, y + float(place[1]) * r)
+
+    def to_canvas(self, pairs: Path) -> Points:
+        """Turn units of the figure into pixels of the canvas, shape (n, 2)."""
         local = points(pairs) * self.scale
         if self.roll:
             c, s = math.cos(self.roll), math.sin(self.roll)
@@ -45,24 +56,18 @@ class Brush:
             local = local * np.array([-1, 1], np.float32)
         return local + np.array([self.x, self.y], np.float32)
 
-    def shape(
-        self, pairs: list[Joint] | Points, color: Color, part: Part, edge: Color | None = None
-    ) -> None:
+    def shape(self, pairs: Path, color: Color, part: Part, edge: Color | None = None) -> None:
         """Fill a polygon."""
-        self.canvas.polygon(self.to_canvas(pairs), color, part, edge, self.edge_width)
+        outline = self.to_canvas([self.at(pair) for pair in pairs])
+        self.canvas.polygon(outline, color, part, edge, self._edge_width)
 
     def line(
-        self,
-        pairs: list[Joint] | Points,
-        width: float,
-        color: Color,
-        part: Part,
-        edge: Color | None = None,
+        self, pairs: Path, width: float, color: Color, part: Part, edge: Color | None = None
     ) -> None:
-        """Draw a thick line; its width in units of the figure."""
-        self.canvas.stroke(
-            self.to_canvas(pairs), width * self.scale, color, part, edge, self.edge_width
-        )
+        """Draw a thick line."""
+        along = self.to_canvas([self.at(pair) for pair in pairs])
+        wide = width * self.radius * self.scale
+        self.canvas.stroke(along, wide, color, part, edge, self._edge_width)
 
     def oval(
         self,
@@ -74,7 +79,8 @@ class Brush:
         edge: Color | None = None,
     ) -> None:
         """Fill an ellipse."""
-        self.shape(ellipse(center[0], center[1], rx, ry), color, part, edge)
+        outline = self.to_canvas(ellipse(*self.at(center), rx * self.radius, ry * self.radius))
+        self.canvas.polygon(outline, color, part, edge, self._edge_width)
 
     def curve(
         self,
@@ -87,73 +93,6 @@ class Brush:
         part: Part,
     ) -> None:
         """Draw a piece of an ellipse between two angles, in turns (0 right, 0.25 down)."""
-        self.line(arc(center[0], center[1], rx, ry, *turns), width, color, part)
-
-
-@dataclass(frozen=True)
-class HeadBrush:
-    """Brush in head radii around the middle of a head.
-
-    Attributes:
-        brush: brush in the figure's coordinates.
-        center: middle of the head, in units of the figure.
-        radius: the head's radius, in units of the figure.
-    """
-
-    brush: Brush
-    center: Joint
-    radius: float
-
-    def path(self, *pairs: Joint) -> list[Joint]:
-        """Turn head coordinates into units of the figure."""
-        (x, y), r = self.center, self.radius
-        return [(x + across * r, y + down * r) for across, down in pairs]
-
-    def shape(
-        self, pairs: Sequence[Joint], color: Color, part: Part, edge: Color | None = None
-    ) -> None:
-        """Fill a polygon."""
-        self.brush.shape(self.path(*pairs), color, part, edge)
-
-    def line(
-        self,
-        pairs: Sequence[Joint],
-        width: float,
-        color: Color,
-        part: Part,
-        edge: Color | None = None,
-    ) -> None:
-        """Draw a thick line."""
-        self.brush.line(self.path(*pairs), width * self.radius, color, part, edge)
-
-    def oval(
-        self,
-        center: Joint,
-        rx: float,
-        ry: float,
-        color: Color,
-        part: Part,
-        edge: Color | None = None,
-    ) -> None:
-        """Fill an ellipse."""
-        r = self.radius
-        self.brush.oval(self.path(center)[0], rx * r, ry * r, color, part, edge)
-
-    def curve(
-        self,
-        center: Joint,
-        rx: float,
-        ry: float,
-        turns: tuple[float, float],
-        width: float,
-        color: Color,
-        part: Part,
-    ) -> None:
-        """Draw a piece of an ellipse between two angles, in turns."""
-        r = self.radius
-        self.brush.curve(self.path(center)[0], rx * r, ry * r, turns, width * r, color, part)
-
-
-def pairs_of(line: Points) -> list[Joint]:
-    """Return an array of coordinates as pairs."""
-    return [(float(x), float(y)) for x, y in line]
+        along = arc(*self.at(center), rx * self.radius, ry * self.radius, *turns)
+        wide = width * self.radius * self.scale
+        self.canvas.stroke(self.to_canvas(along), wide, color, part)

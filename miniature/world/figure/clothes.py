@@ -1,9 +1,8 @@
 """Tops, skirts and patterns, backpacks, bags and scarves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from miniature.world.figure.drawing import PosedFigure, outline_of
+from miniature.world.figure.drawing import FigurePart, outline_of
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import Color, Part, darker
 
@@ -12,15 +11,8 @@ _DEEP: Color = (64, 64, 76)
 _Surface = Callable[[float, float], Joint]
 
 
-@dataclass(frozen=True)
-class Clothes:
-    """Clothes of a figure's body.
-
-    Attributes:
-        posed: the figure.
-    """
-
-    posed: PosedFigure
+class Clothes(FigurePart):
+    """Clothes of a figure's body."""
 
     @property
     def _pack(self) -> Color:

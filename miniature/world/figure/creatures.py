@@ -4,13 +4,12 @@ Everything on the head is measured in head radii around its middle.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from miniature.world.canvas import ellipse
-from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.brush import Path
+from miniature.world.figure.drawing import FigurePart, PosedFigure
 from miniature.world.figure.face import INK, Face
 from miniature.world.figure.headwear import draw_headwear
 from miniature.world.figure.poses import Joint
@@ -23,17 +22,8 @@ _GLOW: Color = (110, 240, 250)
 _LAMP: Color = (240, 70, 70)
 
 
-@dataclass(frozen=True)
-class AnimalHead:
-    """Head of a cat, a rabbit or a bear.
-
-    Attributes:
-        posed: the figure.
-        pen: brush in head radii.
-    """
-
-    posed: PosedFigure
-    pen: HeadBrush
+class AnimalHead(FigurePart):
+    """Head of a cat, a rabbit or a bear."""
 
     @property
     def _fur(self) -> Color:
@@ -52,7 +42,7 @@ class AnimalHead:
         pen.oval((0, 0), 1.12, 0.98, self._fur, Part.HAIR if behind else Part.FACE, self._edge)
         if not behind:
             self._face()
-        draw_headwear(posed, pen)
+        draw_headwear(posed)
         if posed.character.headwear not in ("none", "crown"):
             self._ears()
 
@@ -79,14 +69,14 @@ class AnimalHead:
                 self._long_ear((x * 0.44 + shift, -1.32), side * 0.14, inner)
 
     def _long_ear(self, center: Joint, tilt: float, inner: Color) -> None:
-        ear = pairs_of(ellipse(*center, 0.27, 0.7, tilt))
-        lining = pairs_of(ellipse(center[0], center[1] + 0.02, 0.13, 0.5, tilt))
+        ear = ellipse(*center, 0.27, 0.7, tilt)
+        lining = ellipse(center[0], center[1] + 0.02, 0.13, 0.5, tilt)
         self.pen.shape(ear, self._fur, Part.EAR, self._edge)
         self.pen.shape(lining, inner, Part.EAR)
 
     def _face(self) -> None:
         posed, pen = self.posed, self.pen
-        face = Face(posed, pen)
+        face = Face(posed)
         kind, x = posed.character.kind, face.middle
         pale = blend(self._fur, _WHITE, 0.7)
         face.draw_eyes()
@@ -132,8 +122,7 @@ def draw_tail(posed: PosedFigure) -> None:
         turn = np.linspace(0, 1, 9)
         x = base - 0.17 * np.sin(turn * 1.9)
         y = -0.01 + 0.03 * np.sin(turn * math.pi) - 0.19 * turn**2
-        tail = [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
-        brush.line(tail, 0.042, fur, Part.TAIL, edge)
+        brush.line(np.stack([x, y], 1), 0.042, fur, Part.TAIL, edge)
     else:
         size = 0.058 if kind == "rabbit" else 0.04
         color = blend(fur, _WHITE, 0.6) if kind == "rabbit" else fur
@@ -141,17 +130,8 @@ def draw_tail(posed: PosedFigure) -> None:
         brush.oval(place, size, size, color, Part.TAIL, edge)
 
 
-@dataclass(frozen=True)
-class RobotHead:
-    """Head of a robot: a box with a screen for a face.
-
-    Attributes:
-        posed: the figure.
-        pen: brush in head radii.
-    """
-
-    posed: PosedFigure
-    pen: HeadBrush
+class RobotHead(FigurePart):
+    """Head of a robot: a box with a screen for a face."""
 
     def draw(self) -> None:
         """Draw the whole head."""
@@ -174,11 +154,11 @@ class RobotHead:
             self._screen()
         if posed.sideways:
             pen.oval((-0.36, 0.04), 0.24, 0.3, darker(metal, 0.75), Part.EAR, edge)
-        draw_headwear(posed, pen)
+        draw_headwear(posed)
 
     def _screen(self) -> None:
         posed, pen = self.posed, self.pen
-        face = Face(posed, pen)
+        face = Face(posed)
         x = 0.54 if posed.sideways else 0.3 if posed.turned else 0.0
         wide = 0.46 if posed.sideways else 0.68 if posed.turned else 0.82
         pen.shape(_box(x, 0.1, wide, 0.6), _SCREEN, Part.FACE, darker(posed.skin, 0.5))
@@ -196,10 +176,10 @@ class RobotHead:
         pen.curve((middle, 0.36), wide, 0.17, (0.06, 0.44), 0.09, _GLOW, Part.FACE)
 
 
-def _box(x: float, y: float, half_width: float, half_height: float) -> list[Joint]:
+def _box(x: float, y: float, half_width: float, half_height: float) -> Path:
     """Return a box with round corners."""
     turn = np.linspace(0, 2 * math.pi, 32, endpoint=False)
     c, s = np.cos(turn), np.sin(turn)
     across = x + half_width * np.sign(c) * np.abs(c) ** 0.4
     down = y + half_height * np.sign(s) * np.abs(s) ** 0.4
-    return [(float(a), float(b)) for a, b in zip(across, down, strict=True)]
+    return np.stack([across, down], 1)

@@ -1,6 +1,6 @@
 """Figure with its pose, colours and coordinates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from miniature.world.figure.brush import Brush
 from miniature.world.figure.poses import Body, Joint, Pose, Skeleton
@@ -33,6 +33,11 @@ class PosedFigure:
     body: Body
     pose: Pose
     bones: Skeleton
+
+    @property
+    def pen(self) -> Brush:
+        """Brush in head radii around the middle of the head."""
+        return replace(self.brush, center=self.bones.head, radius=self.body.head)
 
     @property
     def character(self) -> Character:
@@ -101,6 +106,18 @@ class PosedFigure:
         """Return a point measured from the middle of the chest, which turns with the body."""
         shift = 0.62 if self.sideways else 0.26 if self.turned else 0.0
         return self.on_torso(shift + across * (1 - shift), height)
+
+
+@dataclass(frozen=True)
+class FigurePart:
+    """Part of a figure that draws itself; those of a head are measured in head radii."""
+
+    posed: PosedFigure
+
+    @property
+    def pen(self) -> Brush:
+        """Brush of the figure's head."""
+        return self.posed.pen
 
 
 def outline_of(color: Color) -> Color:

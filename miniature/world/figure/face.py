@@ -3,11 +3,8 @@
 Everything is measured in head radii around the middle of the head.
 """
 
-from dataclasses import dataclass
-
 from miniature.world.canvas import arc
-from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.drawing import FigurePart
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import ANIMALS, Color, Part, darker
 
@@ -20,17 +17,8 @@ _TONGUE: Color = (236, 120, 120)
 _LAUGHING = ("cheering", "jumping", "dancing", "waving", "skateboarding", "cycling", "running")
 
 
-@dataclass(frozen=True)
-class Face:
-    """Face of a person or an animal, drawn onto its head.
-
-    Attributes:
-        posed: the figure.
-        pen: brush in head radii.
-    """
-
-    posed: PosedFigure
-    pen: HeadBrush
+class Face(FigurePart):
+    """Face of a person or an animal, drawn onto its head."""
 
     @property
     def eyes(self) -> tuple[tuple[float, float], ...]:
@@ -97,8 +85,7 @@ class Face:
             color = _LIPS
         wide = 0.16 if sideways else 0.21
         if self.posed.figure.action in _LAUGHING:
-            lower = pairs_of(arc(self.middle, 0.46, wide, 0.24, 0.0, 0.5))
-            pen.shape(lower, color, Part.FACE, INK)
+            pen.shape(arc(self.middle, 0.46, wide, 0.24, 0.0, 0.5), color, Part.FACE, INK)
             pen.oval((self.middle, 0.62), wide * 0.5, 0.06, _TONGUE, Part.FACE)
             return
         turns = (0.12, 0.46) if sideways else (0.05, 0.45)
@@ -107,11 +94,11 @@ class Face:
     def draw_beard(self) -> None:
         """Draw a full beard along the jaw, open around the mouth."""
         pen, color = self.pen, self.posed.hair
-        chin = pairs_of(arc(0, 0.08, 1.08, 1.04, -0.01, 0.51))
+        chin = arc(0, 0.08, 1.08, 1.04, -0.01, 0.51)
         m = self.middle * 0.8
         top: list[Joint] = [(-0.8 + 0.6 * m, 0.5), (m - 0.3, 0.37), (m + 0.3, 0.37), (0.85, 0.5)]
         if self.posed.sideways:
-            chin = pairs_of(arc(0.02, 0.08, 1.06, 1.04, 0.05, 0.36))
+            chin = arc(0.02, 0.08, 1.06, 1.04, 0.05, 0.36)
             top = [(-0.2, 0.2), (0.1, 0.52), (0.5, 0.4), (0.9, 0.38)]
         pen.shape([*chin, *top], color, Part.BEARD, darker(color, 0.7))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miniature.world.canvas import Canvas, ellipse
-from miniature.world.figure.brush import Brush, HeadBrush
+from miniature.world.figure.brush import Brush
 from miniature.world.figure.clothes import Clothes
 from miniature.world.figure.creatures import draw_tail
 from miniature.world.figure.drawing import PosedFigure
@@ -29,13 +29,7 @@ _MARGIN = 4.0  # pixels between a figure and the picture's edge
 
 
 def draw_figures(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Draw a scene's figures, and label their parts and pixels.
-
-    Args:
-        canvas: a canvas with the place on it.
-        spec: the scene.
-        rng: source of the small shifts.
-    """
+    """Draw a scene's figures onto its place, and label their parts and pixels."""
     for number, figure in enumerate(spec.figures, start=1):
         body, pose = body_of(figure.character), pose_for(figure.action, rng)
         bones = skeleton(body, pose, figure.view)
@@ -157,12 +151,11 @@ class _Frame:
 def _draw(posed: PosedFigure) -> None:
     """Draw all parts, from the farthest to the nearest."""
     limbs, clothes, props = Limbs(posed), Clothes(posed), Props(posed)
-    pen = HeadBrush(posed.brush, posed.bones.head, posed.body.head)
     tailed, behind = posed.character.kind in ANIMALS, posed.from_behind
     far_arm = posed.sideways or (posed.turned and posed.pose.hands is None)
     props.draw_behind()
     if not behind:
-        draw_behind_head(posed, pen)
+        draw_behind_head(posed)
     clothes.draw_behind()
     if tailed and not (behind or posed.sideways):
         draw_tail(posed)
@@ -182,13 +175,13 @@ def _draw(posed: PosedFigure) -> None:
     posed.brush.line([posed.bones.neck, posed.bones.head], 0.07, posed.skin, Part.NECK)
     if behind:
         clothes.draw_scarf()
-        draw_behind_head(posed, pen)
-        draw_head(posed, pen)
+        draw_behind_head(posed)
+        draw_head(posed)
         return
     clothes.draw_scarf()
     if posed.pose.prop in ("guitar", "rod"):
         props.draw_under_hands()
-    draw_head(posed, pen)
+    draw_head(posed)
     if not far_arm or posed.turned:
         limbs.arm("left")
     if not far_arm or posed.sideways:

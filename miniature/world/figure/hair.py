@@ -4,11 +4,9 @@ Everything is measured in head radii around the middle of the head.
 """
 
 import math
-from dataclasses import dataclass
 
 from miniature.world.canvas import arc
-from miniature.world.figure.brush import HeadBrush, pairs_of
-from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.drawing import FigurePart
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import Color, Part, blend, darker
 
@@ -29,17 +27,8 @@ _SIDE_FRINGE: tuple[Joint, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Hair:
-    """Hair of a person.
-
-    Attributes:
-        posed: the figure.
-        pen: brush in head radii.
-    """
-
-    posed: PosedFigure
-    pen: HeadBrush
+class Hair(FigurePart):
+    """Hair of a person."""
 
     @property
     def _style(self) -> str:
@@ -118,7 +107,7 @@ class Hair:
         elif self.posed.turned:
             fringe = _TURNED_FRINGE
         top = 1.1 if self._style in ("short", "spiky") else 1.14
-        dome = pairs_of(arc(0, 0, 1.14, top, 0.48, 0.98 if self.posed.sideways else 1.0))
+        dome = arc(0, 0, 1.14, top, 0.48, 0.98 if self.posed.sideways else 1.0)
         self.pen.shape([*dome, *fringe], self._color, Part.HAIR, self._edge)
         light = blend(self._color, (255, 255, 255), 0.16)
         self.pen.curve((-0.1, -0.02), 0.86, 0.82, (0.62, 0.7), 0.1, light, Part.HAIR)

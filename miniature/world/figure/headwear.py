@@ -3,8 +3,10 @@
 Everything is measured in head radii around the middle of the head.
 """
 
+from dataclasses import replace
+
 from miniature.world.canvas import arc, ellipse
-from miniature.world.figure.brush import HeadBrush, pairs_of
+from miniature.world.figure.brush import Brush
 from miniature.world.figure.drawing import PosedFigure
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import ANIMALS, Color, Part, darker
@@ -25,7 +27,7 @@ _WHITE: Color = (248, 248, 246)
 _GEM: Color = (214, 40, 80)
 
 
-def draw_headwear(posed: PosedFigure, pen: HeadBrush) -> None:
+def draw_headwear(posed: PosedFigure) -> None:
     """Draw a character's headwear, if any."""
     kind = posed.character.headwear
     if kind == "none":
@@ -33,18 +35,19 @@ def draw_headwear(posed: PosedFigure, pen: HeadBrush) -> None:
     person = posed.character
     under = person.hair_color if person.is_person else person.skin
     color = _COLORS[kind][under in _LIKE[kind]]
+    pen = posed.pen
     if person.kind in ANIMALS:  # their eyes are high
-        pen = HeadBrush(pen.brush, pen.path((0, -0.14))[0], pen.radius)
+        pen = replace(pen, center=pen.at((0, -0.14)))
     {"hat": _hat, "cap": _cap, "beanie": _beanie, "crown": _crown}[kind](posed, pen, color)
 
 
-def _dome(pen: HeadBrush, color: Color, height: float, base: float) -> None:
-    dome = pairs_of(arc(0, base, 1.19, height, 0.5, 1.0))
+def _dome(pen: Brush, color: Color, height: float, base: float) -> None:
+    dome = arc(0, base, 1.19, height, 0.5, 1.0)
     brow: list[Joint] = [(0.7, base + 0.1), (0, base + 0.14), (-0.7, base + 0.1)]
     pen.shape([*dome, *brow], color, Part.HAT, darker(color))
 
 
-def _hat(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
+def _hat(posed: PosedFigure, pen: Brush, color: Color) -> None:
     edge = darker(color)
     crown: list[Joint] = [
         (-0.98, -0.4), (-0.84, -1.12), (-0.5, -1.4), (0, -1.44), (0.5, -1.4), (0.84, -1.12),
@@ -56,7 +59,7 @@ def _hat(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
     pen.oval((0.08 if posed.sideways else 0, -0.46), 1.62, 0.22, color, Part.HAT, edge)
 
 
-def _cap(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
+def _cap(posed: PosedFigure, pen: Brush, color: Color) -> None:
     edge = darker(color)
     _dome(pen, color, 0.98, -0.3)
     pen.oval((0, -1.28), 0.13, 0.1, color, Part.HAT, edge)
@@ -67,12 +70,11 @@ def _cap(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
         pen.shape(visor, darker(color, 0.85), Part.HAT, edge)
     else:
         x = 0.36 if posed.turned else 0.0
-        visor = pairs_of(ellipse(x, -0.36, 0.96, 0.22))
-        pen.shape(visor, darker(color, 0.85), Part.HAT, edge)
+        pen.shape(ellipse(x, -0.36, 0.96, 0.22), darker(color, 0.85), Part.HAT, edge)
         pen.oval((x, -0.74), 0.24, 0.22, _WHITE, Part.HAT)
 
 
-def _beanie(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
+def _beanie(posed: PosedFigure, pen: Brush, color: Color) -> None:
     pen.oval((0, -1.42), 0.34, 0.32, _WHITE, Part.HAT, darker(_WHITE, 0.7))
     _dome(pen, color, 1.0, -0.3)
     band = darker(color, 0.8)
@@ -87,7 +89,7 @@ def _beanie(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
         pen.line([(x, low - 0.12), (x, low + 0.1)], 0.06, darker(color, 0.62), Part.HAT)
 
 
-def _crown(posed: PosedFigure, pen: HeadBrush, color: Color) -> None:
+def _crown(posed: PosedFigure, pen: Brush, color: Color) -> None:
     points: list[Joint] = [
         (-0.82, -0.62), (-0.94, -1.5), (-0.46, -1.14), (0, -1.66), (0.46, -1.14),
         (0.94, -1.5), (0.82, -0.62), (0, -0.54),

@@ -1,27 +1,19 @@
 """Arms and legs with sleeves, trousers, hands and shoes."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from miniature.world.canvas import ellipse
-from miniature.world.figure.drawing import PosedFigure, outline_of
+from miniature.world.figure.drawing import FigurePart, outline_of
 from miniature.world.figure.poses import Joint
 from miniature.world.vocabulary import LONG_SLEEVES, SHOE_COLORS, Part, darker
 
 _FAR = 0.88  # how dark the far limbs of a figure seen from the side are
 
 
-@dataclass(frozen=True)
-class Limbs:
-    """Arms and legs of a figure.
-
-    Attributes:
-        posed: the figure.
-    """
-
-    posed: PosedFigure
+class Limbs(FigurePart):
+    """Arms and legs of a figure."""
 
     @property
     def _is_robot(self) -> bool:

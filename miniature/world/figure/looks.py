@@ -50,10 +50,7 @@ def pick(chance: Random, options: tuple[str, ...]) -> str:
 def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
     """Choose the attributes that a prompt does not state: mostly few, sometimes nearly all.
 
-    Args:
-        character: the character.
-        chance: source of randomness.
-        brevity: additional share to leave out, in [0, 1].
+    `brevity` is an additional share to leave out, in [0, 1].
     """
     draw = chance.random()
     share = 0.07 if draw < 0.6 else 0.4 if draw < 0.8 else 0.85

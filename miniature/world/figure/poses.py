@@ -164,13 +164,7 @@ def _stretch(start: Joint, end: Joint, upper: float, lower: float, outward: floa
 
 
 def skeleton(body: Body, pose: Pose, view: str) -> Skeleton:
-    """Put a body into a pose.
-
-    Args:
-        body: its proportions.
-        pose: the pose.
-        view: its view, a name of `vocabulary.VIEWS`.
-    """
+    """Put a body into a pose, in a view of `vocabulary.VIEWS`."""
     sideways = view == "side"
     neck = _reach((0, 0), 180 - pose.lean, body.torso)
     shoulder = body.shoulder * (0.22 if sideways else 0.9 if view == "three-quarter" else 1.02)

@@ -1,11 +1,9 @@
 """Objects that characters hold, kick, sit on or ride."""
 
 import math
-from dataclasses import dataclass
 
 from miniature.world.canvas import arc
-from miniature.world.figure.brush import pairs_of
-from miniature.world.figure.drawing import PosedFigure
+from miniature.world.figure.drawing import FigurePart
 from miniature.world.figure.poses import Body, Joint, Pose, Skeleton
 from miniature.world.vocabulary import Color, Part, darker
 
@@ -69,15 +67,8 @@ def _tip_of(bones: Skeleton) -> Joint:
     return x + _ROD * (near_x - x), y + _ROD * (near_y - y)
 
 
-@dataclass(frozen=True)
-class Props:
-    """Prop of a pose, behind the body, between its limbs, or in front of it.
-
-    Attributes:
-        posed: the figure.
-    """
-
-    posed: PosedFigure
+class Props(FigurePart):
+    """Prop of a pose, behind the body, between its limbs, or in front of it."""
 
     @property
     def _prop(self) -> str | None:
@@ -125,8 +116,8 @@ class Props:
         scallops: list[Joint] = []
         for number in range(4):
             start = middle + wide - number * wide / 2
-            scallops += pairs_of(arc(start - wide / 4, top, wide / 4, 0.035, 1.0, 0.5))
-        canopy = pairs_of(arc(middle, top, wide, high, 0.5, 1.0))
+            scallops.extend(arc(start - wide / 4, top, wide / 4, 0.035, 1.0, 0.5))
+        canopy = arc(middle, top, wide, high, 0.5, 1.0)
         brush.shape([*canopy, *scallops], _RED, Part.PROP, darker(_RED))
         for x in (-0.5, 0.0, 0.5):
             rib = [(middle + 0.3 * x * wide, top - 0.92 * high), (middle + x * wide, top)]

@@ -1,10 +1,8 @@
 """Rooms: bedroom, office, library, kitchen, classroom, cafe, living room and stage."""
 
-import math
-
 import numpy as np
 
-from miniature.world.place.setting import SIDE, WHITE, Pair, Setting
+from miniature.world.place.setting import SIDE, WHITE, Setting, ring
 from miniature.world.vocabulary import Color, blend, darker
 
 _BOOKS = np.random.default_rng(20).permutation(40)
@@ -12,9 +10,7 @@ _BOOK_COLORS: tuple[Color, ...] = (
     (180, 60, 55), (205, 150, 60), (70, 120, 85), (70, 95, 165), (125, 75, 140), (220, 205, 170),
 )  # fmt: skip
 _GLASS: Color = (160, 212, 245)
-_RING_17: list[Pair] = [
-    (17 * math.cos(step * math.pi / 10), 17 * math.sin(step * math.pi / 10)) for step in range(20)
-]
+_RING_17 = ring(17, 17, 20)
 
 
 def _floor(s: Setting, top: float, color: Color, seam: Color, *lines: float) -> None:

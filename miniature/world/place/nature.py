@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from miniature.world.place.setting import SIDE, WHITE, Pair, Setting
+from miniature.world.place.setting import SIDE, WHITE, Pair, Setting, ring
 from miniature.world.place.sky import draw_clouds, draw_sky
 from miniature.world.vocabulary import Color, blend, darker
 
@@ -37,19 +37,15 @@ def _tree(s: Setting, x: float, base: float, wide: float, color: Color = (66, 15
     crown = base - 98 * wide
     s.box(x - 7 * wide, crown, x + 7 * wide, base, (125, 85, 55))
     for dx, dy, radius in ((-20, 6, 27), (20, 6, 27), (0, 10, 27), (0, -18, 28)):
-        s.solid(
-            x, crown, [(dx * wide + rx, dy * wide + ry) for rx, ry in _ring(radius * wide)], color
-        )
+        leaves = ring(radius * wide, radius * wide, 24, dx * wide, dy * wide)
+        s.solid(x, crown, leaves, color)
     if s.weather == "snow":
-        s.solid(x, crown, [(rx * wide, ry * 0.7 * wide - 29 * wide) for rx, ry in _ring(23)], WHITE)
+        snow = [(rx * wide, ry * 0.7 * wide - 29 * wide) for rx, ry in ring(23, 23, 24)]
+        s.solid(x, crown, snow, WHITE)
     else:
         light = blend(color, (190, 230, 110), 0.35)
-        s.solid(x, crown, [((rx - 7) * wide, (ry - 25) * wide) for rx, ry in _ring(15)], light)
-
-
-def _ring(radius: float) -> list[Pair]:
-    turns = [2 * math.pi * step / 24 for step in range(24)]
-    return [(radius * math.cos(turn), radius * math.sin(turn)) for turn in turns]
+        shine = [((rx - 7) * wide, (ry - 25) * wide) for rx, ry in ring(15, 15, 24)]
+        s.solid(x, crown, shine, light)
 
 
 def draw_beach(s: Setting) -> None:
@@ -69,7 +65,7 @@ def draw_beach(s: Setting) -> None:
         c, sin = math.cos(turn), math.sin(turn)
         leaf = [
             (dx + 26 * rx * c - 7 * ry * sin, dy + 26 * rx * sin + 7 * ry * c)
-            for rx, ry in _ring(1)
+            for rx, ry in ring(1, 1, 24)
         ]
         s.solid(42, 92, leaf, s.snowy((60, 150, 70), 0.4))
 

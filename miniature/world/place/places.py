@@ -44,13 +44,7 @@ _DRAWINGS: dict[str, Callable[[Setting], None]] = {
 
 
 def draw_place(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator) -> None:
-    """Fill a canvas with a scene's place, at its time of day and in its weather.
-
-    Args:
-        canvas: canvas of the scene's size; everything on it is covered.
-        spec: the scene.
-        rng: source of colours, small shifts and the side.
-    """
+    """Cover a canvas of the scene's size with its place, at its time of day and in its weather."""
     setting = Setting(canvas, rng, spec.time, spec.weather)
     _DRAWINGS[spec.place](setting)
     if rng.random() < 0.5:

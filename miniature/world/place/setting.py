@@ -5,6 +5,7 @@ spread over the canvas: across to its width, down to its ground line. Things tha
 form (a wheel, a cup) are given as offsets, which are scaled alike in both directions.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +32,15 @@ _HAZES: dict[str, tuple[Color, float]] = {
 }
 
 
+def ring(rx: float, ry: float, corners: int, x: float = 0.0, y: float = 0.0) -> list[Pair]:
+    """Return an ellipse around (x, y) as a polygon."""
+    turns = [2 * math.pi * corner / corners for corner in range(corners)]
+    return [(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns]
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Canvas with the light of a time of day and a weather.
-
-    Attributes:
-        canvas: the canvas.
-        rng: source of colours and small shifts.
-        time: a name of `vocabulary.TIMES`.
-        weather: a name of `vocabulary.WEATHERS`.
-    """
+    """Canvas with the light of a time of day and a weather; `rng` gives colours and shifts."""
 
     canvas: Canvas
     rng: np.random.Generator
@@ -102,12 +102,19 @@ class Setting:
         """Turn coordinates of the square into pixels of the canvas, shape (n, 2)."""
         return points([(self.x(x), self.y(y)) for x, y in pairs])
 
+    def _around(self, x: float, y: float, offsets: list[Pair]) -> Points:
+        """Turn offsets from a point of the square into pixels of the canvas, shape (n, 2)."""
+        return points(offsets) * self.size + np.array([self.x(x), self.y(y)], np.float32)
+
+    def _fill(self, outline: Points, color: Color, edge: Color | None, lit: bool) -> None:
+        rim = None if edge is None else self._color(edge, lit)
+        self.canvas.polygon(outline, self._color(color, lit), None, rim)
+
     def shape(
         self, pairs: list[Pair], color: Color, edge: Color | None = None, *, lit: bool = False
     ) -> None:
         """Fill a polygon; a `lit` one shines by itself and is not toned."""
-        outline = None if edge is None else self._color(edge, lit)
-        self.canvas.polygon(self.spread(pairs), self._color(color, lit), None, outline)
+        self._fill(self.spread(pairs), color, edge, lit)
 
     def box(
         self,
@@ -138,9 +145,7 @@ class Setting:
         lit: bool = False,
     ) -> None:
         """Fill a polygon that keeps its form, given as offsets from a point of the square."""
-        outline = None if edge is None else self._color(edge, lit)
-        around = points(offsets) * self.size + np.array([self.x(x), self.y(y)], np.float32)
-        self.canvas.polygon(around, self._color(color, lit), None, outline)
+        self._fill(self._around(x, y, offsets), color, edge, lit)
 
     def tile(
         self,
@@ -168,7 +173,7 @@ class Setting:
         lit: bool = False,
     ) -> None:
         """Draw a line that keeps its form, given as offsets from a point of the square."""
-        along = points(offsets) * self.size + np.array([self.x(x), self.y(y)], np.float32)
+        along = self._around(x, y, offsets)
         self.canvas.stroke(along, width * self.size, self._color(color, lit))
 
     def oval(
@@ -184,7 +189,7 @@ class Setting:
     ) -> None:
         """Fill an ellipse that keeps its form; the angle in radians."""
         outline = ellipse(self.x(x), self.y(y), rx * self.size, ry * self.size, angle)
-        self.canvas.polygon(outline, self._color(color, lit))
+        self._fill(outline, color, None, lit)
 
     def disc(self, x: float, y: float, radius: float, color: Color, *, lit: bool = False) -> None:
         """Fill a circle."""

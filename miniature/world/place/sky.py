@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from miniature.world.canvas import ellipse, points
-from miniature.world.place.setting import WHITE, Pair, Setting
+from miniature.world.place.setting import WHITE, Pair, Setting, ring
 from miniature.world.vocabulary import Color, blend
 
 SUN: Color = (255, 232, 118)
@@ -97,7 +97,7 @@ def draw_clouds(s: Setting, *places: Pair) -> None:
     shift = s.shift(8)
     for x, y in places:
         for dx, dy, rx in ((-19, 0, 18), (19, 0, 18), (0, -8, 20)):
-            s.solid(x + shift, y, _around(dx, dy, rx, 12), color, lit=True)
+            s.solid(x + shift, y, ring(rx, 12, 20, dx, dy), color, lit=True)
 
 
 def draw_weather(s: Setting) -> None:
@@ -108,11 +108,6 @@ def draw_weather(s: Setting) -> None:
         _snow(s)
     elif s.weather == "fog":
         s.canvas.veil(_FOG[s.time], np.array(_FOG_SHARES, np.float32))
-
-
-def _around(x: float, y: float, rx: float, ry: float) -> list[Pair]:
-    turns = [2 * math.pi * step / 20 for step in range(20)]
-    return [(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns]
 
 
 def _crescent(s: Setting, x: float, y: float) -> None:
@@ -127,7 +122,7 @@ def _crescent(s: Setting, x: float, y: float) -> None:
 def _cloud_bank(s: Setting, color: Color) -> None:
     """Draw heavy clouds along the upper edge."""
     for x, y, rx in ((20, 2, 46), (92, -4, 44), (158, 4, 48), (232, -2, 44)):
-        s.shape([(x + dx, y + dy) for dx, dy in _around(0, 0, rx, 24)], color, lit=True)
+        s.shape([(x + dx, y + dy) for dx, dy in ring(rx, 24, 20)], color, lit=True)
 
 
 def _grid(s: Setting, step: float) -> list[tuple[float, float, float]]:
