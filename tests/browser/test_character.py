@@ -282,7 +282,7 @@ def test_a_model_without_references_says_so_and_terms_are_asked_first(
     page.locator(".tl-mender [data-action=shut]").click()
     page.get_by_role("button", name="find the character with BiRefNet").click()
     expect(dialog).to_be_visible(timeout=SOON)
-    expect(dialog).to_contain_text("Python code of its own")
+    expect(dialog).to_contain_text("its own Python code")
     page.keyboard.press("Escape")
     expect(page.locator(".tl-draft")).to_be_visible()
     assert not (server.projects / "consents.json").exists()

@@ -166,7 +166,7 @@ def test_a_network_finds_figures_once_its_code_may_run(
         return any(name.startswith("transformers_modules.a_network") for name in sys.modules)
 
     matting = NetworkMatting(settings, network)
-    with pytest.raises(ConsentNeeded, match="code of its own") as caught:
+    with pytest.raises(ConsentNeeded, match="its own Python code") as caught:
         matting.mask(drawing())
     assert (caught.value.key, caught.value.licence) == (network.source, BIREFNET.licence)
     assert not code_has_run()

@@ -41,7 +41,7 @@ class BankStorage:
             limit.
         folder: where files may lie, which is made if it is not there; None for no files.
         dtype: "native" keeps numbers as they come; "fp8" in eight bits and a scale for each
-            token, with the errors that `Coded` tells.
+            token, with the errors that `Coded` states.
     """
 
     device_bytes: int | None = None
@@ -203,7 +203,7 @@ class EntryStore:
     def begin_step(self, step: int) -> None:
         """Bring the entries of a step to the device, and begin with those of the next that has any.
 
-        Of the one after that, the system is told to read from disk what is there.
+        Of the one after that, the system begins to read from disk what is there.
         """
         away = {key: entry for key, entry in self._entries.items() if entry.place != "device"}
         later = sorted({key.step for key in away if key.step > step})
