@@ -1,7 +1,7 @@
 """Familiarity: whether a picture's features are of the kind that the weights were trained on.
 
-A small model follows the pictures that it was trained on and, given another, paints something
-plausible and wrong. So its weights come with the distribution of their training pictures'
+A small model serves the kind of pictures that it was trained on and, given another, renders
+something plausible and wrong. So its weights come with the distribution of their training pictures'
 features, and a bound on the distance from it.
 """
 
