@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines import devices, hub
+from pipelines import devices, hub_errors
 from pipelines.errors import ModelError
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.loading import model as loading
@@ -262,9 +262,9 @@ def test_a_failure_is_explained(monkeypatch, enough_memory, error, reason, say, 
 
 def test_a_gated_model_asks_for_a_token_or_for_its_account(monkeypatch):
     error = hub_error(GatedRepoError, 401)
-    monkeypatch.setattr(hub, "get_token", lambda: None)
+    monkeypatch.setattr(hub_errors, "get_token", lambda: None)
     assert "hf auth login" in explain(error, model_origin(FLUX1_DEV)).remedy
-    monkeypatch.setattr(hub, "get_token", lambda: "hf_some_token")
+    monkeypatch.setattr(hub_errors, "get_token", lambda: "hf_some_token")
     assert "the account of your token" in explain(error, model_origin(FLUX1_DEV)).remedy
 
 

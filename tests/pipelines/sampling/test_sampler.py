@@ -237,7 +237,7 @@ def test_what_was_painted_elsewhere_is_lent(pipeline, monkeypatch, order):
     latents(pipeline, monkeypatch, replace(wanted, targets=("b", "c")), keep_bank=keep)
     assert sorted(banks) == ["a", "b"]
     second = replace(wanted, targets=("c", "d"))
-    options = dict(lent=banks, budget=RenderBudget(order=order))
+    options = dict(banks=banks, budget=RenderBudget(order=order))
     events = list(pipeline.stream(second, RenderContext(max_sequence_length=SEQUENCE, **options)))
     assert {event.frame_id for event in events} == {"c", "d"}
     found = latents(pipeline, monkeypatch, second, **options)
