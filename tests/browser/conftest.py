@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One app for all modules, with the miniature; some modules have one of their own."""
+    """Run an app for all modules, with the miniature; some modules have their own."""
     server = Server(tmp_path_factory.mktemp("projects"))
     server.start()
     yield server
