@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
     find = make_matting(settings)
-    demo = build_ui(runner, Store(settings.projects), settings, prepare_reference, find)
+    store = Store(settings.projects)
+    demo = build_ui(runner, store, settings, prepare_reference, find)
     try:
         demo.launch(
             server_name=settings.host,
@@ -53,7 +54,7 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
             inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
-            **launch_options(),
+            **launch_options(store),
         )
     except OSError:
         address = f"{settings.host}, port {settings.port or '7860 to 7959'}"

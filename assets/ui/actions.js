@@ -1,287 +1,177 @@
-// Input of a person (clicks, keys, text, drags), and the listeners for it and for the server's updates.
+// What a click on a control with `data-action` does.
 
-function storedView() {
-  try {
-    return localStorage.getItem(VIEW_KEY) ?? "picture";
-  } catch {
-    return "picture"; // a browser that keeps nothing
+/** @import { App } from "./main.js" */
+
+import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame } from "./state/board.js";
+import { isResting, workOf } from "./state/jobs.js";
+import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
+import { paintPicker, paintViewer } from "./elements/viewer.js";
+
+const DOUBLE_CLICK = 600; // milliseconds
+const VIEWS = ["picture", "overlay", "side"];
+
+/** @param {App} app */
+export function makeActions(app) {
+  const { root, store, ask, editing, page, pictures, maskEditor, say } = app;
+  let generated = 0; // time of the last click on Generate
+
+  const number = (/** @type {string} */ id) => indexOf(store.state.board, id) + 1;
+
+  /** Ask for new takes of a frame, or of all. @param {string | null} id */
+  async function generate(id = null) {
+    const { board, progress, asked } = store.state;
+    if (id === null && workOf(store.state).active) return;
+    generated = performance.now();
+    const frames = id === null ? board.frames.map((frame) => frame.id) : [id];
+    store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
+    const answer = await ask("generate", { frames: id === null ? null : [id] });
+    const left = store.state.asked.filter((frame) => !frames.includes(frame));
+    if (!answer) store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
+    app.look();
   }
-}
 
-function setView(view) {
-  root.dataset.view = view;
-  for (const choice of root.querySelectorAll("button[data-view]")) {
-    choice.setAttribute("aria-pressed", String(choice.dataset.view === view));
+  async function cancel() {
+    if (!workOf(store.state).active) return;
+    store.set({ stopping: true });
+    if (!(await ask("cancel"))) store.set({ stopping: false });
+    app.look();
   }
-  try {
-    localStorage.setItem(VIEW_KEY, view);
-  } catch {
-    // A browser that keeps nothing shows pictures next time.
+
+  /** Choose the take before or after the chosen one. @param {string} id @param {number} direction */
+  async function chooseTake(id, direction) {
+    const take = takeBeside(resultsNow(store.state)[id], direction);
+    if (!take) return;
+    store.set({ wished: { ...store.state.wished, [id]: take.id } });
+    if (await ask("choose_take", { frame: id, take: take.id })) return;
+    const { [id]: _, ...wished } = store.state.wished;
+    store.set({ wished });
   }
-}
 
-function nextView() {
-  const names = VIEWS.map(([name]) => name);
-  setView(names[(names.indexOf(root.dataset.view) + 1) % names.length]);
-}
+  /** @param {string} id @param {number} by @param {HTMLButtonElement | null} control */
+  function move(id, by, control = null) {
+    const to = indexOf(store.state.board, id) + by;
+    editing.change((board) => moveFrame(board, id, to), { words: `Frame ${number(id)} moved`, frame: id, soon: true });
+    const card = page.cardOf(id);
+    card.scrollIntoView({ block: "nearest" });
+    if (control?.disabled) card.querySelector(".tl-tools [data-action]:not(:disabled)").focus();
+    app.announce(`Frame moved to position ${number(id)} of ${store.state.board.frames.length}.`);
+  }
 
-// ---- actions --------------------------------------------------------------------------------
+  /** @param {string} id */
+  function remove(id) {
+    const index = indexOf(store.state.board, id);
+    editing.change((board) => removeFrame(board, id), { words: `Frame ${index + 1} removed`, frame: id, soon: true });
+    const { frames } = store.state.board;
+    const neighbour = frames[Math.min(index, frames.length - 1)];
+    const next = neighbour ? page.cardOf(neighbour.id).querySelector('[data-action="remove"]') : root.querySelector('[data-action="add"]');
+    next.focus({ preventScroll: true });
+    say(`Frame ${index + 1} removed.`, "Undo", editing.undo);
+  }
 
-const ACTIONS = {
-  generate: () => generate(),
-  // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
-  cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
-  redo: (id) => generate(id),
-  view: (_, control) => setView(control.dataset.view),
-  archive: () => ask("archive"),
-  new: () => ask("new"),
-  example: () => ask("example"),
-  projects: () => ask("projects"),
-  open: (_, control) => {
-    picker.close();
-    ask("open", { project: control.dataset.project });
-  },
-  tab: (_, control) => {
-    tab = control.dataset.tab;
-    paint();
-  },
-  pick: () => root.querySelector('[data-file="picture"]').click(),
-  import: () => root.querySelector('[data-file="import"]').click(),
-  export: () => ask("save_character"),
-  use: usePicture,
-  mend: openMender,
-  retouch: () => ask("reopen_picture"),
-  search: searchPicture,
-  discard: discardPicture,
-  unuse: unusePicture,
-  tool: (_, control) => brush.turn({ mode: control.dataset.mode }),
-  undo: () => brush.undo(),
-  restore: () => brush.restore(),
-  model: (_, control) => {
-    chooseModel(control.dataset.model);
-    changed({ soon: true });
-  },
-  agree,
-  style: () => {
-    story.settings.styles.push({ source: "", weight: 1, trigger: "" });
-    changed();
-    root.querySelector(".tl-style:last-child [data-field=source]").focus();
-  },
-  unstyle: (_, control) => {
+  /** @param {import("./types.js").Frame} frame @param {number} index @param {string} words */
+  function insert(frame, index, words) {
+    editing.change((board) => insertFrame(board, frame, index), { words, frame: frame.id, soon: true });
+    page.cardOf(frame.id).querySelector("textarea").focus();
+  }
+
+  /** @param {string} id */
+  function lookAt(id) {
+    paintViewer(page.viewer, store.state.board, resultsNow(store.state), id);
+    if (!page.viewer.open) page.viewer.showModal();
+  }
+
+  /** Show the frame before (-1) or after (1) in the viewer. @param {number} direction */
+  function turn(direction) {
+    const other = frameBeside(store.state.board, resultsNow(store.state), page.viewer.dataset.shows, direction);
+    if (other) lookAt(other);
+  }
+
+  /** @param {string} view */
+  function setView(view) {
+    store.set({ view });
+    app.rememberView(view);
+  }
+
+  /** @param {HTMLElement} control */
+  function removeStyle(control) {
     const index = Number(control.closest("[data-style]").dataset.style);
-    const [style] = story.settings.styles.splice(index, 1);
-    changed({ soon: true });
-    if (!style.source.trim()) return;
-    say("Style removed.", "Undo", () => {
-      story.settings.styles.splice(index, 0, style);
-      changed({ soon: true });
-    });
-  },
-  dismiss: hideBanner,
-  shut: (_, control) => control.closest("dialog").close(),
-  add: () => {
-    const frame = newFrame();
-    story.frames.push(frame);
-    changed({ soon: true });
-    cardOf(frame.id).querySelector("textarea").focus();
-  },
-  duplicate: (id) => {
-    if (story.frames.length >= props.setup.limits.frames) return;
-    const copy = duplicateFrame(story, id);
-    changed({ soon: true });
-    cardOf(copy.id).querySelector("textarea").focus();
-  },
-  remove: (id) => {
-    const { frame, index } = removeFrame(story, id);
-    changed({ soon: true });
-    say(`Frame ${index + 1} removed.`, "Undo", () => {
-      story.frames.splice(index, 0, frame);
-      changed({ soon: true });
-    });
-  },
-  back: (id, control) => move(id, -1, control),
-  forth: (id, control) => move(id, 1, control),
-  earlier: (id) => chooseTake(id, -1),
-  later: (id) => chooseTake(id, 1),
-  lock: (id) => {
-    const frame = story.frames[indexOf(story, id)];
-    frame.seed = frame.seed === null ? chosenTake(resultOf(id)).seed : null;
-    changed({ soon: true });
-  },
-  look: (id) => {
-    paintViewer(viewer, story, resultsNow(), id);
-    viewer.showModal();
-  },
-  previous: () => look(-1),
-  next: () => look(1),
-};
-
-const cardOf = (id) => root.querySelector(`[data-frame="${id}"]`);
-
-function look(direction) {
-  const other = neighbour(story, resultsNow(), viewer.dataset.shows, direction);
-  if (other) paintViewer(viewer, story, resultsNow(), other);
-}
-
-function move(id, by, control = null) {
-  if (!moveFrame(story, id, indexOf(story, id) + by)) return;
-  changed({ soon: true });
-  const card = cardOf(id);
-  card.scrollIntoView({ block: "nearest" });
-  if (control?.disabled) card.querySelector(".tl-tools [data-action]:not(:disabled)").focus();
-}
-
-function edit(control) {
-  const id = control.closest("[data-frame]")?.dataset.frame;
-  const style = control.closest("[data-style]")?.dataset.style;
-  const name = control.dataset.field;
-  const value = valueOf(control);
-  if (style) story.settings.styles[style][name] = value;
-  else if (!id) editStory(name, value);
-  else if (name === "reference_strength") story.frames[indexOf(story, id)][name] = value === strengthNow() ? null : value;
-  else story.frames[indexOf(story, id)][name] = value;
-  changed();
-}
-
-function editStory(name, value) {
-  const [part, key] = name.split(".");
-  if (!key) story[part] = value;
-  else if (key === "size") [story.settings.width, story.settings.height] = value.split("x").map(Number);
-  else if (key === "model") chooseModel(value);
-  else if (key === "guidance") story.settings.guidance = value === modelOf(story, props.setup).guidance ? null : value;
-  else if (key === "strength") story.character.strength = value === modelOf(story, props.setup).subject.strength ? null : value;
-  else story[part][key] = value;
-}
-
-function chooseModel(name) {
-  const model = props.setup.models.find((known) => known.name === name);
-  if (!model) return;
-  const { width, height } = model.sizes[0];
-  Object.assign(story.settings, { model: name, width, height, steps: null, guidance: null });
-}
-
-const isTyping = (target) => target.matches?.("input:not([type=checkbox]), textarea, select");
-
-function pressed(event) {
-  if (!story) return;
-  const dialog = root.querySelector("dialog[open]");
-  if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
-    event.preventDefault();
-    generate();
-  } else if (event.key === "Escape" && !dialog) {
-    cancel();
-  } else if (event.key === "m" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    nextView();
-  } else if (dialog === viewer && event.key === "ArrowLeft") {
-    look(-1);
-  } else if (dialog === viewer && event.key === "ArrowRight") {
-    look(1);
+    const { styles } = store.state.board.settings;
+    const named = styles[index].source.trim();
+    editing.change((board) => editSettings(board, { styles: styles.toSpliced(index, 1) }), { words: "Style removed", soon: true });
+    if (named) say("Style removed.", "Undo", editing.undo);
   }
+
+  const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
+
+  return {
+    generate: () => generate(),
+    // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
+    cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
+    stop: cancel,
+    redo: (id) => generate(id),
+    undo: editing.undo,
+    "redo-change": editing.redo,
+    view: (_, control) => setView(control.dataset.view),
+    "next-view": () => setView(VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length]),
+    archive: () => app.download("archive"),
+    new: () => app.open("new"),
+    example: () => app.open("example"),
+    projects: async () => {
+      const boards = await ask("boards");
+      if (!boards) return;
+      paintPicker(page.picker, boards.boards, store.state.board.project);
+      page.picker.showModal();
+    },
+    open: (_, control) => {
+      page.picker.close();
+      app.open("open", control.dataset.project);
+    },
+    tab: (_, control) => store.set({ tab: control.dataset.tab }),
+    pick: () => pickFile("picture"),
+    import: () => pickFile("import"),
+    export: () => app.download("save_character"),
+    use: pictures.use,
+    mend: pictures.mend,
+    retouch: pictures.retouch,
+    search: pictures.search,
+    discard: pictures.discard,
+    unuse: pictures.unuse,
+    tool: (_, control) => maskEditor.turn({ mode: control.dataset.mode }),
+    "undo-stroke": maskEditor.undo,
+    restore: maskEditor.restore,
+    model: (_, control) => app.chooseModel(control.dataset.model),
+    style: () => {
+      editing.change(
+        (board) => editSettings(board, { styles: [...board.settings.styles, { source: "", weight: 1, trigger: "" }] }),
+        { words: "Style added" },
+      );
+      root.querySelector(".tl-style:last-child [data-field=source]").focus();
+    },
+    unstyle: (_, control) => removeStyle(control),
+    dismiss: app.dismiss,
+    shut: (_, control) => control.closest("dialog").close(),
+    add: () => insert(newFrame(), store.state.board.frames.length, "Frame added"),
+    duplicate: (id) => {
+      const { board, setup } = store.state;
+      const frame = frameOf(board, id);
+      if (frame && board.frames.length < setup.limits.frames) insert(newFrame(frame), number(id), `Frame ${number(id)} duplicated`);
+    },
+    remove,
+    back: (id, control) => move(id, -1, control),
+    forth: (id, control) => move(id, 1, control),
+    earlier: (id) => chooseTake(id, -1),
+    later: (id) => chooseTake(id, 1),
+    lock: (id) => {
+      const kept = frameOf(store.state.board, id)?.seed !== null;
+      const take = chosenTake(resultsNow(store.state)[id]);
+      const seed = kept ? null : (take?.seed ?? null);
+      editing.change((board) => editFrame(board, id, { seed }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
+    },
+    look: lookAt,
+    previous: () => turn(-1),
+    next: () => turn(1),
+    move,
+  };
 }
 
-function pressedInTabs(event) {
-  if (event.target.role !== "tab" || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-  event.preventDefault();
-  const other = root.querySelector('[role="tab"]:not([aria-selected="true"])');
-  other.click();
-  other.focus();
-}
-
-const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
-
-function pressedInCard(event) {
-  const card = event.target.closest("[data-frame]");
-  if (!card || !event.altKey || !(event.key in STEPS)) return;
-  event.preventDefault();
-  move(card.dataset.frame, STEPS[event.key]);
-}
-
-// Touch cannot drag this way; it has the buttons.
-let dragged = null;
-
-function dropSide(event, card) {
-  const box = card.getBoundingClientRect();
-  return event.clientX < box.left + box.width / 2 ? "before" : "after";
-}
-
-function clearDrop() {
-  for (const card of root.querySelectorAll("[data-drop]")) delete card.dataset.drop;
-}
-
-const DRAGGING = {
-  dragstart: (event) => {
-    const card = event.target.closest?.(".tl-card-head")?.parentElement;
-    if (!card) return;
-    dragged = card.dataset.frame;
-    event.dataTransfer.effectAllowed = "move";
-    event.dataTransfer.setData("text/plain", dragged);
-    event.dataTransfer.setDragImage(card, 24, 24);
-  },
-  dragover: (event) => {
-    const card = event.target.closest?.("[data-frame]");
-    if (!dragged || !card) return;
-    event.preventDefault();
-    clearDrop();
-    if (card.dataset.frame !== dragged) card.dataset.drop = dropSide(event, card);
-  },
-  drop: (event) => {
-    const card = event.target.closest?.("[data-frame]");
-    if (!dragged || !card) return;
-    event.preventDefault();
-    const from = indexOf(story, dragged);
-    const to = indexOf(story, card.dataset.frame) + (dropSide(event, card) === "after" ? 1 : 0);
-    if (moveFrame(story, dragged, to > from ? to - 1 : to)) changed({ soon: true });
-  },
-  dragend: () => {
-    dragged = null;
-    clearDrop();
-  },
-};
-
-for (const [name, listener] of Object.entries(DRAGGING)) root.addEventListener(name, listener);
-root.addEventListener("input", (event) => event.target.dataset.field && edit(event.target));
-root.addEventListener("change", (event) => {
-  const [file] = (event.target.dataset.file && event.target.files) || [];
-  if (!file) return;
-  event.target.value = ""; // so that the same file can be chosen again
-  bring(file);
-});
-root.addEventListener("keydown", pressedInCard);
-root.addEventListener("keydown", pressedInTabs);
-for (const [name, listener] of Object.entries(DROPPING)) document.addEventListener(name, listener);
-document.addEventListener("paste", pasted);
-root.addEventListener("click", (event) => {
-  const control = event.target.closest("[data-action]");
-  if (event.target.matches("dialog:not(.tl-mender)")) event.target.close();
-  else if (control) ACTIONS[control.dataset.action]?.(control.closest("[data-frame]")?.dataset.frame, control);
-});
-root.addEventListener("focusout", () => {
-  flush();
-  // What was typed out of bounds is shown as it was understood.
-  if (story) queueMicrotask(paint);
-});
-document.addEventListener("keydown", pressed);
-document.addEventListener("pointerdown", flush, true);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) return;
-  flush();
-  sendStrokes();
-});
-setInterval(keepFollowing, 1000);
-
-watch("value", hearDocument);
-watch("setup", hearDocument);
-watch("results", hearResults);
-watch("edited", paint);
-watch("saved", hearSaved);
-watch("progress", hearProgress);
-watch("previews", hearPreviews);
-watch("notice", hearNotice);
-watch("file", hearFile);
-watch("reference", hearReference);
-watch("consent", hearConsent);
-watch("projects", () => {
-  paintPicker(picker, props.projects.items, story.project);
-  picker.showModal();
-});
-hearDocument();
+/** @typedef {ReturnType<typeof makeActions>} Actions */

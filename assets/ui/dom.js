@@ -1,4 +1,4 @@
-// Building blocks: elements, icons, fields and texts. Text is inserted as text, never as markup.
+// Building blocks: elements, icons, fields and values. Text is inserted as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -33,7 +33,7 @@ const ICONS = {
 };
 
 /** Make an element. Attributes that are null or false are left out; true gives an empty one. */
-function make(tag, attributes = {}, ...children) {
+export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") element.textContent = value;
@@ -43,7 +43,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-function icon(name) {
+export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
@@ -55,7 +55,7 @@ function icon(name) {
 }
 
 /** Make a button for `action`; without a visible label, `hint` is its name. */
-function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
+export function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
   return make(
     "button",
     {
@@ -71,11 +71,11 @@ function button(action, iconName, { label = "", hint = label, kind = "" } = {}) 
 }
 
 /** Make a labelled field; `data-field` names the part of the document that it edits. */
-function field(label, control, hint = null) {
+export function field(label, control, hint = null) {
   return make("label", { class: "tl-field" }, make("span", { class: "tl-label", text: label }), control, hint);
 }
 
-function textInput(name, { placeholder = "", longest = 500, list = null } = {}) {
+export function textInput(name, { placeholder = "", longest = 500, list = null } = {}) {
   return make("input", {
     type: "text",
     class: "tl-input",
@@ -88,7 +88,7 @@ function textInput(name, { placeholder = "", longest = 500, list = null } = {}) 
   });
 }
 
-function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
+export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
   return make("textarea", {
     class: "tl-input",
     "data-field": name,
@@ -99,7 +99,7 @@ function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
   });
 }
 
-function toggle(name, label, hint = null) {
+export function toggle(name, label, hint = null) {
   return make(
     "label",
     { class: "tl-toggle" },
@@ -108,7 +108,7 @@ function toggle(name, label, hint = null) {
   );
 }
 
-function numberInput(name, { lowest, highest, placeholder = "" }) {
+export function numberInput(name, { lowest, highest, placeholder = "" }) {
   return make("input", {
     type: "number",
     class: "tl-input",
@@ -121,7 +121,7 @@ function numberInput(name, { lowest, highest, placeholder = "" }) {
   });
 }
 
-function slider(name, { lowest, highest, step }) {
+export function slider(name, { lowest, highest, step }) {
   return make("input", {
     type: "range",
     class: "tl-slider",
@@ -133,19 +133,19 @@ function slider(name, { lowest, highest, step }) {
 }
 
 /** Set a text only where it differs, so that screen readers and selections are not disturbed. */
-function setText(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 /** Set a control's value, unless a person is typing in it. */
-function setValue(control, value) {
+export function setValue(control, value) {
   if (control === document.activeElement) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
   else if (control.value !== String(value ?? "")) control.value = value ?? "";
 }
 
 /** Move a slider and the mark below it, which a `mark` of null hides. */
-function setSlider(control, value, mark) {
+export function setSlider(control, value, mark) {
   const share = (number) => (number - control.min) / (control.max - control.min);
   control.value = value;
   control.style.setProperty("--tl-at", share(control.value));
@@ -153,32 +153,16 @@ function setSlider(control, value, mark) {
   control.classList.toggle("tl-marked", mark !== null);
 }
 
-function setSource(image, address) {
+export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
 /** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. */
-function valueOf(control) {
+export function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;
   if (control.type !== "number") return control.value;
   if (control.value === "") return null;
   const number = Math.trunc(Number(control.value));
   return Math.min(Math.max(number, Number(control.min)), Number(control.max));
-}
-
-function plural(count, one, many = `${one}s`) {
-  return `${count} ${count === 1 ? one : many}`;
-}
-
-/** "Frame 2", "Frames 2 and 4", "Frames 2, 4 and 5". */
-function frameNames(numbers) {
-  if (numbers.length === 1) return `Frame ${numbers[0]}`;
-  return `Frames ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`;
-}
-
-function duration(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.ceil(seconds))} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -1,62 +1,47 @@
-"""Actions that a front end can ask for; each returns the values that the page shows next.
+"""Actions that a front end can ask for; each returns plain data that the page shows next.
 
-`Actions` joins the project store and the runner for the page. It knows no front end: an answer maps
-names of the page's properties to plain data.
+`Actions` joins the project store and the runner. It knows no front end; `storyboard.api.calls`
+checks what a front end sends, and turns errors into answers.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
-from pipelines.events import Preview
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
 from pipelines.pictures import FindFigure, PrepareReference
-from storyboard.api.document import (
-    blank_storyboard,
-    document_of,
-    project_id_of,
-    read_document,
-    revision_of,
-)
+from storyboard.api.document import blank_storyboard, document_of, read_document, revision_of
 from storyboard.api.limits import LIMITS, model_fields
-from storyboard.api.progress import JobView, idle, notice_of
+from storyboard.api.progress import JobViews, idle
 from storyboard.api.reference_editor import ReferenceEditor
-from storyboard.api.takes import Publish, PublishedFiles, frame_results, outdated_frames
+from storyboard.api.routes import download_address
+from storyboard.api.takes import frame_results, outdated_frames
 from storyboard.board import Storyboard, new_id
-from storyboard.errors import ConsentNeeded, ProjectError
+from storyboard.errors import ProjectError
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
-from storyboard.jobs.events import TakeSaved
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
-from storyboard.storage.character_file import SUFFIX, load_character, save_character
+from storyboard.storage.character_file import SUFFIX, load_character
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Project, Store
 
 Answer = dict[str, Any]
 
-LISTED_PROJECTS = 50
-SECONDS_BETWEEN_UPDATES = 0.1
-
 
 class Actions:
-    """Actions on projects, for any number of pages at once.
+    """Actions on projects, for any number of pages at once; from any thread.
 
-    An action that takes the page's document stores it first; it raises `UserError` where that
-    cannot be done, and the stored storyboard is unchanged.
+    Every action raises `UserError` where it cannot be done; the stored storyboard is unchanged
+    then.
 
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
-        publish: puts a copy of a file where browsers can fetch it; see `PublishedFiles`.
     """
 
     def __init__(
@@ -66,7 +51,6 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        publish: Publish,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -75,11 +59,11 @@ class Actions:
         # Where strangers share the application, only its own model may be chosen.
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
-        self._files = PublishedFiles(publish)
-        self._references = ReferenceEditor(prepare, find, self._files)
+        self._references = ReferenceEditor(prepare, find)
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
-        self._serials = itertools.count(1)
+        self._views = JobViews(runner)
+        self._server = new_id()
         self._creating = threading.Lock()
 
     def setup(self) -> Answer:
@@ -89,161 +73,201 @@ class Actions:
             "listed": not self._space,
             "matting": self._matting and self._matting.title,
             "limits": LIMITS,
+            "server": self._server,
         }
 
-    def open(self, project_id: str) -> Answer:
-        """Open a project, or a blank storyboard where it is missing or cannot be read."""
-        try:
-            project = self._store.open(project_id)
-        except ProjectError:  # a blank storyboard that was never changed, or a deleted project
-            return self.new()
-        try:
-            return self._opened(project, project.load())
-        except ProjectError as error:
-            return self.new() | self.notice(error)
+    # ---- boards
+
+    def open(self, project: str) -> Answer:
+        """Return a stored board, with everything that the page shows of it.
+
+        Raises:
+            ProjectError: if there is none, or it cannot be read.
+        """
+        return self._opened(self._store.open(project))
 
     def new(self) -> Answer:
-        """Start a blank storyboard; its project is stored with the first change."""
+        """Return a blank board; its project is stored with the first change."""
         return self._blank(blank_storyboard(self._spec), new_id())
 
     def example(self) -> Answer:
         """Create a project that holds the example."""
         settings = blank_storyboard(self._spec).settings
         story = read_story(EXAMPLE_STORY).storyboards[0].model_copy(update={"settings": settings})
-        return self._opened(self._store.create(story), story)
+        return self._opened(self._store.create(story))
 
-    def save(self, document: object) -> Answer:
-        """Store the document."""
-        return self._saved(document)[2]
+    def boards(self) -> Answer:
+        """Return the stored boards, newest first; none where strangers share them."""
+        infos = [] if self._space else self._store.projects()
+        return {"boards": [asdict(i) | {"modified": i.modified.isoformat()} for i in infos]}
 
-    def generate(self, document: object, frames: Sequence[str] | None) -> Answer:
-        """Store the document and start a job that renders new takes.
+    def save(self, project: str, board: dict[str, Any], base: str) -> Answer:
+        """Store the document that a page edited.
 
-        Where a person has to agree to a download first, the answer asks for that instead.
+        Args:
+            base: revision of the document that it was made from. Where another one is stored by
+                now, nothing changes, and the answer is "stale", with the stored document: the page
+                merges both and saves again.
+
+        Returns:
+            The new "revision", and what the change means for the takes.
+        """
+        models = [spec.name for spec in self._models]
+        opened = self._project(project)
+        restored: set[str] = set()
+        stale: list[Storyboard] = []
+
+        def change(stored: Storyboard) -> Storyboard:
+            edited = read_document(board, stored, models, local_styles=not self._space)
+            if base != revision_of(stored) != revision_of(edited) and (base or _is_used(stored)):
+                stale.append(stored)
+                return stored
+            added = {f.id for f in edited.frames} - {f.id for f in stored.frames}
+            # A frame that was removed and is back shows its newest take.
+            for take in opened.takes() if added else ():
+                if take.frame_id in added:
+                    restored.add(take.frame_id)
+                    edited = edited.with_take(take.frame_id, take.id)
+            return edited
+
+        storyboard = opened.edit(change)
+        answer: Answer = {"revision": revision_of(storyboard)}
+        if stale:
+            return answer | {"stale": True, "board": document_of(storyboard, opened.id)}
+        if restored:
+            return answer | self._results(opened, storyboard)
+        return answer | {"outdated": outdated_frames(opened, storyboard)}
+
+    def news(self, project: str, seen: str = "", previews: int = 0) -> Answer:
+        """Return what has happened to a board; a page asks a few times a second.
+
+        Args:
+            seen: the "tag" of the stored state that the page shows. Where it is still the same, the
+                answer holds no board and no takes.
+            previews: the number of previews that the page has heard of.
+        """
+        answer: Answer = {"server": self._server, "outcomes": [], "tag": ""}
+        try:
+            opened = self._store.open(project)
+        except ProjectError:  # a blank board that was never changed
+            return answer | {"progress": idle()}
+        answer |= self._views.news(opened.id, previews)
+        tag = opened.tag()
+        if tag != seen:
+            answer |= self._board(opened, opened.load())
+        return answer | {"tag": tag}
+
+    # ---- takes
+
+    def generate(self, project: str, frames: list[str] | None = None) -> Answer:
+        """Start a job that renders new takes.
 
         Args:
             frames: ids of the frames to render, or None for all.
 
         Raises:
-            UserError: if there is nothing to render.
+            UserError: if there is nothing to render; a `ConsentNeeded` where a person has to agree
+                to a download first.
         """
-        project, storyboard, answer = self._saved(document)
-        _check_ready(storyboard)
-        try:
-            job = self._runner.start(project, frames)
-        except ConsentNeeded as needed:
-            return answer | self._consent_question(needed, {"frames": frames})
-        # A page that follows an earlier job gets this job's progress after it.
-        is_next = self._runner.active(project.id) in (job, None)
-        return answer | self._progress(JobView(job)) if is_next else answer
+        opened = self._project(project)
+        _check_ready(opened.load())
+        job = self._runner.start(opened, frames)
+        return {"job": job.id} | self._views.news(opened.id)
 
-    def give_consent(
-        self, document: object, key: str, frames: Sequence[str] | None, draft_id: str = ""
-    ) -> Answer:
-        """Remember that a person has agreed to a download, and repeat the action that needed it.
+    def cancel(self, project: str) -> Answer:
+        """Cancel the project's running and queued jobs; finished takes are kept."""
+        for job in reversed(self._runner.pending(project)):
+            job.cancel()
+        return {}
+
+    def read_outcome(self, project: str, job: str) -> Answer:
+        """Remember that a person has read how a job ended."""
+        self._runner.read(project, job)
+        return {}
+
+    def choose_take(self, project: str, frame: str, take: str) -> Answer:
+        """Choose another take of a frame.
+
+        Raises:
+            UserError: if the take does not belong to that frame.
+        """
+        opened = self._project(project)
+        if opened.take(take).frame_id != frame:
+            raise UserError("That take belongs to another frame.", "Reload the page.")
+        return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
+
+    def archive(self, project: str) -> Answer:
+        """Return the address of the frames and their masks as a ZIP file, and its name.
+
+        Raises:
+            UserError: if no frame has been rendered yet.
+        """
+        opened = self._project(project)
+        board = opened.load()
+        if not any(frame.take for frame in board.frames):
+            raise UserError("No frame has been generated yet.", "Generate first.")
+        name = f"{_file_name(board.title) or 'storyboard'}.zip"
+        return {"name": name, "file": download_address(opened, "storyboard.zip")}
+
+    def give_consent(self, key: str) -> Answer:
+        """Remember that a person has agreed to a download.
 
         Args:
             key: the key of `ConsentNeeded`.
-            frames: as for `generate`.
-            draft_id: the draft, where `find_figure` needed the consent; else empty.
 
         Raises:
-            UserError: if there is no such key, or as for `generate` and `find_figure`.
+            UserError: if there is no such key.
         """
         adapters = (spec.character_adapter for spec in self._models)
         known = [adapter.consent for adapter in adapters if adapter is not None]
         if not key or key not in (*known, self._matting and self._matting.source):
             raise UserError("There is no download of that name to agree to.", "Reload the page.")
         self._consents.give(key)
-        if draft_id:
-            return self.find_figure(document, draft_id)
-        return self.generate(document, frames)
-
-    def cancel(self, document: object) -> Answer:
-        """Cancel the project's running and queued jobs; finished takes are kept."""
-        for job in reversed(self._runner.pending(project_id_of(document))):
-            job.cancel()
         return {}
-
-    def choose_take(self, document: object, frame_id: str, take_id: str) -> Answer:
-        """Choose another take of a frame.
-
-        Raises:
-            UserError: if the take does not belong to that frame.
-        """
-        project, _, answer = self._saved(document)
-        if project.take(take_id).frame_id != frame_id:
-            raise UserError("That take belongs to another frame.", "Reload the page.")
-        storyboard = project.edit(lambda stored: stored.with_take(frame_id, take_id))
-        return answer | self._results(project, storyboard)
-
-    def projects(self) -> Answer:
-        """Return the projects that can be opened, newest first; none where strangers share them."""
-        infos = [] if self._space else self._store.projects()[:LISTED_PROJECTS]
-        items = [asdict(info) | {"modified": info.modified.isoformat()} for info in infos]
-        return {"projects": {"serial": next(self._serials), "items": items}}
-
-    def archive(self, document: object) -> Answer:
-        """Offer the frames and their masks as a ZIP file.
-
-        Raises:
-            UserError: if no frame has been rendered yet.
-        """
-        project, storyboard, answer = self._saved(document)
-        name = f"{_file_name(storyboard.title) or 'storyboard'}.zip"
-        return answer | self._download(name, project.zip_frames)
 
     # ---- the character
 
-    def upload_picture(self, document: object, path: Path) -> Answer:
+    def upload_picture(self, project: str, path: Path) -> Answer:
         """Find the character in an uploaded picture; the answer says if it cannot be used.
 
         Args:
             path: the picture; never a path that a browser named.
         """
-        project, _, answer = self._saved(document)
-        return answer | {"reference": self._references.begin(project, path)}
+        return {"reference": self._references.begin(self._project(project), path)}
 
-    def edit_mask(self, document: object, draft_id: str, strokes: str, revision: int) -> Answer:
+    def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
         """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
 
         Raises:
             UserError: if the strokes cannot be read, or the picture is damaged.
         """
-        project, _, answer = self._saved(document)
-        reference = self._references.edit_mask(project, draft_id, strokes, revision)
-        return answer | {"reference": reference}
+        return {"reference": self._references.edit_mask(self._project(project), draft, strokes)}
 
-    def find_figure(self, document: object, draft_id: str) -> Answer:
+    def find_figure(self, project: str, draft: str) -> Answer:
         """Find the figure in an uploaded picture with the network.
 
-        Where a person has to agree to a download first, the answer asks for that instead.
-
         Raises:
-            UserError: if there is no network, or it fails; the mask is unchanged.
+            UserError: if there is no network, or it fails; the mask is unchanged. A `ConsentNeeded`
+                where a person has to agree to its download first.
         """
-        project, _, answer = self._saved(document)
-        try:
-            return answer | {"reference": self._references.find_figure(project, draft_id)}
-        except ConsentNeeded as needed:
-            return answer | self._consent_question(needed, {"draft": draft_id})
+        return {"reference": self._references.find_figure(self._project(project), draft)}
 
-    def use_picture(self, document: object, draft_id: str, strokes: str) -> Answer:
+    def use_picture(self, project: str, draft: str, strokes: str) -> Answer:
         """Make an uploaded picture the character's reference picture.
 
         Args:
-            draft_id: the uploaded picture.
+            draft: the uploaded picture.
             strokes: all strokes, empty where there are none; see `ReferenceEditor.edit_mask`.
 
         Raises:
             UserError: if no figure was found in it, or it cannot be stored.
         """
-        project, _, answer = self._saved(document)
-        storyboard = _with_reference(project, self._references.finish(project, draft_id, strokes))
-        self._references.discard(project, draft_id)
-        return answer | self._reference(project, storyboard)
+        opened = self._project(project)
+        board = _with_reference(opened, self._references.finish(opened, draft, strokes))
+        self._references.discard(opened, draft)
+        return self._reference(opened, board)
 
-    def set_reference(self, document: object, name: str) -> Answer:
+    def set_reference(self, project: str, name: str) -> Answer:
         """Choose the character's reference picture among the project's, or none.
 
         Args:
@@ -252,37 +276,39 @@ class Actions:
         Raises:
             UserError: if the project has no such picture.
         """
-        project, _, answer = self._saved(document)
+        opened = self._project(project)
         if name:
-            project.references.path(name)
-        return answer | self._reference(project, _with_reference(project, name))
+            opened.references.path(name)
+        return self._reference(opened, _with_reference(opened, name))
 
-    def reopen_picture(self, document: object) -> Answer:
+    def reopen_picture(self, project: str) -> Answer:
         """Open the reference picture again, to edit its mask.
 
         Raises:
             UserError: if there is none, or its files are missing.
         """
-        project, _, answer = self._saved(document)
-        return answer | {"reference": self._references.reopen(project)}
+        return {"reference": self._references.reopen(self._project(project))}
 
-    def discard_picture(self, document: object, draft_id: str) -> Answer:
+    def discard_picture(self, project: str, draft: str) -> Answer:
         """Delete an uploaded picture that is not in use."""
-        project, _, answer = self._saved(document)
-        self._references.discard(project, draft_id)
-        return answer | {"reference": self._references.state(project)}
+        opened = self._project(project)
+        self._references.discard(opened, draft)
+        return {"reference": self._references.state(opened)}
 
-    def save_character(self, document: object) -> Answer:
-        """Offer the character as a file that other storyboards can load.
+    def save_character(self, project: str) -> Answer:
+        """Return the address of the character as a file that other storyboards load, and its name.
 
         Raises:
             UserError: if there is nothing to save.
         """
-        project, storyboard, answer = self._saved(document)
-        name = f"{_file_name(storyboard.character.name) or 'character'}{SUFFIX}"
-        return answer | self._download(name, lambda path: save_character(project, path))
+        opened = self._project(project)
+        character = opened.load().character
+        if not (character.name.strip() or character.description.strip() or character.reference):
+            raise UserError("There is no character to save yet.", "Describe one first.")
+        name = f"{_file_name(character.name) or 'character'}{SUFFIX}"
+        return {"name": name, "file": download_address(opened, "board.character")}
 
-    def load_character(self, document: object, path: Path) -> Answer:
+    def load_character(self, project: str, path: Path) -> Answer:
         """Replace the storyboard's character by a file's; everything else stays.
 
         Args:
@@ -291,132 +317,54 @@ class Actions:
         Raises:
             UserError: if the file holds no character, or it cannot be stored.
         """
-        project, _, _ = self._saved(document)
+        opened = self._project(project)
         try:
-            character = load_character(path).adopt(project.references)
+            character = load_character(path).adopt(opened.references)
         except UserError as error:  # without the server's folder, which means nothing to a person
             problem = error.problem.replace(str(path), path.name)
             raise UserError(problem, error.remedy) from error
         changes = {"character": character}
-        return self._opened(project, project.edit(lambda old: old.model_copy(update=changes)))
-
-    # ---- progress
-
-    def follow(self, project_id: str) -> Iterator[Answer]:
-        """Yield what happens in a project's jobs, until none is left.
-
-        Raises:
-            UserError: if there is no such project.
-        """
-        project = self._store.open(project_id)
-        last = idle(project_id)
-        while (job := self._runner.active(project_id)) is not None:
-            view = JobView(job)
-            updated = {"preview": 0.0, "other": 0.0}
-            for event in job.events():
-                view.apply(event)
-                kind = "preview" if isinstance(event, Preview) else "other"
-                if (notice := notice_of(job.storyboard, event)) is not None:
-                    yield self._progress(view) | self.notice(notice)
-                elif isinstance(event, TakeSaved):
-                    yield self._results(project, project.load()) | self._progress(view)
-                elif view.over or time.monotonic() - updated[kind] >= SECONDS_BETWEEN_UPDATES:
-                    yield self._progress(view)
-                    updated[kind] = time.monotonic()
-            last = view.shown()
-        yield self._results(project, project.load()) | {"progress": last}
-
-    def notice(self, error: UserError) -> Answer:
-        """Return the notice that shows an error to a person."""
-        serial = next(self._serials)
-        return {"notice": {"serial": serial, "problem": error.problem, "remedy": error.remedy}}
+        return self._board(opened, opened.edit(lambda old: old.model_copy(update=changes)))
 
     # ---- parts of answers
 
-    def _saved(self, document: object) -> tuple[Project, Storyboard, Answer]:
-        """Store a document; return its project, the stored storyboard, and the answer."""
-        models = [spec.name for spec in self._models]
-        project = self._project(project_id_of(document))
-        restored: set[str] = set()
-
-        def change(stored: Storyboard) -> Storyboard:
-            storyboard = read_document(document, stored, models, local_styles=not self._space)
-            added = {f.id for f in storyboard.frames} - {f.id for f in stored.frames}
-            # A frame that was removed and is back shows its newest take.
-            for take in project.takes() if added else ():
-                if take.frame_id in added:
-                    restored.add(take.frame_id)
-                    storyboard = storyboard.with_take(take.frame_id, take.id)
-            return storyboard
-
-        storyboard = project.edit(change)
-        answer = {"saved": {"project": project.id, "revision": revision_of(document)}}
-        if restored:
-            return project, storyboard, answer | self._results(project, storyboard)
-        return project, storyboard, answer | {"edited": outdated_frames(project, storyboard)}
-
     def _project(self, project_id: str) -> Project:
+        """Return a project; a blank board becomes one with its first change."""
         with self._creating:
             try:
                 return self._store.open(project_id)
             except ProjectError:
                 return self._store.create(blank_storyboard(self._spec), project_id)
 
-    def _opened(self, project: Project, storyboard: Storyboard) -> Answer:
-        job = self._runner.active(project.id)
+    def _opened(self, project: Project) -> Answer:
+        tag = project.tag()
+        return self._board(project, project.load()) | self._views.news(project.id) | {"tag": tag}
+
+    def _blank(self, board: Storyboard, project_id: str) -> Answer:
+        return {"board": document_of(board, project_id), "revision": "", "tag": ""}
+
+    def _board(self, project: Project, board: Storyboard) -> Answer:
+        """Return everything that is stored of a board."""
         return (
-            self._blank(storyboard, project.id)
-            | self._results(project, storyboard)
-            | ({} if job is None else self._progress(JobView(job)))
+            {"board": document_of(board, project.id), "revision": revision_of(board)}
+            | self._results(project, board)
             | {"reference": self._references.state(project)}
         )
 
-    def _blank(self, storyboard: Storyboard, project_id: str) -> Answer:
-        return {
-            "value": document_of(storyboard, project_id),
-            "results": {"project": project_id, "frames": {}},
-            "edited": [],
-            "progress": idle(project_id),
-            "saved": {"project": project_id, "revision": 0},
-            "reference": self._references.empty(project_id),
-        }
+    def _results(self, project: Project, board: Storyboard) -> Answer:
+        outdated = outdated_frames(project, board)
+        return {"results": frame_results(project, board), "outdated": outdated}
 
-    def _results(self, project: Project, storyboard: Storyboard) -> Answer:
-        frames = frame_results(project, storyboard, self._files)
-        return {
-            "results": {"project": project.id, "frames": frames},
-            "edited": outdated_frames(project, storyboard),
-        }
+    def _reference(self, project: Project, board: Storyboard) -> Answer:
+        outdated = outdated_frames(project, board)
+        return {"reference": self._references.state(project), "outdated": outdated}
 
-    def _reference(self, project: Project, storyboard: Storyboard) -> Answer:
-        return {
-            "reference": self._references.state(project),
-            "edited": outdated_frames(project, storyboard),
-        }
 
-    def _progress(self, view: JobView) -> Answer:
-        later = [job for job in self._runner.pending(view.job.project.id) if job is not view.job]
-        waiting = [frame_id for job in later for frame_id in job.targets]
-        return {"progress": view.shown(waiting)} | view.changed_previews()
-
-    def _download(self, name: str, write: Callable[[Path], Path]) -> Answer:
-        with tempfile.TemporaryDirectory() as folder:
-            file = self._files.publish(write(Path(folder, name)))
-        return {"file": {"serial": next(self._serials), "name": name, "file": file}}
-
-    def _consent_question(self, needed: ConsentNeeded, pending: dict[str, Any]) -> Answer:
-        """Return the question for a person; the page sends `pending` back with the consent."""
-        return {
-            "consent": {
-                "serial": next(self._serials),
-                "key": needed.key,
-                "pending": pending,
-                "terms": needed.problem,
-                "licence": needed.licence,
-                "licence_url": needed.licence_url,
-                "download_bytes": needed.download_bytes,
-            }
-        }
+def _is_used(board: Storyboard) -> bool:
+    """Return whether a storyboard is more than the blank one that its project began as."""
+    words = [board.title != Storyboard().title, board.character.description, board.character.name]
+    frames = [f.action or f.location or f.take for f in board.frames]
+    return any(words) or any(frames)
 
 
 def _check_ready(storyboard: Storyboard) -> None:

@@ -7,6 +7,8 @@ that a browser sends passes through `read_document`. Knows no jobs and no files.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -46,7 +48,6 @@ def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
     """Return the document that a page edits, with the id of its project."""
     return {
         "project": project_id,
-        "revision": 0,
         "title": storyboard.title,
         "character": storyboard.character.model_dump(exclude={"reference"}),
         "frames": [frame.model_dump(exclude={"take"}) for frame in storyboard.frames],
@@ -54,22 +55,10 @@ def document_of(storyboard: Storyboard, project_id: str) -> dict[str, Any]:
     }
 
 
-def project_id_of(document: object) -> str:
-    """Return the id of the project that a document belongs to.
-
-    Raises:
-        UserError: if it is not a document.
-    """
-    project = _mapping(document).get("project")
-    if not isinstance(project, str):
-        raise _not_a_document()
-    return project
-
-
-def revision_of(document: object) -> int:
-    """Return the page's count of changes to the document; 0 where it has none."""
-    revision = _mapping(document).get("revision")
-    return revision if isinstance(revision, int) else 0
+def revision_of(storyboard: Storyboard) -> str:
+    """Return a name for what a page edits of a storyboard; the same content has the same name."""
+    content = json.dumps(document_of(storyboard, ""), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def read_document(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import UserError
-from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice, Preview
+from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice
 from pipelines.pictures import mask_picture, png_bytes
 from storyboard.board import Storyboard
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
+from storyboard.jobs.runner import Runner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,24 +24,25 @@ if TYPE_CHECKING:
 _PREVIEW_QUALITY = 80
 
 
-def idle(project_id: str) -> dict[str, Any]:
+def idle() -> dict[str, Any]:
     """Return the progress of a project without jobs."""
-    return {"project": project_id, "state": "idle", "frames": {}}
+    return {"state": "idle", "frames": {}}
 
 
 @dataclass
 class JobView:
-    """Job as a page shows it, from the events that `apply` gets in order.
+    """Job as a page shows it, folded from its events.
 
     Attributes:
         job: the job.
         state: "queued", "loading", "running", "finished", "failed" or "cancelled".
-        message: the model that is loaded, or the reason of a failure.
+        message: the model that is loaded.
         fraction: share of the job that is done, in [0, 1].
         seconds_left: estimate for the rest of the job; None before there is one.
         frames: by frame id, the "state" ("waiting", "rendering" or "rendered") of each frame that
             gets a take, and while it renders its "phase", "step", "steps" and "mask".
-        previews: by frame id, the last preview of each frame that renders, as a data URL.
+        notices: messages about the render, each with the id of its "frame" (None for all of them).
+        failure: why the job ended early; None where it did not.
     """
 
     job: Job
@@ -49,11 +51,19 @@ class JobView:
     fraction: float = 0.0
     seconds_left: float | None = None
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)
-    previews: dict[str, str] = field(default_factory=dict)
-    _sent_previews: dict[str, str] = field(default_factory=dict, init=False)
+    notices: list[dict[str, Any]] = field(default_factory=list)
+    failure: JobFailed | None = None
+    _seen: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.frames = {frame_id: {"state": "waiting"} for frame_id in self.job.targets}
+
+    def catch_up(self) -> None:
+        """Apply the events that are new since the last call."""
+        events = self.job.events_now(self._seen)
+        self._seen += len(events)
+        for event in events:
+            self.apply(event)
 
     def apply(self, event: JobEvent) -> None:
         """Update the view by the job's next event."""
@@ -74,13 +84,13 @@ class JobView:
                     }
             case MaskFound(frame_id, mask=mask):
                 self._frame(frame_id)["mask"] = mask_url(mask)
-            case Preview(frame_id, image):
-                self.previews[frame_id] = preview_url(image)
+            case Notice():
+                self.notices.append(notice_fields(self.job.storyboard, event))
             case TakeSaved(frame_id):
                 self.frames[frame_id] = {"state": "rendered"}
-                self.previews.pop(frame_id, None)
-            case JobFailed(message):
-                self._end("failed", message)
+            case JobFailed():
+                self.failure = event
+                self._end("failed")
             case JobEnded(cancelled):
                 self._end("cancelled" if cancelled else "finished")
 
@@ -91,42 +101,81 @@ class JobView:
             waiting: frames of the jobs after this one.
         """
         frames = {frame_id: {"state": "waiting"} for frame_id in waiting}
-        rendered = sum(frame["state"] == "rendered" for frame in self.frames.values())
         state = "cancelling" if self.job.cancelling and not self.over else self.state
         return {
-            "project": self.job.project.id,
             "state": state,
             "job": self.job.id,
             "message": self.message,
             "fraction": self.fraction,
             "seconds_left": self.seconds_left,
-            "rendered": rendered,
+            "rendered": self._rendered,
             "total": len(self.frames),
             "frames": frames | self.frames,
+            "notices": self.notices,
         }
 
-    def changed_previews(self) -> dict[str, Any]:
-        """Return the page's property `previews`; empty where nothing changed since the last call.
-
-        Previews are larger than all other progress, and change less often.
-        """
-        if self.previews == self._sent_previews:
-            return {}
-        self._sent_previews = dict(self.previews)
-        return {"previews": {"project": self.job.project.id, "frames": self._sent_previews}}
+    def outcome(self) -> dict[str, Any]:
+        """Return how the job ended, for the page."""
+        failure = self.failure or JobFailed("")
+        return {
+            "job": self.job.id,
+            "state": self.state,
+            "rendered": self._rendered,
+            "problem": failure.problem,
+            "remedy": failure.remedy,
+        }
 
     @property
     def over(self) -> bool:
         """Return whether the job has ended."""
         return self.state in ("finished", "failed", "cancelled")
 
+    @property
+    def _rendered(self) -> int:
+        return sum(frame["state"] == "rendered" for frame in self.frames.values())
+
     def _frame(self, frame_id: str) -> dict[str, Any]:
         return self.frames.setdefault(frame_id, {"state": "waiting"})
 
-    def _end(self, state: str, message: str = "") -> None:
-        self.state, self.message = state, message
+    def _end(self, state: str) -> None:
+        self.state = state
         self.frames = {i: f for i, f in self.frames.items() if f["state"] == "rendered"}
-        self.previews.clear()
+
+
+class JobViews:
+    """Views of a runner's jobs; for any thread."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._guard = threading.Lock()
+        self._views: dict[str, JobView] = {}
+
+    def news(self, project_id: str, previews: int = 0) -> dict[str, Any]:
+        """Return the progress of a project's jobs, and the ends that nobody has read.
+
+        Args:
+            previews: the number of previews that the page has heard of; none are sent again.
+        """
+        pending, ended = self._runner.pending(project_id), self._runner.ended(project_id)
+        with self._guard:
+            known = {job.id: self._view(job) for job in (*ended, *pending)}
+            running = next((known[job.id] for job in pending if not known[job.id].over), None)
+            last = running or (known[ended[-1].id] if ended else None)
+            later = [job for job in pending if running is not None and job is not running.job]
+            waiting = [frame_id for job in later for frame_id in job.targets]
+            progress = idle() if last is None else last.shown(waiting)
+            over = [view for view in known.values() if view.over and not view.job.read]
+            answer = {"progress": progress, "outcomes": [view.outcome() for view in over]}
+        count, newest = (0, {}) if running is None else running.job.previews_now()
+        if count != previews:
+            shown = {frame_id: preview_url(event.image) for frame_id, event in newest.items()}
+            answer |= {"previews": shown}
+        return answer | {"preview_count": count}
+
+    def _view(self, job: Job) -> JobView:
+        view = self._views.setdefault(job.id, JobView(job))
+        view.catch_up()
+        return view
 
 
 def mask_url(mask: NDArray[np.bool_]) -> str:
@@ -147,18 +196,17 @@ def preview_url(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def notice_of(storyboard: Storyboard, event: JobEvent) -> UserError | None:
-    """Return the message of a `Notice` for a person; None for other events."""
-    match event:
+def notice_fields(storyboard: Storyboard, notice: Notice) -> dict[str, Any]:
+    """Return a notice for a person, with the id of the frame that it concerns, if it is one."""
+    match notice:
         case Notice("prompt", frame_id, unread):
-            return UserError(
-                f"The prompt of frame {storyboard.position(frame_id) + 1} is too long: the model "
-                f"does not read \u201c{unread}\u201d.",
-                "Shorten the character, the location or the action.",
-            )
+            return {
+                "frame": frame_id,
+                "problem": f"The prompt of frame {storyboard.position(frame_id) + 1} is too long: "
+                f"the model does not read \u201c{unread}\u201d.",
+                "remedy": "Shorten the character, the location or the action.",
+            }
         case Notice("style", source, message):
-            return UserError(f"Style {source}: {message}")
-        case Notice(message=message):
-            return UserError(message)
+            return {"frame": None, "problem": f"Style {source}: {message}", "remedy": ""}
         case _:
-            return None
+            return {"frame": None, "problem": notice.message, "remedy": ""}

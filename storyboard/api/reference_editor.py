@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import itertools
 import threading
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference, png_bytes, read_png
-from storyboard.api.takes import PublishedFiles
+from storyboard.api.routes import picture_address
 from storyboard.storage.drafts import Draft, Drafts
 from storyboard.storage.projects import Project
 
@@ -31,25 +29,16 @@ class ReferenceEditor:
         find: a network that finds figures; None where there is none.
     """
 
-    def __init__(
-        self, prepare: PrepareReference, find: FindFigure | None, files: PublishedFiles
-    ) -> None:
+    def __init__(self, prepare: PrepareReference, find: FindFigure | None) -> None:
         self._prepare = prepare
         self._find = find
-        self._files = files
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        # A page drops answers older than its last one, also after a restart of the application.
-        self._serials = itertools.count(round(time.time() * 1000))
 
     def state(self, project: Project) -> dict[str, Any]:
         """Return a project's reference picture and draft."""
         with self._lock(project):
             return self._state(project)
-
-    def empty(self, project_id: str) -> dict[str, Any]:
-        """Return the answer for a project without pictures."""
-        return {"project": project_id, "serial": next(self._serials), "used": None, "draft": None}
 
     def begin(self, project: Project, picture: Path) -> dict[str, Any]:
         """Start a draft from an uploaded picture; the answer says if it cannot be used."""
@@ -57,25 +46,22 @@ class ReferenceEditor:
             try:
                 self._drafts(project).begin(picture)
             except UserError as error:
-                return self._state(project, fault=str(error))
+                return self._state(project, str(error))
             return self._state(project)
 
-    def edit_mask(
-        self, project: Project, draft_id: str, strokes: str, revision: int
-    ) -> dict[str, Any]:
+    def edit_mask(self, project: Project, draft_id: str, strokes: str) -> dict[str, Any]:
         """Apply brush strokes to the mask of a draft.
 
         Args:
             draft_id: the draft that they were drawn on.
             strokes: a PNG picture as a data URL.
-            revision: the page's count of strokes, returned in the answer.
 
         Raises:
             UserError: if the strokes cannot be read, or the draft cannot be read or stored.
         """
         with self._lock(project):
             self._drafts(project).mend(draft_id, _png_of(strokes))
-            return self._state(project, revision=revision)
+            return self._state(project)
 
     def find_figure(self, project: Project, draft_id: str) -> dict[str, Any]:
         """Find the figure of a draft with the network; the project stays usable meanwhile.
@@ -120,15 +106,15 @@ class ReferenceEditor:
             if not name:
                 raise UserError("The character has no picture.", "Upload one.")
             self._drafts(project).resume(project.references.load(name))
-            return self._state(project, open=True)
+            return self._state(project)
 
     def discard(self, project: Project, draft_id: str) -> None:
         """Delete a draft."""
         with self._lock(project):
             self._drafts(project).discard(draft_id)
 
-    def _state(self, project: Project, **extra: Any) -> dict[str, Any]:
-        faults = []
+    def _state(self, project: Project, fault: str = "") -> dict[str, Any]:
+        faults = [fault] if fault else []
         used: dict[str, Any] | None = None
         draft: dict[str, Any] | None = None
         try:
@@ -136,25 +122,24 @@ class ReferenceEditor:
             name = project.load().character.reference
             if name:
                 used = {"name": name, "picture": None}
-                used["picture"] = self._files.picture(project.references.path(name))
+                used["picture"] = picture_address(project, project.references.path(name))
         except UserError as error:
             faults.append(str(error))
         try:
             current = self._drafts(project).current()
-            draft = None if current is None else self._draft(current)
-        except (UserError, OSError) as error:
+            draft = None if current is None else self._draft(project, current)
+        except (UserError, OSError, ValueError) as error:
             faults.append(f"The uploaded picture is lost: {error}")
-        state = self.empty(project.id) | {"used": used, "draft": draft}
-        return state | ({"fault": " ".join(faults)} if faults else {}) | extra
+        return {"used": used, "draft": draft, "fault": " ".join(faults)}
 
-    def _draft(self, draft: Draft) -> dict[str, Any]:
+    def _draft(self, project: Project, draft: Draft) -> dict[str, Any]:
         return {
             "id": draft.id,
-            "view": self._files.picture(draft.view),
+            "view": picture_address(project, draft.view),
             "mask": _png_url(draft.mask, draft.size),
             "strokes": None if draft.strokes is None else _png_url(draft.strokes),
             "mended": _png_url(draft.mended),
-            "prepared": draft.prepared and self._files.picture(draft.prepared),
+            "prepared": draft.prepared and picture_address(project, draft.prepared),
             "doubt": draft.doubt,
             "fault": draft.fault,
         }

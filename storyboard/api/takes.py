@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from storyboard.api.routes import take_address
 from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.planning import is_current
 from storyboard.storage.projects import Project
 
-# Copies a file to where browsers can fetch it; returns the front end's value for the copy, with
-# its "path".
-Publish = Callable[[Path], dict[str, Any]]
 
-
-class PublishedFiles:
-    """Files that browsers can fetch.
-
-    Args:
-        publish: publishes a file of ours, never one that a browser named.
-    """
-
-    def __init__(self, publish: Publish) -> None:
-        self.publish = publish
-        self._pictures: dict[Path, dict[str, Any]] = {}
-
-    def picture(self, path: Path) -> dict[str, Any]:
-        """Publish a picture whose file never changes; again only where its copy is gone."""
-        known = self._pictures.get(path)
-        if known is None or not Path(known["path"]).exists():
-            known = self._pictures[path] = self.publish(path)
-        return known
-
-
-def frame_results(
-    project: Project, storyboard: Storyboard, files: PublishedFiles
-) -> dict[str, Any]:
+def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
     """Return each frame's takes, oldest first, and its chosen one, by frame id.
 
     Raises:
@@ -53,8 +27,8 @@ def frame_results(
             "takes": [
                 {
                     "id": take.id,
-                    "image": files.picture(project.image_path(take.id)),
-                    "mask": files.picture(project.mask_path(take.id)),
+                    "image": take_address(project, take.id, "image.png"),
+                    "mask": take_address(project, take.id, "mask.png"),
                     "seed": take.seed,
                     "seconds": round(take.seconds, 1),
                     "foreground": round(take.foreground, 3),

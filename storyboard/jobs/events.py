@@ -42,9 +42,20 @@ class TakeSaved:
 
 @dataclass(frozen=True)
 class JobFailed:
-    """The job ended early; the takes that were saved are kept."""
+    """The job ended early; the takes that were saved are kept.
 
-    message: str
+    Attributes:
+        problem: what was wrong, with what.
+        remedy: what to do about it; empty where nothing can be said.
+    """
+
+    problem: str
+    remedy: str = ""
+
+    @property
+    def message(self) -> str:
+        """Problem and remedy, in one text."""
+        return f"{self.problem} {self.remedy}".strip()
 
 
 @dataclass(frozen=True)

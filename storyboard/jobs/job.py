@@ -123,6 +123,7 @@ class Job:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._on_cancel: Callable[[], None] | None = None
+        self.read = False  # whether a person has read how it ended
 
     @property
     def state(self) -> JobState:
@@ -161,6 +162,17 @@ class Job:
             index += len(fresh)
             if over:
                 return
+
+    def events_now(self, start: int = 0) -> list[JobEvent]:
+        """Return the events so far from the `start`-th on, without previews."""
+        with self._changed:
+            return self._history[start:]
+
+    def previews_now(self) -> tuple[int, dict[str, Preview]]:
+        """Return the number of previews so far, and the newest of each frame that renders."""
+        with self._changed:
+            newest = {frame_id: event for frame_id, (_, event) in self._previews.items()}
+            return self._previewed, newest
 
     def cancel(self) -> None:
         """Stop: at once while queued, within one denoising step while running."""
@@ -226,13 +238,11 @@ class Job:
             elif isinstance(fault, RenderCancelled):
                 self._end("cancelled", JobEnded(cancelled=True))
             elif isinstance(fault, UserError):
-                self._end("failed", JobFailed(str(fault)))
+                self._end("failed", JobFailed(fault.problem, fault.remedy))
             else:
-                message = (
-                    f"Something went wrong inside Throughline ({type(fault).__name__}). What was "
-                    "rendered is kept; the server's log has the details."
-                )
-                self._end("failed", JobFailed(message))
+                problem = f"Something went wrong inside Throughline ({type(fault).__name__})."
+                remedy = "What was rendered is kept; the server's log has the details."
+                self._end("failed", JobFailed(problem, remedy))
 
     def _end(self, state: JobState, event: JobEvent) -> None:
         self._history.append(event)

@@ -21,6 +21,8 @@ from storyboard.planning import plan_render
 
 _log = logging.getLogger(__name__)
 
+_REMEMBERED = 200  # jobs that are over, whose ends pages can still hear of
+
 
 class Runner(ABC):
     """Runner of jobs, in this process or in others; for any thread.
@@ -73,7 +75,9 @@ class Runner(ABC):
             project.references.path(name)
         job = Job(project, storyboard, plan.targets, share_all)
         with self._jobs_guard:
-            self._jobs = [*(old for old in self._jobs if not old.over), job]
+            over = [old for old in self._jobs if old.over]
+            forgotten = set(map(id, over[:-_REMEMBERED]))
+            self._jobs = [*(old for old in self._jobs if id(old) not in forgotten), job]
         self._begin(job)
         return job
 
@@ -84,6 +88,16 @@ class Runner(ABC):
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's jobs that are not over, in the order in which they were started."""
         return tuple(job for job in self._unfinished() if job.project.id == project_id)
+
+    def ended(self, project_id: str) -> tuple[Job, ...]:
+        """Return the project's last jobs that are over, in the order in which they were started."""
+        with self._jobs_guard:
+            return tuple(job for job in self._jobs if job.over and job.project.id == project_id)
+
+    def read(self, project_id: str, job_id: str) -> None:
+        """Note that a person has read how a job of a project ended."""
+        for job in self.ended(project_id):
+            job.read = job.read or job.id == job_id
 
     @abstractmethod
     def describe(self) -> str:
@@ -115,9 +129,11 @@ class Runner(ABC):
 
 
 def log_fault(job: Job, fault: BaseException | None) -> None:
-    """Log an exception whose message is not for people."""
-    if fault is not None and not isinstance(fault, UserError | RenderCancelled):
-        _log.error("Job %s failed", job.id, exc_info=fault)
+    """Log the exception that ended a job, with its traceback where it is not meant for people."""
+    if isinstance(fault, UserError):
+        _log.warning("Job %s of project %s failed: %s", job.id, job.project.id, fault)
+    elif fault is not None and not isinstance(fault, RenderCancelled):
+        _log.error("Job %s of project %s failed", job.id, job.project.id, exc_info=fault)
 
 
 def _chosen(project: JobProject, storyboard: Storyboard) -> dict[str, RenderRequest]:

@@ -134,7 +134,7 @@ class DocumentKind:
         """
         try:
             document: object = json.loads(content.decode("utf-8"))
-        except ValueError as error:  # both of JSON's and of UTF-8's faults
+        except (ValueError, RecursionError) as error:  # of JSON, UTF-8, and nesting without end
             raise ProjectError(
                 f"{path} is damaged: {error}.",
                 "It was left as it is; mend it, put a copy back, or move its folder away.",

@@ -19,6 +19,7 @@ import threading
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,6 +158,14 @@ class Project:
     def references(self) -> ReferenceStore:
         """Reference pictures of its storyboard and of older takes."""
         return ReferenceStore(self.path / "references")
+
+    def tag(self) -> str:
+        """Return a name for the stored state: another one after a change, by whatever process."""
+        found = []
+        for path in (self.path / "storyboard.json", self.path / "takes"):
+            with suppress(FileNotFoundError):
+                found.append(str(path.stat().st_mtime_ns))
+        return "-".join(found)
 
     def load(self) -> Storyboard:
         """Load the storyboard as it was last saved.

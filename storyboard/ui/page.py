@@ -1,37 +1,47 @@
-"""The page: Gradio events of the editor joined to `Actions`, and how the page is served."""
+"""The page: one Gradio component whose scripts ask `Calls`, and how it is served.
+
+The scripts in `assets/ui` are ES modules, sent by `storyboard.api.routes`. Gradio carries their
+questions to the server. There are no events of Gradio's own: where the stream of an event breaks
+off, Gradio loads the page anew, and what was typed is gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference
-from storyboard.api.actions import Actions, Answer
-from storyboard.api.document import project_id_of
+from storyboard.api.actions import Actions
+from storyboard.api.calls import Calls
 from storyboard.api.limits import MAX_UPLOAD_BYTES
+from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.jobs.runner import Runner
-from storyboard.settings import Settings
+from storyboard.settings import ROOT, Settings
 from storyboard.storage.projects import Store
-from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
 
-# Not a secret: a random one would make browsers forget their project at every restart.
-_BROWSER_SECRET = "throughline"
+ASSETS = ROOT / "assets" / "ui"
+
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later files override earlier ones.
 _STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "narrow.css")
-# Every page that follows a job holds a thread.
 _THREADS = 200
 
-# No queue, no loading cover over the page, and no public API.
-_LIGHT: dict[str, Any] = {
-    "show_progress": "hidden",
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
-_TRIGGER_MODES = {"save": "always_last", "archive": "once", "projects": "once"}
+_START = """
+const base = window.gradio_config.root;
+const root = element.querySelector(".tl");
+import(`${base}%s/main.js`)
+  .then(({ mount }) => mount(root, { server, upload, base }))
+  .catch((fault) => {
+    console.error(fault);
+    root.textContent = %s;
+  });
+"""
+_NOT_LOADED = "The page could not be loaded. Check the connection, then load it again."
 
 
 def build_ui(
@@ -52,18 +62,28 @@ def build_ui(
         analytics_enabled=False,
         delete_cache=(_ONE_HOUR, _ONE_DAY),
     )
+    calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
+
+    def call(question: Any) -> dict[str, Any]:
+        return calls.answer(question)
+
+    scripts = f"{PREFIX}/ui/{scripts_version(ASSETS)}"
     with demo:
-        remembered = gr.BrowserState("", storage_key="throughline", secret=_BROWSER_SECRET)
-        editor = StoryboardEditor()
-        actions = Actions(runner, store, settings, prepare, find, editor.publish)
-        _connect(demo, actions, editor, remembered)
+        gr.HTML(
+            html_template='<div class="tl" data-status="starting"></div>',
+            js_on_load=_START % (scripts, json.dumps(_NOT_LOADED)),
+            apply_default_css=False,
+            elem_id="throughline",
+            server_functions=[call],
+        )
     return demo
 
 
-def launch_options() -> dict[str, Any]:
+def launch_options(store: Store) -> dict[str, Any]:
     """Return the options of `gr.Blocks.launch`, apart from the address."""
     css = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _STYLE_FILES)
     return {
+        "app_kwargs": {"routes": make_routes(store, ASSETS)},
         "theme": _theme(),
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
@@ -75,6 +95,22 @@ def launch_options() -> dict[str, Any]:
         "share": False,
         "ssr_mode": False,
     }
+
+
+def uploaded(sent: object) -> Path:
+    """Return the path of a file that a browser has uploaded.
+
+    Args:
+        sent: the path that the browser sent, unchecked.
+
+    Raises:
+        UserError: if it is not a file in the folder for uploads.
+    """
+    folder = Path(get_upload_folder()).resolve()
+    path = Path(sent if isinstance(sent, str) else "").resolve()
+    if not (path.is_relative_to(folder) and path.is_file()):
+        raise UserError("The upload did not arrive.", "Choose the file again.")
+    return path
 
 
 def _theme() -> gr.themes.Base:
@@ -90,71 +126,3 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
     )
-
-
-def _connect(
-    demo: gr.Blocks, actions: Actions, editor: StoryboardEditor, remembered: gr.BrowserState
-) -> None:
-    """Connect every event of the editor to its action."""
-
-    def update(name: str) -> Callable[[Any, gr.EventData], Any]:
-        action: Callable[..., Answer] = getattr(actions, name)
-
-        def answer(document: Any, event: gr.EventData) -> Any:
-            known = () if name == "projects" else (document,)
-            try:
-                sent = [_field(event, field, editor) for field in EVENTS[name]]
-                return gr.update(**action(*known, *sent))
-            except UserError as error:
-                return gr.update(**actions.notice(error))
-
-        return answer
-
-    def switch(action: Callable[[], Answer]) -> Any:
-        try:
-            answer = action()
-        except UserError as error:
-            return gr.update(**actions.notice(error)), gr.skip()
-        return gr.update(**answer), answer["value"]["project"]
-
-    def load(project_id: Any) -> Any:
-        known = project_id if isinstance(project_id, str) else ""
-        return switch(lambda: {"setup": actions.setup()} | actions.open(known))
-
-    def follow(document: Any) -> Iterator[Any]:
-        try:
-            for answer in actions.follow(project_id_of(document)):
-                yield gr.update(**answer)
-        except UserError as error:
-            yield gr.update(**actions.notice(error))
-
-    def open_project(event: gr.EventData) -> Any:
-        return switch(lambda: actions.open(_field(event, "project", editor)))
-
-    following = editor.follow(follow, editor, editor, trigger_mode="once", **_LIGHT)
-    both = [editor, remembered]
-    demo.load(load, remembered, both, **_LIGHT)
-    # A job goes on when its page opens another storyboard; the page only stops following it.
-    away: dict[str, Any] = {"inputs": None, "outputs": both, "cancels": [following], **_LIGHT}
-    editor.open(open_project, **away)
-    editor.new(lambda: switch(actions.new), **away)
-    editor.example(lambda: switch(actions.example), **away)
-    for name in [name for name in EVENTS if name not in ("follow", "open", "new", "example")]:
-        mode = _TRIGGER_MODES.get(name, "multiple")
-        getattr(editor, name)(update(name), editor, editor, trigger_mode=mode, **_LIGHT)
-
-
-def _field(event: gr.EventData, name: str, editor: StoryboardEditor) -> Any:
-    """Return a checked field that the page sent with an event, a text unless its name says more.
-
-    Raises:
-        UserError: if it is the path of a file that was not uploaded.
-    """
-    sent = getattr(event, name, None)
-    if name == "path":
-        return editor.uploaded(sent)
-    if name == "frames":  # None for all
-        return [f if isinstance(f, str) else "" for f in sent] if isinstance(sent, list) else None
-    if name == "revision":
-        return sent if isinstance(sent, int) else 0
-    return sent if isinstance(sent, str) else ""

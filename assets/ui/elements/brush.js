@@ -1,6 +1,8 @@
 // Brush that edits the mask of a picture, by strokes that add or remove and can be undone.
 
-const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths in per cent of the picture's longer side
+import { make } from "../dom.js";
+
+export const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths in per cent of the picture's longer side
 const BRUSH_STEP = 0.02; // move by an arrow key, as a share of the longer side
 const MARKS = { add: "#00ff00", remove: "#ff0000" }; // colours that the server reads
 const AROUND = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y])); // offsets of the outline's copies
@@ -19,7 +21,7 @@ function loadedImage(address) {
 }
 
 /** Make the canvas. Calls `done` after every stroke and `turned` where a key changes the tool. */
-function makeBrush({ done, turned }) {
+export function makeBrush({ done, turned }) {
   const canvas = make("canvas", {
     class: "tl-canvas",
     tabindex: 0,

@@ -1,8 +1,10 @@
 // Styles: LoRAs for all frames.
 
+import { button, field, make, setSlider, setText, setValue, slider, textInput } from "../dom.js";
+
 const STYLE_FIELDS = ["source", "weight", "trigger"];
 
-function makeStyles(setup) {
+export function makeStyles(setup) {
   return make(
     "div",
     { class: "tl-stack tl-styles", role: "group", "aria-label": "Style (LoRA)" },
@@ -33,8 +35,8 @@ function makeStyle(setup) {
   );
 }
 
-function paintStyles(part, { story, setup }) {
-  const { styles } = story.settings;
+export function paintStyles(part, { board, setup }) {
+  const { styles } = board.settings;
   const list = part.querySelector(".tl-style-list");
   while (list.children.length > styles.length) list.lastChild.remove();
   while (list.children.length < styles.length) list.append(makeStyle(setup));

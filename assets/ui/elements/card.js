@@ -1,7 +1,13 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
+import { button, field, icon, make, numberInput, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
+import { stepWords } from "../state/jobs.js";
+import { locationHint } from "../state/locations.js";
+import { chosenTake, takeFacts } from "../state/results.js";
+import { paintStrength } from "./strength.js";
+
 /** Make a picture with its mask, for the chosen view. */
-function makeShot() {
+export function makeShot() {
   return make(
     "span",
     { class: "tl-shot" },
@@ -18,18 +24,18 @@ function makeShot() {
 }
 
 /** Show a take, if there is one; while the frame renders, also its mask and its `preview`. */
-function paintShot(shot, take, words, earlyMask = null, preview = null) {
+export function paintShot(shot, take, words, earlyMask = null, preview = null) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     shot.querySelector(name),
   );
   picture.hidden = mask.hidden = !take;
   tint.hidden = !take || Boolean(preview);
   if (take) {
-    setSource(picture, take.image.url);
-    setSource(mask, take.mask.url);
+    setSource(picture, take.image);
+    setSource(mask, take.mask);
     picture.alt = words;
     mask.alt = "Foreground mask: the character is white";
-    tint.style.setProperty("--tl-mask", `url("${take.mask.url}")`);
+    tint.style.setProperty("--tl-mask", `url("${take.mask}")`);
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
@@ -47,7 +53,7 @@ function paintPreview(image, preview, doing) {
   image.style.setProperty("--tl-soft", (1 - doing.step / doing.steps).toFixed(3));
 }
 
-function makeCard(frame, setup) {
+export function makeCard(frame, setup) {
   const open = make("button", { type: "button", class: "tl-open", "data-action": "look" }, makeShot());
   return make(
     "article",
@@ -121,22 +127,23 @@ function makeTools(setup) {
 }
 
 /**
- * Update a card from the story, its takes and the running jobs; `strength` is the storyboard's
+ * Update a card from the board, its takes and the running jobs; `strength` is the storyboard's
  * reference strength, null where no reference picture is used.
  */
-function paintCard(card, { story, index, result, preview, work, edited, strength }) {
-  const frame = story.frames[index];
+export function paintCard(card, { board, index, result, preview, work, outdated, strength }) {
+  const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
   const find = (name) => card.querySelector(name);
   card.setAttribute("aria-label", `Frame ${index + 1}`);
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
-  find(".tl-identity").hidden = index > 0 || !story.settings.consistent;
-  find(".tl-edited").hidden = !edited;
+  find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
+  find(".tl-edited").hidden = !outdated.length;
+  find(".tl-edited").title = outdated.join(" ");
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), locationHint(story, frame));
+  setText(find(".tl-place"), locationHint(board, frame));
   const becoming = doing?.phase === "render" ? preview : null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
   paintPreview(find(".tl-preview"), becoming, doing);
@@ -145,7 +152,7 @@ function paintCard(card, { story, index, result, preview, work, edited, strength
   look.setAttribute("aria-label", take ? `Enlarge frame ${index + 1}` : `Frame ${index + 1} is not generated yet`);
   paintDoing(card, doing, take);
   paintTakes(find(".tl-takes"), result, take);
-  paintTools(card, { frame, index, count: story.frames.length, take, doing });
+  paintTools(card, { frame, index, count: board.frames.length, take, doing });
 }
 
 function paintCloseness(row, frame, strength) {
@@ -162,12 +169,6 @@ function paintDoing(card, doing, take) {
   const track = card.querySelector(".tl-stage > .tl-track");
   track.hidden = !rendering;
   track.firstChild.style.width = rendering && doing.steps ? `${(100 * doing.step) / doing.steps}%` : "0";
-}
-
-function stepWords(doing) {
-  if (!doing?.steps) return "Starting";
-  const phase = doing.phase === "probe" ? "Finding the character" : "Generating";
-  return `${phase}, step ${doing.step} of ${doing.steps}`;
 }
 
 function paintTakes(row, result, take) {
@@ -196,13 +197,6 @@ function paintTools(card, { frame, index, count, take, doing }) {
   lock.setAttribute("aria-label", kept ? "Use a new seed each time" : "Keep the seed of this take");
 }
 
-const chosenTake = (result) => result?.takes.find((take) => take.id === result.chosen) ?? null;
-
-const frameWords = (frame, index) =>
+/** Describe a frame in words. @param {import("../types.js").Frame} frame @param {number} index */
+export const frameWords = (frame, index) =>
   `Frame ${index + 1}: ${[frame.action, frame.location].filter(Boolean).join(", ") || "no description"}`;
-
-function takeFacts(take) {
-  const facts = [`Seed ${take.seed}`, `generated in ${take.seconds} s`, `the character covers ${Math.round(100 * take.foreground)} % of the picture`];
-  if (take.matches != null) facts.push(`${take.matches} tokens match the identity frame`);
-  return facts.join(", ");
-}

@@ -1,12 +1,19 @@
 // Parts around the frames: header, character, settings, and the bar with the buttons.
 
-const VIEWS = [
+import { button, field, icon, make, numberInput, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { modelOf } from "../state/models.js";
+import { progressWords } from "../state/jobs.js";
+import { makeCharacter, paintCharacter } from "./character.js";
+import { licenceLink } from "./licence.js";
+import { makeStyles, paintStyles } from "./styles.js";
+
+export const VIEWS = [
   ["picture", "picture", "Pictures"],
   ["overlay", "overlay", "Masks over the pictures"],
   ["side", "columns", "Masks beside the pictures"],
 ];
 
-function makeHead(setup) {
+export function makeHead(setup) {
   const title = textInput("title", { placeholder: "Untitled storyboard" });
   title.classList.add("tl-title");
   title.setAttribute("aria-label", "Title of the storyboard");
@@ -33,7 +40,7 @@ function makeMark() {
   return mark;
 }
 
-function makePanel(setup) {
+export function makePanel(setup) {
   return make(
     "aside",
     { class: "tl-panel", "aria-label": "Character and settings" },
@@ -77,7 +84,7 @@ function makeSettings(setup) {
   );
 }
 
-/** Make the guidance slider; the mark is the model's default, where the document stores none. */
+/** Make the guidance slider; the mark is the model's default, where the board stores none. */
 function makeGuidance([lowest, highest]) {
   const control = slider("settings.guidance", { lowest, highest, step: 0.5 });
   control.setAttribute("aria-label", "Guidance");
@@ -90,9 +97,9 @@ function makeGuidance([lowest, highest]) {
   );
 }
 
-function paintGuidance(row, model, story) {
+function paintGuidance(row, model, board) {
   const own = model?.guidance ?? null;
-  const strength = story.settings.guidance ?? own;
+  const strength = board.settings.guidance ?? own;
   const control = row.querySelector("input");
   const words = own === null ? "" : strength === own ? `${own}, the model's default` : String(strength);
   control.disabled = own === null;
@@ -100,11 +107,11 @@ function paintGuidance(row, model, story) {
   setSlider(control, own === null ? control.min : strength, own);
   control.setAttribute("aria-valuetext", words);
   setText(row.querySelector(".tl-strength"), words);
-  setText(row.querySelector(".tl-hint"), guidanceHint(model, story));
+  setText(row.querySelector(".tl-hint"), guidanceHint(model, board));
 }
 
-function guidanceHint(model, story) {
-  if (!model) return `The guidance of ${story.settings.model} is not known.`;
+function guidanceHint(model, board) {
+  if (!model) return `The guidance of ${board.settings.model} is not known.`;
   return model.guidance === null ? `${model.title} does not use guidance.` : "How closely pictures match the prompt.";
 }
 
@@ -127,15 +134,15 @@ function makeShortcut() {
   );
 }
 
-function paintShortcut(part, story, setup) {
-  const model = modelOf(story, setup);
-  const { shortcut, consistent } = story.settings;
+function paintShortcut(part, board, setup) {
+  const model = modelOf(board, setup);
+  const { shortcut, consistent } = board.settings;
   const choices = (model ?? setup.models[0]).shortcuts;
   const chosen = choices.find(({ name }) => name === shortcut);
   const [, note, costs, conditions, fewer] = part.children;
   paintOptions(part.querySelector("select"), choices.map(({ name, title }) => [name, title]), shortcut);
   const alone = chosen.probe && !consistent ? " Without \u201cKeep the character\u201d there is no probe." : "";
-  setText(note, (model ? chosen.note : `Not measured on ${story.settings.model}.`) + alone);
+  setText(note, (model ? chosen.note : `Not measured on ${board.settings.model}.`) + alone);
   paintCosts(costs, model ? chosen.cost : []);
   conditions.hidden = costs.hidden;
   setText(conditions, `${chosen.conditions}; 95 % intervals on the right.`);
@@ -156,42 +163,40 @@ function paintCosts(list, cost) {
   );
 }
 
-function paintPanel(root, { story, setup, picture, tab }) {
+export function paintPanel(root, { board, setup, picture, tab }) {
   for (const control of root.querySelectorAll("[data-field]")) {
     if (control.closest("[data-frame], [data-style]")) continue;
     const [part, name] = control.dataset.field.split(".");
-    if (name === "model") paintOptions(control, modelOptions(story, setup), story.settings.model);
-    else if (name === "size") paintOptions(control, sizeOptions(story, setup), sizeName(story.settings));
+    if (name === "model") paintOptions(control, modelOptions(board, setup), board.settings.model);
+    else if (name === "size") paintOptions(control, sizeOptions(board, setup), sizeName(board.settings));
     else if (["guidance", "strength", "shortcut"].includes(name)) continue;
-    else setValue(control, name ? story[part][name] : story[part]);
+    else setValue(control, name ? board[part][name] : board[part]);
   }
-  const model = modelOf(story, setup);
+  const model = modelOf(board, setup);
   const steps = root.querySelector('[data-field="settings.steps"]');
   steps.placeholder = model ? String(model.steps) : "";
-  paintGuidance(root.querySelector(".tl-guidance"), model, story);
-  paintShortcut(root.querySelector(".tl-shortcut"), story, setup);
-  root.querySelector('[data-field="settings.merge"]').disabled = !story.settings.consistent;
-  paintCharacter(root.querySelector(".tl-character"), { story, setup, picture, tab });
-  paintStyles(root.querySelector(".tl-styles"), { story, setup });
-  paintModel(root.querySelector(".tl-model"), model, story);
-  root.style.setProperty("--tl-shape", `${story.settings.width} / ${story.settings.height}`);
+  paintGuidance(root.querySelector(".tl-guidance"), model, board);
+  paintShortcut(root.querySelector(".tl-shortcut"), board, setup);
+  root.querySelector('[data-field="settings.merge"]').disabled = !board.settings.consistent;
+  paintCharacter(root.querySelector(".tl-character"), { board, setup, picture, tab });
+  paintStyles(root.querySelector(".tl-styles"), { board, setup });
+  paintModel(root.querySelector(".tl-model"), model, board);
+  root.style.setProperty("--tl-shape", `${board.settings.width} / ${board.settings.height}`);
 }
-
-const modelOf = (story, setup) => setup.models.find((model) => model.name === story.settings.model);
 
 const sizeName = ({ width, height }) => `${width}x${height}`;
 
-function modelOptions(story, setup) {
+function modelOptions(board, setup) {
   const options = setup.models.map((model) => [model.name, model.title]);
-  return modelOf(story, setup) ? options : [...options, [story.settings.model, story.settings.model]];
+  return modelOf(board, setup) ? options : [...options, [board.settings.model, board.settings.model]];
 }
 
-function sizeOptions(story, setup) {
-  const sizes = modelOf(story, setup)?.sizes ?? [];
+function sizeOptions(board, setup) {
+  const sizes = modelOf(board, setup)?.sizes ?? [];
   const options = sizes.map((size) => [sizeName(size), `${size.ratio} (${size.width} \u00d7 ${size.height})`]);
-  const own = sizeName(story.settings);
+  const own = sizeName(board.settings);
   if (options.some(([name]) => name === own)) return options;
-  return [...options, [own, `${story.settings.width} \u00d7 ${story.settings.height}`]];
+  return [...options, [own, `${board.settings.width} \u00d7 ${board.settings.height}`]];
 }
 
 function paintOptions(select, options, chosen) {
@@ -203,11 +208,11 @@ function paintOptions(select, options, chosen) {
   select.value = chosen;
 }
 
-function paintModel(line, model, story) {
-  if (line.dataset.model === story.settings.model) return;
-  line.dataset.model = story.settings.model;
+function paintModel(line, model, board) {
+  if (line.dataset.model === board.settings.model) return;
+  line.dataset.model = board.settings.model;
   if (!model) {
-    line.replaceChildren(`Model: ${story.settings.model}.`);
+    line.replaceChildren(`Model: ${board.settings.model}.`);
     return;
   }
   line.replaceChildren(
@@ -218,7 +223,7 @@ function paintModel(line, model, story) {
   );
 }
 
-function makeBar() {
+export function makeBar() {
   return make(
     "div",
     { class: "tl-bar" },
@@ -245,12 +250,14 @@ function makeBar() {
         return choice;
       }),
     ),
+    button("undo", "undo", { hint: "Undo (Ctrl+Z)" }),
+    button("redo-change", "redo", { hint: "Redo (Ctrl+Y)" }),
     button("archive", "download", { label: "ZIP", hint: "Download the frames and masks as a ZIP file" }),
   );
 }
 
-/** Update the bar from `work` (see `workOf` in editor.js). */
-function paintBar(bar, work, story) {
+/** Update the bar from `work` (see `workOf` in state/jobs.js). */
+export function paintBar(bar, work, board) {
   const [generate, cancel] = ["generate", "cancel"].map((name) => bar.querySelector(`[data-action="${name}"]`));
   generate.disabled = work.active;
   cancel.hidden = !work.active;
@@ -258,21 +265,10 @@ function paintBar(bar, work, story) {
   const progress = bar.querySelector(".tl-progress");
   progress.hidden = !work.active;
   if (!work.active) return;
-  setText(progress.firstChild, progressWords(work, story));
+  setText(progress.firstChild, progressWords(work, board));
   const percent = Math.round(100 * work.fraction);
   const track = progress.lastChild;
   track.classList.toggle("tl-unknown", work.state === "loading" || work.state === "queued");
   track.setAttribute("aria-valuenow", percent);
   track.firstChild.style.width = `${percent}%`;
-}
-
-function progressWords(work, story) {
-  if (work.state === "cancelling") return "Stopping\u2026";
-  if (work.state === "queued") return "Waiting in the queue\u2026";
-  if (work.state === "loading") return `Loading ${work.message}\u2026`;
-  const current = story.frames.findIndex((frame) => work.frames[frame.id]?.state === "rendering");
-  const words = [`${work.rendered} of ${work.total} generated`];
-  if (current >= 0) words.unshift(`Frame ${current + 1}`);
-  if (work.seconds_left != null) words.push(`about ${duration(work.seconds_left)} left`);
-  return words.join(" \u00b7 ");
 }

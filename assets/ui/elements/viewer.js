@@ -1,6 +1,12 @@
 // Dialogs: the enlarged frame, and the list of storyboards.
 
-function makeViewer() {
+import { button, make, setText } from "../dom.js";
+import { indexOf } from "../state/board.js";
+import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
+import { plural } from "../words.js";
+import { frameWords, makeShot, paintShot } from "./card.js";
+
+export function makeViewer() {
   return make(
     "dialog",
     { class: "tl-dialog tl-viewer", "aria-label": "Frame" },
@@ -17,32 +23,23 @@ function makeViewer() {
 }
 
 /** Show a frame's chosen take; `id` is the frame's. */
-function paintViewer(viewer, story, results, id) {
-  const index = indexOf(story, id);
+export function paintViewer(viewer, board, results, id) {
+  const index = indexOf(board, id);
   const take = chosenTake(results[id]);
   if (index < 0 || !take) {
     viewer.close();
     return;
   }
-  const words = frameWords(story.frames[index], index);
+  const words = frameWords(board.frames[index], index);
   viewer.dataset.shows = id;
   paintShot(viewer.querySelector(".tl-shot"), take, words);
   setText(viewer.querySelector("strong"), words);
   setText(viewer.querySelector(".tl-viewer-words span"), takeFacts(take));
-  viewer.querySelector('[data-action="previous"]').disabled = !neighbour(story, results, id, -1);
-  viewer.querySelector('[data-action="next"]').disabled = !neighbour(story, results, id, 1);
+  viewer.querySelector('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
+  viewer.querySelector('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
 }
 
-/** Return the nearest frame with a take before (-1) or after (1) this one. */
-function neighbour(story, results, id, direction) {
-  for (let index = indexOf(story, id) + direction; story.frames[index]; index += direction) {
-    const other = story.frames[index].id;
-    if (chosenTake(results[other])) return other;
-  }
-  return null;
-}
-
-function makePicker() {
+export function makePicker() {
   return make(
     "dialog",
     { class: "tl-dialog tl-picker", "aria-label": "Open a storyboard" },
@@ -51,7 +48,7 @@ function makePicker() {
   );
 }
 
-function paintPicker(picker, items, current) {
+export function paintPicker(picker, items, current) {
   const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const entries = items.map((item) =>
     make(

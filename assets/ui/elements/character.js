@@ -1,11 +1,16 @@
 // Box of the character: a description, a reference picture, or both.
 
+import { button, field, icon, make, setSource, setText, slider, textArea, textInput } from "../dom.js";
+import { modelOf } from "../state/models.js";
+import { licenceLink } from "./licence.js";
+import { paintStrength } from "./strength.js";
+
 const TABS = [
   ["describe", "Describe"],
   ["upload", "Upload a picture"],
 ];
 
-function makeCharacter(setup) {
+export function makeCharacter(setup) {
   return make(
     "section",
     { class: "tl-box tl-character", "aria-label": "Character" },
@@ -118,7 +123,7 @@ function makeCutout() {
   return make("span", { class: "tl-cutout" }, layer("", "tl-faint"), layer("Your picture, with everything but the character faded", "tl-clear"));
 }
 
-function makePrepared(caption) {
+export function makePrepared(caption) {
   return make(
     "figure",
     { class: "tl-prepared" },
@@ -127,7 +132,7 @@ function makePrepared(caption) {
   );
 }
 
-const makeDoubt = () => make("p", { class: "tl-note tl-doubt", role: "status", hidden: true });
+export const makeDoubt = () => make("p", { class: "tl-note tl-doubt", role: "status", hidden: true });
 
 /** Make the part for the reference picture in use, with its strength. */
 function makeUsed(setup) {
@@ -162,25 +167,25 @@ function makeUsed(setup) {
 }
 
 /** Update the character's box; `picture` is the server's reference, with `busy` and `fault`. */
-function paintCharacter(box, { story, setup, picture, tab }) {
-  const model = modelOf(story, setup);
+export function paintCharacter(box, { board, setup, picture, tab }) {
+  const model = modelOf(board, setup);
   for (const control of box.querySelectorAll('[role="tab"]')) {
     const chosen = control.dataset.tab === tab;
     control.setAttribute("aria-selected", String(chosen));
     control.tabIndex = chosen ? 0 : -1;
-    control.querySelector(".tl-dot").hidden = control.dataset.tab === "upload" ? !picture.used : !story.character.description.trim();
+    control.querySelector(".tl-dot").hidden = control.dataset.tab === "upload" ? !picture.used : !board.character.description.trim();
   }
   for (const page of box.querySelectorAll("[data-page]")) page.hidden = page.dataset.page !== tab;
   setText(box.querySelector(".tl-words-hint"), wordsHint(picture));
-  paintCannot(box.querySelector(".tl-cannot"), model, story, setup);
+  paintCannot(box.querySelector(".tl-cannot"), model, board, setup);
   box.querySelector(".tl-drop").hidden = Boolean(picture.used || picture.draft);
   paintFault(box.querySelector(".tl-fault"), picture.fault);
   const working = box.querySelector(".tl-working");
   working.hidden = !picture.busy;
   setText(working.firstChild, picture.busy ?? "");
   paintDraft(box.querySelector(".tl-draft"), picture);
-  paintUsed(box.querySelector(".tl-used"), { story, model, picture });
-  box.querySelector('[data-action="export"]').disabled = !picture.used && !story.character.description.trim() && !story.character.name.trim();
+  paintUsed(box.querySelector(".tl-used"), { board, model, picture });
+  box.querySelector('[data-action="export"]').disabled = !picture.used && !board.character.description.trim() && !board.character.name.trim();
 }
 
 function wordsHint(picture) {
@@ -193,7 +198,7 @@ function paintFault(line, fault) {
   if (fault && line.textContent !== fault) line.replaceChildren(icon("alert"), make("span", { text: fault }));
 }
 
-function paintDoubt(line, draft) {
+export function paintDoubt(line, draft) {
   paintFault(line, draft.fault || draft.doubt);
   line.classList.toggle("tl-fault", Boolean(draft.fault));
 }
@@ -202,7 +207,7 @@ function paintDraft(part, { draft, used, busy }) {
   part.hidden = !draft;
   if (!draft) return;
   const layers = part.querySelector(".tl-cutout").children;
-  for (const layer of layers) setSource(layer, draft.view.url);
+  for (const layer of layers) setSource(layer, draft.view);
   layers[1].style.setProperty("--tl-mask", `url("${draft.mended}")`);
   paintPrepared(part.querySelector(".tl-prepared"), draft.prepared);
   paintDoubt(part.querySelector(".tl-doubt"), draft);
@@ -211,32 +216,21 @@ function paintDraft(part, { draft, used, busy }) {
   part.querySelector(".tl-still").hidden = !used;
 }
 
-function paintPrepared(figure, file) {
+export function paintPrepared(figure, file) {
   const image = figure.querySelector("img");
   image.hidden = !file;
-  if (file) setSource(image, file.url);
+  if (file) setSource(image, file);
 }
 
-function paintUsed(part, { story, model, picture }) {
+function paintUsed(part, { board, model, picture }) {
   part.hidden = !picture.used || Boolean(picture.draft);
   if (!picture.used) return;
   paintPrepared(part.querySelector(".tl-prepared"), picture.used.picture);
   setText(part.querySelector(".tl-follows"), model?.subject ? "Frames are generated with this picture." : "This model cannot use a reference picture.");
   const row = part.querySelector(".tl-closeness");
   row.hidden = !model?.subject;
-  if (model?.subject) paintStrength(row, story.character.strength, model.subject.strength, "the model's default");
+  if (model?.subject) paintStrength(row, board.character.strength, model.subject.strength, "the model's default");
   paintAdapter(part.querySelector(".tl-adapter"), model?.subject);
-}
-
-/** Show a strength on its slider: `asked`, or else the default `own`, which has a mark. */
-function paintStrength(row, asked, own, whose) {
-  const value = asked ?? own;
-  const control = row.querySelector("input");
-  const words = value === 0 ? "off" : String(value);
-  control.title = `The mark shows ${whose}: ${own}`;
-  setSlider(control, value, own);
-  control.setAttribute("aria-valuetext", value === own ? `${words}, ${whose}` : words);
-  setText(row.querySelector(".tl-strength"), words);
 }
 
 /** Show the adapter that uses reference pictures, and its licence. */
@@ -247,14 +241,11 @@ function paintAdapter(line, subject) {
   line.replaceChildren(`Reference pictures are used by ${subject.title}. Licence: `, licenceLink(subject), ".");
 }
 
-const licenceLink = ({ licence, licence_url: address }) =>
-  address ? make("a", { href: address, target: "_blank", rel: "noreferrer", text: licence }) : licence;
-
 /** Show that the model cannot use reference pictures, and which models can. */
-function paintCannot(note, model, story, setup) {
+function paintCannot(note, model, board, setup) {
   note.hidden = Boolean(model?.subject);
-  if (note.hidden || note.dataset.model === story.settings.model) return;
-  note.dataset.model = story.settings.model;
+  if (note.hidden || note.dataset.model === board.settings.model) return;
+  note.dataset.model = board.settings.model;
   const able = setup.models.filter((other) => other.subject);
   const choices = able.map((other) => {
     const choice = make("button", { type: "button", class: "tl-link", "data-action": "model", "data-model": other.name, text: other.title });
@@ -263,6 +254,6 @@ function paintCannot(note, model, story, setup) {
   const remedy = able.length ? "These models can:" : "No other model can be chosen here, so describe the character.";
   note.replaceChildren(
     icon("alert"),
-    make("div", {}, make("strong", { text: `${model?.title ?? story.settings.model} cannot use a reference picture.` }), ` ${remedy}`, make("ul", {}, ...choices)),
+    make("div", {}, make("strong", { text: `${model?.title ?? board.settings.model} cannot use a reference picture.` }), ` ${remedy}`, make("ul", {}, ...choices)),
   );
 }

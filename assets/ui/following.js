@@ -1,0 +1,84 @@
+// Following the server: what happens in jobs, and what is changed elsewhere, a few times a second while a
+// job runs. It also notices that the connection is lost, and that it is back.
+
+/** @import { Outcome, Setup } from "./types.js" */
+/** @import { Store } from "./store.js" */
+/** @import { Call } from "./call.js" */
+
+import { isResting } from "./state/jobs.js";
+
+// Milliseconds between two questions.
+const RENDERING = 300;
+const IDLE = 2000;
+const HIDDEN = 10_000;
+
+/**
+ * @param {object} parts
+ * @param {Store} parts.store
+ * @param {Call} parts.call
+ * @param {(answer: object) => void} parts.show shows the parts of an answer
+ * @param {{ take: (base: any) => void, flush: () => Promise<boolean> }} parts.saving
+ * @param {(outcome: Outcome) => void} parts.ended hears of the end of a job
+ * @param {(restarted: boolean) => void} parts.back hears that the connection is back
+ */
+export function makeFollowing({ store, call, show, saving, ended, back }) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  let seen = ""; // the stored state of the board that the page shows
+  let asking = false;
+  let again = false;
+  /** @type {Set<string>} */
+  const reported = new Set();
+
+  /** Ask now, and from then on regularly. */
+  async function look() {
+    clearTimeout(timer);
+    if (asking) {
+      again = true;
+      return;
+    }
+    asking = true;
+    again = false;
+    const { project } = store.state.board;
+    const answer = await call("news", { project, seen });
+    asking = false;
+    if (project === store.state.board.project) {
+      if ("ok" in answer) hear(answer.ok);
+      else if ("lost" in answer) store.set({ connection: "lost" });
+    } else again = true;
+    if (again) look();
+    else timer = setTimeout(look, pause());
+  }
+
+  function pause() {
+    if (document.hidden) return HIDDEN;
+    return isResting(store.state.progress) && !store.state.asked.length ? IDLE : RENDERING;
+  }
+
+  /** @param {any} news */
+  function hear({ server, tag, board, revision, outcomes, ...parts }) {
+    const { connection, setup, base } = store.state;
+    const restarted = server !== setup.server;
+    if (connection === "lost" || restarted) {
+      store.set({ connection: "ok", setup: /** @type {Setup} */ ({ ...setup, server }) });
+      back(restarted);
+    }
+    seen = tag;
+    if (board && revision !== base.revision) saving.take({ board, revision });
+    show(parts);
+    for (const outcome of outcomes) {
+      if (reported.has(outcome.job)) continue;
+      reported.add(outcome.job);
+      ended(outcome);
+    }
+  }
+
+  return {
+    look,
+    /** Begin to follow another board. @param {string} tag its stored state */
+    restart(tag) {
+      seen = tag;
+      look();
+    },
+  };
+}

@@ -1,0 +1,271 @@
+// The page's entry: joins the store, the server, and the parts of the page.
+
+/** @import { Board, Consent, Outcome, Setup, State } from "./types.js" */
+
+import { makeActions } from "./actions.js";
+import { makeCall, reachableAt } from "./call.js";
+import { make } from "./dom.js";
+import { makeEditing } from "./editing.js";
+import { makeConsent } from "./elements/consent.js";
+import { makeMaskEditor } from "./elements/mask_editor.js";
+import { makeFollowing } from "./following.js";
+import { listen } from "./input.js";
+import { lastBoard, lastView, rememberBoard, rememberView, takeUnsent } from "./memory.js";
+import { makeMessages } from "./messages.js";
+import { makePage } from "./page.js";
+import { makePictures } from "./pictures.js";
+import { makeSaving } from "./saving.js";
+import { contentOf, editSettings, indexOf } from "./state/board.js";
+import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
+import { merge } from "./state/merge.js";
+import { wishesLeft } from "./state/results.js";
+import { makeStore } from "./store.js";
+
+/**
+ * Show the page in an element.
+ * @param {HTMLElement} root
+ * @param {object} parts
+ * @param {{ call: (question: object) => Promise<any> }} parts.server Gradio's functions of the server
+ * @param {(file: File) => Promise<{ path: string }>} parts.upload uploads a file
+ * @param {string} parts.base address of the application, without a slash at the end
+ */
+export async function mount(root, { server, upload, base }) {
+  const call = makeCall(server, reachableAt(`${base}/tl/alive`));
+  const first = await call("setup");
+  if (!("ok" in first)) {
+    root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
+    return;
+  }
+  /** @type {Setup} */
+  const setup = first.ok;
+  const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved" }));
+  const messages = makeMessages();
+  const consent = makeConsent();
+  const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
+  const page = makePage(root, setup, { banner: messages.banner, maskEditor, consent });
+  root.append(messages.toast, messages.live);
+
+  // ---- the server
+
+  /** Show the parts of an answer. */
+  function show({ results, outdated, progress, previews, reference }) {
+    /** @type {Partial<State>} */
+    const changes = {};
+    if (outdated) changes.outdated = outdated;
+    if (reference) changes.reference = withAddresses(reference);
+    if (previews) changes.previews = previews;
+    if (results) {
+      changes.results = withAddresses(results);
+      changes.wished = wishesLeft(store.state.wished, results);
+    }
+    if (progress) {
+      changes.progress = progress;
+      changes.asked = stillAsked(store.state.asked, progress);
+      if (isResting(progress)) Object.assign(changes, { stopping: false, previews: {} });
+    }
+    store.set(changes);
+  }
+
+  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. */
+  function withAddresses(data) {
+    if (Array.isArray(data)) return data.map(withAddresses);
+    if (data === null || typeof data !== "object") return data;
+    if ("at" in data) return `${base}/tl/${data.at}`;
+    return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, withAddresses(value)]));
+  }
+
+  /**
+   * Ask the server about the board on the page, once it has all changes; show the answer.
+   * @param {string} name @param {object} data
+   * @returns {Promise<any>} what was asked for; null where there was a problem, which the page shows
+   */
+  async function ask(name, data = {}) {
+    const { project } = store.state.board;
+    if (!(await saving.flush())) return null;
+    for (;;) {
+      const answer = await call(name, { project, ...data });
+      if (project !== store.state.board.project) return null;
+      if ("ok" in answer) {
+        if (answer.ok.board) saving.take(answer.ok);
+        show(answer.ok);
+        return answer.ok;
+      }
+      if ("consent" in answer) {
+        if (!(await consent.ask(answer.consent))) return null;
+        await call("give_consent", { key: answer.consent.key });
+        continue;
+      }
+      if ("lost" in answer) store.set({ connection: "lost" });
+      else store.set({ fault: answer });
+      return null;
+    }
+  }
+
+  const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
+  const editing = makeEditing({ store, save: saving.later, announce });
+  const following = makeFollowing({ store, call, show, saving, ended, back });
+  const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
+
+  /** @param {Outcome} outcome */
+  function ended({ job, state, rendered, problem, remedy }) {
+    if (state === "failed") store.set({ fault: { problem, remedy, job } });
+    else messages.say(endWords({ state, rendered }));
+  }
+
+  /** @param {boolean} restarted */
+  async function back(restarted) {
+    const unsent = saving.unsent();
+    const rendering = !isResting(store.state.progress);
+    if (restarted && rendering) {
+      store.set({ fault: { problem: "The server was started anew while frames were being generated.", remedy: "Finished takes are kept; generate the others again." } });
+    }
+    const saved = await saving.flush();
+    if (unsent && saved) messages.say("Connected again; your changes are saved.");
+    else if (saved) messages.say("Connected again.");
+  }
+
+  // ---- boards
+
+  /** Open a board: one that is stored ("open"), the example, or a new one. */
+  async function open(/** @type {"open" | "new" | "example"} */ how, project = "") {
+    if (store.state.board && !(await saving.flush())) return;
+    const answer = await call(how, how === "open" ? { project } : {});
+    if ("ok" in answer) showBoard(answer.ok, how !== "new");
+    else if ("lost" in answer) store.set({ connection: "lost" });
+    else if ("problem" in answer) {
+      if (!store.state.board) await open("new");
+      store.set({ fault: answer });
+    }
+  }
+
+  function showBoard({ board, revision, tag, ...parts }, stored) {
+    /** @type {State["base"]} */
+    const now = { board, revision };
+    editing.forget();
+    page.clearCards();
+    store.set({
+      board,
+      base: now,
+      saving: "saved",
+      results: {},
+      wished: {},
+      outdated: {},
+      progress: idle(),
+      previews: {},
+      asked: [],
+      stopping: false,
+      reference: { used: null, draft: null, fault: "" },
+      busy: "",
+      tab: null,
+      conflicts: [],
+      fault: null,
+    });
+    show(parts);
+    if (stored) address(board.project);
+    for (const unsent of takeUnsent(board.project)) {
+      const { board: merged, conflicts } = merge(unsent.base.board, unsent.board, store.state.board);
+      store.set({ board: merged, conflicts, saving: "waiting" });
+    }
+    if (saving.unsent()) saving.later(true);
+    following.restart(tag);
+  }
+
+  /** Remember the board, and name it in the page's address. @param {string} project */
+  function address(project) {
+    rememberBoard(project);
+    const url = new URL(location.href);
+    url.searchParams.set("board", project);
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+  }
+
+  /** Download a file that the server makes. @param {string} name */
+  async function download(name) {
+    const answer = await ask(name);
+    if (!answer) return;
+    const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
+    root.append(link);
+    link.click();
+    link.remove();
+  }
+
+  // ---- edits
+
+  /** @param {Board} board @param {string} name */
+  function withModel(board, name) {
+    const model = setup.models.find((known) => known.name === name);
+    if (!model) return board;
+    const { width, height } = model.sizes[0];
+    return editSettings(board, { model: name, width, height, steps: null, guidance: null });
+  }
+
+  /** @param {string} words @param {string | null} frame */
+  function announce(words, frame = null) {
+    const place = frame === null ? -1 : indexOf(store.state.board, frame);
+    if (place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
+    messages.say(words);
+  }
+
+  async function dismiss() {
+    const { fault } = store.state;
+    store.set({ fault: null });
+    if (fault?.job) await call("read_outcome", { project: store.state.board.project, job: fault.job });
+  }
+
+  const app = {
+    root,
+    store,
+    ask,
+    call,
+    open,
+    download,
+    saving,
+    editing,
+    page,
+    pictures,
+    maskEditor,
+    withModel,
+    rememberView,
+    dismiss,
+    look: following.look,
+    say: messages.say,
+    announce: messages.announce,
+    chooseModel: (/** @type {string} */ name) =>
+      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true }),
+  };
+
+  store.subscribe(() => {
+    const { state } = store;
+    if (!state.board) return;
+    page.paint(state, { canUndo: editing.canUndo(), canRedo: editing.canRedo() });
+    messages.paintBanner(state.fault);
+  });
+  // The first change makes a project of a new board.
+  store.subscribe(() => {
+    const { base, saving: how, board } = store.state;
+    if (board && how === "saved" && base.revision !== "" && lastBoard() !== board.project) address(board.project);
+  });
+  const wanted = new URL(location.href).searchParams.get("board") ?? lastBoard();
+  await open(wanted ? "open" : "new", wanted);
+  listen(app, makeActions(app));
+}
+
+/**
+ * @typedef {object} App
+ * @property {HTMLElement} root
+ * @property {import("./store.js").Store} store
+ * @property {(name: string, data?: object) => Promise<any>} ask
+ * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
+ * @property {(name: string) => Promise<void>} download
+ * @property {ReturnType<typeof makeSaving>} saving
+ * @property {import("./editing.js").Editing} editing
+ * @property {ReturnType<typeof makePage>} page
+ * @property {ReturnType<typeof makePictures>} pictures
+ * @property {ReturnType<typeof makeMaskEditor>} maskEditor
+ * @property {(board: Board, name: string) => Board} withModel
+ * @property {(view: string) => void} rememberView
+ * @property {() => Promise<void>} dismiss
+ * @property {() => Promise<void>} look
+ * @property {(text: string, label?: string, action?: () => void) => void} say
+ * @property {(words: string) => void} announce
+ * @property {(name: string) => void} chooseModel
+ */

@@ -1,0 +1,55 @@
+// Messages for a person: a banner that stays until it is read, and a short one that goes by itself.
+
+/** @import { Fault } from "./types.js" */
+
+import { button, icon, make } from "./dom.js";
+
+const SHORT = 4000; // milliseconds
+const WITH_ACTION = 8000;
+
+export function makeMessages() {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const banner = make("div", { class: "tl-banner", role: "alert", hidden: true });
+  const toast = make("div", { class: "tl-toast", role: "status", hidden: true });
+  const live = make("div", { class: "tl-unseen", role: "status" });
+  /** @type {Fault | null} */
+  let shown = null;
+
+  /** @param {Fault | null} fault */
+  function paintBanner(fault) {
+    if (fault === shown) return;
+    shown = fault;
+    banner.hidden = !fault;
+    if (!fault) return;
+    banner.replaceChildren(
+      icon("alert"),
+      make("p", {}, make("strong", { text: fault.problem }), fault.remedy ? ` ${fault.remedy}` : ""),
+      button("dismiss", "close", { hint: "Dismiss" }),
+    );
+    banner.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Show a short message, with a button for an action where there is one. */
+  function say(/** @type {string} */ text, label = "", /** @type {(() => void) | null} */ action = null) {
+    toast.replaceChildren(make("span", { text }));
+    if (action) {
+      const act = button("", "undo", { label });
+      act.addEventListener("click", () => {
+        toast.hidden = true;
+        action();
+      });
+      toast.append(act);
+    }
+    toast.hidden = false;
+    clearTimeout(timer);
+    timer = setTimeout(() => (toast.hidden = true), action ? WITH_ACTION : SHORT);
+  }
+
+  /** Tell a screen reader. */
+  function announce(/** @type {string} */ words) {
+    live.textContent = words;
+  }
+
+  return { banner, toast, live, paintBanner, say, announce };
+}

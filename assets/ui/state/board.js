@@ -1,0 +1,87 @@
+// Operations on the board. Each returns a new board; nothing here touches the page.
+
+/** @import { Character, Board, Frame, Settings, Style } from "../types.js" */
+
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(6));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** @param {Partial<Frame>} fields @returns {Frame} */
+export const newFrame = (fields = {}) => ({
+  action: "",
+  location: "",
+  share_background: false,
+  character: "",
+  reference_strength: null,
+  seed: null,
+  locked: false,
+  ...fields,
+  id: newId(),
+});
+
+/** @param {Board} board @param {string} id */
+export const indexOf = (board, id) => board.frames.findIndex((frame) => frame.id === id);
+
+/** @param {Board} board @param {string} id @returns {Frame | undefined} */
+export const frameOf = (board, id) => board.frames.find((frame) => frame.id === id);
+
+/** @param {Board} board @param {string} id @param {Partial<Frame>} fields @returns {Board} */
+export function editFrame(board, id, fields) {
+  const frames = board.frames.map((frame) => (frame.id === id ? { ...frame, ...fields } : frame));
+  return { ...board, frames };
+}
+
+/** @param {Board} board @param {Partial<Character>} fields @returns {Board} */
+export const editCharacter = (board, fields) => ({ ...board, character: { ...board.character, ...fields } });
+
+/** @param {Board} board @param {Partial<Settings>} fields @returns {Board} */
+export const editSettings = (board, fields) => ({ ...board, settings: { ...board.settings, ...fields } });
+
+/** @param {Board} board @param {number} index @param {Partial<Style>} fields @returns {Board} */
+export function editStyle(board, index, fields) {
+  const styles = board.settings.styles.map((style, at) => (at === index ? { ...style, ...fields } : style));
+  return editSettings(board, { styles });
+}
+
+/** Insert a frame at a position. @param {Board} board @param {Frame} frame @param {number} index @returns {Board} */
+export const insertFrame = (board, frame, index) => ({
+  ...board,
+  frames: board.frames.toSpliced(index, 0, frame),
+});
+
+/** @param {Board} board @param {string} id @returns {Board} */
+export const removeFrame = (board, id) => ({
+  ...board,
+  frames: board.frames.filter((frame) => frame.id !== id),
+});
+
+/**
+ * Move a frame to a position; return the same board where nothing changes.
+ * @param {Board} board @param {string} id @param {number} to @returns {Board}
+ */
+export function moveFrame(board, id, to) {
+  const from = indexOf(board, id);
+  if (from < 0 || to === from || to < 0 || to >= board.frames.length) return board;
+  const frames = board.frames.toSpliced(from, 1).toSpliced(to, 0, board.frames[from]);
+  return { ...board, frames };
+}
+
+/** Return the board without rows that a person has not filled in. @param {Board} board @returns {Board} */
+export function contentOf(board) {
+  const styles = board.settings.styles.filter((style) => style.source.trim());
+  return styles.length === board.settings.styles.length ? board : editSettings(board, { styles });
+}
+
+/** @param {unknown} one @param {unknown} other */
+export const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
+
+/** Return a frame's location in the form that is compared; the server does the same. @param {Frame} frame */
+export const locationOf = (frame) =>
+  frame.location.toLowerCase().split(/\s+/).filter(Boolean).join(" ").replace(/[,. ]+$/, "");
+
+/** Return whether nothing has been written yet. @param {Board} board */
+export function isBlank(board) {
+  const words = board.frames.flatMap((frame) => [frame.action, frame.location]);
+  return [board.character.description, ...words].every((text) => !text.trim());
+}

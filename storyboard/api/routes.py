@@ -1,0 +1,128 @@
+"""Addresses of the files that a page shows: its scripts, pictures of takes, downloads.
+
+Pictures are sent from their projects, so that nothing is copied and nothing can be cleaned away
+under an open page. A board's address contains its project's id, which nobody can guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pipelines.errors import UserError
+from storyboard.storage.character_file import save_character
+from storyboard.storage.projects import Project, Store
+
+PREFIX = "/tl"
+
+# Windows takes the types of files from its registry, where programs leave others.
+mimetypes.add_type("text/javascript", ".js")
+
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_PLAIN = {"X-Content-Type-Options": "nosniff"}
+
+
+def take_address(project: Project, take_id: str, name: str) -> dict[str, str]:
+    """Return the address of a take's "image.png" or "mask.png", relative to the application."""
+    return {"at": f"boards/{project.id}/takes/{take_id}/{name}"}
+
+
+def picture_address(project: Project, path: Path) -> dict[str, str]:
+    """Return the address of a picture in a project's folder `references` or `draft`."""
+    return {"at": f"boards/{project.id}/{path.parent.name}/{path.name}"}
+
+
+def download_address(project: Project, name: str) -> dict[str, str]:
+    """Return the address of a download, "storyboard.zip" or "board.character"."""
+    return {"at": f"boards/{project.id}/{name}"}
+
+
+def scripts_version(folder: Path) -> str:
+    """Return a name for the scripts as they are now, so that no browser mixes two versions."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.js")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
+    """Return the routes below `PREFIX`.
+
+    Args:
+        store: the projects.
+        scripts: folder of the page's scripts.
+    """
+
+    def project_of(request: Request) -> Project:
+        return store.open(request.path_params["project"])
+
+    def take(request: Request) -> Response:
+        project, name = project_of(request), request.path_params["name"]
+        find = {"image.png": project.image_path, "mask.png": project.mask_path}
+        return _picture(find[name](request.path_params["take"]))
+
+    def picture(request: Request) -> Response:
+        folder, name = request.path_params["folder"], request.path_params["name"]
+        return _picture(project_of(request).path / folder / name)
+
+    def archive(request: Request) -> Response:
+        return _made(project_of(request).zip_frames, "storyboard.zip")
+
+    def character(request: Request) -> Response:
+        project = project_of(request)
+        return _made(lambda path: save_character(project, path), "board.character")
+
+    routes: list[BaseRoute] = [
+        Route("/alive", lambda _: PlainTextResponse("alive"), methods=["GET", "HEAD"]),
+        Mount(f"/ui/{scripts_version(scripts)}", _Scripts(directory=scripts)),
+        Route("/boards/{project}/takes/{take}/{name}", _answered(take)),
+        Route("/boards/{project}/storyboard.zip", _answered(archive)),
+        Route("/boards/{project}/board.character", _answered(character)),
+        Route("/boards/{project}/{folder}/{name}", _answered(picture)),
+    ]
+    return [Mount(PREFIX, routes=routes)]
+
+
+class _Scripts(StaticFiles):
+    """Scripts at an address that names their version, so that they never change."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response: Response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers.update(_FOREVER)
+        return response
+
+
+def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """Answer 404 where a project or file is not there; runs in Starlette's threads."""
+
+    def endpoint(request: Request) -> Response:
+        try:
+            return answer(request)
+        except (UserError, KeyError) as error:
+            raise HTTPException(404, "There is no such file.") from error
+
+    return endpoint
+
+
+def _picture(path: Path) -> Response:
+    shown = path.parent.name in ("references", "draft") or path.parent.parent.name == "takes"
+    if not shown or path.suffix != ".png" or path.name.startswith(".") or not path.is_file():
+        raise HTTPException(404, "There is no such picture.")
+    return FileResponse(path, headers=_FOREVER | _PLAIN)
+
+
+def _made(write: Callable[[Path], Path], name: str) -> Response:
+    """Send a file that is written for this answer, and delete it afterwards."""
+    folder = tempfile.TemporaryDirectory()
+    path = write(Path(folder.name, name))
+    return FileResponse(path, headers=_PLAIN, background=BackgroundTask(folder.cleanup))
