@@ -113,6 +113,8 @@ class Actions:
             The new "revision", and what the change means for the takes.
         """
         models = [spec.name for spec in self._models]
+        if not self._store.has(project):  # a page may still show a board whose files are gone
+            base = ""
         opened = self._project(project)
         restored: set[str] = set()
         stale: list[Storyboard] = []

@@ -10,6 +10,7 @@ import hashlib
 import mimetypes
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from starlette.background import BackgroundTask
@@ -108,7 +109,7 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
     def endpoint(request: Request) -> Response:
         try:
             return answer(request)
-        except (UserError, KeyError) as error:
+        except (UserError, KeyError, OSError) as error:  # a name may be too long for a file
             raise HTTPException(404, "There is no such file.") from error
 
     return endpoint
@@ -123,6 +124,7 @@ def _picture(path: Path) -> Response:
 
 def _made(write: Callable[[Path], Path], name: str) -> Response:
     """Send a file that is written for this answer, and delete it afterwards."""
-    folder = tempfile.TemporaryDirectory()
-    path = write(Path(folder.name, name))
-    return FileResponse(path, headers=_PLAIN, background=BackgroundTask(folder.cleanup))
+    with ExitStack() as made:
+        path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        delete = BackgroundTask(made.pop_all().close)
+    return FileResponse(path, headers=_PLAIN, background=delete)

@@ -93,7 +93,7 @@ class Store:
         Raises:
             ProjectError: if it exists already or cannot be written.
         """
-        project_id = _checked(project_id or new_id(), "project")
+        project_id = _checked(new_id() if project_id is None else project_id, "project")
         folder = self.root / project_id
         try:
             folder.mkdir(parents=True)
@@ -109,13 +109,20 @@ class Store:
         Raises:
             ProjectError: if there is none.
         """
-        folder = self.root / _checked(project_id, "project")
-        if not (folder / "storyboard.json").is_file():
+        if not self.has(project_id):
             raise ProjectError(
                 f"There is no project {project_id!r} in {self.root}.",
                 "Open another one, or start a new storyboard.",
             )
         return self._project(project_id)
+
+    def has(self, project_id: str) -> bool:
+        """Return whether there is a project of this identifier, which may come from a browser.
+
+        Raises:
+            ProjectError: if it cannot be the name of one.
+        """
+        return (self.root / _checked(project_id, "project") / "storyboard.json").is_file()
 
     def projects(self) -> list[ProjectInfo]:
         """Return all readable projects, the last saved first."""
@@ -191,14 +198,16 @@ class Project:
             write_result(self.path / "storyboard.json", content)
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
-        """Change the stored storyboard under its lock; save the new one and return it.
+        """Change the stored storyboard under its lock; save it if it is another one, and return it.
 
         Raises:
             ProjectError: as `load` and `save`.
         """
         with self._lock:
-            storyboard = change(self.load())
-            self.save(storyboard)
+            stored = self.load()
+            storyboard = change(stored)
+            if storyboard != stored:
+                self.save(storyboard)
         return storyboard
 
     def add_take(
