@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.request import Shortcuts
-from tests.storyboard.api.backend import Backend, backend_in, rendered, story
+from tests.storyboard.api.backend import Backend, backend_in, outdated, rendered, saved, story
 from tests.storyboard.fakes import FakeEngine
 
 
@@ -21,16 +21,14 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
 
 def test_frames_rendered_with_other_shortcuts_are_outdated(backend: Backend) -> None:
     document = story(backend)
-    assert rendered(backend, document)[-1]["edited"] == []
+    assert outdated(rendered(backend, document)) == []
     ids = [frame["id"] for frame in document["frames"]]
     for shortcut, edited in (("half-steps", ids), ("both", ids), ("coarse-probe", ids[1:])):
         document["settings"]["shortcut"] = shortcut
-        assert backend.actions.save(document)["edited"] == edited, shortcut
+        assert outdated(saved(backend, document)) == edited, shortcut
     # The identity frame has no probe pass, so its take is current and serves as a source.
-    backend.actions.generate(document, [ids[1]])
-    last = list(backend.actions.follow(document["project"]))[-1]
-    assert last["edited"] == []
+    assert outdated(rendered(backend, document, [ids[1]])) == []
     assert backend.engine.requests[-1].targets == (ids[1],)
     assert backend.engine.requests[-1].shortcuts == Shortcuts(probe_every=2)
     document["settings"]["shortcut"] = "exact"
-    assert backend.actions.save(document)["edited"] == ids[1:]
+    assert outdated(saved(backend, document)) == ids[1:]
