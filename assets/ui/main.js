@@ -83,10 +83,11 @@ export async function mount(root, { server, upload, base }) {
     const { project } = store.state.board;
     if (!(await saving.flush())) return null;
     for (;;) {
+      const quiet = saving.quiet();
       const answer = await call(name, { project, ...data });
       if (project !== store.state.board.project) return null;
       if ("ok" in answer) {
-        if (answer.ok.board) saving.take(answer.ok);
+        if (answer.ok.board && quiet()) saving.take(answer.ok); // else it comes with the news
         show(answer.ok);
         return answer.ok;
       }
