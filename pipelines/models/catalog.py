@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,7 @@ def _with_gguf(spec: ModelSpec, file: Path) -> ModelSpec:
         title=f"{spec.title} with {file.name}",
         transformer_file=path,
         note=f"Its transformer is read from {file.name}.",
+        files_state=spec.files_state + _files_state([Path(path)]),
     )
 
 
@@ -298,7 +300,15 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         note="A folder on this machine.",
         character_adapter=adapter if (Path(adapter.adapter) / "config.json").is_file() else None,
         preview=str(latent_map) if latent_map.is_file() else ("" if small else base.preview),
+        files_state=_files_state([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]),
     )
+
+
+def _files_state(files: Iterable[Path]) -> str:
+    """Return a digest of the paths, sizes and modification times of files."""
+    found = ((path, path.stat()) for path in sorted(files) if path.is_file())
+    states = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
+    return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
 def _read_config(path: Path, folder: Path) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipelines.engine import EngineOptions, machine_here, usability
 from pipelines.errors import ModelError, OutOfMemoryError
@@ -147,6 +148,23 @@ def test_another_model_takes_the_place_of_the_first(tmp_path: Path, miniature_fo
     events = list(engine.render(request_for(str(copy), frames=1)))
     assert events[0] == ModelLoading("copy")
     assert engine.describe().startswith("copy on cpu")
+
+
+def test_a_folder_whose_weights_were_replaced_is_loaded_again(
+    tmp_path: Path, miniature_folder: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(miniature_folder, folder)
+    engine, request = Engine(SETTINGS), request_for(str(folder), frames=1)
+    pictures = []
+    for _ in range(2):
+        events = list(engine.render(request))
+        assert events[0] == ModelLoading("copy")
+        assert not any(isinstance(e, ModelLoading) for e in engine.render(request))
+        pictures += [e.image.tobytes() for e in events if isinstance(e, FrameDone)]
+        weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+        save_file({name: -tensor.float() for name, tensor in load_file(weights).items()}, weights)
+    assert pictures[0] != pictures[1]
 
 
 def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_folder: Path) -> None:
