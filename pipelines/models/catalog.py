@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -200,12 +201,12 @@ def find_model(name_or_path: str) -> ModelSpec:
     wanted = name_or_path.strip()
     packed = _WITH_GGUF.fullmatch(wanted)
     if packed:
-        return _with_gguf(find_model(packed["model"]), Path(packed["file"]).expanduser())
+        return _with_gguf(find_model(packed["model"]), Path(os.path.expanduser(packed["file"])))
     for spec in MODELS:
         if wanted.casefold() in (spec.name, spec.source.casefold()):
             return spec
-    folder = Path(wanted).expanduser()
-    if wanted and folder.is_dir():
+    folder = Path(os.path.expanduser(wanted))
+    if wanted and os.path.isdir(folder):  # Path.is_dir fails at names that are too long
         return _spec_of_folder(folder.resolve())
     if _REPO_ID.fullmatch(wanted):
         return _spec_of_repository(wanted)
@@ -218,7 +219,7 @@ def find_model(name_or_path: str) -> ModelSpec:
 
 
 def _with_gguf(spec: ModelSpec, file: Path) -> ModelSpec:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UnknownModelError(
             f"There is no file {file}, which the transformer of {spec.title} should be read from.",
             "Check the path after the colon.",

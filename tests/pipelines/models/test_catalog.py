@@ -241,6 +241,12 @@ def test_a_model_whose_files_were_replaced_is_another_one(folder, tmp_path):
             assert found[-1] not in found[:-1]
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-here/model", "~nobody-here/m.gguf"])
+def test_a_name_that_no_file_can_have_is_no_model(name):
+    with pytest.raises(UnknownModelError):
+        find_model(f"flux1-dev:{name}" if name.endswith(".gguf") else name)
+
+
 def test_a_gguf_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(UnknownModelError, match=r"no file .*other\.gguf"):
         find_model(f"flux1-dev:{tmp_path / 'other.gguf'}")
