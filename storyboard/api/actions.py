@@ -336,7 +336,7 @@ class Actions:
     def _saved(self, document: object) -> tuple[Project, Storyboard, Answer]:
         """Store a document; return its project, the stored storyboard, and the answer."""
         models = [spec.name for spec in self._models]
-        project = self._project(project_id_of(document))
+        project = self._open_or_create(project_id_of(document))
         restored: set[str] = set()
 
         def change(stored: Storyboard) -> Storyboard:
@@ -355,7 +355,7 @@ class Actions:
             return project, storyboard, answer | self._results(project, storyboard)
         return project, storyboard, answer | {"edited": outdated_frames(project, storyboard)}
 
-    def _project(self, project_id: str) -> Project:
+    def _open_or_create(self, project_id: str) -> Project:
         with self._creating:
             try:
                 return self._store.open(project_id)

@@ -117,7 +117,7 @@ class JobView:
 
     @property
     def over(self) -> bool:
-        """Return whether the job has ended."""
+        """True once the job has ended."""
         return self.state in ("finished", "failed", "cancelled")
 
     def _frame(self, frame_id: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "nar
 # Every page that follows a job holds a thread.
 _THREADS = 200
 
-# No queue, no loading cover over the page, and no public API.
+# Calls side by side without a limit, no loading cover over the page, and no public API.
 _LIGHT: dict[str, Any] = {
     "show_progress": "hidden",
     "concurrency_limit": None,
