@@ -295,17 +295,27 @@ class RayRunner(Runner):
     def _assignment(
         self, entry: _ScheduledJob, part: RequestPart, request: RenderRequest
     ) -> Assignment:
+        """Return a part for a worker.
+
+        Raises:
+            BankLost: if a bank was dropped since the part was taken.
+            ProjectError: if a reference picture is gone.
+        """
         references = entry.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
         subject = find_model(request.model).character_adapter
         consents = (subject.consent,) if pictures and subject and subject.consent else ()
         has_sources = any(f.identity_from or f.background_from for f in request.frames)
+        with self._guard:
+            if lost := part.receives - entry.banks.keys():
+                raise BankLost(f"those of {', '.join(sorted(lost))} were lost meanwhile")
+            received = {name: entry.banks[name] for name in part.receives}
         return Assignment(
             f"{entry.job.id}-{next(self._turns)}",
             request,
             pictures,
             consents,
-            received={name: entry.banks[name] for name in part.receives},
+            received=received,
             sends=part.sends,
             measures=has_sources and self._measures.costs(request.model).bank is None,
         )
