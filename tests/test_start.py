@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -290,6 +291,8 @@ def test_the_dry_run_lists_what_a_space_needs_and_nothing_private(capsys):
     *lines, total = capsys.readouterr().out.splitlines()
     sizes = {line.split("  ")[-1]: int(line.split()[0].replace(",", "")) for line in lines}
     assert {"app.py", "README.md", "requirements.txt", "storyboard/engine.py"} <= set(sizes)
+    shown = re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert shown and set(shown) <= set(sizes)
     assert all(size == (ROOT / name).stat().st_size for name, size in sizes.items())
     tops = {name.partition("/")[0] for name in sizes}
     assert not tops & {"tests", "projects", ".venv", ".git", "benchmarks", "start.py"}
