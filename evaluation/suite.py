@@ -17,7 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
 from pipelines.request import Prompt
+from storyboard.settings import ROOT
 
+SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
+REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
 KIND = "throughline evaluation suite"
 SUITE_VERSION = 1
 
@@ -48,7 +51,7 @@ class SuiteFrame:
         seed: seed of the initial latents.
         scene: its truth besides the character: attribute names and their values
             (place, time, weather, shot, action, position, view, facing).
-        stated: names of the attributes, the character's too, that the prompt says and that can be
+        stated: names of the attributes, the character's too, that the prompt states and that can be
             seen in a picture drawn of it.
         referred: names of the character's attributes that only the reference shows and that can be
             seen in a picture drawn of this frame.

@@ -34,12 +34,12 @@ from evaluation.drawn.suite import FRAMES
 from evaluation.metrics.color import pixel_distance
 from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from evaluation.metrics.statistics import Tally, difference, mean
-from evaluation.painting import report_progress
+from evaluation.rendering import report_progress
 from evaluation.results import Results, Section, describe_machine, interval_text
 from evaluation.rows import frame_ids, requests
 from evaluation.studies import contact_sheet
 from evaluation.studies.agreement import BoolGrid, intersection_over_union
-from evaluation.studies.settings import OWN, fresh_suite
+from evaluation.studies.settings import OWN_SETTINGS, fresh_suite
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import load_judge
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -145,7 +145,8 @@ def shortened(suite: Suite, prompts: int) -> Suite:
 
 def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
     """Make the request of a character's frames with the model's own settings."""
-    (request,) = requests(suite, case, [OWN], spec, spec.steps, frame_ids(case, [OWN]))
+    rows = [OWN_SETTINGS]
+    (request,) = requests(suite, case, rows, spec, spec.steps, frame_ids(case, rows))
     return request
 
 
