@@ -170,16 +170,16 @@ class Suite:
             raise SuiteError(f"is damaged: {error}") from error
         if not isinstance(data, dict) or data.get("kind") != KIND:
             raise SuiteError("is not an evaluation suite")
-        if data["version"] != SUITE_VERSION:
+        if data.get("version") != SUITE_VERSION:
             raise SuiteError(
-                f"has version {data['version']!r}; this release reads version {SUITE_VERSION}"
+                f"has version {data.get('version')!r}; this release reads version {SUITE_VERSION}"
             )
         try:
             return TypeAdapter(cls).validate_python(data)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise SuiteError(f"is damaged: {where}: {first['msg']}") from error
+            found = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+            raise SuiteError(f"is damaged: {found}") from error
 
 
 def read_suite(path: Path) -> Suite:
