@@ -13,7 +13,6 @@ from pathlib import Path
 
 from evaluation.ablation import parse_ablation
 from evaluation.drawn.scenes import draw_references
-from evaluation.metrics.scoring import score_with_judge
 from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
 from evaluation.results import put_on_page
@@ -127,6 +126,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folder = EvaluationFolder(run, arguments.out)
     folder.open()
     render_missing(folder, settings, arguments.workers)
+    # Imports torch, whose threads the engine sets up before it is first imported.
+    from evaluation.metrics.scoring import score_with_judge
+
     rows = [folder.row(row, run.characters) for row in run.rows] if run.characters else []
     singles = folder.row(ROWS[0], run.prompts) if run.prompts else None
     scores = score_with_judge(run.suite, rows, singles, report_progress)

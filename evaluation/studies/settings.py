@@ -24,7 +24,6 @@ from pathlib import Path
 
 from evaluation.drawn.scenes import draw_references
 from evaluation.drawn.suite import CHARACTERS, REFERENCES, make_reference_suite, make_suite
-from evaluation.metrics.scoring import score_with_judge
 from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
 from evaluation.rows import OWN_CONDITIONING, REFERENCE_ROWS, ROWS, Conditioning, SuiteRow
@@ -122,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = EvaluationFolder(run, options.out)
     folder.open()
     render_missing(folder, Settings.from_environment(os.environ), options.workers)
+    # Imports torch, whose threads the engine sets up before it is first imported.
+    from evaluation.metrics.scoring import score_with_judge
+
     rendered = [folder.row(row, suite.characters) for row in rows]
     scores = score_with_judge(suite, rendered, None, report_progress)
     print(tables(scores, rows, f"{spec.title}, {len(suite.characters)} characters"))
