@@ -1,4 +1,4 @@
-"""The engine on the real miniature, at a tiny size: events, faults, cancel, a lent GPU."""
+"""The engine on the real miniature, at a tiny size: events, faults, cancel, ZeroGPU."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
     ],
 )
-def test_threads_wait_shortly_unless_told_otherwise(
+def test_threads_wait_shortly_unless_set_otherwise(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str, spins: str | None
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
@@ -79,7 +79,7 @@ def test_threads_wait_shortly_unless_told_otherwise(
         assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
-def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
+def test_a_request_is_rendered_and_the_model_loaded_once(engine: Engine) -> None:
     fresh = Engine(SETTINGS)
     assert fresh.describe() == ""
     events = list(fresh.render(request_for()))
@@ -92,8 +92,8 @@ def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
     assert fresh.describe() == f"{MINIATURE.title} on cpu, float32"
     again = list(fresh.render(request_for()))
     assert not any(isinstance(e, ModelLoading) for e in again)
-    repainted = [e for e in again if isinstance(e, FrameDone)]
-    assert [e.image.tobytes() for e in repainted] == [e.image.tobytes() for e in pictures]
+    rendered_again = [e for e in again if isinstance(e, FrameDone)]
+    assert [e.image.tobytes() for e in rendered_again] == [e.image.tobytes() for e in pictures]
     assert pickle.loads(pickle.dumps(pictures[0])).image.tobytes() == pictures[0].image.tobytes()
 
 
@@ -149,7 +149,9 @@ def test_another_model_takes_the_place_of_the_first(tmp_path: Path, miniature_fo
     assert engine.describe().startswith("copy on cpu")
 
 
-def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_folder: Path) -> None:
+def test_a_model_that_is_broken_or_unknown_is_reported(
+    tmp_path: Path, miniature_folder: Path
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(miniature_folder, broken)
     request = request_for(str(broken))
@@ -162,7 +164,7 @@ def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_fol
 
 
 @pytest.mark.parametrize("frames_before", [0, 1])
-def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
+def test_memory_that_runs_out_is_reported_and_the_engine_goes_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, frames_before: int
 ) -> None:
     real = FluxStoryboardPipeline.stream
@@ -179,9 +181,9 @@ def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(FluxStoryboardPipeline, "stream", greedy)
-        painted = []
+        rendered = []
         with pytest.raises(OutOfMemoryError, match="smaller size"):
-            painted.extend(e for e in engine.render(request_for()) if isinstance(e, FrameDone))
+            rendered.extend(e for e in engine.render(request_for()) if isinstance(e, FrameDone))
     assert any(isinstance(e, FrameDone) for e in engine.render(request_for()))
 
 
@@ -197,20 +199,20 @@ def test_other_faults_of_the_pipeline_are_not_dressed_up(
         list(engine.render(request_for()))
 
 
-def test_a_space_lends_a_gpu_for_long_enough(
+def test_a_space_reserves_a_gpu_for_long_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Stands for the `spaces` package, which only a ZeroGPU Space has: what it gets passes a pickle.
     (tmp_path / "spaces.py").write_text(
         "import pickle\n"
-        "asked = []\n"
+        "durations = []\n"
         "def GPU(duration):\n"
         "    def decorate(task):\n"
-        "        def lent(*arguments):\n"
-        "            asked.append(duration(*arguments))\n"
+        "        def reserved(*arguments):\n"
+        "            durations.append(duration(*arguments))\n"
         "            for item in task(*pickle.loads(pickle.dumps(arguments))):\n"
         "                yield pickle.loads(pickle.dumps(item))\n"
-        "        return lent\n"
+        "        return reserved\n"
         "    return decorate\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -219,7 +221,7 @@ def test_a_space_lends_a_gpu_for_long_enough(
     events = list(engine.render(request))
     assert len([e for e in events if isinstance(e, FrameDone)]) == 2
     spaces = sys.modules.pop("spaces")
-    assert spaces.asked == [requested_seconds(request)]
+    assert spaces.durations == [requested_seconds(request)]
 
     def greedy(*_: object, **__: object) -> Iterator[PipelineEvent]:
         torch.empty(2**58, dtype=torch.uint8)
@@ -231,7 +233,7 @@ def test_a_space_lends_a_gpu_for_long_enough(
     assert "smaller size" in caught.value.remedy
 
 
-def test_more_work_is_lent_more_time() -> None:
+def test_more_work_reserves_more_time() -> None:
     assert (
         requested_seconds(request_for(frames=4)) >= requested_seconds(request_for(frames=1)) >= 30
     )

@@ -119,7 +119,7 @@ def test_a_picture_without_a_figure_can_still_be_painted_over() -> None:
         (png(Image.new("RGB", (20, 20))), "too small"),
     ],
 )
-def test_a_picture_that_cannot_be_opened_is_said(
+def test_a_picture_that_cannot_be_opened_is_reported(
     tmp_path: Path, content: bytes, words: str
 ) -> None:
     path = tmp_path / "hero.png"
@@ -133,7 +133,7 @@ def test_a_picture_that_cannot_be_opened_is_said(
         prepare_reference(tmp_path / "none.png")
 
 
-def test_the_figure_can_be_looked_for_in_another_way() -> None:
+def test_the_figure_can_be_found_in_another_way() -> None:
     seen: list[Image.Image] = []
 
     def find(picture: Image.Image) -> Image.Image:
@@ -180,7 +180,7 @@ def test_a_network_finds_figures_once_its_code_may_run(
         NetworkMatting(settings, network).mask(drawing())
 
 
-# What may be painted.
+# Checks before a render.
 
 
 def board_for(model: str, picture: str = "", *styles: Style, frames: int = 2) -> Storyboard:
@@ -227,18 +227,18 @@ def test_research_only_weights_are_asked_for_once(
     assert next(engine.render(request, references.folder)) == ModelLoading(FLUX1_DEV.title)
 
 
-def test_a_model_that_cannot_follow_pictures_is_not_given_any(settings: Settings) -> None:
+def test_a_model_that_cannot_use_references_is_not_given_any(settings: Settings) -> None:
     request = request_for(FLUX1_DEV.name, reference().name)
     with pytest.raises(ModelError, match=r"\[schnell\] cannot use a reference picture"):
         Engine(settings).check(replace(request, model=FLUX1_SCHNELL.name))
 
 
-def test_pictures_add_to_the_time_that_a_gpu_is_lent() -> None:
+def test_references_add_to_the_time_of_a_reserved_gpu() -> None:
     plain = requested_seconds(request_for(FLUX1_DEV.name))
     assert plain < requested_seconds(request_for(FLUX1_DEV.name, reference().name)) < plain + 60
 
 
-# Following a picture, on a copy of the miniature with a random bundle.
+# References, on a copy of the miniature with a random bundle.
 
 
 @pytest.fixture(scope="module")
@@ -250,8 +250,8 @@ def miniature_engine() -> Engine:
 def folder(
     tmp_path_factory: pytest.TempPathFactory, miniature_folder: Path, miniature_engine: Engine
 ) -> Path:
-    """A model folder whose bundle takes every picture for a strange one."""
-    folder = tmp_path_factory.mktemp("model") / "follower"
+    """Make a model folder whose bundle doubts every picture."""
+    folder = tmp_path_factory.mktemp("model") / "doubtful"
     shutil.copytree(miniature_folder, folder, ignore=shutil.ignore_patterns("subject", "judge"))
     list(miniature_engine.render(request_for("miniature", frames=1)))
     loaded = miniature_engine._engine._loaded
@@ -265,18 +265,18 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def follower(folder: Path) -> Engine:
-    """An engine that has the folder's model loaded."""
+def loaded_engine(folder: Path) -> Engine:
+    """Make an engine that has the folder's model loaded."""
     engine = Engine(Settings(device="cpu", dtype="float32"))
     list(engine.render(request_for(str(folder), frames=1)))
     return engine
 
 
-def painted(events: Iterator[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
+def rendered(events: Iterator[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
     return {e.frame_id: e.image.tobytes() for e in events if isinstance(e, FrameDone)}
 
 
-def test_a_picture_is_followed_and_its_bundle_loaded_once(
+def test_a_reference_conditions_a_render_and_its_bundle_is_loaded_once(
     folder: Path, references: ReferenceStore
 ) -> None:
     engine = Engine(Settings(device="cpu", dtype="float32"))
@@ -284,64 +284,64 @@ def test_a_picture_is_followed_and_its_bundle_loaded_once(
     subject = find_model(model).character_adapter
     assert subject is not None
     plain = list(engine.render(request_for(model)))
-    assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("follower")]
+    assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("doubtful")]
     first = list(engine.render(request_for(model, reference().name), references.folder))
     assert [e for e in first if isinstance(e, ModelLoading)] == [ModelLoading(subject.title)]
     (doubt,) = (e for e in first if isinstance(e, Notice) and e.kind == "reference")
     assert doubt.about == reference().name and doubt.message
     again = list(engine.render(request_for(model, reference().name), references.folder))
     assert not any(isinstance(e, ModelLoading) for e in again)
-    assert painted(iter(again)) == painted(iter(first))
+    assert rendered(iter(again)) == rendered(iter(first))
     other = references.add(reference((0, 0, 250)))
-    blue = painted(engine.render(request_for(model, other), references.folder))
-    assert blue["f0"] != painted(iter(first))["f0"] != painted(iter(plain))["f0"]
-    assert painted(engine.render(request_for(model))) == painted(iter(plain))
+    blue = rendered(engine.render(request_for(model, other), references.folder))
+    assert blue["f0"] != rendered(iter(first))["f0"] != rendered(iter(plain))["f0"]
+    assert rendered(engine.render(request_for(model))) == rendered(iter(plain))
 
 
-def test_a_closed_render_that_followed_a_picture_leaves_the_model_as_it_was(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_closed_render_with_a_reference_leaves_the_model_as_it_was(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
-    plain = painted(follower.render(request_for(str(folder))))
-    stopped = follower.render(request_for(str(folder), reference().name), references.folder)
+    plain = rendered(loaded_engine.render(request_for(str(folder))))
+    stopped = loaded_engine.render(request_for(str(folder), reference().name), references.folder)
     for event in stopped:
         if isinstance(event, StepDone) and event.frame_id == "f1":
             break
     stopped.close()
-    assert painted(follower.render(request_for(str(folder)))) == plain
+    assert rendered(loaded_engine.render(request_for(str(folder)))) == plain
 
 
-def test_a_redone_frame_follows_the_picture_of_its_take(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_redone_frame_keeps_the_reference_of_its_take(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     board = board_for(str(folder), reference().name, frames=3)
     whole = plan_render(board, None, {}, random.Random(0))
-    first = painted(follower.render(whole, references.folder))
+    first = rendered(loaded_engine.render(whole, references.folder))
     chosen = {f.frame_id: whole for f in whole.frames}
     redone = plan_render(board, ["f2"], chosen, random.Random(0))
-    assert painted(follower.render(redone, references.folder)) == {"f2": first["f2"]}
-    # Another picture since: the frame that lends is still painted from the old one.
+    assert rendered(loaded_engine.render(redone, references.folder)) == {"f2": first["f2"]}
+    # Another reference since: the source frame still has the old one.
     other = references.add(reference((0, 0, 250)))
     character = board.character.model_copy(update={"reference": other})
     changed = plan_render(
         board.model_copy(update={"character": character}), ["f2"], chosen, random.Random(0)
     )
     assert changed.references == {reference().name, other}
-    assert painted(follower.render(changed, references.folder))["f2"] != first["f2"]
+    assert rendered(loaded_engine.render(changed, references.folder))["f2"] != first["f2"]
 
 
-def test_a_picture_that_is_missing_or_changed_is_said(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_picture_that_is_missing_or_changed_is_reported(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     request = request_for(str(folder), reference().name)
     references.path(reference().name).write_bytes(reference((1, 2, 3)).content)
     with pytest.raises(ProjectError, match="has changed"):
-        list(follower.render(request, references.folder))
+        list(loaded_engine.render(request, references.folder))
     references.path(reference().name).unlink()
     with pytest.raises(ProjectError, match="is missing"):
-        list(follower.render(request, references.folder))
+        list(loaded_engine.render(request, references.folder))
 
 
-def test_a_damaged_bundle_is_said_and_the_model_still_paints(
+def test_a_damaged_bundle_is_reported_and_the_model_still_renders(
     folder: Path, tmp_path: Path, references: ReferenceStore
 ) -> None:
     broken = tmp_path / "broken"
@@ -350,7 +350,7 @@ def test_a_damaged_bundle_is_said_and_the_model_still_paints(
     engine = Engine(Settings(device="cpu", dtype="float32"))
     with pytest.raises(ModelError):
         list(engine.render(request_for(str(broken), reference().name), references.folder))
-    assert painted(engine.render(request_for(str(broken), frames=1)))
+    assert rendered(engine.render(request_for(str(broken), frames=1)))
 
 
 # Styles.
@@ -371,17 +371,19 @@ def width_of(engine: Engine) -> int:
     return int(engine._engine._loaded.pipeline.transformer.inner_dim)
 
 
-def test_a_style_changes_its_render_alone(follower: Engine, folder: Path, tmp_path: Path) -> None:
+def test_a_style_changes_its_render_alone(
+    loaded_engine: Engine, folder: Path, tmp_path: Path
+) -> None:
     model = str(folder)
-    style = lora(tmp_path / "ink.safetensors", width=width_of(follower))
-    plain = painted(follower.render(request_for(model)))
-    styled = list(follower.render(request_for(model, "", style)))
+    style = lora(tmp_path / "ink.safetensors", width=width_of(loaded_engine))
+    plain = rendered(loaded_engine.render(request_for(model)))
+    styled = list(loaded_engine.render(request_for(model, "", style)))
     assert not any(isinstance(e, ModelLoading | Notice) for e in styled)
-    assert painted(iter(styled))["f0"] != plain["f0"]
-    assert painted(follower.render(request_for(model))) == plain
+    assert rendered(iter(styled))["f0"] != plain["f0"]
+    assert rendered(loaded_engine.render(request_for(model))) == plain
 
 
-def test_a_style_that_cannot_be_used_is_said_before_a_model_is_loaded(
+def test_a_style_that_cannot_be_used_is_reported_before_a_model_is_loaded(
     settings: Settings, tmp_path: Path
 ) -> None:
     picture = tmp_path / "picture.safetensors"
@@ -401,12 +403,12 @@ def test_a_style_that_cannot_be_used_is_said_before_a_model_is_loaded(
     assert engine.describe() == ""
 
 
-def test_a_style_for_another_model_is_said_and_the_model_still_paints(
-    follower: Engine, folder: Path, tmp_path: Path
+def test_a_style_for_another_model_is_reported_and_the_model_still_renders(
+    loaded_engine: Engine, folder: Path, tmp_path: Path
 ) -> None:
     model = str(folder)
-    plain = painted(follower.render(request_for(model)))
+    plain = rendered(loaded_engine.render(request_for(model)))
     style = lora(tmp_path / "large.safetensors", width=3072)
     with pytest.raises(ModelError, match=r"large\.safetensors"):
-        list(follower.render(request_for(model, "", style)))
-    assert painted(follower.render(request_for(model))) == plain
+        list(loaded_engine.render(request_for(model, "", style)))
+    assert rendered(loaded_engine.render(request_for(model))) == plain

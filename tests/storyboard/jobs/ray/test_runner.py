@@ -22,7 +22,6 @@ from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
-from storyboard.jobs.ray import runner as jobs_ray
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
 from storyboard.jobs.ray.spreading import RequestPart
 from storyboard.jobs.ray.workers import Cluster, WorkerLost
@@ -123,7 +122,7 @@ def test_there_is_no_runner_where_no_worker_can_be_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = DyingCluster()
-    monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
+    monkeypatch.setattr("storyboard.jobs.ray.runner.Cluster", lambda *_: cluster)
     with pytest.raises(UserError, match=r"No worker.*log"):
         RayRunner(settings, ObedientEngine)
     assert cluster.closed
@@ -234,7 +233,7 @@ def test_a_bank_is_sent_to_the_workers_that_read_it(
     runner: RayRunner, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = project_of(store, "waving", "waving", f"dies {tmp_path / 'mark'}", "waving", "waving")
-    monkeypatch.setattr(jobs_ray, "spread", with_banks)
+    monkeypatch.setattr("storyboard.jobs.ray.runner.spread", with_banks)
     job = runner.start(project, None)
     events = finish(job)
     check_events(job, events)
@@ -273,7 +272,7 @@ def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
         assert mark.exists()
         # Again by one worker alone, and with a bank that is sent.
         for project, way in zip(projects[1:], (in_one_part, with_banks), strict=True):
-            monkeypatch.setattr(jobs_ray, "spread", way)
+            monkeypatch.setattr("storyboard.jobs.ray.runner.spread", way)
             job = many.start(project, None)
             check_events(job, finish(job))
     spread_out, one, with_bank = map(pictures_of, projects)
