@@ -18,8 +18,8 @@ from evaluation.report import tables
 from evaluation.results import put_on_page
 from evaluation.rows import REFERENCE_ROWS, ROWS, SuiteRow
 from evaluation.scores import Scores
-from evaluation.suite import REFERENCE_SUITE, SUITE, SuiteError, read_suite
-from pipelines.errors import UnknownModelError, UserError
+from evaluation.suite import REFERENCE_SUITE, SUITE, read_suite
+from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.pictures import Reference
 from storyboard.board import MAX_STEPS
@@ -141,11 +141,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> EvaluationRun:
-    try:
-        suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
-        spec = find_model(arguments.model or settings.model)
-    except (SuiteError, UnknownModelError) as error:
-        raise UserError(str(error)) from error
+    suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
+    spec = find_model(arguments.model or settings.model)
     rows = _rows(arguments)
     characters = suite.characters[: arguments.characters]
     prompts = suite.prompts[: arguments.prompts]
