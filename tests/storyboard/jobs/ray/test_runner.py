@@ -126,7 +126,7 @@ def test_there_is_no_runner_where_no_worker_can_be_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = DyingCluster()
-    monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
+    monkeypatch.setattr("storyboard.jobs.ray.runner.Cluster", lambda *_: cluster)
     with pytest.raises(UserError, match=r"No worker.*log"):
         RayRunner(settings, ObedientEngine)
     assert cluster.closed
