@@ -50,7 +50,7 @@ from pipelines.instant_character.checkpoint import (
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
 from training.command import run_stages, with_options
-from training.files import save_json, write_whole
+from training.files import save_json, write_folder, write_whole
 from training.loop import train_until_done
 from training.parallel import run_together
 
@@ -108,14 +108,17 @@ def draw(run: CharacterRun) -> None:
 
 def train_encoders(run: CharacterRun) -> None:
     """Train both encoders, or copy the initial ones."""
-    folder = run.folder / "encoders"
-    if (folder / DINO / "preprocessor_config.json").exists():
+    if (run.folder / "encoders").exists():
         return
-    if run.initial is not None:
+    if (initial := run.initial) is None:
+        run_together(_train_encoders_process, run.processes, run)
+        return
+
+    def copy(folder: Path) -> None:
         for name in (SIGLIP, DINO):
-            shutil.copytree(run.initial / name, folder / name, dirs_exist_ok=True)
-        return
-    run_together(_train_encoders_process, run.processes, run)
+            shutil.copytree(initial / name, folder / name)
+
+    write_folder(run.folder / "encoders", copy)
 
 
 def _train_encoders_process(rank: int, run: CharacterRun) -> None:
@@ -126,15 +129,19 @@ def _train_encoders_process(rank: int, run: CharacterRun) -> None:
     )
     trainer = EncoderTrainer(run.recipe, training, run.device, rank, run.processes)
     train_until_done(trainer, run.folder, "encoders", lambda: trainer.evaluate(held_out))
-    if rank == 0:
-        encoders, _ = trainer.averaged()
-        folder = run.folder / "encoders"
+    if rank > 0:
+        return
+    encoders, _ = trainer.averaged()
+
+    def save(folder: Path) -> None:
         for name, model, processor in (
             (SIGLIP, encoders.siglip, encoders.siglip_processor),
             (DINO, encoders.dino, encoders.dino_processor),
         ):
             model.save_pretrained(folder / name)
             processor.save_pretrained(folder / name)
+
+    write_folder(run.folder / "encoders", save)
 
 
 def _encoders(run: CharacterRun) -> SubjectEncoders:
@@ -257,9 +264,6 @@ def _log_frames(trainer: AdapterTrainer, cast: Cast, run: CharacterRun) -> dict[
 
 def assemble(run: CharacterRun) -> None:
     """Save everything as one folder in half precision."""
-    destination = run.variant / "subject"
-    partial = destination.with_name(destination.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     weights = load_instant_character(
         run.variant / ADAPTER,
         _transformer(run),
@@ -267,10 +271,13 @@ def assemble(run: CharacterRun) -> None:
         dtype=torch.float32,
     )
     familiarity = load_familiarity(run.folder / FAMILIARITY)
-    save_bundle(partial, SubjectBundle(_encoders(run), weights, familiarity))
-    shutil.copy(run.folder / "familiarity.json", partial)
-    shutil.rmtree(destination, ignore_errors=True)
-    partial.rename(destination)
+    bundle = SubjectBundle(_encoders(run), weights, familiarity)
+
+    def save(folder: Path) -> None:
+        save_bundle(folder, bundle)
+        shutil.copy(run.folder / "familiarity.json", folder)
+
+    write_folder(run.variant / "subject", save)
 
 
 STAGES: dict[str, Callable[[CharacterRun], None]] = {

@@ -34,7 +34,7 @@ from miniature.model.text_encoders import (
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
 from miniature.model.transformer import TransformerTrainer
 from training.command import run_stages, with_options
-from training.files import save_json
+from training.files import save_json, write_folder
 from training.loop import train_until_done
 from training.parallel import run_together
 
@@ -88,7 +88,7 @@ def make_tokenizers(run: ModelRun) -> None:
 
 def train_text(run: ModelRun) -> None:
     """Train both text encoders."""
-    if (run.folder / "text_encoder_2" / "config.json").exists():
+    if (run.folder / "text_encoder_2").exists():
         return
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
     torch.manual_seed(_TEXT_SEED)
@@ -98,8 +98,8 @@ def train_text(run: ModelRun) -> None:
     rate = _GENTLE if run.initial else 1.0
     accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, run.folder, rate)
     save_json(run.folder / "text_accuracy.json", accuracy)
-    encoders.clip.save_pretrained(run.folder / "text_encoder")
-    encoders.t5.save_pretrained(run.folder / "text_encoder_2")
+    write_folder(run.folder / "text_encoder", encoders.clip.save_pretrained)
+    write_folder(run.folder / "text_encoder_2", encoders.t5.save_pretrained)
 
 
 def _latent_map(run: ModelRun) -> LatentMap:
@@ -115,13 +115,13 @@ def _latent_map(run: ModelRun) -> LatentMap:
 
 def train_vae(run: ModelRun) -> None:
     """Fit the autoencoder to the latent map."""
-    if (run.folder / "vae" / "config.json").exists():
+    if (run.folder / "vae").exists():
         return
     images = load_dataset(run.folder / "world").images[:_AUTOENCODER_PICTURES]
     initial = AutoencoderKL.from_pretrained(run.initial / "vae") if run.initial else None
     latent_map = _latent_map(run)
     vae = train_autoencoder(images, latent_map, run.recipe, run.device, run.folder, initial)
-    vae.save_pretrained(run.folder / "vae")
+    write_folder(run.folder / "vae", vae.save_pretrained)
 
 
 def make_latents(run: ModelRun) -> None:
@@ -138,7 +138,7 @@ def make_latents(run: ModelRun) -> None:
 
 def train_transformer(run: ModelRun) -> None:
     """Train the transformer in one or several processes."""
-    if (run.folder / "transformer" / "config.json").exists():
+    if (run.folder / "transformer").exists():
         return
     run_together(_train_transformer_process, run.processes, run)
 
@@ -165,7 +165,8 @@ def _train_transformer_process(rank: int, run: ModelRun) -> None:
 
     train_until_done(trainer, run.folder, "transformer", report)
     if rank == 0:
-        trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
+        model = trainer.averaged_model().cpu()
+        write_folder(run.folder / "transformer", model.save_pretrained)
 
 
 def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
