@@ -6,10 +6,9 @@ pipeline's folder). An interrupted training continues. With `--without` the proj
 and the adapters have a folder of their own.
 """
 
-import argparse
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -26,7 +25,7 @@ from miniature.character.pairs import PairSource, Resolution
 from miniature.character.recipe import ABLATIONS, RECIPES, CharacterRecipe
 from miniature.character.sheet import contact_sheet, frames_of, judge_frames, render_frames
 from miniature.character.wordings import prompt_beside_reference
-from miniature.dataset import DrawnData, available_processes, part_shares
+from miniature.dataset import DrawnData, part_shares
 from miniature.judge.reading import load_judge
 from miniature.model.latent_map import load_latent_map
 from miniature.model.latents import load_latents, prepare_latents
@@ -49,37 +48,26 @@ from pipelines.instant_character.checkpoint import (
 )
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
-from training.command import run_stages, with_options
+from training.command import TrainingRun, run_settings, run_stages, training_parser
 from training.files import save_json, write_folder, write_whole
 from training.loop import train_until_done
-from training.parallel import run_together
+from training.parallel import available_processes, run_together
 
 _CASTS = ("cast", "held_out")
 _LOGGED_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
-class CharacterRun:
-    """Settings of a run of the command.
+class CharacterRun(TrainingRun[CharacterRecipe]):
+    """Settings of the command. Of `initial`, the encoders are kept and the rest is trained further.
 
     Attributes:
-        folder: folder of the results.
-        recipe: sizes and schedules.
-        device: training device.
-        processes: number of processes that train together.
         model: pipeline folder of the transformer that the adapters are for.
         judge: folder of the judge that reads logged pictures.
-        initial: folder of trained weights; its encoders are kept, its projector and adapters are
-            trained on. None starts from new weights.
     """
 
-    folder: Path
-    recipe: CharacterRecipe
-    device: torch.device
-    processes: int
     model: Path
     judge: Path
-    initial: Path | None
 
     @property
     def variant(self) -> Path:
@@ -288,49 +276,25 @@ STAGES: dict[str, Callable[[CharacterRun], None]] = {
     "adapters": train_adapters,
     "assemble": assemble,
 }
-_NUMBERS = ("characters", "encoder_minutes", "encoder_steps", "minutes", "steps", "batch")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m miniature.character.train",
-        description=(__doc__ or "").splitlines()[0],
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser = training_parser("miniature.character.train", __doc__, RECIPES, "the adapters", STAGES)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--judge", type=Path, default=DEFAULT_MODEL / "judge", help="its folder")
-    parser.add_argument(
-        "--init", type=Path, help="a folder of trained weights of the same sizes to start from"
-    )
     parser.add_argument(
         "--without", nargs="+", choices=ABLATIONS, default=[], help="parts of the projector"
     )
     parser.add_argument("--characters", type=int, help="how many are drawn")
     parser.add_argument("--encoder-minutes", type=float, help="time for the encoders")
     parser.add_argument("--encoder-steps", type=int, help="steps for them, instead of time")
-    parser.add_argument("--minutes", type=float, help="time for the adapters")
-    parser.add_argument("--steps", type=int, help="steps for them, instead of time")
-    parser.add_argument("--batch", type=int, help="pictures in a step of the adapters")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, help="for the trainings; all cores if on CPU")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args(arguments)
     if options.init and options.without:
         parser.error("--init has a whole projector; it cannot go on --without a part")
-    recipe = with_options(RECIPES[options.recipe], options, *_NUMBERS)
-    device = torch.device(options.device)
-    run = CharacterRun(
-        folder=options.out,
-        recipe=replace(recipe, without=frozenset(options.without)),
-        device=device,
-        processes=options.processes or (available_processes() if device.type == "cpu" else 1),
-        model=options.model,
-        judge=options.judge,
-        initial=options.init,
-    )
-    run.folder.mkdir(parents=True, exist_ok=True)
+    options.without = frozenset(options.without)
+    settings = run_settings(options, RECIPES)
+    run = CharacterRun(model=options.model, judge=options.judge, **settings)
     run_stages(STAGES, options.stages, run)
 
 

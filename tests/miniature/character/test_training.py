@@ -69,7 +69,7 @@ def arguments(folder, model, *more):
 def run(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("run")
     train.main(arguments(folder, model))
-    return train.CharacterRun(folder, RECIPE, CPU, 1, model, DEFAULT_MODEL / "judge", None)
+    return train.CharacterRun(folder, RECIPE, CPU, 1, None, model, DEFAULT_MODEL / "judge")
 
 
 @pytest.fixture(scope="module")
