@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 class TrainingSchedule:
     """Settings of a training run.
 
+    It ends after its steps, or after its minutes where it has no steps. Steps make a run repeatable
+    to the bit.
+
     Attributes:
         minutes: time budget.
         batch: samples in a step, of all processes together.

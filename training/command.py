@@ -62,7 +62,7 @@ def training_parser(
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     if stages:
         parser.add_argument("--batch", type=int, help=f"samples in a step of {trained}")
-        parser.add_argument("--init", type=Path, help="a folder of the same sizes to start from")
+        parser.add_argument("--init", type=Path, help="weights of the same sizes to start from")
         parser.add_argument("--processes", type=int, help="for training; all cores if on CPU")
         parser.add_argument("--stages", nargs="+", choices=stages, default=list(stages))
     return parser

@@ -106,9 +106,6 @@ ABLATIONS = ("time", "low-level", "region")
 class CharacterRecipe(TrainingSchedule):
     """Settings of the training of encoders and adapters; its `TrainingSchedule` is the adapters'.
 
-    A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
-    repeatable to the bit.
-
     Attributes:
         miniature: recipe of the transformer: token weights in the loss, share of empty prompts,
             largest guidance.

@@ -19,12 +19,12 @@ from diffusers import FluxTransformer2DModel
 from miniature.character.adapters import AdapterTrainer
 from miniature.character.calibration import calibrate
 from miniature.character.cast import HELD_OUT_SEED, Cast, draw_cast, load_cast
+from miniature.character.encoder_batches import EncoderBatchSource
 from miniature.character.encoders import EncoderTrainer
-from miniature.character.lessons import LessonSource
 from miniature.character.pairs import PairSource, Resolution
+from miniature.character.prompts import prompt_beside_reference
 from miniature.character.recipe import ABLATIONS, RECIPES, CharacterRecipe
 from miniature.character.sheet import contact_sheet, frames_of, judge_frames, render_frames
-from miniature.character.wordings import prompt_beside_reference
 from miniature.dataset import DrawnData, part_shares
 from miniature.judge.reading import load_judge
 from miniature.model.latent_map import load_latent_map
@@ -112,7 +112,7 @@ def train_encoders(run: CharacterRun) -> None:
 def _train_encoders_process(rank: int, run: CharacterRun) -> None:
     sizes = run.recipe.sizes
     training, held_out = (
-        LessonSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
+        EncoderBatchSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
         for name in _CASTS
     )
     trainer = EncoderTrainer(run.recipe, training, run.device, rank, run.processes)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from miniature.judge.accuracy import measure_accuracy
-from miniature.judge.data import GroupSource
+from miniature.judge.batches import GroupSource
 from miniature.judge.groups import draw_groups, load_groups
 from miniature.judge.network import JudgeSizes
 from miniature.judge.reading import load_judge, save_judge
