@@ -33,6 +33,11 @@ class TrainingSchedule:
     ema_decay: float = 0.998
     ema_delay: int = 20
 
+    @property
+    def most_processes(self) -> int:
+        """Largest number of processes that can share a batch."""
+        return self.batch
+
 
 @dataclass
 class Budget:

@@ -32,6 +32,12 @@ class TrainingRun(Generic[Schedule]):
     processes: int
     initial: Path | None
 
+    def __post_init__(self) -> None:
+        if self.processes > self.recipe.most_processes:
+            raise ValueError(
+                f"{self.processes} processes cannot share a batch; {self.recipe.most_processes} can"
+            )
+
 
 Run = TypeVar("Run", bound=TrainingRun[Any])
 
@@ -79,12 +85,13 @@ def run_settings(
     options: argparse.Namespace, recipes: Mapping[str, TrainingSchedule]
 ) -> dict[str, Any]:
     """Return the fields of a `TrainingRun` from its options."""
-    device = torch.device(options.device)
+    device, recipe = torch.device(options.device), recipe_of(options, recipes)
+    most = min(available_processes(), recipe.most_processes) if device.type == "cpu" else 1
     return {
         "folder": options.out,
-        "recipe": recipe_of(options, recipes),
+        "recipe": recipe,
         "device": device,
-        "processes": options.processes or (available_processes() if device.type == "cpu" else 1),
+        "processes": options.processes or most,
         "initial": options.init,
     }
 

@@ -167,6 +167,11 @@ class CharacterRecipe(TrainingSchedule):
     outsiders: int = 50
     checkpoint_every: float = 450.0
 
+    @property
+    def most_processes(self) -> int:
+        """Largest number of processes that can share both batches, by references and characters."""
+        return min(self.batch // self.targets, self.encoder_batch // 2)
+
     def __post_init__(self) -> None:
         if strange := self.without - set(ABLATIONS):
             raise ValueError(

@@ -46,6 +46,13 @@ def test_a_cpu_trains_in_as_many_processes_as_it_has_cores(monkeypatch):
     assert settings("--device", "cuda", "--processes", "3")["processes"] == 3
 
 
+def test_no_process_is_left_without_a_sample(monkeypatch):
+    monkeypatch.setattr("training.command.available_processes", lambda: 64)
+    assert settings()["processes"] == Sized.batch
+    with pytest.raises(ValueError, match="9 processes cannot share a batch; 8 can"):
+        TrainingRun(**settings("--processes", "9"))
+
+
 def test_stages_run_in_their_own_order(tmp_path, capsys):
     run, done = TrainingRun(tmp_path / "new" / "run", Sized(), torch.device("cpu"), 1, None), []
 

@@ -328,6 +328,11 @@ def test_every_recipe_fits_into_twenty_five_megabytes(name):
     assert 2 * (numbers + familiarity) <= 24 * 2**20  # float16, and a little for configurations
 
 
+def test_every_process_has_a_reference_of_both_batches():
+    assert CharacterRecipe(batch=32, targets=2, encoder_batch=48).most_processes == 16
+    assert CharacterRecipe(batch=32, targets=1, encoder_batch=16).most_processes == 8
+
+
 def test_sizes_and_recipes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="no multiple of the patch"):
         CharacterSizes(side=100)
