@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from miniature.character.cast import character_scenes
+from miniature.character.prompts import prompt_beside_reference
 from miniature.character.recipe import CAST_WORLD
-from miniature.character.wordings import prompt_beside_reference
-from miniature.world.figure.looks import LOOK_NAMES
+from miniature.world.looks import LOOK_NAMES
 from miniature.world.prompts import write_prompt
 from miniature.world.scene import prompt_for
 
