@@ -8,7 +8,7 @@ import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results
 import { paintPicker, paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
-const VIEWS = ["picture", "overlay", "side"];
+const VIEWS = ["picture", "overlay", "side", "grid"];
 
 /** @param {App} app */
 export function makeActions(app) {
@@ -26,7 +26,8 @@ export function makeActions(app) {
     store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
     const answer = await ask("generate", { frames: id === null ? null : [id] });
     const left = store.state.asked.filter((frame) => !frames.includes(frame));
-    if (!answer) store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
+    if (answer) app.witness(answer.job);
+    else store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
     app.look();
   }
 
@@ -86,6 +87,8 @@ export function makeActions(app) {
     if (other) lookAt(other);
   }
 
+  const nextView = () => VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length];
+
   /** @param {string} view */
   function setView(view) {
     store.set({ view });
@@ -120,8 +123,8 @@ export function makeActions(app) {
     redo: (id) => generate(id),
     undo: editing.undo,
     "redo-change": editing.redo,
-    view: (_, control) => setView(control.dataset.view),
-    "next-view": () => setView(VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length]),
+    view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
+    "next-view": () => setView(nextView()),
     archive: () => app.download("archive"),
     new: () => app.open("new"),
     example: () => app.open("example"),

@@ -229,6 +229,7 @@ export async function mount(root, { server, upload, base }) {
     rememberView,
     dismiss,
     look: following.look,
+    witness: following.witness,
     say: messages.say,
     announce: messages.announce,
     chooseModel: (/** @type {string} */ name) =>
@@ -267,6 +268,7 @@ export async function mount(root, { server, upload, base }) {
  * @property {(view: string) => void} rememberView
  * @property {() => Promise<void>} dismiss
  * @property {() => Promise<void>} look
+ * @property {(job: string) => void} witness
  * @property {(text: string, label?: string, action?: () => void) => void} say
  * @property {(words: string) => void} announce
  * @property {(name: string) => void} chooseModel

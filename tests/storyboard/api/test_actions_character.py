@@ -18,6 +18,7 @@ from storyboard.errors import ConsentNeeded
 from storyboard.settings import Settings
 from storyboard.storage.character_file import save_character
 from storyboard.storage.consents import Consents
+from tests.pipelines.pictures import drawing
 from tests.storyboard.api.backend import (
     Backend,
     backend_in,
@@ -29,7 +30,6 @@ from tests.storyboard.api.backend import (
     story,
 )
 from tests.storyboard.fakes import FakeEngine
-from tests.storyboard.pictures import drawing
 
 
 @pytest.fixture

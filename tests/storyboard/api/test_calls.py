@@ -111,7 +111,7 @@ def test_what_is_no_question_gets_an_answer_in_words(calls: Calls, question: obj
 
 def test_private_names_are_not_asked(calls: Calls) -> None:
     private = [name for name in dir(Actions) if name.startswith("_")]
-    assert {"_project", "__init__", "__class__"} <= set(private)
+    assert {"_results", "__init__", "__class__"} <= set(private)
     for name in private:
         assert FAULT in calls.answer({"name": name, "data": {"project": "p"}})["problem"]
 

@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.settings import ROOT
 from storyboard.storage.character_file import load_character
+from tests.pipelines.pictures import drawing
 from tests.storyboard.api.backend import Backend, backend_in, rendered, saved, stored_story, story
 from tests.storyboard.fakes import FakeEngine
-from tests.storyboard.pictures import drawing
 
 SCRIPTS = ROOT / "assets" / "ui"
 
