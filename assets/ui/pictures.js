@@ -15,6 +15,7 @@ const CHARACTER_FILE = /\.character$/i;
  * @param {(file: File) => Promise<{ path: string }>} parts.upload
  * @param {import("./editing.js").Editing} parts.editing
  * @param {(text: string, label?: string, action?: () => void) => void} parts.say
+ * @param {import("./elements/mask_editor.js").MaskEditor} parts.maskEditor
  */
 export function makePictures({ root, store, ask, upload, editing, say, maskEditor }) {
   // One question at a time, so that answers come in their order.

@@ -1,6 +1,8 @@
 // Dialogs: the enlarged frame, and the list of storyboards.
 
-import { button, make, setText } from "../dom.js";
+/** @import { Board, BoardInfo, Results } from "../types.js" */
+
+import { button, control, make, part, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
 import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
 import { plural } from "../words.js";
@@ -22,7 +24,10 @@ export function makeViewer() {
   );
 }
 
-/** Show a frame's chosen take; `id` is the frame's. */
+/**
+ * Show a frame's chosen take; `id` is the frame's.
+ * @param {HTMLDialogElement} viewer @param {Board} board @param {Results} results @param {string} id
+ */
 export function paintViewer(viewer, board, results, id) {
   const index = indexOf(board, id);
   const take = chosenTake(results[id]);
@@ -32,11 +37,11 @@ export function paintViewer(viewer, board, results, id) {
   }
   const words = frameWords(board.frames[index], index);
   viewer.dataset.shows = id;
-  paintShot(viewer.querySelector(".tl-shot"), take, words);
-  setText(viewer.querySelector("strong"), words);
-  setText(viewer.querySelector(".tl-viewer-words span"), takeFacts(take));
-  viewer.querySelector('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
-  viewer.querySelector('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
+  paintShot(part(viewer, ".tl-shot"), take, words);
+  setText(part(viewer, "strong"), words);
+  setText(part(viewer, ".tl-viewer-words span"), takeFacts(take));
+  control(viewer, '[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
+  control(viewer, '[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
 }
 
 export function makePicker() {
@@ -48,6 +53,7 @@ export function makePicker() {
   );
 }
 
+/** @param {HTMLElement} picker @param {BoardInfo[]} items @param {string} current the board that is open */
 export function paintPicker(picker, items, current) {
   const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const entries = items.map((item) =>
@@ -58,6 +64,6 @@ export function paintPicker(picker, items, current) {
       make("span", { text: `${plural(item.frames, "frame")}, ${when.format(new Date(item.modified))}` }),
     ),
   );
-  const list = picker.querySelector(".tl-list");
+  const list = part(picker, ".tl-list");
   list.replaceChildren(...(entries.length ? entries : [make("p", { class: "tl-hint", text: "Nothing has been saved yet." })]));
 }
