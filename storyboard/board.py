@@ -196,8 +196,8 @@ class Storyboard(Value):
                 return index
         raise KeyError(frame_id)
 
-    def with_take(self, frame_id: str, take_id: str) -> Storyboard:
-        """Return the storyboard with this take chosen; unchanged where the frame is gone."""
+    def with_take(self, frame_id: str, take_id: str | None) -> Storyboard:
+        """Return the storyboard with this take chosen, or none; the same where the frame is gone."""
         frames = tuple(
             f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
         )

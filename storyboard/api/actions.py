@@ -198,6 +198,22 @@ class Actions:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
 
+    def star_take(self, project: str, take: str, starred: bool) -> Answer:
+        """Mark a take as a favourite, or as none."""
+        opened = self._open_or_create(project)
+        opened.star(take, starred)
+        return self._results(opened, opened.load())
+
+    def remove_take(self, project: str, take: str) -> Answer:
+        """Move a take to the board's bin."""
+        opened = self._open_or_create(project)
+        return self._results(opened, opened.remove_take(take))
+
+    def bring_back_take(self, project: str, take: str) -> Answer:
+        """Bring a removed take back, and choose it for its frame."""
+        opened = self._open_or_create(project)
+        return self._results(opened, opened.bring_back_take(take))
+
     def archive(self, project: str) -> Answer:
         """Return the address of the frames and their masks as a ZIP file, and its name.
 

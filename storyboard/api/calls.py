@@ -22,6 +22,7 @@ from storyboard.errors import ConsentNeeded
 CALLS = (
     *("setup", "open", "new", "example", "boards", "save", "news"),
     *("generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("star_take", "remove_take", "bring_back_take"),
     *("archive", "save_character", "load_character"),
     *("upload_picture", "edit_mask", "find_figure", "use_picture", "set_reference"),
     *("reopen_picture", "discard_picture"),

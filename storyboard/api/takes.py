@@ -33,6 +33,8 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "seconds": round(take.seconds, 1),
                     "foreground": round(take.foreground, 3),
                     "matches": take.matches,
+                    "starred": project.is_starred(take.id),
+                    "words": take.prompt,
                 }
                 for take in takes[frame.id]
             ],

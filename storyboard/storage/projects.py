@@ -1,7 +1,8 @@
 """Projects: storyboards and their takes as files that a person can read.
 
     <root>/<project id>/storyboard.json
-    <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
+    <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}, starred
+    <root>/<project id>/takes/.bin/<take id>/    takes that a person has removed
     <root>/<project id>/references/    see `storyboard.storage.reference_store`
 
 Nothing is ever overwritten in place or deleted: documents are replaced whole
@@ -62,6 +63,9 @@ STORYBOARD_FILE = DocumentKind(
 )
 TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
+
+_STAR = "starred"  # an empty file in the folder of a favourite take
+_BIN = ".bin"
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -283,6 +287,69 @@ class Project:
             return RenderRequest.from_dict(body["request"])
         except (KeyError, TypeError, ValueError) as error:
             raise _invalid(path, error) from error
+
+    def star(self, take_id: str, starred: bool) -> None:
+        """Mark a take as a favourite, or as none.
+
+        Raises:
+            ProjectError: if there is no such take, or the mark cannot be stored.
+        """
+        mark = self._take_folder(self.take(take_id).id) / _STAR
+        try:
+            if starred:
+                mark.touch()
+            else:
+                mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(mark, error) from error
+
+    def is_starred(self, take_id: str) -> bool:
+        """Return whether a take is marked as a favourite."""
+        return (self._take_folder(take_id) / _STAR).exists()
+
+    def remove_take(self, take_id: str) -> Storyboard:
+        """Move a take to the project's bin; its frame shows its newest other take, or none.
+
+        Returns:
+            The storyboard as it is stored then.
+
+        Raises:
+            ProjectError: if there is no such take, or it cannot be moved.
+        """
+        take = self.take(take_id)
+        folder = self._take_folder(take_id)
+        self._move(folder, folder.parent / _BIN / take_id)
+        left = [other.id for other in self.takes() if other.frame_id == take.frame_id]
+
+        def change(storyboard: Storyboard) -> Storyboard:
+            chosen = any(frame.take == take_id for frame in storyboard.frames)
+            newest = left[-1] if left else None
+            return storyboard.with_take(take.frame_id, newest) if chosen else storyboard
+
+        return self.edit(change)
+
+    def bring_back_take(self, take_id: str) -> Storyboard:
+        """Take a take out of the project's bin, and choose it for its frame.
+
+        Returns:
+            The storyboard as it is stored then.
+
+        Raises:
+            ProjectError: if it is not in the bin, or cannot be moved.
+        """
+        folder = self._take_folder(take_id)
+        self._move(folder.parent / _BIN / take_id, folder)
+        take = self.take(take_id)
+        return self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take_id))
+
+    def _move(self, source: Path, target: Path) -> None:
+        if not source.is_dir():
+            raise ProjectError("That take is not there any more.", "Reload the page.")
+        try:
+            target.parent.mkdir(exist_ok=True)
+            source.rename(target)
+        except OSError as error:
+            raise unwritable(target, error) from error
 
     def image_path(self, take_id: str) -> Path:
         """Return the path of a take's picture, PNG.
