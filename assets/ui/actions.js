@@ -2,6 +2,7 @@
 
 /** @import { App } from "./main.js" */
 
+import { part } from "./dom.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
@@ -10,7 +11,9 @@ import { paintPicker, paintViewer } from "./elements/viewer.js";
 const DOUBLE_CLICK = 600; // milliseconds
 const VIEWS = ["picture", "overlay", "side", "grid"];
 
-/** @param {App} app */
+/** @typedef {Record<string, (id?: any, control?: any) => unknown>} Actions By name; the frame and the control may be left out. */
+
+/** @param {App} app @returns {Actions} */
 export function makeActions(app) {
   const { root, store, ask, editing, page, pictures, maskEditor, say } = app;
   let generated = 0; // time of the last click on Generate
@@ -54,7 +57,7 @@ export function makeActions(app) {
     editing.change((board) => moveFrame(board, id, to), { words: `Frame ${number(id)} moved`, frame: id, soon: true });
     const card = page.cardOf(id);
     card.scrollIntoView({ block: "nearest" });
-    if (control?.disabled) card.querySelector(".tl-tools [data-action]:not(:disabled)").focus();
+    if (control?.disabled) part(card, ".tl-tools [data-action]:not(:disabled)").focus();
     app.announce(`Frame moved to position ${number(id)} of ${store.state.board.frames.length}.`);
   }
 
@@ -64,7 +67,7 @@ export function makeActions(app) {
     editing.change((board) => removeFrame(board, id), { words: `Frame ${index + 1} removed`, frame: id, soon: true });
     const { frames } = store.state.board;
     const neighbour = frames[Math.min(index, frames.length - 1)];
-    const next = neighbour ? page.cardOf(neighbour.id).querySelector('[data-action="remove"]') : root.querySelector('[data-action="add"]');
+    const next = neighbour ? part(page.cardOf(neighbour.id), '[data-action="remove"]') : part(root, '[data-action="add"]');
     next.focus({ preventScroll: true });
     say(`Frame ${index + 1} removed.`, "Undo", editing.undo);
   }
@@ -72,7 +75,7 @@ export function makeActions(app) {
   /** @param {import("./types.js").Frame} frame @param {number} index @param {string} words */
   function insert(frame, index, words) {
     editing.change((board) => insertFrame(board, frame, index), { words, frame: frame.id, soon: true });
-    page.cardOf(frame.id).querySelector("textarea").focus();
+    part(page.cardOf(frame.id), "textarea").focus();
   }
 
   /** @param {string} id */
@@ -83,7 +86,7 @@ export function makeActions(app) {
 
   /** Show the frame before (-1) or after (1) in the viewer. @param {number} direction */
   function turn(direction) {
-    const other = frameBeside(store.state.board, resultsNow(store.state), page.viewer.dataset.shows, direction);
+    const other = frameBeside(store.state.board, resultsNow(store.state), page.viewer.dataset.shows ?? "", direction);
     if (other) lookAt(other);
   }
 
@@ -97,7 +100,8 @@ export function makeActions(app) {
 
   /** @param {HTMLElement} control */
   function removeStyle(control) {
-    const index = Number(control.closest("[data-style]").dataset.style);
+    const row = /** @type {HTMLElement} */ (control.closest("[data-style]"));
+    const index = Number(row.dataset.style);
     const { styles } = store.state.board.settings;
     const named = styles[index].source.trim();
     editing.change((board) => editSettings(board, { styles: styles.toSpliced(index, 1) }), { words: "Style removed", soon: true });
@@ -113,7 +117,7 @@ export function makeActions(app) {
     editing.change((board) => withField(board, found.frame, found.field, found.theirs), { words: "The other version taken", frame: found.frame, soon: true });
   }
 
-  const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
+  const pickFile = (/** @type {string} */ purpose) => part(root, `[data-file="${purpose}"]`).click();
 
   return {
     generate: () => generate(),
@@ -157,7 +161,7 @@ export function makeActions(app) {
         (board) => editSettings(board, { styles: [...board.settings.styles, { source: "", weight: 1, trigger: "" }] }),
         { words: "Style added" },
       );
-      root.querySelector(".tl-style:last-child [data-field=source]").focus();
+      part(root, ".tl-style:last-child [data-field=source]").focus();
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
@@ -188,5 +192,3 @@ export function makeActions(app) {
     move,
   };
 }
-
-/** @typedef {ReturnType<typeof makeActions>} Actions */

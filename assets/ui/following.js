@@ -16,7 +16,7 @@ const HIDDEN = 10_000;
  * @param {object} parts
  * @param {Store} parts.store
  * @param {Call} parts.call
- * @param {(answer: object) => void} parts.show shows the parts of an answer
+ * @param {(parts: import("./types.js").Parts) => void} parts.show shows the parts of an answer
  * @param {{ take: (base: Base) => void, quiet: () => () => boolean }} parts.saving
  * @param {(outcome: Outcome) => void} parts.ended hears of the end of a job
  * @param {(restarted: boolean) => void} parts.back hears that the connection is back

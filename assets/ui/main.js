@@ -47,7 +47,7 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- the server
 
-  /** Show the parts of an answer. */
+  /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
   function show({ results, outdated, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
@@ -66,7 +66,7 @@ export async function mount(root, { server, upload, base }) {
     store.set(changes);
   }
 
-  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. */
+  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. @param {any} data @returns {any} */
   function withAddresses(data) {
     if (Array.isArray(data)) return data.map(withAddresses);
     if (data === null || typeof data !== "object") return data;
@@ -87,7 +87,7 @@ export async function mount(root, { server, upload, base }) {
       const answer = await call(name, { project, ...data });
       if (project !== store.state.board.project) return null;
       if ("ok" in answer) {
-        if (answer.ok.board && quiet()) saving.take(answer.ok); // else it comes with the news
+        if (answer.ok.board && quiet()) saving.take({ board: answer.ok.board, revision: answer.ok.revision }); // else it comes with the news
         show(answer.ok);
         return answer.ok;
       }
@@ -108,9 +108,10 @@ export async function mount(root, { server, upload, base }) {
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
   /** @param {Outcome} outcome */
-  function ended({ job, state, rendered, problem, remedy }) {
+  function ended(outcome) {
+    const { job, state, problem, remedy } = outcome;
     if (state === "failed") store.set({ fault: { problem, remedy, job } });
-    else messages.say(endWords({ state, rendered }));
+    else messages.say(endWords(outcome));
   }
 
   /** @param {boolean} restarted */
@@ -139,6 +140,7 @@ export async function mount(root, { server, upload, base }) {
     }
   }
 
+  /** @param {import("./types.js").Opened} opened @param {boolean} stored */
   function showBoard({ board, revision, tag, ...parts }, stored) {
     /** @type {State["base"]} */
     const now = { board, revision };
@@ -203,7 +205,7 @@ export async function mount(root, { server, upload, base }) {
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
-    if (place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
+    if (frame !== null && place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
     messages.say(words);
   }
 

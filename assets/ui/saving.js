@@ -15,7 +15,7 @@ const MOST_DOUBTFUL = 20; // boards
  * @param {object} parts
  * @param {Store} parts.store
  * @param {Call} parts.call
- * @param {(answer: object) => void} parts.show shows the parts of an answer
+ * @param {(parts: import("./types.js").Parts) => void} parts.show shows the parts of an answer
  * @param {(before: Base, now: Base) => void} parts.changedElsewhere hears of changes that came from elsewhere
  */
 export function makeSaving({ store, call, show, changedElsewhere }) {
