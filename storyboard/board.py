@@ -197,7 +197,7 @@ class Storyboard(Value):
         raise KeyError(frame_id)
 
     def with_take(self, frame_id: str, take_id: str | None) -> Storyboard:
-        """Return the storyboard with this take chosen, or none; the same where the frame is gone."""
+        """Return the storyboard with this take chosen, or none; the same without the frame."""
         frames = tuple(
             f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
         )

@@ -39,13 +39,35 @@ export function makeActions(app) {
   }
 
   /** Choose the take before or after the chosen one. @param {string} id @param {number} direction */
-  async function chooseTake(id, direction) {
+  function chooseTake(id, direction) {
     const take = takeBeside(resultsNow(store.state)[id], direction);
-    if (!take) return;
-    store.set({ wished: { ...store.state.wished, [id]: take.id } });
-    if (await ask("choose_take", { frame: id, take: take.id })) return;
+    if (take) choose(id, take.id);
+  }
+
+  /** Choose a take of a frame. @param {string} id @param {string} take */
+  async function choose(id, take) {
+    store.set({ wished: { ...store.state.wished, [id]: take } });
+    if (await ask("choose_take", { frame: id, take })) return;
     const { [id]: _, ...wished } = store.state.wished;
     store.set({ wished });
+  }
+
+  /** Return the take that the viewer shows. */
+  function takeShown() {
+    const result = resultsNow(store.state)[page.viewer.dataset.shows];
+    return result.takes.find((take) => take.id === page.viewer.dataset.take) ?? chosenTake(result);
+  }
+
+  /** @param {string} take */
+  function showTake(take) {
+    page.viewer.dataset.take = take;
+    store.set({});
+  }
+
+  async function removeTake() {
+    const take = takeShown().id;
+    page.viewer.dataset.take = "";
+    if (await ask("remove_take", { take })) say("Take removed.", "Undo", () => ask("bring_back_take", { take }));
   }
 
   /** @param {string} id @param {number} by @param {HTMLButtonElement | null} control */
@@ -185,6 +207,20 @@ export function makeActions(app) {
     look: lookAt,
     previous: () => turn(-1),
     next: () => turn(1),
+    "show-take": (_, control) => showTake(control.dataset.take),
+    compare: () => {
+      page.viewer.dataset.compare = String(page.viewer.dataset.compare !== "true");
+      store.set({});
+    },
+    "use-take": () => choose(page.viewer.dataset.shows, takeShown().id),
+    star: () => ask("star_take", { take: takeShown().id, starred: !takeShown().starred }),
+    "remove-take": removeTake,
+    "use-words": () => {
+      const id = page.viewer.dataset.shows;
+      const { words } = takeShown();
+      editing.change((board) => editFrame(board, id, words), { words: `Words of frame ${number(id)} taken back`, frame: id, soon: true });
+      say(`Frame ${number(id)} has the words of this take again.`, "Undo", editing.undo);
+    },
     move,
   };
 }

@@ -39,7 +39,7 @@ export async function mount(root, { server, upload, base }) {
   /** @type {Setup} */
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved" }));
-  const messages = makeMessages();
+  const messages = makeMessages(root);
   const consent = makeConsent();
   const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
   const page = makePage(root, setup, { banner: messages.banner, maskEditor, consent });

@@ -22,6 +22,7 @@
  *
  * @typedef {{
  *   id: string, image: string, mask: string, seed: number, seconds: number, foreground: number, matches: number | null,
+ *   starred: boolean, words: { action: string, location: string } | null,
  * }} Take Addresses of a take's pictures, and facts about it.
  *
  * @typedef {{ chosen: string | null, takes: Take[] }} Result

@@ -34,7 +34,7 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "foreground": round(take.foreground, 3),
                     "matches": take.matches,
                     "starred": project.is_starred(take.id),
-                    "words": take.prompt,
+                    "words": take_words(project, take),
                 }
                 for take in takes[frame.id]
             ],
@@ -42,6 +42,23 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
         for frame in storyboard.frames
         if takes[frame.id]
     }
+
+
+def take_words(project: Project, take: Take) -> dict[str, str] | None:
+    """Return the action and the location of a take's request; None where it is damaged."""
+    try:
+        request = project.request(take.id)
+    except ProjectError:
+        return None
+    for frame in request.frames:
+        if frame.frame_id == take.frame_id:
+            location = frame.prompt.background
+            follows = frame.prompt.character or frame.prompt.action
+            return {
+                "action": frame.prompt.action,
+                "location": location.removesuffix(",") if follows else location,
+            }
+    return None
 
 
 def outdated_frames(project: Project, storyboard: Storyboard) -> list[str]:
