@@ -34,13 +34,13 @@ from storyboard.errors import ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
-    fault_of,
     file_stem,
     unwritable,
     write_atomically,
     write_result,
 )
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.take_files import TAKE_FILE, TakeFiles, invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,6 @@ STORYBOARD_FILE = DocumentKind(
         Migration("storyboards may take a shortcut", _unchanged),
     ),
 )
-TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -83,6 +82,7 @@ class Store:
         self.root = root
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._takes = TakeFiles()
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project with this storyboard.
@@ -134,7 +134,7 @@ class Store:
     def _project(self, project_id: str) -> Project:
         with self._guard:
             lock = self._locks[project_id]
-        return Project(self.root / project_id, lock)
+        return Project(self.root / project_id, lock, self._takes)
 
 
 class Project:
@@ -143,11 +143,13 @@ class Project:
     Args:
         path: its folder.
         lock: held while its storyboard changes; shared by all objects of this project.
+        takes: reads the files of its takes.
     """
 
-    def __init__(self, path: Path, lock: threading.RLock) -> None:
+    def __init__(self, path: Path, lock: threading.RLock, takes: TakeFiles) -> None:
         self.path = path
         self._lock = lock
+        self._takes = takes
 
     @property
     def id(self) -> str:
@@ -178,7 +180,7 @@ class Project:
         try:
             return Storyboard.model_validate(body.get("storyboard"))
         except ValidationError as error:
-            raise _invalid(path, error) from error
+            raise invalid(path, error) from error
 
     def save(self, storyboard: Storyboard) -> None:
         """Replace the storyboard; use `edit` to change only a part of it.
@@ -256,11 +258,7 @@ class Project:
         Raises:
             ProjectError: if there is none or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        try:
-            return Take.model_validate(TAKE_FILE.read(path).get("take"))
-        except ValidationError as error:
-            raise _invalid(path, error) from error
+        return self._takes.take(self._take_folder(take_id) / "take.json")
 
     def request(self, take_id: str) -> RenderRequest:
         """Return the request that made a take.
@@ -268,12 +266,7 @@ class Project:
         Raises:
             ProjectError: if there is no such take or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        body = TAKE_FILE.read(path)
-        try:
-            return RenderRequest.from_dict(body["request"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _invalid(path, error) from error
+        return self._takes.request(self._take_folder(take_id) / "take.json")
 
     def image_path(self, take_id: str) -> Path:
         """Return the path of a take's picture, PNG.
@@ -340,10 +333,3 @@ def _checked(identifier: str, what: str) -> str:
     if not _IDENTIFIER.fullmatch(identifier):
         raise ProjectError(f"{identifier!r} is not the name of a {what}.")
     return identifier
-
-
-def _invalid(path: Path, error: Exception) -> ProjectError:
-    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
-    return ProjectError(
-        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
-    )
