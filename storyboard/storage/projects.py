@@ -53,11 +53,24 @@ def _unchanged(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _name_identity_frame(body: dict[str, Any]) -> dict[str, Any]:
+    """Name the first frame as the identity frame where it has a take and no words.
+
+    Until then the first frame was it in any case; now one without words is passed over.
+    """
+    match body.get("storyboard"):
+        case {"frames": [{"id": first, "take": str()} as frame, *_], "settings": dict(settings)}:
+            if not any(frame.get(key) for key in ("action", "location", "character")):
+                settings["identity"] = first
+    return body
+
+
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
     (
         Migration("characters may have a reference picture, storyboards styles", _unchanged),
         Migration("storyboards may take a shortcut", _unchanged),
+        Migration("frames may be locked, and any may be the identity frame", _name_identity_frame),
     ),
 )
 REQUEST_KEY = "throughline-request"
