@@ -140,12 +140,12 @@ class Frame(Value):
 
     @property
     def has_words(self) -> bool:
-        """Return whether it has words of its own, besides those of the storyboard's character."""
+        """True where it has words of its own, besides those of the storyboard's character."""
         return any(words.strip() for words in (self.action, self.location, self.character))
 
     @property
     def kept(self) -> bool:
-        """Return whether it has a take that must stay the chosen one."""
+        """True where it has a take that must stay the chosen one."""
         return self.locked and self.take is not None
 
 
@@ -153,7 +153,7 @@ class RenderSettings(Value):
     """Settings of a storyboard's renders.
 
     Attributes:
-        model: name in the registry, a Hugging Face repository, or a local folder.
+        model: name in the catalog, a Hugging Face repository, or a local folder.
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         steps: denoising steps; None for the model's own number.

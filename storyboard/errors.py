@@ -55,7 +55,6 @@ class ConsentNeeded(UserError):
         licence = f"({asked.licence}) at {asked.licence_url}"
         super().__init__(terms, f"Read its licence {licence} and agree to it.")
         self.key = key
-        self.title = asked.title
         self.licence = asked.licence
         self.licence_url = asked.licence_url
         self.download_bytes = asked.download_bytes

@@ -2,13 +2,13 @@
 
 /** @import { App } from "./main.js" */
 
-import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame } from "./state/board.js";
+import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
 import { paintPicker, paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
-const VIEWS = ["picture", "overlay", "side"];
+const VIEWS = ["picture", "overlay", "side", "grid"];
 
 /** @param {App} app */
 export function makeActions(app) {
@@ -26,7 +26,8 @@ export function makeActions(app) {
     store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
     const answer = await ask("generate", { frames: id === null ? null : [id] });
     const left = store.state.asked.filter((frame) => !frames.includes(frame));
-    if (!answer) store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
+    if (answer) app.witness(answer.job);
+    else store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
     app.look();
   }
 
@@ -86,6 +87,8 @@ export function makeActions(app) {
     if (other) lookAt(other);
   }
 
+  const nextView = () => VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length];
+
   /** @param {string} view */
   function setView(view) {
     store.set({ view });
@@ -101,6 +104,15 @@ export function makeActions(app) {
     if (named) say("Style removed.", "Undo", editing.undo);
   }
 
+  /** Settle a field that was changed in two places. @param {string} key @param {boolean} theirs */
+  function settle(key, theirs) {
+    const { conflicts } = store.state;
+    const found = conflicts.find(({ frame, field }) => `${frame ?? ""} ${field}` === key);
+    store.set({ conflicts: conflicts.filter((conflict) => conflict !== found) });
+    if (!found || !theirs) return;
+    editing.change((board) => withField(board, found.frame, found.field, found.theirs), { words: "The other version taken", frame: found.frame, soon: true });
+  }
+
   const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
 
   return {
@@ -111,8 +123,8 @@ export function makeActions(app) {
     redo: (id) => generate(id),
     undo: editing.undo,
     "redo-change": editing.redo,
-    view: (_, control) => setView(control.dataset.view),
-    "next-view": () => setView(VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length]),
+    view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
+    "next-view": () => setView(nextView()),
     archive: () => app.download("archive"),
     new: () => app.open("new"),
     example: () => app.open("example"),
@@ -149,6 +161,9 @@ export function makeActions(app) {
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
+    "read-notice": (_, control) => store.set({ readNotices: [...store.state.readNotices, control.dataset.notice] }),
+    "keep-mine": (_, control) => settle(control.dataset.conflict, false),
+    "take-theirs": (_, control) => settle(control.dataset.conflict, true),
     shut: (_, control) => control.closest("dialog").close(),
     add: () => insert(newFrame(), store.state.board.frames.length, "Frame added"),
     duplicate: (id) => {

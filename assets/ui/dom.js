@@ -14,6 +14,7 @@ const ICONS = {
   down: "M6 9l6 6 6-6",
   download: "M12 4v11m-5-5 5 5 5-5M5 20h14",
   folder: "M3 6.5h6.5l2 2.5H21v10.5H3z",
+  grid: "M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z",
   grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
   left: "M15 5l-7 7 7 7",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
@@ -85,6 +86,7 @@ export function textInput(name, { placeholder = "", longest = 500, list = null }
     list,
     autocomplete: "off",
     spellcheck: "true",
+    dir: "auto",
   });
 }
 
@@ -96,6 +98,7 @@ export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {
     maxlength: longest,
     rows,
     spellcheck: "true",
+    dir: "auto",
   });
 }
 

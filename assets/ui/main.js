@@ -158,6 +158,7 @@ export async function mount(root, { server, upload, base }) {
       busy: "",
       tab: null,
       conflicts: [],
+      readNotices: [],
       fault: null,
     });
     show(parts);
@@ -227,6 +228,7 @@ export async function mount(root, { server, upload, base }) {
     rememberView,
     dismiss,
     look: following.look,
+    witness: following.witness,
     say: messages.say,
     announce: messages.announce,
     chooseModel: (/** @type {string} */ name) =>
@@ -265,6 +267,7 @@ export async function mount(root, { server, upload, base }) {
  * @property {(view: string) => void} rememberView
  * @property {() => Promise<void>} dismiss
  * @property {() => Promise<void>} look
+ * @property {(job: string) => void} witness
  * @property {(text: string, label?: string, action?: () => void) => void} say
  * @property {(words: string) => void} announce
  * @property {(name: string) => void} chooseModel

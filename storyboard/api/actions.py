@@ -113,7 +113,7 @@ class Actions:
             The new "revision", and what the change means for the takes.
         """
         models = [spec.name for spec in self._models]
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         restored: set[str] = set()
         stale: list[Storyboard] = []
 
@@ -192,7 +192,7 @@ class Actions:
             UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
                 a person has to agree to a download first.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         board = opened.load()
         _check_ready(board)
         if frames is None:
@@ -222,7 +222,7 @@ class Actions:
         Raises:
             UserError: if the take does not belong to that frame.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         if opened.take(take).frame_id != frame:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
@@ -233,7 +233,7 @@ class Actions:
         Raises:
             UserError: if no frame has been rendered yet.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         board = opened.load()
         if not any(frame.take for frame in board.frames):
             raise UserError("No frame has been generated yet.", "Generate first.")
@@ -264,7 +264,7 @@ class Actions:
         Args:
             path: the picture; never a path that a browser named.
         """
-        return {"reference": self._references.begin(self._project(project), path)}
+        return {"reference": self._references.begin(self._open_or_create(project), path)}
 
     def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
         """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
@@ -272,7 +272,9 @@ class Actions:
         Raises:
             UserError: if the strokes cannot be read, or the picture is damaged.
         """
-        return {"reference": self._references.edit_mask(self._project(project), draft, strokes)}
+        return {
+            "reference": self._references.edit_mask(self._open_or_create(project), draft, strokes)
+        }
 
     def find_figure(self, project: str, draft: str) -> Answer:
         """Find the figure in an uploaded picture with the network.
@@ -281,7 +283,7 @@ class Actions:
             UserError: if there is no network, or it fails; the mask is unchanged. A `ConsentNeeded`
                 where a person has to agree to its download first.
         """
-        return {"reference": self._references.find_figure(self._project(project), draft)}
+        return {"reference": self._references.find_figure(self._open_or_create(project), draft)}
 
     def use_picture(self, project: str, draft: str, strokes: str) -> Answer:
         """Make an uploaded picture the character's reference picture.
@@ -293,7 +295,7 @@ class Actions:
         Raises:
             UserError: if no figure was found in it, or it cannot be stored.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         board = _with_reference(opened, self._references.finish(opened, draft, strokes))
         self._references.discard(opened, draft)
         return self._reference(opened, board)
@@ -307,7 +309,7 @@ class Actions:
         Raises:
             UserError: if the project has no such picture.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         if name:
             opened.references.path(name)
         return self._reference(opened, _with_reference(opened, name))
@@ -318,11 +320,11 @@ class Actions:
         Raises:
             UserError: if there is none, or its files are missing.
         """
-        return {"reference": self._references.reopen(self._project(project))}
+        return {"reference": self._references.reopen(self._open_or_create(project))}
 
     def discard_picture(self, project: str, draft: str) -> Answer:
         """Delete an uploaded picture that is not in use."""
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         self._references.discard(opened, draft)
         return {"reference": self._references.state(opened)}
 
@@ -332,7 +334,7 @@ class Actions:
         Raises:
             UserError: if there is nothing to save.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         character = opened.load().character
         if not (character.name.strip() or character.description.strip() or character.reference):
             raise UserError("There is no character to save yet.", "Describe one first.")
@@ -348,7 +350,7 @@ class Actions:
         Raises:
             UserError: if the file holds no character, or it cannot be stored.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         try:
             character = load_character(path).adopt(opened.references)
         except UserError as error:  # without the server's folder, which means nothing to a person
@@ -359,7 +361,7 @@ class Actions:
 
     # ---- parts of answers
 
-    def _project(self, project_id: str) -> Project:
+    def _open_or_create(self, project_id: str) -> Project:
         """Return a project; a blank board becomes one with its first change."""
         with self._creating:
             try:

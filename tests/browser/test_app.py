@@ -131,9 +131,12 @@ def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> 
     within(page, 3, "textarea").press_sequentially(words, delay=30)
     expect(within(page, 3, "textarea")).to_be_focused()
     expect(within(page, 3, "textarea")).to_have_value(words)
+    page.keyboard.press("Alt+ArrowLeft")  # moves words of a text, and no card
+    expect(within(page, 3, "textarea")).to_have_value(words)
+    within(page, 3, "[data-action=duplicate]").focus()
     page.keyboard.press("Alt+ArrowLeft")
     expect(within(page, 2, "textarea")).to_have_value(words)
-    expect(within(page, 2, "textarea")).to_be_focused()
+    expect(within(page, 2, "[data-action=duplicate]")).to_be_focused()
     rendered(page, 3)
     expect(within(page, 2, "textarea")).to_have_value(words)
     expect(within(page, 2, ".tl-edited")).to_be_visible()
@@ -258,8 +261,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> 
     page.get_by_role("button", name="open the example").click()
     expect(cards(page)).to_have_count(6, timeout=SOON)
     page.locator("summary").click()
-    for _ in range(3):
-        page.locator("button[data-view][aria-pressed=false]").first.click()
+    for view in ("overlay", "side", "grid", "picture"):
+        page.locator("button[data-view]:visible").click()
+        expect(page.locator(".tl")).to_have_attribute("data-view", view)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     low = page.evaluate(
         """[...document.querySelectorAll('.tl button, .tl input:not([type=checkbox]), .tl select')]

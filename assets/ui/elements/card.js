@@ -5,6 +5,7 @@ import { stepWords } from "../state/jobs.js";
 import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
 import { paintStrength } from "./strength.js";
+import { makeWarnings } from "./warnings.js";
 
 /** Make a picture with its mask, for the chosen view. */
 export function makeShot() {
@@ -67,11 +68,13 @@ export function makeCard(frame, setup) {
       icon("grip"),
     ),
     make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
-    makeTakes(),
+    make("p", { class: "tl-caption", dir: "auto" }),
+    makeTakes(setup),
+    makeWarnings(),
     make(
       "div",
       { class: "tl-stack" },
-      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short })),
+      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })),
       field(
         "Location",
         textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
@@ -80,7 +83,7 @@ export function makeCard(frame, setup) {
       makeCloseness(setup),
       frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
     ),
-    makeTools(setup),
+    makeTools(),
   );
 }
 
@@ -95,34 +98,41 @@ function makeCloseness(setup) {
   );
 }
 
-function makeTakes() {
+function makeTakes(setup) {
   return make(
     "div",
     { class: "tl-takes" },
     button("earlier", "left", { hint: "Previous take" }),
     make("span", { class: "tl-take-words" }),
     button("later", "right", { hint: "Next take" }),
-    make("span", { class: "tl-facts" }),
+    make("span", { class: "tl-gap" }),
+    makeSeed(setup),
   );
 }
 
-function makeTools(setup) {
-  const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed, placeholder: "new each time" });
+/** Make the field of the seed; it shows the take's seed where the frame has none of its own. */
+function makeSeed(setup) {
+  const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed });
   seed.setAttribute("aria-label", "Seed");
   return make(
+    "span",
+    { class: "tl-seed" },
+    make("span", { class: "tl-label", text: "Seed" }),
+    seed,
+    button("lock", "lock", { hint: "Keep the seed of this take" }),
+  );
+}
+
+function makeTools() {
+  return make(
     "footer",
-    { class: "tl-tools" },
-    make("div", { class: "tl-seed" }, make("span", { class: "tl-label", text: "Seed" }), seed, button("lock", "lock", { hint: "Keep the seed of this take" })),
-    make(
-      "div",
-      { class: "tl-row" },
-      button("back", "left", { hint: "Move earlier" }),
-      button("forth", "right", { hint: "Move later" }),
-      button("duplicate", "copy", { hint: "Duplicate" }),
-      button("remove", "trash", { hint: "Remove" }),
-      make("span", { class: "tl-gap" }),
-      button("redo", "redo", { label: "Redo", hint: "Generate this frame again" }),
-    ),
+    { class: "tl-tools tl-row" },
+    button("back", "left", { hint: "Move earlier" }),
+    button("forth", "right", { hint: "Move later" }),
+    button("duplicate", "copy", { hint: "Duplicate" }),
+    button("remove", "trash", { hint: "Remove" }),
+    make("span", { class: "tl-gap" }),
+    button("redo", "redo", { label: "Redo", hint: "Generate this frame again (Ctrl+Enter)" }),
   );
 }
 
@@ -138,6 +148,7 @@ export function paintCard(card, { board, index, result, preview, work, outdated,
   card.setAttribute("aria-label", `Frame ${index + 1}`);
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
+  setText(find(".tl-caption"), [frame.action, frame.location].filter(Boolean).join(", "));
   find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
   find(".tl-edited").hidden = !outdated.length;
   find(".tl-edited").title = outdated.join(" ");
@@ -172,14 +183,14 @@ function paintDoing(card, doing, take) {
 }
 
 function paintTakes(row, result, take) {
-  row.hidden = !take;
-  if (!take) return;
-  const position = result.takes.indexOf(take);
-  row.querySelector('[data-action="earlier"]').disabled = position === 0;
-  row.querySelector('[data-action="later"]').disabled = position === result.takes.length - 1;
-  setText(row.querySelector(".tl-take-words"), `Take ${position + 1} of ${result.takes.length}`);
-  setText(row.querySelector(".tl-facts"), `${take.seconds} s`);
-  row.querySelector(".tl-facts").title = takeFacts(take);
+  const position = take ? result.takes.indexOf(take) : -1;
+  const part = (name) => row.querySelector(name);
+  for (const name of ['[data-action="earlier"]', ".tl-take-words", '[data-action="later"]']) part(name).hidden = !take;
+  part('[data-action="earlier"]').disabled = position <= 0;
+  part('[data-action="later"]').disabled = !take || position === result.takes.length - 1;
+  setText(part(".tl-take-words"), take ? `Take ${position + 1} of ${result.takes.length}` : "");
+  part(".tl-take-words").title = take ? takeFacts(take) : "";
+  part('[data-field="seed"]').placeholder = take ? String(take.seed) : "new each time";
 }
 
 function paintTools(card, { frame, index, count, take, doing }) {

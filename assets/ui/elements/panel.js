@@ -11,6 +11,7 @@ export const VIEWS = [
   ["picture", "picture", "Pictures"],
   ["overlay", "overlay", "Masks over the pictures"],
   ["side", "columns", "Masks beside the pictures"],
+  ["grid", "grid", "The whole story, small"],
 ];
 
 export function makeHead(setup) {
