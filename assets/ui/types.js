@@ -29,13 +29,13 @@
  *
  * @typedef {{ state: string, phase?: string, step?: number, steps?: number, mask?: string }} FrameProgress
  * @typedef {{
- *   state: string, job?: string, message?: string, fraction?: number, seconds_left?: number | null,
+ *   state: string, job?: string, message?: string, ahead?: number, fraction?: number, seconds_left?: number | null,
  *   rendered?: number, total?: number, frames: Record<string, FrameProgress>,
  *   notices?: { frame: string | null, problem: string, remedy: string }[],
  * }} Progress Progress of the board's jobs, as the server sent it.
  *
  * @typedef {{
- *   active: boolean, state: string, message: string, fraction: number, seconds_left: number | null,
+ *   active: boolean, state: string, message: string, ahead: number, fraction: number, seconds_left: number | null,
  *   rendered: number, total: number, frames: Record<string, FrameProgress>,
  * }} Work Progress as the page shows it, with what was asked for just now.
  *

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.errors import UserError
-from pipelines.events import Events, Preview
+from pipelines.events import Events, ModelLoading, Preview
 from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
@@ -178,11 +178,15 @@ class Job:
             return self._previewed, newest
 
     def cancel(self) -> None:
-        """Stop: at once while queued, within one denoising step while running."""
+        """Stop: at once while queued or while a model loads, else within one denoising step.
+
+        A model that loads is loaded to its end, for the next job.
+        """
         with self._changed:
             self._stop.set()
             on_cancel = self._on_cancel
-            if self._state == "queued":
+            loading = bool(self._history) and isinstance(self._history[-1], ModelLoading)
+            if self._state == "queued" or (self._state == "running" and loading):
                 self._end("cancelled", JobEnded(cancelled=True))
         if on_cancel is not None:
             on_cancel()
@@ -216,8 +220,10 @@ class Job:
             return True
 
     def report(self, event: JobEvent) -> None:
-        """Add an event for all readers. For its runner."""
+        """Add an event for all readers; nothing once the job is over. For its runner."""
         with self._changed:
+            if self.over:
+                return
             if isinstance(event, Preview):
                 self._previewed += 1
                 self._previews[event.frame_id] = (self._previewed, event)

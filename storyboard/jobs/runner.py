@@ -6,6 +6,7 @@ machines.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
@@ -89,6 +90,11 @@ class Runner(ABC):
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's jobs that are not over, in the order in which they were started."""
         return tuple(job for job in self._unfinished() if job.project.id == project_id)
+
+    def ahead(self, job: Job) -> int:
+        """Return the number of other projects' jobs that were started before this one."""
+        before = itertools.takewhile(lambda other: other is not job, self._unfinished())
+        return sum(other.project.id != job.project.id for other in before)
 
     def ended(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's last jobs that are over, in the order in which they were started."""
