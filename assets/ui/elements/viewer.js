@@ -1,6 +1,6 @@
 // Dialogs: the enlarged frame with all of its takes, and the list of storyboards.
 
-/** @import { Board, Results, Take } from "../types.js" */
+/** @import { Results, State, Take } from "../types.js" */
 
 import { button, icon, make, setSource, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
@@ -43,9 +43,9 @@ function makeFigure(name) {
 /**
  * Show the takes of a frame.
  * @param {any} viewer the dialog; it keeps the take that is shown, and whether it is compared
- * @param {Board} board @param {Results} results @param {string} id of the frame
+ * @param {State} state @param {Results} results @param {string} id of the frame
  */
-export function paintViewer(viewer, board, results, id) {
+export function paintViewer(viewer, { board, takeWords }, results, id) {
   const index = indexOf(board, id);
   const result = results[id];
   const chosen = chosenTake(result);
@@ -72,7 +72,8 @@ export function paintViewer(viewer, board, results, id) {
   find('[data-action="compare"]').disabled = shown === chosen;
   find('[data-action="compare"]').setAttribute("aria-pressed", String(compared));
   find('[data-action="star"]').setAttribute("aria-pressed", String(shown.starred));
-  find('[data-action="use-words"]').hidden = !shown.words || (shown.words.action === frame.action && shown.words.location === frame.location);
+  const then = takeWords[shown.id];
+  find('[data-action="use-words"]').hidden = !then || (then.action === frame.action && then.location === frame.location);
 }
 
 /** @param {any} figure @param {Take} take @param {string | null} note null for no caption */
