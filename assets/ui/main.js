@@ -6,7 +6,8 @@ import { makeActions } from "./actions.js";
 import { makeCall, reachableAt } from "./call.js";
 import { make } from "./dom.js";
 import { makeEditing } from "./editing.js";
-import { makeConsent } from "./elements/consent.js";
+import { consentQuestion } from "./elements/consent.js";
+import { makeQuestion } from "./elements/question.js";
 import { makeMaskEditor } from "./elements/mask_editor.js";
 import { makeFollowing } from "./following.js";
 import { listen } from "./input.js";
@@ -20,6 +21,8 @@ import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { merge } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
+
+const OF_NO_BOARD = ["boards"]; // questions about no board in particular
 
 /**
  * Show the page in an element.
@@ -39,19 +42,19 @@ export async function mount(root, { server, upload, base }) {
   /** @type {Setup} */
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved" }));
-  const messages = makeMessages();
-  const consent = makeConsent();
+  const messages = makeMessages(root);
+  const question = makeQuestion();
   const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
-  const page = makePage(root, setup, { banner: messages.banner, maskEditor, consent });
+  const page = makePage(root, setup, { banner: messages.banner, maskEditor, question });
   root.append(messages.toast, messages.live);
 
   // ---- the server
 
   /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
-  function show({ results, outdated, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
-    if (outdated) changes.outdated = outdated;
+    if (outdated) Object.assign(changes, { outdated, kept, origins, identity });
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -76,7 +79,7 @@ export async function mount(root, { server, upload, base }) {
 
   /**
    * Ask the server about the board on the page, once it has all changes; show the answer.
-   * @param {string} name @param {object} data
+   * @param {string} name @param {Record<string, unknown>} data
    * @returns {Promise<any>} what was asked for; null where there was a problem, which the page shows
    */
   async function ask(name, data = {}) {
@@ -84,7 +87,7 @@ export async function mount(root, { server, upload, base }) {
     if (!(await saving.flush())) return null;
     for (;;) {
       const quiet = saving.quiet();
-      const answer = await call(name, { project, ...data });
+      const answer = await call(name, OF_NO_BOARD.includes(name) ? data : { project, ...data });
       if (project !== store.state.board.project) return null;
       if ("ok" in answer) {
         if (answer.ok.board && quiet()) saving.take({ board: answer.ok.board, revision: answer.ok.revision }); // else it comes with the news
@@ -92,7 +95,7 @@ export async function mount(root, { server, upload, base }) {
         return answer.ok;
       }
       if ("consent" in answer) {
-        if (!(await consent.ask(answer.consent))) return null;
+        if (!(await question.ask(consentQuestion(answer.consent)))) return null;
         await call("give_consent", { key: answer.consent.key });
         continue;
       }
@@ -152,7 +155,11 @@ export async function mount(root, { server, upload, base }) {
       saving: "saved",
       results: {},
       wished: {},
+      takeWords: {},
       outdated: {},
+      kept: {},
+      origins: {},
+      identity: null,
       progress: idle(),
       previews: {},
       asked: [],
@@ -233,6 +240,7 @@ export async function mount(root, { server, upload, base }) {
     look: following.look,
     witness: following.witness,
     say: messages.say,
+    question,
     announce: messages.announce,
     chooseModel: (/** @type {string} */ name) =>
       editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true }),
@@ -258,7 +266,7 @@ export async function mount(root, { server, upload, base }) {
  * @typedef {object} App
  * @property {HTMLElement} root
  * @property {import("./store.js").Store} store
- * @property {(name: string, data?: object) => Promise<any>} ask
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
  * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
  * @property {(name: string) => Promise<void>} download
  * @property {ReturnType<typeof makeSaving>} saving
@@ -272,6 +280,7 @@ export async function mount(root, { server, upload, base }) {
  * @property {() => Promise<void>} look
  * @property {(job: string) => void} witness
  * @property {(text: string, label?: string, action?: () => void) => void} say
+ * @property {ReturnType<typeof makeQuestion>} question
  * @property {(words: string) => void} announce
  * @property {(name: string) => void} chooseModel
  */

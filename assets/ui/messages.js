@@ -7,7 +7,8 @@ import { button, icon, make } from "./dom.js";
 const SHORT = 4000; // milliseconds
 const WITH_ACTION = 8000;
 
-export function makeMessages() {
+/** @param {HTMLElement} root */
+export function makeMessages(root) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const banner = make("div", { class: "tl-banner", role: "alert", hidden: true });
@@ -15,6 +16,7 @@ export function makeMessages() {
   const live = make("div", { class: "tl-unseen", role: "status" });
   /** @type {Fault | null} */
   let shown = null;
+  root.addEventListener("close", () => root.append(toast), true);
 
   /** @param {Fault | null} fault */
   function paintBanner(fault) {
@@ -41,6 +43,8 @@ export function makeMessages() {
       });
       toast.append(act);
     }
+    // Behind an open dialog nothing can be clicked.
+    (root.querySelector("dialog[open]") ?? root).append(toast);
     toast.hidden = false;
     clearTimeout(timer);
     timer = setTimeout(() => (toast.hidden = true), action ? WITH_ACTION : SHORT);

@@ -11,6 +11,7 @@ import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
 import { strengthOf } from "./state/models.js";
 import { chosenTake, resultsNow } from "./state/results.js";
+import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
 /**
@@ -19,9 +20,9 @@ import { warningsOf } from "./state/warnings.js";
  * @param {object} parts made elsewhere
  * @param {HTMLElement} parts.banner
  * @param {import("./elements/mask_editor.js").MaskEditor} parts.maskEditor
- * @param {{ dialog: HTMLElement }} parts.consent the question for an agreement
+ * @param {{ dialog: HTMLElement }} parts.question the dialog for questions
  */
-export function makePage(root, setup, { banner, maskEditor, consent }) {
+export function makePage(root, setup, { banner, maskEditor, question }) {
   const viewer = makeViewer();
   const picker = makePicker();
   const warnings = makeWarnings();
@@ -48,7 +49,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     viewer,
     picker,
     maskEditor.dialog,
-    consent.dialog,
+    question.dialog,
   );
   const cards = part(root, ".tl-cards");
   const cardsNow = () => /** @type {HTMLCollectionOf<HTMLElement>} */ (cards.children);
@@ -64,7 +65,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     root.dataset.view = state.view;
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
     paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab });
-    paintBar(part(root, ".tl-bar"), work, board);
+    paintBar(part(root, ".tl-bar"), work, board, generateLabel({ ...state, results }));
     paintViews(state.view);
     paintWarnings(warnings, warningsOf(state, null));
     paintLost(part(root, ".tl-lost"), state);
@@ -78,14 +79,14 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
     board.frames.forEach(({ id }, index) => {
-      const outdated = state.outdated[id] ?? [];
+      const facts = { outdated: id in state.outdated, origins: state.origins[id], identity: state.identity === id };
       const card = cardsNow()[index];
-      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], outdated, strength });
+      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], facts, strength });
       paintWarnings(part(card, ".tl-warnings"), warningsOf(state, id));
     });
     paintLocations(board);
     maskEditor.paint(state.reference.draft);
-    if (viewer.open) paintViewer(viewer, board, results, viewer.dataset.shows ?? "");
+    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
   }
 
   /** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. @param {Frame[]} frames @param {Setup} setup */

@@ -11,7 +11,7 @@ const CHARACTER_FILE = /\.character$/i;
  * @param {object} parts
  * @param {HTMLElement} parts.root
  * @param {Store} parts.store
- * @param {(name: string, data?: object) => Promise<any>} parts.ask asks the server; gives null after a problem
+ * @param {(name: string, data?: Record<string, unknown>) => Promise<any>} parts.ask asks the server; gives null after a problem
  * @param {(file: File) => Promise<{ path: string }>} parts.upload
  * @param {import("./editing.js").Editing} parts.editing
  * @param {(text: string, label?: string, action?: () => void) => void} parts.say
@@ -22,7 +22,7 @@ export function makePictures({ root, store, ask, upload, editing, say, maskEdito
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
 
-  /** @param {string} name @param {object} data @param {string} busy shown meanwhile */
+  /** @param {string} name @param {Record<string, unknown>} data @param {string} busy shown meanwhile */
   function inTurn(name, data = {}, busy = "") {
     if (busy) store.set({ busy });
     const next = last.then(() => ask(name, data));

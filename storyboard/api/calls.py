@@ -21,8 +21,8 @@ from storyboard.errors import ConsentNeeded
 # Every public method of `Actions` that a front end may call.
 CALLS = (
     *("setup", "open", "new", "example", "boards", "save", "news"),
-    *("generate", "cancel", "choose_take", "read_outcome", "give_consent"),
-    *("star_take", "remove_take", "bring_back_take"),
+    *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("take_words", "star_take", "remove_take", "bring_back_take"),
     *("archive", "save_character", "load_character"),
     *("upload_picture", "edit_mask", "find_figure", "use_picture", "set_reference"),
     *("reopen_picture", "discard_picture"),

@@ -101,6 +101,7 @@ class Job:
         storyboard: its storyboard when the job was started.
         targets: ids of the frames that get a new take, in their order.
         share_all: whether every frame keeps the first frame's location.
+        keep_seeds: ids of targets that keep the seed of their take: sources that nobody asked for.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class Job:
         storyboard: Storyboard,
         targets: tuple[str, ...],
         share_all: bool = False,
+        keep_seeds: tuple[str, ...] = (),
     ) -> None:
         self.id = new_id()
         self.project = project
         self.storyboard = storyboard
         self.targets = targets
         self.share_all = share_all
+        self.keep_seeds = keep_seeds
         self._state: JobState = "queued"
         self._history: list[JobEvent] = []
         # The newest preview of every frame without its take, with its number among all previews.

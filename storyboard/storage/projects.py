@@ -35,13 +35,13 @@ from storyboard.errors import ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
-    fault_of,
     file_stem,
     unwritable,
     write_atomically,
     write_result,
 )
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.take_files import TAKE_FILE, TakeFiles, invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,14 +54,26 @@ def _unchanged(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _name_identity_frame(body: dict[str, Any]) -> dict[str, Any]:
+    """Name the first frame as the identity frame where it has a take and no words.
+
+    Until then the first frame was it in any case; now one without words is passed over.
+    """
+    match body.get("storyboard"):
+        case {"frames": [{"id": first, "take": str()} as frame, *_], "settings": dict(settings)}:
+            if not any(frame.get(key) for key in ("action", "location", "character")):
+                settings["identity"] = first
+    return body
+
+
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
     (
         Migration("characters may have a reference picture, storyboards styles", _unchanged),
         Migration("storyboards may take a shortcut", _unchanged),
+        Migration("frames may be locked, and any may be the identity frame", _name_identity_frame),
     ),
 )
-TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
 
 _STAR = "starred"  # an empty file in the folder of a favourite take
@@ -87,6 +99,7 @@ class Store:
         self.root = root
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._takes = TakeFiles()
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project with this storyboard.
@@ -145,7 +158,7 @@ class Store:
     def _project(self, project_id: str) -> Project:
         with self._guard:
             lock = self._locks[project_id]
-        return Project(self.root / project_id, lock)
+        return Project(self.root / project_id, lock, self._takes)
 
 
 class Project:
@@ -154,11 +167,13 @@ class Project:
     Args:
         path: its folder.
         lock: held while its storyboard changes; shared by all objects of this project.
+        takes: reads the files of its takes.
     """
 
-    def __init__(self, path: Path, lock: threading.RLock) -> None:
+    def __init__(self, path: Path, lock: threading.RLock, takes: TakeFiles) -> None:
         self.path = path
         self._lock = lock
+        self._takes = takes
 
     @property
     def id(self) -> str:
@@ -189,7 +204,7 @@ class Project:
         try:
             return Storyboard.model_validate(body.get("storyboard"))
         except ValidationError as error:
-            raise _invalid(path, error) from error
+            raise invalid(path, error) from error
 
     def save(self, storyboard: Storyboard) -> None:
         """Replace the storyboard; use `edit` to change only a part of it.
@@ -269,11 +284,7 @@ class Project:
         Raises:
             ProjectError: if there is none or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        try:
-            return Take.model_validate(TAKE_FILE.read(path).get("take"))
-        except ValidationError as error:
-            raise _invalid(path, error) from error
+        return self._takes.take(self._take_folder(take_id) / "take.json")
 
     def request(self, take_id: str) -> RenderRequest:
         """Return the request that made a take.
@@ -281,12 +292,7 @@ class Project:
         Raises:
             ProjectError: if there is no such take or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        body = TAKE_FILE.read(path)
-        try:
-            return RenderRequest.from_dict(body["request"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _invalid(path, error) from error
+        return self._takes.request(self._take_folder(take_id) / "take.json")
 
     def star(self, take_id: str, starred: bool) -> None:
         """Mark a take as a favourite, or as none.
@@ -416,10 +422,3 @@ def _checked(identifier: str, what: str) -> str:
     if not _IDENTIFIER.fullmatch(identifier):
         raise ProjectError(f"{identifier!r} is not the name of a {what}.")
     return identifier
-
-
-def _invalid(path: Path, error: Exception) -> ProjectError:
-    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
-    return ProjectError(
-        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
-    )

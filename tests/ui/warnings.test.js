@@ -42,5 +42,15 @@ test("a notice is on the frame that it concerns until it is read or its cause is
   assert.deepEqual(warningsOf(state({ progress }), "a"), []);
   const [{ key }] = warningsOf(state({ progress }), "b");
   assert.deepEqual(warningsOf(state({ progress, readNotices: [key] }), "b"), []);
-  assert.deepEqual(warningsOf(state({ progress, outdated: { b: ["The words changed."] } }), "b"), []);
+  const edited = state({ progress, outdated: { b: ["The words changed."] } });
+  assert.deepEqual(warningsOf(edited, "b").map(({ words }) => words), ["The words changed."]);
+});
+
+test("a frame that is out of date says why, also where it is locked", () => {
+  const why = ["The action has changed.", "Frame 1 has another take now."];
+  for (const parts of [{ outdated: { b: why } }, { kept: { b: why } }]) {
+    assert.deepEqual(warningsOf(state(parts), "b").map(({ words }) => words), [why.join(" ")]);
+    assert.deepEqual(warningsOf(state(parts), "a"), []);
+    assert.deepEqual(warningsOf(state(parts), null), []);
+  }
 });

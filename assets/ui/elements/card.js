@@ -1,6 +1,6 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
-/** @import { Board, Frame, FrameProgress, Result, Setup, Take, Work } from "../types.js" */
+/** @import { Board, Frame, FrameProgress, Origins, Result, Setup, Take, Work } from "../types.js" */
 
 import { button, control as controlOf, controls, field, icon, make, numberInput, part as partOf, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
 import { stepWords } from "../state/jobs.js";
@@ -71,11 +71,12 @@ export function makeCard(frame, setup) {
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
       make("span", { class: "tl-number" }),
-      make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
-      make("span", { class: "tl-badge tl-edited", title: "This frame was edited after it was generated", text: "Edited" }),
+      make("span", { class: "tl-gap" }),
+      button("identity", "person", { hint: "Let the other frames keep the character of this one", kind: "tl-small" }),
+      button("keep-take", "lock", { hint: "Keep this take: do not generate it with the others", kind: "tl-small" }),
       icon("grip"),
     ),
-    make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
+    make("div", { class: "tl-stage" }, open, makeBadges(), make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
     make("p", { class: "tl-caption", dir: "auto" }),
     makeTakes(setup),
     makeWarnings(),
@@ -107,6 +108,15 @@ function makeCloseness(setup) {
   );
 }
 
+function makeBadges() {
+  return make(
+    "span",
+    { class: "tl-badges" },
+    make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
+    make("span", { class: "tl-badge tl-edited", text: "Out of date" }),
+  );
+}
+
 /** @param {Setup} setup */
 function makeTakes(setup) {
   return make(
@@ -129,7 +139,7 @@ function makeSeed(setup) {
     { class: "tl-seed" },
     make("span", { class: "tl-label", text: "Seed" }),
     seed,
-    button("lock", "lock", { hint: "Keep the seed of this take" }),
+    button("lock", "pin", { hint: "Keep the seed of this take" }),
   );
 }
 
@@ -153,12 +163,12 @@ function makeTools() {
  * @property {Result | undefined} result
  * @property {string | undefined} preview
  * @property {Work} work
- * @property {string[]} outdated
+ * @property {{ outdated: boolean, origins: Origins | undefined, identity: boolean }} facts
  * @property {number | null} strength the storyboard's reference strength; null where no reference picture is used
  */
 
 /** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
-export function paintCard(card, { board, index, result, preview, work, outdated, strength }) {
+export function paintCard(card, { board, index, result, preview, work, facts, strength }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -167,14 +177,17 @@ export function paintCard(card, { board, index, result, preview, work, outdated,
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
   setText(find(".tl-caption"), [frame.action, frame.location].filter(Boolean).join(", "));
-  find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
-  find(".tl-edited").hidden = !outdated.length;
-  find(".tl-edited").title = outdated.join(" ");
+  const identity = facts.identity && board.settings.consistent;
+  find(".tl-identity").hidden = !identity;
+  find(".tl-edited").hidden = !facts.outdated;
+  find('[data-action="identity"]').setAttribute("aria-pressed", String(identity));
+  find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
+  find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   for (const control of controls(card, "[data-field]:not([type=range])")) {
     setValue(control, frame[/** @type {keyof Frame} */ (control.dataset.field)]);
   }
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), locationHint(board, frame));
+  setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = (doing?.phase === "render" && preview) || null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
   paintPreview(find(".tl-preview"), becoming, doing);

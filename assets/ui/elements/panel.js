@@ -246,6 +246,7 @@ export function makeBar() {
     "div",
     { class: "tl-bar" },
     button("generate", "play", { label: "Generate all", hint: "Generate all frames (Ctrl+Enter)", kind: "tl-primary" }),
+    makeChoices(),
     button("cancel", "stop", { label: "Cancel", hint: "Stop generating (Esc)", kind: "tl-stop" }),
     make(
       "div",
@@ -274,10 +275,33 @@ export function makeBar() {
   );
 }
 
-/** Update the bar from `work` (see `workOf` in state/jobs.js). @param {HTMLElement} bar @param {Work} work @param {Board} board */
-export function paintBar(bar, work, board) {
+/** Make the menu of what to generate. */
+function makeChoices() {
+  const open = button("choices", "down", { hint: "Choose what to generate" });
+  open.setAttribute("aria-expanded", "false");
+  open.setAttribute("aria-haspopup", "true");
+  return make(
+    "div",
+    { class: "tl-choices" },
+    open,
+    make(
+      "div",
+      { class: "tl-menu", hidden: true },
+      button("generate-new", "", { label: "New and out of date" }),
+      button("generate-all", "", { label: "Everything again" }),
+    ),
+  );
+}
+
+/**
+ * Update the bar.
+ * @param {HTMLElement} bar @param {Work} work see `workOf` in state/jobs.js
+ * @param {Board} board @param {string} label of what Generate does
+ */
+export function paintBar(bar, work, board, label) {
   const [generate, cancel] = ["generate", "cancel"].map((name) => controlOf(bar, `[data-action="${name}"]`));
   generate.disabled = work.active;
+  setText(partOf(generate, "span"), label);
   cancel.hidden = !work.active;
   cancel.disabled = work.state === "cancelling";
   const progress = partOf(bar, ".tl-progress");
