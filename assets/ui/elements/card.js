@@ -27,11 +27,11 @@ export function makeShot() {
 }
 
 /**
- * Show a take, if there is one; while the frame renders, also its mask and its `preview`.
+ * Show a take, if there is one, with its mask smooth or `raw`; while it renders, also its mask and its `preview`.
  * @param {HTMLElement} shot @param {Take | null} take @param {string} words
- * @param {string | null} earlyMask @param {string | null} preview
+ * @param {{ earlyMask?: string | null, preview?: string | null, raw?: boolean }} more
  */
-export function paintShot(shot, take, words, earlyMask = null, preview = null) {
+export function paintShot(shot, take, words, { earlyMask = null, preview = null, raw = false } = {}) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     controlOf(shot, name),
   );
@@ -39,10 +39,11 @@ export function paintShot(shot, take, words, earlyMask = null, preview = null) {
   tint.hidden = !take || Boolean(preview);
   if (take) {
     setSource(picture, take.image);
-    setSource(mask, take.mask);
+    const shape = raw ? take.mask : take.smooth;
+    setSource(mask, shape);
     picture.alt = words;
     mask.alt = "Foreground mask: the character is white";
-    tint.style.setProperty("--tl-mask", `url("${take.mask}")`);
+    tint.style.setProperty("--tl-mask", `url("${shape}")`);
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
@@ -189,7 +190,7 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = (doing?.phase === "render" && preview) || null;
-  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
+  paintShot(find(".tl-shot"), take, frameWords(frame, index), { earlyMask: doing?.mask, preview: becoming });
   paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
   look.disabled = !take;

@@ -27,6 +27,7 @@ export function makeViewer() {
       { class: "tl-row tl-viewer-tools" },
       button("use-take", "check", { label: "Use this take" }),
       button("compare", "columns", { label: "Compare", hint: "Show this take beside the one in use" }),
+      button("raw-mask", "grid", { hint: "Show the mask as its raw tokens" }),
       button("star", "star", { hint: "Mark as a favourite" }),
       make("span", { class: "tl-gap" }),
       button("use-words", "undo", { label: "Use its words", hint: "Give the frame the words of this take again" }),
@@ -63,8 +64,10 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   setText(find("strong"), words);
   setText(find(".tl-viewer-words span"), takeFacts(shown));
   find(".tl-viewer-chosen").hidden = !compared;
-  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, "In use");
-  paintFigure(find(".tl-viewer-shown"), shown, words, result, compared ? "" : null);
+  const raw = viewer.dataset.raw === "true";
+  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, raw, "In use");
+  paintFigure(find(".tl-viewer-shown"), shown, words, result, raw, compared ? "" : null);
+  find('[data-action="raw-mask"]').setAttribute("aria-pressed", String(raw));
   paintFilm(find(".tl-film"), result, chosen, shown);
   find('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
   find('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
@@ -78,10 +81,11 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
 
 /**
  * @param {HTMLElement} figure @param {Take} take @param {string} words @param {Result} result
+ * @param {boolean} raw whether the mask shows its tokens
  * @param {string | null} note null for no caption
  */
-function paintFigure(figure, take, words, result, note) {
-  paintShot(part(figure, ".tl-shot"), take, words);
+function paintFigure(figure, take, words, result, raw, note) {
+  paintShot(part(figure, ".tl-shot"), take, words, { raw });
   const caption = part(figure, "figcaption");
   caption.hidden = note === null;
   const position = `Take ${result.takes.indexOf(take) + 1}`;
