@@ -69,8 +69,8 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
       if (!("ok" in answer)) {
         doubtful = [...doubtful, sent].slice(-MOST_DOUBTFUL);
         keep();
-        if ("lost" in answer) store.set({ connection: "lost" });
-        else if ("problem" in answer) store.set({ saving: "refused", fault: answer });
+        if ("problem" in answer) store.set({ saving: "refused", fault: answer });
+        else if ("lost" in answer) store.set({ connection: "lost" }); // saved when it is back
         return false;
       }
       const { board, revision, stale, ...parts } = answer.ok;
