@@ -18,7 +18,7 @@ import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { contentOf, editSettings, indexOf } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
-import { merge } from "./state/merge.js";
+import { mergeUnsent } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 
@@ -173,11 +173,11 @@ export async function mount(root, { server, upload, base }) {
     });
     show(parts);
     if (stored) address(board.project);
-    for (const unsent of takeUnsent(board.project)) {
-      const { board: merged, conflicts } = merge(unsent.base.board, unsent.board, store.state.board);
-      store.set({ board: merged, conflicts, saving: "waiting" });
+    store.set(mergeUnsent(board, takeUnsent(board.project)));
+    if (saving.unsent()) {
+      store.set({ saving: "waiting" });
+      saving.later(true);
     }
-    if (saving.unsent()) saving.later(true);
     following.restart(tag);
   }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as operations from "../../assets/ui/state/board.js";
-import { merge } from "../../assets/ui/state/merge.js";
+import { merge, mergeUnsent } from "../../assets/ui/state/merge.js";
 import { asSent, board, frame, ids, withFrames } from "./boards.js";
 
 /** @import { Board } from "../../assets/ui/types.js" */
@@ -172,4 +172,18 @@ test("where frames were moved in both places, our order counts", () => {
 test("the board stays that of its project", () => {
   const base = board();
   assert.equal(merge(base, base, { ...base, title: "Theirs" }).board.project, "p");
+});
+
+test("what several tabs could not send is all merged, and every conflict is named", () => {
+  const base = board("abc");
+  const unsent = (/** @type {Board} */ mine) => ({ base: { board: base }, board: mine });
+  const stored = withFrames(base, { a: { action: "stored" }, b: { action: "stored" } });
+  const { board: merged, conflicts } = mergeUnsent(stored, [
+    unsent(withFrames(base, { a: { action: "first" } })),
+    unsent(withFrames(base, { b: { action: "second" }, c: { seed: 3 } })),
+  ]);
+  assert.deepEqual(merged.frames.map(({ action }) => action), ["first", "second", "action c"]);
+  assert.equal(merged.frames[2].seed, 3);
+  assert.deepEqual(conflicts.map(({ frame, mine }) => [frame, mine]), [["a", "first"], ["b", "second"]]);
+  assert.deepEqual(mergeUnsent(stored, []), { board: stored, conflicts: [] });
 });

@@ -53,6 +53,23 @@ export function merge(base, mine, theirs) {
   };
 }
 
+/**
+ * Merge changes that could not be sent, perhaps of several tabs, into a board.
+ * @param {Board} board @param {{ base: { board: Board }, board: Board }[]} unsent
+ * @returns {{ board: Board, conflicts: Conflict[] }}
+ */
+export function mergeUnsent(board, unsent) {
+  /** @type {Conflict[]} */
+  const conflicts = [];
+  let now = board;
+  for (const { base, board: mine } of unsent) {
+    const merged = merge(base.board, mine, now);
+    now = merged.board;
+    conflicts.push(...merged.conflicts);
+  }
+  return { board: now, conflicts };
+}
+
 /** Return the ids of all frames, in our order where frames were moved here, else in theirs. */
 function orderOf(/** @type {Board} */ base, /** @type {Board} */ mine, /** @type {Board} */ theirs) {
   const [before, ours, others] = [base, mine, theirs].map(({ frames }) => frames.map(({ id }) => id));
