@@ -28,8 +28,6 @@ CALLS = (
     *("reopen_picture", "discard_picture"),
 )
 
-_FAULT = UserError("The page sent something that cannot be understood.", "Reload the page.")
-
 
 class Calls:
     """The actions by their names.
@@ -67,14 +65,22 @@ class Calls:
 
     def _ask(self, question: object) -> Any:
         if not isinstance(question, Mapping):
-            raise _FAULT
+            raise _fault()
         name, data = question.get("name"), question.get("data", {})
         if not isinstance(name, str) or name not in self._calls or not isinstance(data, Mapping):
-            raise _FAULT
+            raise _fault()
         arguments = {key: data[key] for key in data if isinstance(key, str)}
         if "path" in arguments:
             arguments["path"] = self._uploaded(arguments["path"])
+        ask = self._calls[name]
         try:
-            return self._calls[name](**arguments)
+            return ask(**arguments)
         except ValidationError as error:
-            raise _FAULT from error
+            if error.title != ask.__qualname__:  # not of the arguments, so a fault of ours
+                raise
+            raise _fault() from error
+
+
+def _fault() -> UserError:
+    """Return a new error each time: one that is raised again and again keeps all of its traces."""
+    return UserError("The page sent something that cannot be understood.", "Reload the page.")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import INSTANT_CHARACTER
 from storyboard.api.actions import Actions
 from storyboard.api.calls import CALLS, Calls
+from storyboard.board import Storyboard
 from storyboard.errors import ConsentNeeded
 from storyboard.settings import ROOT
 from tests.storyboard.api.backend import Backend, backend_in, stored_story
@@ -178,9 +182,24 @@ def test_a_fault_of_the_house_is_not_hidden_as_one_of_the_page(
     calls: Calls, backend: Backend
 ) -> None:
     document = stored_story(backend)
-    backend.engine.refusal = ZeroDivisionError("inside")  # type: ignore[assignment]
-    with pytest.raises(ZeroDivisionError):
-        calls.answer({"name": "generate", "data": {"project": document["project"]}})
+    with pytest.raises(ValidationError) as invalid:
+        Storyboard(title=7)  # type: ignore[arg-type]
+    for fault in (ZeroDivisionError("inside"), invalid.value):
+        backend.engine.refusal = fault  # type: ignore[assignment]
+        with pytest.raises(type(fault)):
+            calls.answer({"name": "generate", "data": {"project": document["project"]}})
+
+
+def test_strange_questions_leave_nothing_behind(calls: Calls) -> None:
+    class Question(dict[str, Any]):
+        """A question that can be watched."""
+
+    question = Question(name="open", data={"project": 7})
+    watched = weakref.ref(question)
+    assert FAULT in calls.answer(question)["problem"]
+    del question
+    gc.collect()
+    assert watched() is None
 
 
 def test_a_path_is_one_of_an_upload(backend: Backend, tmp_path: Path) -> None:
