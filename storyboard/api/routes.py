@@ -1,7 +1,8 @@
 """Addresses of the files that a page shows: its scripts, pictures of takes, downloads.
 
 Pictures are sent from their projects, so that nothing is copied and nothing can be cleaned away
-under an open page. A board's address contains its project's id, which nobody can guess.
+under an open page. A take's picture carries its own frame's part of its request alone, however it
+is saved from the page. A board's address contains its project's id, which nobody can guess.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
+from storyboard.exchange import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
+from storyboard.storage.own_pictures import own_picture
 from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
@@ -47,6 +50,11 @@ def download_address(project: Project, name: str) -> dict[str, str]:
     return {"at": f"boards/{project.id}/{name}"}
 
 
+def small_address(project_id: str, take_id: str | None, deleted: bool = False) -> dict[str, str]:
+    """Return the address of a small picture of a take, of a project that may be in the bin."""
+    return {"at": f"{'bin' if deleted else 'boards'}/{project_id}/takes/{take_id}/small.jpg"}
+
+
 def scripts_version(folder: Path) -> str:
     """Return a name for the scripts as they are now, so that no browser mixes two versions."""
     digest = hashlib.sha256()
@@ -68,15 +76,26 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
 
     def take(request: Request) -> Response:
         project, name = project_of(request), request.path_params["name"]
-        find = {"image.png": project.image_path, "mask.png": project.mask_path}
-        return _picture(find[name](request.path_params["take"]))
+        take_id = request.path_params["take"]
+        if name == "image.png":
+            content = own_picture(project, take_id)
+            return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
+        find = {"mask.png": project.mask_path, "small.jpg": project.small_picture}
+        return FileResponse(find[name](take_id), headers=_FOREVER | _PLAIN)
+
+    def deleted_take(request: Request) -> Response:
+        project = store.deleted(request.path_params["project"])
+        path = project.small_picture(request.path_params["take"])
+        return FileResponse(path, headers=_FOREVER | _PLAIN)
 
     def picture(request: Request) -> Response:
         folder, name = request.path_params["folder"], request.path_params["name"]
         return _picture(project_of(request).path / folder / name)
 
-    def archive(request: Request) -> Response:
-        return _made(project_of(request).zip_frames, "storyboard.zip")
+    def board_file(request: Request) -> Response:
+        project, ending = project_of(request), request.path_params["ending"]
+        form = next(form for form in FORMS if ENDINGS[form] == f".{ending}")
+        return _made(lambda path: export_board(project, form, path), f"storyboard.{ending}")
 
     def character(request: Request) -> Response:
         project = project_of(request)
@@ -86,7 +105,8 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
         Route("/alive", lambda _: PlainTextResponse("alive"), methods=["GET", "HEAD"]),
         Mount(f"/ui/{scripts_version(scripts)}", _Scripts(directory=scripts)),
         Route("/boards/{project}/takes/{take}/{name}", _answered(take)),
-        Route("/boards/{project}/storyboard.zip", _answered(archive)),
+        Route("/bin/{project}/takes/{take}/small.jpg", _answered(deleted_take)),
+        Route("/boards/{project}/storyboard.{ending}", _answered(board_file)),
         Route("/boards/{project}/board.character", _answered(character)),
         Route("/boards/{project}/{folder}/{name}", _answered(picture)),
     ]
@@ -108,14 +128,14 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
     def endpoint(request: Request) -> Response:
         try:
             return answer(request)
-        except (UserError, KeyError) as error:
+        except (UserError, KeyError, ValueError, StopIteration) as error:
             raise HTTPException(404, "There is no such file.") from error
 
     return endpoint
 
 
 def _picture(path: Path) -> Response:
-    shown = path.parent.name in ("references", "draft") or path.parent.parent.name == "takes"
+    shown = path.parent.name in ("references", "draft")
     if not shown or path.suffix != ".png" or path.name.startswith(".") or not path.is_file():
         raise HTTPException(404, "There is no such picture.")
     return FileResponse(path, headers=_FOREVER | _PLAIN)
@@ -124,5 +144,9 @@ def _picture(path: Path) -> Response:
 def _made(write: Callable[[Path], Path], name: str) -> Response:
     """Send a file that is written for this answer, and delete it afterwards."""
     folder = tempfile.TemporaryDirectory()
-    path = write(Path(folder.name, name))
+    try:
+        path = write(Path(folder.name, name))
+    except BaseException:
+        folder.cleanup()
+        raise
     return FileResponse(path, headers=_PLAIN, background=BackgroundTask(folder.cleanup))

@@ -3,20 +3,21 @@
     <root>/<project id>/storyboard.json
     <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
     <root>/<project id>/references/    see `storyboard.storage.reference_store`
+    <root>/<project id>/.small/        small copies of pictures, made anew where they are missing
+    <root>/.bin/<project id>/          see `storyboard.storage.shelf`
 
 Nothing is ever overwritten in place or deleted: documents are replaced whole
-(`storyboard.storage.files`), a take's folder appears complete or not at all, and a damaged or
-foreign file is reported and left. This module knows nothing of models, jobs or pages.
+(`storyboard.storage.files`), a take's folder and a new project appear complete or not at all, and a
+damaged or foreign file is reported and left. This module knows nothing of models, jobs or pages.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
 import tempfile
 import threading
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,12 +31,11 @@ from pydantic import ValidationError
 from pipelines.pictures import mask_picture, png_bytes
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
-from storyboard.errors import ProjectError
+from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
     fault_of,
-    file_stem,
     unwritable,
     write_atomically,
     write_result,
@@ -62,18 +62,29 @@ STORYBOARD_FILE = DocumentKind(
 )
 TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
+BIN = ".bin"
+SMALL_SIDE = 320  # pixels of the longer side of a small picture
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True)
 class ProjectInfo:
-    """Summary of a project, for a list: its number of frames, and when it was last saved, UTC."""
+    """Summary of a project, for a list.
+
+    Attributes:
+        id: its identifier.
+        title: its title.
+        frames: number of its frames.
+        modified: time of the last change, UTC.
+        take: the chosen take of its first rendered frame; None where nothing is rendered.
+    """
 
     id: str
     title: str
     frames: int
     modified: datetime
+    take: str | None
 
 
 class Store:
@@ -83,6 +94,8 @@ class Store:
         self.root = root
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        # By the storyboard's file: its time and size when it was read, and what was found.
+        self._infos: dict[Path, tuple[tuple[int, int], ProjectInfo | None]] = {}
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project with this storyboard.
@@ -91,9 +104,11 @@ class Store:
             project_id: its identifier, which may come from a browser; None for a new one.
 
         Raises:
+            DeletedError: if there was one of this name, and it is in the bin.
             ProjectError: if it exists already or cannot be written.
         """
         project_id = _checked(project_id or new_id(), "project")
+        self._check_kept(project_id)
         folder = self.root / project_id
         try:
             folder.mkdir(parents=True)
@@ -103,38 +118,101 @@ class Store:
         project.save(storyboard)
         return project
 
+    def build(self, fill: Callable[[Path], None]) -> Project:
+        """Make a new project whose files something else writes; it appears whole or not at all.
+
+        Args:
+            fill: writes all files of a project into an empty folder.
+
+        Raises:
+            ProjectError: if they cannot be written.
+        """
+        project_id = new_id()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as temporary:
+                unfinished = Path(temporary, project_id)
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(self.root / project_id)
+        except OSError as error:
+            raise unwritable(self.root / project_id, error) from error
+        return self._project(project_id)
+
     def open(self, project_id: str) -> Project:
         """Return the project of this identifier, which may come from a browser.
 
         Raises:
+            DeletedError: if it is in the bin.
             ProjectError: if there is none.
         """
         folder = self.root / _checked(project_id, "project")
         if not (folder / "storyboard.json").is_file():
+            self._check_kept(project_id)
             raise ProjectError(
                 f"There is no project {project_id!r} in {self.root}.",
                 "Open another one, or start a new storyboard.",
             )
         return self._project(project_id)
 
+    def deleted(self, project_id: str) -> Project:
+        """Return a project in the bin, whose identifier may come from a browser.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        folder = self.root / BIN / _checked(project_id, "project")
+        if not (folder / "storyboard.json").is_file():
+            raise ProjectError(
+                f"There is no project {project_id!r} in the bin.", "Reload the page."
+            )
+        return Project(folder, self._lock(project_id))
+
     def projects(self) -> list[ProjectInfo]:
         """Return all readable projects, the last saved first."""
+        return self.infos(self.root)
+
+    def infos(self, folder: Path) -> list[ProjectInfo]:
+        """Return the readable projects in a folder, the last saved first.
+
+        A storyboard is read once, and again when its file has changed.
+        """
         found = []
-        for path in self.root.glob("*/storyboard.json"):
+        for path in folder.glob("*/storyboard.json"):
             if _IDENTIFIER.fullmatch(path.parent.name):
-                project_id = path.parent.name
-                try:
-                    board = self._project(project_id).load()
-                except ProjectError:  # opening such a project reports why it cannot be read
-                    continue
-                modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                found.append(ProjectInfo(project_id, board.title, len(board.frames), modified))
-        return sorted(found, key=lambda info: info.modified, reverse=True)
+                with suppress(OSError):  # it is deleted at this moment
+                    found.append(self._info(path))
+        infos = [info for info in found if info is not None]
+        return sorted(infos, key=lambda info: info.modified, reverse=True)
+
+    def _info(self, path: Path) -> ProjectInfo | None:
+        """Return the summary of a storyboard's file; None where it cannot be read."""
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = self._infos.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        info: ProjectInfo | None = None
+        try:
+            board = Project(path.parent, self._lock(path.parent.name)).load()
+            take = next((frame.take for frame in board.frames if frame.take), None)
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            info = ProjectInfo(path.parent.name, board.title, len(board.frames), modified, take)
+        except ProjectError:  # opening such a project reports why it cannot be read
+            pass
+        self._infos[path] = (stamp, info)
+        return info
+
+    def _check_kept(self, project_id: str) -> None:
+        if (self.root / BIN / project_id).is_dir():
+            raise DeletedError(project_id)
 
     def _project(self, project_id: str) -> Project:
+        return Project(self.root / project_id, self._lock(project_id))
+
+    def _lock(self, project_id: str) -> threading.RLock:
         with self._guard:
-            lock = self._locks[project_id]
-        return Project(self.root / project_id, lock)
+            return self._locks[project_id]
 
 
 class Project:
@@ -293,38 +371,42 @@ class Project:
         """
         return self._picture(take_id, "mask.png")
 
-    def zip_frames(self, path: Path) -> Path:
-        """Write an archive of the chosen takes, their masks, the storyboard and its reference.
-
-        Returns:
-            The archive's path, as given; replaced if it exists.
+    def small_picture(self, take_id: str) -> Path:
+        """Return the path of a small copy of a take's picture, JPEG; make it where it is missing.
 
         Raises:
-            ProjectError: if no frame has been rendered yet, a picture is missing, or the archive
-                cannot be written.
+            ProjectError: if there is no picture, it is damaged, or the copy cannot be written.
         """
-        storyboard = self.load()
-        reference = storyboard.character.reference
-        rendered = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
-        if not rendered:
-            raise ProjectError("No frame has been generated yet.", "Generate first.")
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            # PNG is compressed already: packing it again only costs time.
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                for number, frame, take_id in rendered:
-                    stem = file_stem(number, f"{frame.action} {frame.location}")
-                    archive.write(self.image_path(take_id), f"{stem}.png")
-                    archive.write(self.mask_path(take_id), f"masks/{stem}.png")
-                archive.write(self.path / "storyboard.json", "storyboard.json")
-                if reference:
-                    archive.write(self.references.path(reference), f"references/{reference}")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        from PIL import Image
+
+        path = self.path / ".small" / f"{_checked(take_id, 'take')}.jpg"
+        if not path.is_file():
+            source = self.image_path(take_id)
+            content = io.BytesIO()
+            try:
+                with Image.open(source) as image:
+                    image.thumbnail((SMALL_SIDE, SMALL_SIDE))
+                    image.convert("RGB").save(content, "JPEG", quality=85)
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _invalid(source, error) from error
+            write_result(path, content.getvalue())
         return path
+
+    def move(self, folder: Path) -> None:
+        """Move the project to another folder, between two changes of its storyboard.
+
+        Raises:
+            ProjectError: if there is something already, or it cannot be moved.
+        """
+        with self._lock:
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                self.path.rename(folder)
+            except OSError as error:
+                raise ProjectError(
+                    f"{self.path} cannot be moved to {folder} ({error.strerror or error}).",
+                    "Check the permissions of both folders, and that nothing has that name.",
+                ) from error
 
     def _take_folder(self, take_id: str) -> Path:
         return self.path / "takes" / _checked(take_id, "take")
