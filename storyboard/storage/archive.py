@@ -84,6 +84,16 @@ def write_archive(project: Project, path: Path) -> Path:
     return path
 
 
+def check_archive(project: Project) -> None:
+    """Refuse what `write_archive` would refuse; write nothing.
+
+    Raises:
+        ProjectError: as `write_archive`.
+    """
+    for _ in _members(project, project.load()):
+        pass
+
+
 def stem_of(board: Storyboard, frame_id: str) -> str:
     """Return the name of a frame's picture outside of a project, without its ending."""
     frame = board.frame(frame_id)
