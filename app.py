@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
+from storyboard.cli.arguments import argument
 from storyboard.jobs.runner import Runner
-from storyboard.settings import Settings
+from storyboard.settings import Settings, parse_folder
 from storyboard.storage.projects import Store
 from storyboard.ui.stubs import without_stub_files
 from storyboard.wiring import make_matting, make_runner
@@ -78,7 +78,12 @@ def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
     parser.add_argument(
         "--port", type=int, default=settings.port, help="port (the first free one from 7860)"
     )
-    parser.add_argument("--projects", type=Path, default=settings.projects, help="projects folder")
+    parser.add_argument(
+        "--projects",
+        type=argument(parse_folder),
+        default=settings.projects,
+        help="projects folder",
+    )
     parser.add_argument("--model", default=settings.model, help="model of new storyboards")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     given = parser.parse_args(arguments)
@@ -86,7 +91,7 @@ def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
         settings,
         host=given.host,
         port=given.port,
-        projects=given.projects.expanduser().resolve(),
+        projects=given.projects,
         model=given.model,
     )
     return chosen, not (given.no_browser or settings.space)

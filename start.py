@@ -38,7 +38,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a Space runs and shows; everything else (tests, projects, environments) stays here.
 SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt")
-SPACE_FOLDERS = ("assets", "pipelines", "storyboard")
+SPACE_FOLDERS = ("assets", "docs", "pipelines", "storyboard")
 
 
 class Fault(Exception):
@@ -133,13 +133,13 @@ def prepare(requirements: tuple[str, ...]) -> str:
     check_python()
     folder = environment_folder()
     python = environment_python(folder)
-    wanted = fingerprints(requirements)
+    needed = fingerprints(requirements)
     stamp = folder / STAMP
-    if python.exists() and stamp.is_file() and wanted <= set(stamp.read_text().splitlines()):
+    if python.exists() and stamp.is_file() and needed <= set(stamp.read_text().splitlines()):
         return str(python)
     make_environment(folder)
     install(python, requirements)
-    stamp.write_text("\n".join(sorted(wanted)) + "\n")
+    stamp.write_text("\n".join(sorted(needed)) + "\n")
     return str(python)
 
 
@@ -292,7 +292,7 @@ def install_from_debian(package: str) -> bool:
 
 
 def publish(options: list[str]) -> None:
-    """Upload what a Space needs, as one commit, with large files as the hub wants them.
+    """Upload what a Space needs, as one commit, with large files stored as the hub requires.
 
     Raises:
         Fault: if nobody is logged in or the hub refuses.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from evaluation.studies.contact_sheet import requests
+from evaluation.studies.contact_sheet import story_requests
 from pipelines.devices import choose_device
 from pipelines.events import FrameDone, FrameStarted, StepDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     seconds: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(options.repeats):
-        for name, request in requests(board).items():
+        for name, request in story_requests(board).items():
             frames = list(timed_frames(pipeline, request, spec.max_sequence_length))
             seconds[name] += frames[1:]  # the first has no probe pass, and warms up
     size = f"{board.settings.width}x{board.settings.height}"

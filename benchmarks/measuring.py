@@ -60,11 +60,11 @@ class Cost:
         return max(float((one - two).abs().max()) for one, two in pairs)
 
 
-Render = Callable[[RenderRequest], int]
+RenderWay = Callable[[RenderRequest], int]
 """Renders a request; returns the evaluations of the transformer with the frames' own prompts."""
 
 
-def plain_way(model: Model) -> Render:
+def plain_way(model: Model) -> RenderWay:
     """Render the frames as plain pictures, by FluxPipeline's own call, from the same noise."""
     ours = model.pipeline
     stock = FluxPipeline(**ours.components)
@@ -89,7 +89,7 @@ def plain_way(model: Model) -> Render:
     return render
 
 
-def our_way(model: Model, budget: RenderBudget) -> Render:
+def our_way(model: Model, budget: RenderBudget) -> RenderWay:
     """Render the storyboard with this project's pipeline."""
 
     def render(request: RenderRequest) -> int:
@@ -101,7 +101,7 @@ def our_way(model: Model, budget: RenderBudget) -> Render:
     return render
 
 
-def published_way(model: Model) -> Render:
+def published_way(model: Model) -> RenderWay:
     """Render the storyboard as the published code does."""
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ def published_way(model: Model) -> Render:
     return render
 
 
-def cost(model: Model, render: Render, request: RenderRequest) -> Cost:
+def cost(model: Model, render: RenderWay, request: RenderRequest) -> Cost:
     """Render a request once and measure it."""
     device, decoded = model.device, model.pipeline.decoded
     decoded.clear()
@@ -134,7 +134,7 @@ def cost(model: Model, render: Render, request: RenderRequest) -> Cost:
     return Cost(seconds, evaluations, peak, latents)
 
 
-def warm_up(model: Model, ways: Sequence[Render], request: RenderRequest) -> float:
+def warm_up(model: Model, ways: Sequence[RenderWay], request: RenderRequest) -> float:
     """Render two frames in a few steps in every way; returns the seconds of all."""
     names = tuple(frame.frame_id for frame in request.frames[:2])
     short = replace(request, frames=request.frames[:2], targets=names, steps=WARM_STEPS)
@@ -259,7 +259,7 @@ class Workbench:
         described = {"frames": options.frames, "steps": options.steps, "side": options.side}
         return (model or self.model).story(**{**described, **changes})
 
-    def seconds(self, ways: Mapping[str, Render], request: RenderRequest) -> dict[str, Spread]:
+    def seconds(self, ways: Mapping[str, RenderWay], request: RenderRequest) -> dict[str, Spread]:
         """Render a request in every way, in alternating rounds; returns the seconds by way."""
         variants = {
             name: lambda way=way: cost(self.model, way, request).seconds

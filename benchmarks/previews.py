@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.measuring import Render, Workbench, arguments_for, warm_up
+from benchmarks.measuring import RenderWay, Workbench, arguments_for, warm_up
 from evaluation.metrics.color import pixel_distance
 from evaluation.results import Spread
 from pipelines.events import FrameDone, Preview, StepDone
@@ -36,7 +36,7 @@ def storyboard(previews: Previews, bench: Workbench) -> None:
     """Measure the seconds of a storyboard with previews and without."""
     request, shown = bench.story(), {}
 
-    def way(name: str, used: Previews | None) -> Render:
+    def way(name: str, used: Previews | None) -> RenderWay:
         def render(rendered: RenderRequest) -> int:
             events = bench.model.pipeline.stream(
                 rendered, RenderContext(max_sequence_length=bench.model.text_tokens, previews=used)

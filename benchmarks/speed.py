@@ -28,7 +28,7 @@ from diffusers import FluxTransformer2DModel
 from benchmarks.block_attention import SharingBlock
 from benchmarks.measuring import (
     Cost,
-    Render,
+    RenderWay,
     Workbench,
     arguments_for,
     cost,
@@ -100,12 +100,12 @@ STORYBOARD_HEAD = (
 )  # fmt: skip
 
 
-def rendered_rounds(bench: Workbench, ways: Mapping[str, Render]) -> Iterator[Rounds]:
+def rendered_rounds(bench: Workbench, ways: Mapping[str, RenderWay]) -> Iterator[Rounds]:
     """Render the storyboard in every way, in alternating rounds; yields all so far after each."""
     request, model = bench.story(), bench.model
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
 
-    def measure(name: str, way: Render) -> float:
+    def measure(name: str, way: RenderWay) -> float:
         found = cost(model, way, request)
         costs[name].append(found)
         print(f"{name}: {found.seconds:.2f} s", flush=True)
@@ -116,7 +116,7 @@ def rendered_rounds(bench: Workbench, ways: Mapping[str, Render]) -> Iterator[Ro
         yield Rounds({name: tuple(found) for name, found in costs.items()})
 
 
-def ways_to_render(bench: Workbench, *, dense: bool) -> dict[str, Render]:
+def ways_to_render(bench: Workbench, *, dense: bool) -> dict[str, RenderWay]:
     """Return the ways that the options name."""
     model, options = bench.model, bench.options
     ways = {PLAIN: plain_way(model)}

@@ -139,7 +139,7 @@ def _document(layers: dict[str, list[list[str]]], modules: set[str], imports: se
 
 @dataclass(frozen=True)
 class _Box:
-    """A rectangle by its centre, in pixels."""
+    """Rectangle by its centre, in pixels."""
 
     x: float
     y: float
@@ -156,7 +156,7 @@ class _Box:
 
 @dataclass(frozen=True)
 class _Panel:
-    """A package's place in the picture, in pixels, with its rooms and the lines between them."""
+    """Rectangle of a package, in pixels, with its rooms and the lines between them."""
 
     package: str
     left: float
@@ -181,7 +181,7 @@ class _Panel:
 
 
 def _package_rows(layers: list[list[str]]) -> list[list[list[str]]]:
-    """Rows of columns of packages; a single package below a shared row joins its last column.
+    """Return rows of columns of packages; one below a shared row joins its last column.
 
     The last package of all lies below everything, over the whole width.
     """
@@ -299,7 +299,7 @@ def _with_few_crossings(order: list[list[str]], links: list[Edge]) -> list[list[
 
 
 def _relative(row: list[str]) -> dict[str, float]:
-    """Return the place of each name in its row, from 0 to 1."""
+    """Return the position of each name in its row, from 0 to 1."""
     return {name: (i + 0.5) / len(row) for i, name in enumerate(row)}
 
 
@@ -338,10 +338,10 @@ def _placed(
         for row in order:
             wish = [_mean([x[n] for n in near.get(name, ())], x[name]) for name in row]
             x.update(zip(row, _apart(row, wish, left, width), strict=True))
-    # The middle of what was placed goes to the middle of the package.
+    # Centre everything in the package.
     edges = [x[name] + side * _width(name) / 2 for name in x for side in (-1, 1)]
     shift = left + width / 2 - (min(edges) + max(edges)) / 2
-    return {name: place + shift for name, place in x.items()}
+    return {name: centre + shift for name, centre in x.items()}
 
 
 def _apart(row: list[str], wish: list[float], left: float, width: float) -> list[float]:
@@ -364,7 +364,7 @@ def _apart(row: list[str], wish: list[float], left: float, width: float) -> list
 
 
 def _ports(ends: list[Edge], boxes: dict[str, _Box], x: dict[str, float]) -> dict[Edge, float]:
-    """Return where on its box each arrow starts or ends: side by side, in the order of targets."""
+    """Return the x at which each arrow meets its box: side by side, in the order of targets."""
     found: dict[Edge, float] = {}
     for room in sorted({room for room, _ in ends}):
         others = sorted({other for r, other in ends if r == room}, key=lambda name: (x[name], name))

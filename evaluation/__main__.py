@@ -13,26 +13,23 @@ from pathlib import Path
 
 from evaluation.ablation import parse_ablation
 from evaluation.drawn.scenes import draw_references
-from evaluation.metrics.scoring import score_with_judge
-from evaluation.painting import EvaluationFolder, EvaluationRun, render_missing, report_progress
+from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
 from evaluation.results import put_on_page
 from evaluation.rows import REFERENCE_ROWS, ROWS, SuiteRow
 from evaluation.scores import Scores
-from evaluation.suite import SuiteError, read_suite
-from pipelines.errors import UnknownModelError, UserError
+from evaluation.suite import REFERENCE_SUITE, SUITE, read_suite
+from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.pictures import Reference
 from storyboard.board import MAX_STEPS
 from storyboard.cli.arguments import argument, whole
 from storyboard.errors import UsageError
-from storyboard.settings import ROOT, Settings, parse_memory
+from storyboard.settings import Settings, parse_memory
 from storyboard.storage.files import DocumentKind
 
 DONE, FAULT, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
-REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
 RESULTS_FILE = DocumentKind("throughline evaluation results")
 _DESCRIPTION = """\
 Render an evaluation suite in several ways and score the pictures.
@@ -129,6 +126,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folder = EvaluationFolder(run, arguments.out)
     folder.open()
     render_missing(folder, settings, arguments.workers)
+    # Imports torch, whose threads the engine sets up before it is first imported.
+    from evaluation.metrics.scoring import score_with_judge
+
     rows = [folder.row(row, run.characters) for row in run.rows] if run.characters else []
     singles = folder.row(ROWS[0], run.prompts) if run.prompts else None
     scores = score_with_judge(run.suite, rows, singles, report_progress)
@@ -141,11 +141,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> EvaluationRun:
-    try:
-        suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
-        spec = find_model(arguments.model or settings.model)
-    except (SuiteError, UnknownModelError) as error:
-        raise UserError(str(error)) from error
+    suite = read_suite(REFERENCE_SUITE if arguments.references else SUITE)
+    spec = find_model(arguments.model or settings.model)
     rows = _rows(arguments)
     characters = suite.characters[: arguments.characters]
     prompts = suite.prompts[: arguments.prompts]

@@ -18,13 +18,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-
-import diffusers
-import torch
+from typing import TYPE_CHECKING
 
 from pipelines.errors import UserError
 from pipelines.models.measured import Interval
 from storyboard.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import FluxTransformer2DModel
 
 PAGE = Path(__file__).resolve().parents[1] / "benchmarks" / "RESULTS.md"
 NOTHING = "–"
@@ -99,6 +101,9 @@ def gigabytes(count: float) -> str:
 
 def describe_machine(device: torch.device) -> str:
     """Describe the machine in one line, without names of hosts or paths."""
+    import diffusers
+    import torch
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [
         _processor(),
@@ -121,7 +126,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def attention_backend(transformer: diffusers.FluxTransformer2DModel) -> str:
+def attention_backend(transformer: FluxTransformer2DModel) -> str:
     """Return the attention backend of a transformer's processors."""
     named = getattr(transformer.transformer_blocks[0].attn.processor, "_attention_backend", None)
     return "native (torch SDPA)" if named is None else str(getattr(named, "value", named))

@@ -101,12 +101,12 @@ ROWS = (
         changes={"merge": True},
     ),
 )
-OWN = Conditioning("reference")
+OWN_CONDITIONING = Conditioning("reference")
 REFERENCE_ROWS = (
     SuiteRow("none", "no reference", consistent=False),
     SuiteRow("consistency", "consistency alone", shares_place=True),
-    SuiteRow("reference", "reference", consistent=False, conditioning=OWN),
-    SuiteRow("both", "reference and consistency", shares_place=True, conditioning=OWN),
+    SuiteRow("reference", "reference", consistent=False, conditioning=OWN_CONDITIONING),
+    SuiteRow("both", "reference and consistency", shares_place=True, conditioning=OWN_CONDITIONING),
 )
 
 

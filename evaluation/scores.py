@@ -1,6 +1,6 @@
 """Data of an evaluation: rendered pictures in, scores out. Without torch.
 
-`evaluation.painting` renders the pictures, `evaluation.metrics` computes the scores, and
+`evaluation.rendering` renders the pictures, `evaluation.metrics` computes the scores, and
 `evaluation.report` formats the tables.
 """
 

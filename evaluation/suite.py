@@ -17,7 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
 from pipelines.request import Prompt
+from storyboard.settings import ROOT
 
+SUITE = ROOT / "assets" / "evaluation" / "suite-v1.json"
+REFERENCE_SUITE = ROOT / "assets" / "evaluation" / "references-v1.json"
 KIND = "throughline evaluation suite"
 SUITE_VERSION = 1
 
@@ -48,7 +51,7 @@ class SuiteFrame:
         seed: seed of the initial latents.
         scene: its truth besides the character: attribute names and their values
             (place, time, weather, shot, action, position, view, facing).
-        stated: names of the attributes, the character's too, that the prompt says and that can be
+        stated: names of the attributes, the character's too, that the prompt states and that can be
             seen in a picture drawn of it.
         referred: names of the character's attributes that only the reference shows and that can be
             seen in a picture drawn of this frame.
@@ -167,16 +170,16 @@ class Suite:
             raise SuiteError(f"is damaged: {error}") from error
         if not isinstance(data, dict) or data.get("kind") != KIND:
             raise SuiteError("is not an evaluation suite")
-        if data["version"] != SUITE_VERSION:
+        if data.get("version") != SUITE_VERSION:
             raise SuiteError(
-                f"has version {data['version']!r}; this release reads version {SUITE_VERSION}"
+                f"has version {data.get('version')!r}; this release reads version {SUITE_VERSION}"
             )
         try:
             return TypeAdapter(cls).validate_python(data)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise SuiteError(f"is damaged: {where}: {first['msg']}") from error
+            found = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+            raise SuiteError(f"is damaged: {found}") from error
 
 
 def read_suite(path: Path) -> Suite:

@@ -7,7 +7,6 @@ FIRST_SEEDS[shape] + i, or so many further on. Held-out scenes start at HELD_OUT
 
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -176,8 +175,3 @@ def draw_held_out(count: int, world: WorldRange) -> DrawnData:
         [scene.spec for scene in scenes],
         HELD_OUT_SEED,
     )
-
-
-def available_processes() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -228,7 +228,7 @@ class RenderRequest(_Stored):
     """Frames to render together, and their settings.
 
     Attributes:
-        model: name in the registry, a Hugging Face repository, or a folder with a FLUX pipeline.
+        model: name in the catalog, a Hugging Face repository, or a folder with a FLUX pipeline.
         frames: all frames that take part, each after its source frames.
         targets: ids of the frames whose pictures are wanted; the others are only sources.
         steps: denoising steps.

@@ -1,3 +1,3 @@
-"""The application: what a storyboard is, how it is stored, run, shown and exported."""
+"""The application: storyboards, their storage, their renders, and the front ends."""
 
 __version__ = "0.1.0"

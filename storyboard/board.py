@@ -139,7 +139,7 @@ class RenderSettings(Value):
     """Settings of a storyboard's renders.
 
     Attributes:
-        model: name in the registry, a Hugging Face repository, or a local folder.
+        model: name in the catalog, a Hugging Face repository, or a local folder.
         width: width of the frames in pixels.
         height: height of the frames in pixels.
         steps: denoising steps; None for the model's own number.

@@ -53,7 +53,7 @@ class DeletedError(ProjectError):
         else:
             words = (
                 "This storyboard is no longer there: it was deleted for good, or its folder moved.",
-                "Keep the words on this page as a new storyboard, or open another one.",
+                "Keep the words on this page, or open another storyboard.",
             )
         super().__init__(*words)
         self.project = project
@@ -77,7 +77,6 @@ class ConsentNeeded(UserError):
         licence = f"({asked.licence}) at {asked.licence_url}"
         super().__init__(terms, f"Read its licence {licence} and agree to it.")
         self.key = key
-        self.title = asked.title
         self.licence = asked.licence
         self.licence_url = asked.licence_url
         self.download_bytes = asked.download_bytes

@@ -113,7 +113,7 @@ def shortcuts_of(storyboard: Storyboard) -> Shortcuts:
 
 
 def rendered_with(request: RenderRequest, frame_id: str, shortcuts: Shortcuts) -> bool:
-    """Return whether the picture that a request rendered of a frame is what these shortcuts give.
+    """Return whether a request rendered a frame as these shortcuts would.
 
     The stride of the probe pass does not matter for a frame that had no identity frame, nor had
     the frames whose location it keeps.

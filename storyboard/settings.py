@@ -31,7 +31,20 @@ SPACE_DISK = Path("/data")
 
 _WORKERS = re.compile(r"(?P<count>auto|[1-9]\d{0,2})(@(?P<address>auto|[\w.\-\[\]:]+:\d{1,5}))?")
 
-_Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+
+def parse_folder(path: str | Path) -> Path:
+    """Return a folder as an absolute path, with "~" for the home folder.
+
+    Raises:
+        ValueError: if it names a home folder that does not exist.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise ValueError(f"{path} cannot be found: {error}") from error
+
+
+_Folder = Annotated[Path, AfterValidator(parse_folder)]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Device = Annotated[str, StringConstraints(pattern=r"^(cuda(:\d+)?|mps|cpu)\z")]
 _Dtype = Literal["bfloat16", "float16", "float32"]

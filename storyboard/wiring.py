@@ -1,4 +1,4 @@
-"""The one place that makes engines and runners from the settings."""
+"""Construction of runners, engines and the matting network from the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storyboard.settings import Settings
 
 
 def make_runner(settings: Settings, log: TextIO, previews: bool = False) -> Runner:
-    """Make what runs jobs: this process, or the workers that the settings name.
+    """Make the runner of jobs: in this process, or on the workers that the settings name.
 
     Args:
         log: stream for the message that workers are being started.

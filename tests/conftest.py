@@ -1,4 +1,4 @@
-"""What all tests share: no network, one thread, and visible skips where a machine lacks a part."""
+"""Conditions of all tests: no network, one thread, and visible skips where a part is missing."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_folders_hand_on_no_names() -> None:
 
 
 def test_the_front_ends_open_without_torch() -> None:
-    """Third parties could bring torch in too, so this looks at a real start."""
+    """Third parties could bring torch in too, so this checks a real start."""
     code = (
         "import sys, app, storyboard.cli.main, storyboard.ui.page, storyboard.engine\n"
         "sys.exit(', '.join({'torch', 'diffusers', 'transformers', 'cv2'} & set(sys.modules)) or 0)"

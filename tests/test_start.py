@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_the_environment_is_where_the_variable_says(monkeypatch, tmp_path):
     assert start.environment_folder() == ROOT / ".venv"
 
 
-def test_an_old_python_is_told_and_a_newer_one_named(monkeypatch):
+def test_an_old_python_is_refused_and_a_newer_one_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: name == "python3.12")
     with pytest.raises(start.Fault, match=r"this is 3\.9: run `python3\.12 start\.py`"):
         start.check_python((3, 9))
@@ -176,7 +177,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(project, tmp_path, capsys
     assert (tmp_path / "env" / "novel.txt").read_text() == "chapter one"
 
 
-def test_a_python_without_its_venv_module_is_told(project, monkeypatch, capsys):
+def test_a_python_without_its_venv_module_is_reported(project, monkeypatch, capsys):
     monkeypatch.setattr(start.importlib.util, "find_spec", lambda name: None)
     assert start.main(["app"]) == 1
     assert f"python3.{sys.version_info[1]}-venv" in capsys.readouterr().err
@@ -274,7 +275,7 @@ def test_chromium_is_installed_by_the_means_there_are(monkeypatch, capsys, root,
     assert called == []
 
 
-def test_a_machine_that_cannot_have_chromium_is_told(monkeypatch, capsys):
+def test_a_machine_that_cannot_have_chromium_is_reported(monkeypatch, capsys):
     monkeypatch.delenv("THROUGHLINE_CHROMIUM", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
@@ -290,6 +291,8 @@ def test_the_dry_run_lists_what_a_space_needs_and_nothing_private(capsys):
     *lines, total = capsys.readouterr().out.splitlines()
     sizes = {line.split("  ")[-1]: int(line.split()[0].replace(",", "")) for line in lines}
     assert {"app.py", "README.md", "requirements.txt", "storyboard/engine.py"} <= set(sizes)
+    shown = re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert shown and set(shown) <= set(sizes)
     assert all(size == (ROOT / name).stat().st_size for name, size in sizes.items())
     tops = {name.partition("/")[0] for name in sizes}
     assert not tops & {"tests", "projects", ".venv", ".git", "benchmarks", "start.py"}
@@ -333,7 +336,7 @@ def test_publishing_uploads_what_the_dry_run_lists(monkeypatch, capsys):
     assert "https://huggingface.co/spaces/someone/storyboards" in capsys.readouterr().out
 
 
-def test_a_refused_upload_is_told(monkeypatch, capsys):
+def test_a_refused_upload_is_reported(monkeypatch, capsys):
     def refuse(self, *arguments, **options):
         response = httpx2.Response(403, request=httpx2.Request("POST", "https://huggingface.co"))
         raise HfHubHTTPError("403 Forbidden", response=response)

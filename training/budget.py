@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 class TrainingSchedule:
     """Settings of a training run.
 
+    It ends after its steps, or after its minutes where it has no steps. Steps make a run repeatable
+    to the bit.
+
     Attributes:
         minutes: time budget.
         batch: samples in a step, of all processes together.
@@ -29,6 +32,11 @@ class TrainingSchedule:
     log_every: int = 10
     ema_decay: float = 0.998
     ema_delay: int = 20
+
+    @property
+    def most_processes(self) -> int:
+        """Largest number of processes that can share a batch."""
+        return self.batch
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(path.name + ".partial")
     write(partial)
     os.replace(partial, path)
+
+
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder under another name and rename it when it is complete; an old one is replaced.
+
+    `write` creates the folder that it is given.
+    """
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write(partial)
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

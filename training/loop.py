@@ -98,11 +98,12 @@ def train_until_done(
     saved = logged = time.monotonic()
     logged_step = budget.step
     while budget.progress < 1:
-        for loss, value in trainer.step().items():
-            recent[loss].append(value)
+        losses = trainer.step()
         tick_together(budget, trainer.world_size)
         if trainer.rank > 0:
             continue
+        for loss, value in losses.items():
+            recent[loss].append(value)
         progress = {"step": budget.step, "seen": budget.step * schedule.batch}
         if budget.step % schedule.log_every == 0:
             means = {

@@ -3,14 +3,12 @@
 Knows nothing of losses and data: it takes gradients and changes weights.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class TrainedWeights:
@@ -96,8 +94,8 @@ class MasterWeights(TrainedWeights):
             the others.
         muon_rate, adam_rate: the full learning rates.
         world_size: number of processes that train together, each with its share of the batch.
-        beside: a module that is trained along, computes in float32 and is not averaged; AdamW
-            trains it.
+        head: module that is trained with it, computes in float32 and is not averaged; AdamW trains
+            it.
     """
 
     def __init__(
@@ -107,10 +105,10 @@ class MasterWeights(TrainedWeights):
         muon_rate: float,
         adam_rate: float,
         world_size: int = 1,
-        beside: nn.Module | None = None,
+        head: nn.Module | None = None,
     ) -> None:
         self.module = module
-        self._beside = [] if beside is None else list(beside.parameters())
+        self._head = [] if head is None else list(head.parameters())
         self._world_size = world_size
         weights = {
             name: parameter.detach().float().clone().requires_grad_()
@@ -126,7 +124,7 @@ class MasterWeights(TrainedWeights):
             adjust_lr_fn="match_rms_adamw",
         )
         adam = torch.optim.AdamW(
-            [*self._beside, *others], lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0
+            [*self._head, *others], lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0
         )
         super().__init__(weights, (muon, adam))
         module.to(torch.bfloat16)
@@ -141,7 +139,7 @@ class MasterWeights(TrainedWeights):
         """Average gradients over processes, clip them, and give them to the float32 weights."""
         parameters = dict(self.module.named_parameters())
         pairs = [(weight, parameters[name]) for name, weight in self.values.items()]
-        pairs += [(weight, weight) for weight in self._beside]
+        pairs += [(weight, weight) for weight in self._head]
         flat = torch.cat(
             [
                 torch.zeros_like(weight).flatten()
@@ -168,21 +166,3 @@ class MasterWeights(TrainedWeights):
         """Continue from a state."""
         super().load_state_dict(state_dict)
         self._publish()
-
-
-@contextmanager
-def quick_attention(device: torch.device) -> Iterator[None]:
-    """Compute attention in plain bfloat16 products on a CPU, where the fused backward is slow.
-
-    This halves the time at the miniature's sizes. Other devices are not affected.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)

@@ -2,7 +2,7 @@
 
 /** @import { App } from "./main.js" */
 
-import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame } from "./state/board.js";
+import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
 import { paintPicker, paintViewer } from "./elements/viewer.js";
@@ -101,6 +101,15 @@ export function makeActions(app) {
     if (named) say("Style removed.", "Undo", editing.undo);
   }
 
+  /** Settle a field that was changed in two places. @param {string} key @param {boolean} theirs */
+  function settle(key, theirs) {
+    const { conflicts } = store.state;
+    const found = conflicts.find(({ frame, field }) => `${frame ?? ""} ${field}` === key);
+    store.set({ conflicts: conflicts.filter((conflict) => conflict !== found) });
+    if (!found || !theirs) return;
+    editing.change((board) => withField(board, found.frame, found.field, found.theirs), { words: "The other version taken", frame: found.frame, soon: true });
+  }
+
   const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
 
   return {
@@ -149,6 +158,9 @@ export function makeActions(app) {
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
+    "read-notice": (_, control) => store.set({ readNotices: [...store.state.readNotices, control.dataset.notice] }),
+    "keep-mine": (_, control) => settle(control.dataset.conflict, false),
+    "take-theirs": (_, control) => settle(control.dataset.conflict, true),
     shut: (_, control) => control.closest("dialog").close(),
     add: () => insert(newFrame(), store.state.board.frames.length, "Frame added"),
     duplicate: (id) => {

@@ -158,6 +158,7 @@ export async function mount(root, { server, upload, base }) {
       busy: "",
       tab: null,
       conflicts: [],
+      readNotices: [],
       fault: null,
     });
     show(parts);

@@ -4,12 +4,14 @@
 
 import { button, make, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
+import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
 import { makePicker, makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
 import { strengthOf } from "./state/models.js";
 import { chosenTake, resultsNow } from "./state/results.js";
+import { warningsOf } from "./state/warnings.js";
 
 /**
  * @param {HTMLElement} root
@@ -19,6 +21,8 @@ import { chosenTake, resultsNow } from "./state/results.js";
 export function makePage(root, setup, { banner, maskEditor, consent }) {
   const viewer = makeViewer();
   const picker = makePicker();
+  const warnings = makeWarnings();
+  root.hidden = true; // until there is a board to show
   root.replaceChildren(
     makeHead(setup),
     make("div", { class: "tl-lost", role: "status", hidden: true }),
@@ -31,6 +35,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
         { class: "tl-main", "aria-label": "Frames" },
         makeBar(),
         banner,
+        warnings,
         makeWelcome(),
         make("div", { class: "tl-cards" }),
         button("add", "plus", { label: "Add frame", kind: "tl-add" }),
@@ -50,12 +55,14 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     const work = workOf(state);
     const results = resultsNow(state);
     const tab = state.tab ?? (state.reference.used || state.reference.draft ? "upload" : "describe");
+    root.hidden = false;
     root.dataset.status = work.state;
     root.dataset.view = state.view;
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
     paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab });
     paintBar(root.querySelector(".tl-bar"), work, board);
     paintViews(state.view);
+    paintWarnings(warnings, warningsOf(state, null));
     paintLost(root.querySelector(".tl-lost"), state);
     paintSaved(root.querySelector(".tl-saved"), state);
     root.querySelector(".tl-welcome").hidden = !isBlank(board) || Boolean(state.reference.used);
@@ -69,6 +76,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     board.frames.forEach(({ id }, index) => {
       const outdated = state.outdated[id] ?? [];
       paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], outdated, strength });
+      paintWarnings(cards.children[index].querySelector(".tl-warnings"), warningsOf(state, id));
     });
     paintLocations(board);
     maskEditor.paint(state.reference.draft);

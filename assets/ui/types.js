@@ -31,6 +31,7 @@
  * @typedef {{
  *   state: string, job?: string, message?: string, fraction?: number, seconds_left?: number | null,
  *   rendered?: number, total?: number, frames: Record<string, FrameProgress>,
+ *   notices?: { frame: string | null, problem: string, remedy: string }[],
  * }} Progress Progress of the board's jobs, as the server sent it.
  *
  * @typedef {{
@@ -40,7 +41,7 @@
  *
  * @typedef {{ job: string, state: string, rendered: number, problem: string, remedy: string }} Outcome The end of a job.
  *
- * @typedef {{ problem: string, remedy: string }} Fault
+ * @typedef {{ problem: string, remedy: string, job?: string }} Fault
  *
  * @typedef {{
  *   id: string, view: string, mask: string, strokes: string | null, mended: string, prepared: string | null,
@@ -82,7 +83,7 @@
  *   results: Results, wished: Record<string, string>, outdated: Record<string, string[]>,
  *   progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
- *   conflicts: Conflict[], fault: Fault | null, view: string,
+ *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string,
  * }} State Everything that the page shows.
  */
 

@@ -112,8 +112,8 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
     """Make a character whose prompt leaves out enough to measure, in frames of distinct actions."""
     rng = np.random.default_rng((_SEED, _CHARACTER, number))
     shares_place = number % 2 == 0
-    said: tuple[ScenePrompt, ...] = ()
-    while not said:
+    prompts: tuple[ScenePrompt, ...] = ()
+    while not prompts:
         actions = _distinct(rng, open_actions(world), FRAMES)
         places = _distinct(rng, world.places, FRAMES)
         if shares_place:
@@ -123,15 +123,15 @@ def _character(world: WorldRange, number: int) -> SuiteCharacter:
             frame_spec(rng, character, action, place)
             for action, place in zip(actions, places, strict=True)
         ]
-        said = _prompts(specs, rng, shares_place)
+        prompts = _prompts(specs, rng, shares_place)
     return SuiteCharacter(
         name=f"c{number + 1:02d}",
         attributes=asdict(character),
-        left_out=left_out(specs[0], said[0]),
+        left_out=left_out(specs[0], prompts[0]),
         shares_place=shares_place,
         frames=tuple(
             suite_frame(spec, prompt, picture_seed(rng))
-            for spec, prompt in zip(specs, said, strict=True)
+            for spec, prompt in zip(specs, prompts, strict=True)
         ),
     )
 
@@ -146,11 +146,11 @@ def _prompts(
         are too many.
     """
     identity, *others = (write_prompt(spec, rng, wordings="held_out") for spec in specs)
-    unsaid = left_out(specs[0], identity)
+    omitted = left_out(specs[0], identity)
     colors = [name for name in _COLORS if getattr(specs[0].figures[0].character, name) != "none"]
     hidden = identity.hidden.intersection(colors)
-    some = 0 < len(hidden.intersection(unsaid)) and len(hidden) < len(colors)
-    if len(unsaid) < _FEWEST_LEFT_OUT or not some:
+    some = 0 < len(hidden.intersection(omitted)) and len(hidden) < len(colors)
+    if len(omitted) < _FEWEST_LEFT_OUT or not some:
         return ()
     sources = [0 if shares_place else index for index in range(len(specs))]
     return _composed((identity, *others), sources)
@@ -166,9 +166,9 @@ def _composed(written: Sequence[ScenePrompt], sources: Sequence[int]) -> tuple[S
     Returns:
         The prompts, every part closed with a comma; none where one is too long.
     """
-    who, hidden = _closed(written[0].character), written[0].hidden
+    character, hidden = _closed(written[0].character), written[0].hidden
     prompts = tuple(
-        ScenePrompt(_closed(written[source].background), who, prompt.action, hidden)
+        ScenePrompt(_closed(written[source].background), character, prompt.action, hidden)
         for prompt, source in zip(written, sources, strict=True)
     )
     short = all(p.text.count(" ") + 1 + p.text.count(",") <= _LONGEST for p in prompts)
@@ -203,24 +203,24 @@ def _referred(world: WorldRange, number: int) -> SuiteCharacter:
     if number % 2 == 0:
         first, second = sorted(int(index) for index in rng.permutation(FRAMES)[:2])
         sources[second] = first
-    said: tuple[ScenePrompt, ...] = ()
-    while not said:
+    prompts: tuple[ScenePrompt, ...] = ()
+    while not prompts:
         actions = _distinct(rng, _without(open_actions(world), action), FRAMES)
         places = _distinct(rng, _without(world.places, place), FRAMES)
         specs = [
             frame_spec(rng, character, action, places[source])
             for action, source in zip(actions, sources, strict=True)
         ]
-        said = _composed([write_prompt(s, rng, "held_out", brevity=1.0) for s in specs], sources)
-    unsaid = left_out(upload, said[0], upload_seed)
+        prompts = _composed([write_prompt(s, rng, "held_out", brevity=1.0) for s in specs], sources)
+    omitted = left_out(upload, prompts[0], upload_seed)
     return SuiteCharacter(
         name=f"r{number + 1:02d}",
         attributes=asdict(character),
-        left_out=unsaid,
+        left_out=omitted,
         shares_place=False,
         frames=tuple(
-            suite_frame(s, p, picture_seed(rng), unsaid, None if source == index else source)
-            for index, (s, p, source) in enumerate(zip(specs, said, sources, strict=True))
+            suite_frame(s, p, picture_seed(rng), omitted, None if source == index else source)
+            for index, (s, p, source) in enumerate(zip(specs, prompts, sources, strict=True))
         ),
         reference=SuiteReference(upload_seed, scene_of(upload)),
     )

@@ -27,11 +27,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from evaluation.__main__ import REFERENCE_SUITE
 from evaluation.drawn.scenes import draw_references
-from evaluation.rows import REFERENCE_ROWS, frame_ids
-from evaluation.rows import requests as row_requests
-from evaluation.suite import Suite, SuiteCharacter, read_suite
+from evaluation.rows import REFERENCE_ROWS, frame_ids, requests
+from evaluation.suite import REFERENCE_SUITE, Suite, SuiteCharacter, read_suite
 from pipelines.events import FrameDone
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.instant_character.bundle import SubjectBundle
@@ -61,7 +59,7 @@ class SheetRow:
     pictures: list[Image.Image]
 
 
-def requests(board: Storyboard) -> dict[str, RenderRequest]:
+def story_requests(board: Storyboard) -> dict[str, RenderRequest]:
     """Make the requests of a story with and without consistency, with the same seeds."""
     found = {}
     for name, consistent in (("consistent", True), ("plain", False)):
@@ -85,7 +83,7 @@ def story_rows(board: Storyboard) -> list[SheetRow]:
     pipeline = load_pipeline(spec)
     done = {
         name: render_frames(pipeline, request, RenderContext(spec.max_sequence_length)).values()
-        for name, request in requests(board).items()
+        for name, request in story_requests(board).items()
     }
     kept = done["consistent"]
     masks = [mask_picture(event.mask, event.image.size) for event in kept]
@@ -125,7 +123,7 @@ def reference_rows(
     context = RenderContext(spec.max_sequence_length, model.subject, pictures)
     done: dict[str, FrameDone] = {}
     missing = frame_ids(case, rows)
-    for request in row_requests(suite, case, rows, spec, spec.steps, missing, reference.name):
+    for request in requests(suite, case, rows, spec, spec.steps, missing, reference.name):
         done |= render_frames(model.pipeline, request, context)
     size = (suite.width, suite.height)
     conditioned = "the reference, and frames conditioned on it, with consistency"

@@ -24,18 +24,16 @@ from pathlib import Path
 
 from evaluation.drawn.scenes import draw_references
 from evaluation.drawn.suite import CHARACTERS, REFERENCES, make_reference_suite, make_suite
-from evaluation.metrics.scoring import score_with_judge
-from evaluation.painting import EvaluationFolder, EvaluationRun, render_missing, report_progress
+from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
 from evaluation.report import tables
-from evaluation.rows import OWN as OWN_CONDITIONING
-from evaluation.rows import REFERENCE_ROWS, ROWS, Conditioning, SuiteRow
+from evaluation.rows import OWN_CONDITIONING, REFERENCE_ROWS, ROWS, Conditioning, SuiteRow
 from evaluation.suite import Suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
 from pipelines.request import MAX_REFERENCE_STRENGTH, ConsistencySettings
 from storyboard.settings import Settings
 
-OWN = SuiteRow("own", "the model's own settings")
+OWN_SETTINGS = SuiteRow("own", "the model's own settings")
 _PLACE, _STRENGTH, _ALONE = "place", "strength", "alone"
 
 
@@ -89,7 +87,7 @@ def parse_variant(text: str) -> Variant:
             raise ValueError(f"{name!r} is none of {', '.join(known)}")
         found[name] = known[name](float(value))
     place, strength, alone = (found.pop(name, None) for name in others)
-    ConsistencySettings(**found)  # type: ignore[arg-type]  # says what is out of range
+    ConsistencySettings(**found)  # type: ignore[arg-type]  # names what is out of range
     if strength is not None and not 0 <= strength <= MAX_REFERENCE_STRENGTH:
         raise ValueError(f"strength={strength:g} is not in [0, {MAX_REFERENCE_STRENGTH}]")
     return Variant(text, found, bool(place), strength, bool(alone))
@@ -115,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     suite = fresh_suite(options.characters, references=options.references)
     spec = find_model(options.model)
-    rows = (ROWS[0], OWN, *(variant.row for variant in options.variant))
+    rows = (ROWS[0], OWN_SETTINGS, *(variant.row for variant in options.variant))
     if options.references:
         rows = (*REFERENCE_ROWS, *(variant.reference_row for variant in options.variant))
     references = draw_references(suite.characters) if options.references else {}
@@ -123,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = EvaluationFolder(run, options.out)
     folder.open()
     render_missing(folder, Settings.from_environment(os.environ), options.workers)
+    # Imports torch, whose threads the engine sets up before it is first imported.
+    from evaluation.metrics.scoring import score_with_judge
+
     rendered = [folder.row(row, suite.characters) for row in rows]
     scores = score_with_judge(suite, rendered, None, report_progress)
     print(tables(scores, rows, f"{spec.title}, {len(suite.characters)} characters"))

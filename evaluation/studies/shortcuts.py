@@ -34,12 +34,12 @@ from evaluation.drawn.suite import FRAMES
 from evaluation.metrics.color import pixel_distance
 from evaluation.metrics.measures import Observe, Sightings, followed, identity_kept, tally
 from evaluation.metrics.statistics import Tally, difference, mean
-from evaluation.painting import report_progress
+from evaluation.rendering import report_progress
 from evaluation.results import Results, Section, describe_machine, interval_text
 from evaluation.rows import frame_ids, requests
 from evaluation.studies import contact_sheet
 from evaluation.studies.agreement import BoolGrid, intersection_over_union
-from evaluation.studies.settings import OWN, fresh_suite
+from evaluation.studies.settings import OWN_SETTINGS, fresh_suite
 from evaluation.suite import Suite, SuiteCharacter
 from miniature.judge.reading import load_judge
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -88,7 +88,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Rendering:
+class RenderedCharacter:
     """Pictures of a character in one way.
 
     Attributes:
@@ -102,7 +102,7 @@ class Rendering:
     masks: tuple[BoolGrid, ...]
 
 
-Renderings = Mapping[str, Sequence[Rendering]]
+Renderings = Mapping[str, Sequence[RenderedCharacter]]
 """For each way, by its title, the renderings of all characters in their order."""
 
 
@@ -145,20 +145,21 @@ def shortened(suite: Suite, prompts: int) -> Suite:
 
 def story(suite: Suite, case: SuiteCharacter, spec: ModelSpec) -> RenderRequest:
     """Make the request of a character's frames with the model's own settings."""
-    (request,) = requests(suite, case, [OWN], spec, spec.steps, frame_ids(case, [OWN]))
+    rows = [OWN_SETTINGS]
+    (request,) = requests(suite, case, rows, spec, spec.steps, frame_ids(case, rows))
     return request
 
 
 def render(
     pipeline: FluxStoryboardPipeline, request: RenderRequest, context: RenderContext
-) -> Rendering:
+) -> RenderedCharacter:
     """Render a request and measure the time."""
     begun = time.perf_counter()
     done = contact_sheet.render_frames(pipeline, request, context)
     seconds = time.perf_counter() - begun
     frames = [done[name] for name in request.targets]
     pictures = tuple(np.asarray(frame.image) for frame in frames)
-    return Rendering(seconds, pictures, tuple(frame.mask for frame in frames))
+    return RenderedCharacter(seconds, pictures, tuple(frame.mask for frame in frames))
 
 
 def render_all(
@@ -170,7 +171,7 @@ def render_all(
     """Render every story in every way, in turns, so that other load affects all ways."""
     first = replace(stories[0], steps=WARM_STEPS, targets=stories[0].targets[:1])
     render(pipeline, first, RenderContext(text_tokens))
-    found: dict[str, list[Rendering]] = {way.title: [] for way in chosen}
+    found: dict[str, list[RenderedCharacter]] = {way.title: [] for way in chosen}
     for number, request in enumerate(stories):
         for way in chosen if number % 2 == 0 else reversed(chosen):
             changed = replace(request, shortcuts=way.shortcuts, steps=way.steps)
@@ -215,7 +216,7 @@ def compare(
     return results
 
 
-def saved_time(pairs: Sequence[tuple[Rendering, Rendering]]) -> Interval | None:
+def saved_time(pairs: Sequence[tuple[RenderedCharacter, RenderedCharacter]]) -> Interval | None:
     """Compute the saved share of the time, of renderings beside their exact ones."""
     mine, exact = (
         torch.tensor([pair[side].seconds for pair in pairs], dtype=torch.float64) for side in (0, 1)
@@ -224,13 +225,13 @@ def saved_time(pairs: Sequence[tuple[Rendering, Rendering]]) -> Interval | None:
     return ratio and Interval(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
 
 
-def mask_overlaps(rendering: Rendering, exact: Rendering) -> list[float]:
+def mask_overlaps(rendering: RenderedCharacter, exact: RenderedCharacter) -> list[float]:
     """Compute intersection over union of each frame's mask with the exact one."""
     masks = zip(rendering.masks, exact.masks, strict=True)
     return [intersection_over_union(mask, truth) for mask, truth in masks]
 
 
-def color_distances(rendering: Rendering, exact: Rendering) -> list[float]:
+def color_distances(rendering: RenderedCharacter, exact: RenderedCharacter) -> list[float]:
     """Compute the mean distance in CIELAB (CIE76) of each picture to the exact one."""
     pictures = zip(rendering.pictures, exact.pictures, strict=True)
     return [pixel_distance(torch.tensor(one), torch.tensor(two)) for one, two in pictures]

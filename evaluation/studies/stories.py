@@ -25,7 +25,7 @@ from pipelines.sampling.context import RenderContext
 
 # The world and its shares as in training, but always one figure.
 WORLD = replace(Recipe().world, empty_share=0.0, pair_share=0.0)
-FRAMES = ("identity", "second")
+FRAME_IDS = ("identity", "second")
 _SEED = 30_000_000  # of the stories; the first seed of their pictures' noise
 
 
@@ -87,9 +87,9 @@ def story_request(spec: ModelSpec, number: int) -> RenderRequest:
             seed=_SEED + 2 * number + index,
             width=spec.width,
             height=spec.height,
-            identity_from=FRAMES[0] if index else None,
+            identity_from=FRAME_IDS[0] if index else None,
         )
-        for index, (name, prompt) in enumerate(zip(FRAMES, story_prompts(number), strict=True))
+        for index, (name, prompt) in enumerate(zip(FRAME_IDS, story_prompts(number), strict=True))
     )
     return own_request(spec, frames)
 

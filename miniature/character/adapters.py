@@ -27,8 +27,9 @@ from pipelines.instant_character.adapters import Subject, SubjectAdapter, Subjec
 from pipelines.instant_character.checkpoint import InstantCharacter
 from pipelines.instant_character.encoders import SubjectEncoders, SubjectFeatures
 from pipelines.instant_character.projector import SubjectProjector
+from training.attention import quick_attention
 from training.loop import Trainer
-from training.weights import MasterWeights, quick_attention
+from training.weights import MasterWeights
 
 TIMESTEPS = 1000  # of the scheduler, from noise level 0 to 1
 _PROJECTOR, _ADAPTERS = "image_proj", "ip_adapter"
@@ -139,28 +140,28 @@ class AdapterTrainer(Trainer):
         return encode_views(self._encoders, views)
 
     def condition(
-        self, weights: InstantCharacter, features: SubjectFeatures, numbers: Tensor | None = None
+        self, weights: InstantCharacter, features: SubjectFeatures, reference: Tensor | None = None
     ) -> Subject:
         """Return references as a differentiable condition of full strength.
 
-        `numbers` has the index of each sample's reference; without it each sample has its own.
+        `reference` has the index of each sample's reference; without it each sample has its own.
         """
         prepared = weights.projector.prepare(features)
-        prepared = prepared if numbers is None else prepared[numbers]
+        prepared = prepared if reference is None else prepared[reference]
         return Subject(weights.adapters, lambda t: weights.projector.tokens(prepared, t), 1.0)
 
     def predict(
         self,
         batch: LatentBatch,
         features: SubjectFeatures,
-        numbers: Tensor,
+        reference: Tensor,
         weights: InstantCharacter,
     ) -> Tensor:
         """Predict the velocity with references, float32 of shape (batch, tokens, 64).
 
-        `numbers` has the index of each sample's reference, shape (batch,).
+        `reference` has the index of each sample's reference, shape (batch,).
         """
-        condition = self.condition(weights, features, numbers)
+        condition = self.condition(weights, features, reference)
         with conditioned_on(self.transformer, condition, batch.tokens.shape[1]):
             return velocity(self.transformer, batch)
 

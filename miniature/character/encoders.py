@@ -21,15 +21,16 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from miniature.character.lessons import LOOKS, Lessons, LessonSource
+from miniature.character.encoder_batches import LOOKS, EncoderBatch, EncoderBatchSource
 from miniature.character.recipe import CharacterRecipe, CharacterSizes
 from miniature.character.views import normalised
-from miniature.judge.data import UNKNOWN
+from miniature.judge.batches import UNKNOWN
 from miniature.judge.trainer import identity_loss, mean_of_known
 from miniature.world.vocabulary import Part
 from pipelines.instant_character.encoders import SubjectEncoders
+from training.attention import quick_attention
 from training.loop import Trainer
-from training.weights import MasterWeights, quick_attention
+from training.weights import MasterWeights
 
 _EMBEDDING = 64
 _GROUND_WEIGHT = 0.3  # of the patches that show no figure, against those that do
@@ -78,7 +79,7 @@ def build_encoders(sizes: CharacterSizes) -> SubjectEncoders:
     )
 
 
-class LessonHeads(nn.Module):
+class LabelHeads(nn.Module):
     """Linear heads that predict the labels from patches; used in training only."""
 
     def __init__(self, width: int) -> None:
@@ -103,7 +104,7 @@ class EncoderTrainer(Trainer):
     def __init__(
         self,
         recipe: CharacterRecipe,
-        source: LessonSource,
+        source: EncoderBatchSource,
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
@@ -111,7 +112,7 @@ class EncoderTrainer(Trainer):
         torch.manual_seed(5)
         self.recipe, self._source, self._device = recipe, source, device
         self.encoders = build_encoders(recipe.sizes).to(device).train()
-        self.heads = LessonHeads(recipe.sizes.width).to(device)
+        self.heads = LabelHeads(recipe.sizes.width).to(device)
         weights = MasterWeights(
             nn.ModuleDict({"encoders": self.encoders, "heads": self.heads}),
             lambda name, _: ".layer" in name,
@@ -128,15 +129,15 @@ class EncoderTrainer(Trainer):
         loss_weights = {"parts": recipe.part_weight, "identity": recipe.identity_weight}
         super().__init__(schedule, weights, None, loss_weights, rank, world_size)
 
-    def losses(self, lessons: Lessons) -> dict[str, Tensor]:
+    def losses(self, batch: EncoderBatch) -> dict[str, Tensor]:
         """Compute the losses of a batch."""
-        looks = self.heads.votes(self._siglip_patches(lessons.pictures))
-        places = self._dino_patches(lessons.pictures)
-        embedding = self.heads.embedding(places[: len(lessons.identity)])
+        looks = self.heads.votes(self._siglip_patches(batch.pictures))
+        patches = self._dino_patches(batch.pictures)
+        embedding = self.heads.embedding(patches[: len(batch.identity)])
         return {
-            "looks": mean_of_known(zip(looks, lessons.looks.unbind(1), strict=True)),
-            "parts": part_loss(self.heads.parts(places), lessons.parts),
-            "identity": identity_loss(embedding, lessons.identity),
+            "looks": mean_of_known(zip(looks, batch.looks.unbind(1), strict=True)),
+            "parts": part_loss(self.heads.parts(patches), batch.parts),
+            "identity": identity_loss(embedding, batch.identity),
         }
 
     def _siglip_patches(self, pictures: Tensor) -> Tensor:
@@ -157,19 +158,19 @@ class EncoderTrainer(Trainer):
     def step_losses(self) -> dict[str, Tensor]:
         """Compute the losses of a step."""
         step, references = self.budget.step, self.recipe.encoder_batch
-        lessons = self._source.training(step, references, self.rank, self.world_size)
+        batch = self._source.training(step, references, self.rank, self.world_size)
         with quick_attention(self._device):
-            return self.losses(lessons.to(self._device))
+            return self.losses(batch.to(self._device))
 
-    def averaged(self) -> tuple[SubjectEncoders, LessonHeads]:
+    def averaged(self) -> tuple[SubjectEncoders, LabelHeads]:
         """Return encoders and heads with the averaged weights, in float32."""
         encoders = build_encoders(self.recipe.sizes).to(self._device)
-        heads = LessonHeads(self.recipe.sizes.width).to(self._device)
+        heads = LabelHeads(self.recipe.sizes.width).to(self._device)
         self.weights.copy_average_to(nn.ModuleDict({"encoders": encoders, "heads": heads}))
         return encoders.eval().requires_grad_(False), heads.requires_grad_(False)
 
     @torch.no_grad()
-    def evaluate(self, held_out: LessonSource) -> dict[str, float]:
+    def evaluate(self, held_out: EncoderBatchSource) -> dict[str, float]:
         """Evaluate the averaged weights on held-out characters.
 
         Returns:

@@ -113,26 +113,27 @@ class PairSource:
             guided_share: share of the samples that learn guidance.
             rank, world_size: number of this process, and of all that share the batch.
         """
-        rng, size = np.random.default_rng((_PAIR_STREAM, step)), recipe.batch
+        rng = np.random.default_rng((_PAIR_STREAM, step))
+        size, shared = recipe.batch, recipe.targets
         data = self._data[phase.resolution]
-        shown, rendered, own = self._choose(rng, size // recipe.targets, recipe.targets, phase)
-        silent = rng.random(size) < recipe.miniature.empty_prompts
-        wordings = rendered * data.wordings + rng.integers(0, data.wordings, size)
+        reference_rows, target_rows, own = self._choose(rng, size // shared, shared, phase)
+        empty = rng.random(size) < recipe.miniature.empty_prompts
+        wordings = target_rows * data.wordings + rng.integers(0, data.wordings, size)
         times, guidance = draw_levels(rng, size, recipe.miniature.most_guidance, guided_share)
         noise_seed = int(rng.integers(2**62)) + rank
-        references = np.arange(rank, len(shown), world_size)
-        mine = np.arange(size).reshape(-1, recipe.targets)[references].ravel()
-        prompts = np.where(silent, len(data.t5_ids) - 1, wordings)
-        chosen = Samples(rendered[mine], prompts[mine], times[mine], guidance[mine], noise_seed)
+        references = np.arange(rank, len(reference_rows), world_size)
+        mine = np.arange(size).reshape(-1, shared)[references].ravel()
+        prompts = np.where(empty, len(data.t5_ids) - 1, wordings)
+        chosen = Samples(target_rows[mine], prompts[mine], times[mine], guidance[mine], noise_seed)
         batch = self._sources[phase.resolution].batch(data, chosen)
 
         def cut(k: int) -> NDArray[np.uint8]:
-            chance = np.random.default_rng((_PAIR_STREAM, step, k))
-            image, parts = self.cast.images[shown[k]], self.cast.parts[shown[k]]
-            return cut_out(image, parts, chance, STRONG if own[k] else USUAL).picture
+            generator = np.random.default_rng((_PAIR_STREAM, step, k))
+            row, defects = reference_rows[k], STRONG if own[k] else USUAL
+            return cut_out(self.cast.images[row], self.cast.parts[row], generator, defects).picture
 
         pictures = mapped(cut, references.tolist(), self._threads)
-        numbers = torch.arange(len(references)).repeat_interleave(recipe.targets)
+        numbers = torch.arange(len(references)).repeat_interleave(shared)
         return self._pair(batch, pictures, numbers)
 
     def _choose(
@@ -147,14 +148,15 @@ class PairSource:
         scenes = self.cast.scenes
         first = rng.integers(0, self.cast.characters, count) * scenes
         own = rng.random(count) < phase.own_share
-        shown, rendered = np.zeros(count, np.int64), np.zeros((count, targets), np.int64)
+        reference_rows = np.zeros(count, np.int64)
+        target_rows = np.zeros((count, targets), np.int64)
         for k in range(count):
             anywhere = int(rng.integers(scenes))
             scene = 0 if rng.random() < _FIRST_SCENE and not own[k] else anywhere
             others = rng.permutation([other for other in range(scenes) if other != scene])
             chosen = np.full(targets, scene) if own[k] else np.resize(others, targets)
-            shown[k], rendered[k] = first[k] + scene, first[k] + chosen
-        return shown, rendered.ravel(), own
+            reference_rows[k], target_rows[k] = first[k] + scene, first[k] + chosen
+        return reference_rows, target_rows.ravel(), own
 
     def held_out(self, level: float, count: int) -> PairBatch:
         """Return second scenes of the first characters, with their first scenes as references.

@@ -106,9 +106,6 @@ ABLATIONS = ("time", "low-level", "region")
 class CharacterRecipe(TrainingSchedule):
     """Settings of the training of encoders and adapters; its `TrainingSchedule` is the adapters'.
 
-    A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
-    repeatable to the bit.
-
     Attributes:
         miniature: recipe of the transformer: token weights in the loss, share of empty prompts,
             largest guidance.
@@ -169,6 +166,11 @@ class CharacterRecipe(TrainingSchedule):
     calibrating: int = 3000
     outsiders: int = 50
     checkpoint_every: float = 450.0
+
+    @property
+    def most_processes(self) -> int:
+        """Largest number of processes that can share both batches, by references and characters."""
+        return min(self.batch // self.targets, self.encoder_batch // 2)
 
     def __post_init__(self) -> None:
         if strange := self.without - set(ABLATIONS):

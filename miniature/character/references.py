@@ -24,7 +24,7 @@ _KNOT = 20  # pixels between two random numbers of a ragged outline
 
 
 @dataclass(frozen=True)
-class Handling:
+class Defects:
     """Probabilities of defects of references, in [0, 1], and the deviation `turn`.
 
     Attributes:
@@ -50,9 +50,9 @@ class Handling:
     turn: float = 3.0
 
 
-USUAL = Handling()
-STRONG = Handling(closer=0.4, turn=8.0)
-"""Handling of a reference that is cut from its own target, so that it is not copied."""
+USUAL = Defects()
+STRONG = Defects(closer=0.4, turn=8.0)
+"""Defects of a reference that is cut from its own target, so that it is not copied."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def cut_out(
     image: Picture,
     parts: Picture,
     rng: np.random.Generator | None = None,
-    handling: Handling = USUAL,
+    defects: Defects = USUAL,
 ) -> DrawnReference:
     """Make a reference of the figure in a picture.
 
@@ -81,7 +81,7 @@ def cut_out(
         image: RGB, uint8 of shape (h, w, 3).
         parts: part labels, uint8 of shape (h, w).
         rng: source of the defects; None cuts the figure out exactly.
-        handling: probabilities of the defects.
+        defects: probabilities of the defects.
 
     Raises:
         ValueError: if nobody is in the picture.
@@ -93,17 +93,17 @@ def cut_out(
     image, parts, mask = image[near], parts[near], mask[near]
     if rng is None:
         return _squared(np.where(mask[..., None], image, np.uint8(_WHITE)), parts)
-    alpha = _rough(mask, rng, handling)
-    if rng.random() < handling.degraded:
+    alpha = _rough(mask, rng, defects)
+    if rng.random() < defects.degraded:
         image = degrade(image, rng)
     pasted = image * alpha[..., None] + _WHITE * (1 - alpha[..., None])
     picture = np.asarray(np.round(pasted), np.uint8)
     labels = np.where(alpha > 0.5, parts, np.uint8(Part.BACKGROUND))
-    turn, size = float(rng.normal(0, handling.turn)), float(rng.uniform(0.6, 1.3))
+    turn, size = float(rng.normal(0, defects.turn)), float(rng.uniform(0.6, 1.3))
     frame = _frame_of(alpha > 0.5)
-    if rng.random() < handling.closer:
+    if rng.random() < defects.closer:
         frame = _closer(frame, labels, rng)
-    mirrored = bool(rng.random() < handling.mirrored)
+    mirrored = bool(rng.random() < defects.mirrored)
     return _framed(picture, labels, frame, size, turn, mirrored=mirrored)
 
 
@@ -113,10 +113,10 @@ def _squared(picture: Picture, labels: Picture) -> DrawnReference:
     figure, side = picture[box], max(picture[box].shape[:2])
     height, width = figure.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
-    place = (slice(top, top + height), slice(left, left + width))
+    middle = (slice(top, top + height), slice(left, left + width))
     square = np.full((side, side, 3), _WHITE, np.uint8)
     parts = np.full((side, side), Part.BACKGROUND, np.uint8)
-    square[place], parts[place] = figure, labels[box]
+    square[middle], parts[middle] = figure, labels[box]
     return DrawnReference(square, parts)
 
 
@@ -182,24 +182,24 @@ def _framed(
     return DrawnReference(np.asarray(warped, np.uint8), np.asarray(parts, np.uint8))
 
 
-def _rough(mask: Picture, rng: np.random.Generator, handling: Handling) -> NDArray[np.float32]:
+def _rough(mask: Picture, rng: np.random.Generator, defects: Defects) -> NDArray[np.float32]:
     """Return a figure's mask with defects of matting, float32 from 0 to 1; never empty."""
     rough = mask
-    if rng.random() < handling.ragged:
+    if rng.random() < defects.ragged:
         rough = _wavering(rough, rng)
-    if rng.random() < handling.resized:
+    if rng.random() < defects.resized:
         reach = int(rng.integers(1, 4))
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         change = cv2.dilate if rng.random() < 0.6 else cv2.erode
         rough = np.asarray(change(rough, kernel), np.uint8)
-    if rng.random() < handling.missing:
+    if rng.random() < defects.missing:
         rough = rough * (1 - _blots(mask, rng, apart=False))
-    if rng.random() < handling.ground:
+    if rng.random() < defects.ground:
         rough = np.maximum(rough, _blots(mask, rng, apart=bool(rng.random() < 0.3)))
     if 2 * np.count_nonzero(rough & mask) < np.count_nonzero(mask):
         rough = mask
     alpha = rough.astype(np.float32)
-    if rng.random() < handling.soft:
+    if rng.random() < defects.soft:
         alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.4))))
     return alpha
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from miniature.character.adapters import AdapterTrainer, conditioned_on
 from miniature.character.cast import Cast
-from miniature.character.lessons import LOOKS
+from miniature.character.encoder_batches import LOOKS
+from miniature.character.prompts import prompt_beside_reference
 from miniature.character.references import cut_out
 from miniature.character.views import views_of
-from miniature.character.wordings import prompt_beside_reference
 from miniature.dataset import IMAGE_SIZE, TOKEN_SIZE
 from miniature.judge.attributes import true_attributes, visible_attributes
 from miniature.judge.reading import Judge
@@ -26,7 +26,7 @@ from miniature.model import sample
 from pipelines.instant_character.config import EncoderConfig
 
 _STEPS = 12
-_CUSTOM = frozenset({"none", "plain"})  # values that are rendered when none is stated
+_USUAL = frozenset({"none", "plain"})  # values that are rendered when none is stated
 _TOKENS = (IMAGE_SIZE // TOKEN_SIZE) ** 2
 
 
@@ -124,7 +124,7 @@ def judge_frames(
         truth = true_attributes(cast.specs[row], 0)
         seen = visible_attributes(truth, cast.parts[row])
         for name in LOOKS:
-            if name in found and name in seen and name != "kind" and truth[name] not in _CUSTOM:
+            if name in found and name in seen and name != "kind" and truth[name] not in _USUAL:
                 looks += 1
                 kept += found[name] == truth[name]
         for name in right:

@@ -6,10 +6,9 @@ pipeline's folder). An interrupted training continues. With `--without` the proj
 and the adapters have a folder of their own.
 """
 
-import argparse
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,13 +19,13 @@ from diffusers import FluxTransformer2DModel
 from miniature.character.adapters import AdapterTrainer
 from miniature.character.calibration import calibrate
 from miniature.character.cast import HELD_OUT_SEED, Cast, draw_cast, load_cast
+from miniature.character.encoder_batches import EncoderBatchSource
 from miniature.character.encoders import EncoderTrainer
-from miniature.character.lessons import LessonSource
 from miniature.character.pairs import PairSource, Resolution
+from miniature.character.prompts import prompt_beside_reference
 from miniature.character.recipe import ABLATIONS, RECIPES, CharacterRecipe
 from miniature.character.sheet import contact_sheet, frames_of, judge_frames, render_frames
-from miniature.character.wordings import prompt_beside_reference
-from miniature.dataset import DrawnData, available_processes, part_shares
+from miniature.dataset import DrawnData, part_shares
 from miniature.judge.reading import load_judge
 from miniature.model.latent_map import load_latent_map
 from miniature.model.latents import load_latents, prepare_latents
@@ -49,37 +48,26 @@ from pipelines.instant_character.checkpoint import (
 )
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
-from training.command import run_stages, with_options
-from training.files import save_json, write_whole
+from training.command import TrainingRun, run_settings, run_stages, training_parser
+from training.files import save_json, write_folder, write_whole
 from training.loop import train_until_done
-from training.parallel import run_together
+from training.parallel import available_processes, run_together
 
 _CASTS = ("cast", "held_out")
 _LOGGED_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
-class CharacterRun:
-    """Settings of a run of the command.
+class CharacterRun(TrainingRun[CharacterRecipe]):
+    """Settings of the command. Of `initial`, the encoders are kept and the rest is trained further.
 
     Attributes:
-        folder: folder of the results.
-        recipe: sizes and schedules.
-        device: training device.
-        processes: number of processes that train together.
         model: pipeline folder of the transformer that the adapters are for.
         judge: folder of the judge that reads logged pictures.
-        initial: folder of trained weights; its encoders are kept, its projector and adapters are
-            trained on. None starts from new weights.
     """
 
-    folder: Path
-    recipe: CharacterRecipe
-    device: torch.device
-    processes: int
     model: Path
     judge: Path
-    initial: Path | None
 
     @property
     def variant(self) -> Path:
@@ -108,33 +96,40 @@ def draw(run: CharacterRun) -> None:
 
 def train_encoders(run: CharacterRun) -> None:
     """Train both encoders, or copy the initial ones."""
-    folder = run.folder / "encoders"
-    if (folder / DINO / "preprocessor_config.json").exists():
+    if (run.folder / "encoders").exists():
         return
-    if run.initial is not None:
+    if (initial := run.initial) is None:
+        run_together(_train_encoders_process, run.processes, run)
+        return
+
+    def copy(folder: Path) -> None:
         for name in (SIGLIP, DINO):
-            shutil.copytree(run.initial / name, folder / name, dirs_exist_ok=True)
-        return
-    run_together(_train_encoders_process, run.processes, run)
+            shutil.copytree(initial / name, folder / name)
+
+    write_folder(run.folder / "encoders", copy)
 
 
 def _train_encoders_process(rank: int, run: CharacterRun) -> None:
     sizes = run.recipe.sizes
     training, held_out = (
-        LessonSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
+        EncoderBatchSource(load_cast(run.folder / name), sizes.encoder, sizes.patch, run.threads)
         for name in _CASTS
     )
     trainer = EncoderTrainer(run.recipe, training, run.device, rank, run.processes)
     train_until_done(trainer, run.folder, "encoders", lambda: trainer.evaluate(held_out))
-    if rank == 0:
-        encoders, _ = trainer.averaged()
-        folder = run.folder / "encoders"
+    if rank > 0:
+        return
+    encoders, _ = trainer.averaged()
+
+    def save(folder: Path) -> None:
         for name, model, processor in (
             (SIGLIP, encoders.siglip, encoders.siglip_processor),
             (DINO, encoders.dino, encoders.dino_processor),
         ):
             model.save_pretrained(folder / name)
             processor.save_pretrained(folder / name)
+
+    write_folder(run.folder / "encoders", save)
 
 
 def _encoders(run: CharacterRun) -> SubjectEncoders:
@@ -257,9 +252,6 @@ def _log_frames(trainer: AdapterTrainer, cast: Cast, run: CharacterRun) -> dict[
 
 def assemble(run: CharacterRun) -> None:
     """Save everything as one folder in half precision."""
-    destination = run.variant / "subject"
-    partial = destination.with_name(destination.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     weights = load_instant_character(
         run.variant / ADAPTER,
         _transformer(run),
@@ -267,10 +259,13 @@ def assemble(run: CharacterRun) -> None:
         dtype=torch.float32,
     )
     familiarity = load_familiarity(run.folder / FAMILIARITY)
-    save_bundle(partial, SubjectBundle(_encoders(run), weights, familiarity))
-    shutil.copy(run.folder / "familiarity.json", partial)
-    shutil.rmtree(destination, ignore_errors=True)
-    partial.rename(destination)
+    bundle = SubjectBundle(_encoders(run), weights, familiarity)
+
+    def save(folder: Path) -> None:
+        save_bundle(folder, bundle)
+        shutil.copy(run.folder / "familiarity.json", folder)
+
+    write_folder(run.variant / "subject", save)
 
 
 STAGES: dict[str, Callable[[CharacterRun], None]] = {
@@ -281,49 +276,25 @@ STAGES: dict[str, Callable[[CharacterRun], None]] = {
     "adapters": train_adapters,
     "assemble": assemble,
 }
-_NUMBERS = ("characters", "encoder_minutes", "encoder_steps", "minutes", "steps", "batch")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m miniature.character.train",
-        description=(__doc__ or "").splitlines()[0],
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
+    parser = training_parser("miniature.character.train", __doc__, RECIPES, "the adapters", STAGES)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="a pipeline folder")
     parser.add_argument("--judge", type=Path, default=DEFAULT_MODEL / "judge", help="its folder")
-    parser.add_argument(
-        "--init", type=Path, help="a folder of trained weights of the same sizes to start from"
-    )
     parser.add_argument(
         "--without", nargs="+", choices=ABLATIONS, default=[], help="parts of the projector"
     )
     parser.add_argument("--characters", type=int, help="how many are drawn")
     parser.add_argument("--encoder-minutes", type=float, help="time for the encoders")
     parser.add_argument("--encoder-steps", type=int, help="steps for them, instead of time")
-    parser.add_argument("--minutes", type=float, help="time for the adapters")
-    parser.add_argument("--steps", type=int, help="steps for them, instead of time")
-    parser.add_argument("--batch", type=int, help="pictures in a step of the adapters")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, help="for the trainings; all cores if on CPU")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args(arguments)
     if options.init and options.without:
         parser.error("--init has a whole projector; it cannot go on --without a part")
-    recipe = with_options(RECIPES[options.recipe], options, *_NUMBERS)
-    device = torch.device(options.device)
-    run = CharacterRun(
-        folder=options.out,
-        recipe=replace(recipe, without=frozenset(options.without)),
-        device=device,
-        processes=options.processes or (available_processes() if device.type == "cpu" else 1),
-        model=options.model,
-        judge=options.judge,
-        initial=options.init,
-    )
-    run.folder.mkdir(parents=True, exist_ok=True)
+    options.without = frozenset(options.without)
+    settings = run_settings(options, RECIPES)
+    run = CharacterRun(model=options.model, judge=options.judge, **settings)
     run_stages(STAGES, options.stages, run)
 
 

@@ -90,8 +90,8 @@ def visible_attributes(values: Mapping[str, str], parts: NDArray[np.uint8]) -> f
     if 1 - shares[Part.BACKGROUND] < SMALLEST_SHARE:
         return frozenset(seen)
     seen |= {"shot", "position"}
-    for name, places in _SEEN_ON.items():
-        if shares[list(places)].sum() >= SMALLEST_SHARE:
+    for name, shown_by in _SEEN_ON.items():
+        if shares[list(shown_by)].sum() >= SMALLEST_SHARE:
             seen.add(name)
     for name, things in _THINGS.items():
         if values[name] in things and shares[things[values[name]]] < _SMALLEST_THING:

@@ -85,7 +85,7 @@ class AttentionPooling(nn.Module):
 
 
 @dataclass(frozen=True)
-class Found:
+class FinderOutput:
     """Output of the finder for a batch of pictures.
 
     Attributes:
@@ -131,7 +131,7 @@ class Finder(nn.Module):
             {name: nn.Linear(2 * coarsest, len(names)) for name, names in values.items()}
         )
 
-    def forward(self, images: Tensor) -> Found:
+    def forward(self, images: Tensor) -> FinderOutput:
         """Segment the figures and read the scene; height and width are multiples of 4."""
         levels = [self.stem(images)]
         for down in self.down:
@@ -149,7 +149,7 @@ class Finder(nn.Module):
             features = self.up[number](fine + coarse)
         labels = self.label(features)
         split = 4 * self.parts
-        return Found(
+        return FinderOutput(
             parts=F.pixel_shuffle(labels[:, :split], 2),
             foreground=F.pixel_shuffle(labels[:, split:], _PATCH).squeeze(1),
             scene=scene,
@@ -158,7 +158,7 @@ class Finder(nn.Module):
 
 
 @dataclass(frozen=True)
-class Described:
+class ReaderOutput:
     """Output of the reader for a batch of crops.
 
     Attributes:
@@ -193,7 +193,7 @@ class Reader(nn.Module):
         )
         self.embed = nn.Linear(seen, sizes.embedding)
 
-    def forward(self, crops: Tensor, geometry: Tensor) -> Described:
+    def forward(self, crops: Tensor, geometry: Tensor) -> ReaderOutput:
         """Read the crops of `crop_figures`.
 
         Args:
@@ -210,7 +210,7 @@ class Reader(nn.Module):
         shared = self.mix(torch.cat([coarse.mean((2, 3)), geometry], 1))
         known = torch.cat([seen, shared], 1)
         figure = {name: head(known) for name, head in self.heads.items()}
-        return Described(figure, F.normalize(self.embed(seen).float(), dim=1))
+        return ReaderOutput(figure, F.normalize(self.embed(seen).float(), dim=1))
 
 
 def _region_means(features: Tensor, regions: Tensor) -> Tensor:
@@ -256,7 +256,7 @@ def widened(masks: Tensor, reach: int) -> Tensor:
     return masks
 
 
-def part_labels(found: Found) -> Tensor:
+def part_labels(found: FinderOutput) -> Tensor:
     """Return predicted parts at full size, 0 outside the foreground, uint8 of shape (n, h, w)."""
     labels = (found.parts.argmax(1) + 1).to(torch.uint8)
     full = F.interpolate(labels[:, None], size=found.foreground.shape[1:], mode="nearest")

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from miniature.judge.attributes import SMALLEST_SHARE
 from miniature.judge.network import (
-    Described,
-    Found,
+    FinderOutput,
     JudgeNetwork,
     JudgeSizes,
+    ReaderOutput,
     as_floats,
     crop_figures,
     part_labels,
@@ -107,24 +107,26 @@ class Judge:
             parts = part_labels(found)
             crops, geometry = crop_figures(images, figures, parts, self.network.sizes.crop)
             described = self.network.reader(crops, geometry)
-            there = figures.float().mean((1, 2)) >= SMALLEST_SHARE
-            yield self._reading(found, parts, described, there)
+            present = figures.float().mean((1, 2)) >= SMALLEST_SHARE
+            yield self._reading(found, parts, described, present)
 
-    def _reading(self, found: Found, parts: Tensor, described: Described, there: Tensor) -> Reading:
-        attributes: list[dict[str, str]] = [{} for _ in there]
-        confidence: list[dict[str, float]] = [{} for _ in there]
+    def _reading(
+        self, found: FinderOutput, parts: Tensor, described: ReaderOutput, present: Tensor
+    ) -> Reading:
+        attributes: list[dict[str, str]] = [{} for _ in present]
+        confidence: list[dict[str, float]] = [{} for _ in present]
         for values, logits in (
             (self.network.scene_values, found.scene),
             (self.network.figure_values, described.figure),
         ):
             for name, names in values.items():
-                chances, numbers = logits[name].float().softmax(1).max(1)
-                for row, (chance, number) in enumerate(
-                    zip(chances.tolist(), numbers.tolist(), strict=True)
+                probabilities, numbers = logits[name].float().softmax(1).max(1)
+                for row, (probability, number) in enumerate(
+                    zip(probabilities.tolist(), numbers.tolist(), strict=True)
                 ):
-                    known = bool(there[row]) or name in self.network.scene_values
+                    known = bool(present[row]) or name in self.network.scene_values
                     attributes[row][name] = names[number] if known else NOBODY
-                    confidence[row][name] = chance if known else 0.0
+                    confidence[row][name] = probability if known else 0.0
         return Reading(
             parts=parts.cpu(),
             foreground=(found.foreground > 0).cpu(),

@@ -4,22 +4,21 @@ Draws the pictures (DIR/pictures), trains (an interrupted training continues), s
 measures it on held-out pictures (DIR/judge.safetensors, config.json, accuracy.json).
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from miniature.dataset import available_processes
 from miniature.judge.accuracy import measure_accuracy
-from miniature.judge.data import GroupSource
+from miniature.judge.batches import GroupSource
 from miniature.judge.groups import draw_groups, load_groups
 from miniature.judge.network import JudgeSizes
 from miniature.judge.reading import load_judge, save_judge
 from miniature.judge.trainer import JudgeRecipe, JudgeTrainer
-from training.command import with_options
+from training.command import recipe_of, training_parser
 from training.files import save_json
 from training.loop import train_until_done
+from training.parallel import available_processes
 
 _EIGHT = (8, 8, 8, 8)
 TOY = JudgeRecipe(
@@ -42,20 +41,12 @@ def train_judge(folder: Path, recipe: JudgeRecipe, device: torch.device) -> None
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m miniature.judge.train",
-        description=(__doc__ or "").splitlines()[0],
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
-    parser.add_argument("--minutes", type=float, help="training time")
-    parser.add_argument("--steps", type=int, help="training steps, instead of time")
+    parser = training_parser("miniature.judge.train", __doc__, RECIPES, "the training")
     parser.add_argument("--groups", type=int, help="groups of four pictures to draw")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--processes", type=int, help="for drawing; all cores unless given")
     parser.add_argument("--held-out", type=int, default=1000, help="pictures to measure on")
     options = parser.parse_args(arguments)
-    recipe = with_options(RECIPES[options.recipe], options, "minutes", "steps", "groups")
+    recipe = recipe_of(options, RECIPES)
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
     print("drawing ...", flush=True)

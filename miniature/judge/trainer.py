@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
-from miniature.judge.data import UNKNOWN, GroupBatch, GroupSource
+from miniature.judge.batches import UNKNOWN, GroupBatch, GroupSource
 from miniature.judge.groups import GROUP
 from miniature.judge.network import (
-    Found,
+    FinderOutput,
     JudgeNetwork,
     JudgeSizes,
     as_floats,
@@ -117,7 +117,7 @@ class JudgeTrainer(Trainer):
             described = self.network.reader(crops, geometry)
         return {
             "parts": part_loss(found, batch.parts[:searched], step),
-            "foreground": outline_loss(found, batch.parts[:searched]),
+            "foreground": foreground_loss(found, batch.parts[:searched]),
             "attributes": mean_of_known(
                 (
                     *zip(found.scene.values(), batch.scene[:searched].unbind(1), strict=True),
@@ -140,7 +140,7 @@ def _move_gradient(matrix: nn.Parameter, weight: Tensor) -> None:
 
 
 @torch.no_grad()
-def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
+def _as_read(found: FinderOutput, batch: GroupBatch) -> tuple[Tensor, Tensor]:
     """Return figures and parts of the batch as the finder predicts them for its first pictures.
 
     The true ones are returned where the finder was not applied or does not find the figure yet.
@@ -156,7 +156,7 @@ def _as_read(found: Found, batch: GroupBatch) -> tuple[Tensor, Tensor]:
     return figures, parts
 
 
-def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
+def part_loss(found: FinderOutput, parts: Tensor, step: int) -> Tensor:
     """Cross entropy of the figures' part labels at half size, at one of four pixels in turn.
 
     The true labels are uint8 of shape (n, h, w); the number of the step selects the pixel.
@@ -168,7 +168,7 @@ def part_loss(found: Found, parts: Tensor, step: int) -> Tensor:
     return total / inside.sum().clamp(min=1)
 
 
-def outline_loss(found: Found, parts: Tensor) -> Tensor:
+def foreground_loss(found: FinderOutput, parts: Tensor) -> Tensor:
     """Cross entropy of the foreground at full size."""
     truth = (parts > 0).float()
     return F.binary_cross_entropy_with_logits(found.foreground.float(), truth)
@@ -201,6 +201,6 @@ def identity_loss(embedding: Tensor, identity: Tensor) -> Tensor:
     itself = torch.eye(len(identity), dtype=torch.bool, device=identity.device)
     same = (identity[:, None] == identity) & (identity != UNKNOWN) & ~itself
     logits = (embedding @ embedding.T / _TEMPERATURE).masked_fill(itself, -torch.inf)
-    chances = logits.log_softmax(1).masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)
+    logarithms = logits.log_softmax(1).masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)
     paired = same.any(1)
-    return -(chances * paired).sum() / paired.sum().clamp(min=1)
+    return -(logarithms * paired).sum() / paired.sum().clamp(min=1)

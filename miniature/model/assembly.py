@@ -14,7 +14,7 @@ from diffusers import (
 from miniature.model.latent_map import FILE_NAME
 from miniature.model.text_encoders import TextEncoders, load_text_encoders
 from miniature.model.tokens import Tokenizers, load_tokenizers
-from training.files import load_json, save_json
+from training.files import load_json, save_json, write_folder
 
 
 def assemble(
@@ -54,13 +54,13 @@ def save_assembled(folder: Path, destination: Path, text_tokens: int) -> None:
         FluxTransformer2DModel.from_pretrained(folder / "transformer"),
         AutoencoderKL.from_pretrained(folder / "vae"),
     )
-    partial = destination.with_name(destination.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    pipeline.to(dtype=torch.float16).save_pretrained(partial)
-    for part in ("transformer", "vae"):  # diffusers notes the folder that they came from
-        config = load_json(partial / part / "config.json")
-        del config["_name_or_path"]
-        save_json(partial / part / "config.json", config)
-    shutil.copy(folder / FILE_NAME, partial / "vae" / FILE_NAME)
-    shutil.rmtree(destination, ignore_errors=True)
-    partial.rename(destination)
+
+    def save(saved: Path) -> None:
+        pipeline.to(dtype=torch.float16).save_pretrained(saved)
+        for part in ("transformer", "vae"):  # diffusers notes the folder that they came from
+            config = load_json(saved / part / "config.json")
+            del config["_name_or_path"]
+            save_json(saved / part / "config.json", config)
+        shutil.copy(folder / FILE_NAME, saved / "vae" / FILE_NAME)
+
+    write_folder(destination, save)

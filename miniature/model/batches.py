@@ -121,8 +121,8 @@ class BatchSource:
         data = self.data[int(rng.choice(len(self.data), p=self._shares))]
         scenes = rng.integers(0, len(data.latents), size)
         wordings = rng.integers(0, data.wordings, size)
-        silent = rng.random(size) < recipe.empty_prompts
-        prompts = np.where(silent, len(data.t5_ids) - 1, scenes * data.wordings + wordings)
+        empty = rng.random(size) < recipe.empty_prompts
+        prompts = np.where(empty, len(data.t5_ids) - 1, scenes * data.wordings + wordings)
         times, guidance = draw_levels(rng, size, recipe.most_guidance, guided_share)
         mine = slice(rank, None, world_size)
         seed = int(rng.integers(2**62)) + rank

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.files import write_whole
+
 BLOCK = 8  # pixels along the side of one latent
 CHANNELS = 16
 FILE_NAME = "latent_map.safetensors"
@@ -58,7 +60,8 @@ class LatentMap:
 
     def save(self, folder: Path) -> None:
         """Write the map into the folder of its autoencoder."""
-        save_file({name: t.contiguous() for name, t in vars(self).items()}, folder / FILE_NAME)
+        tensors = {name: tensor.contiguous() for name, tensor in vars(self).items()}
+        write_whole(folder / FILE_NAME, lambda path: save_file(tensors, path))
 
 
 def load_latent_map(folder: Path) -> LatentMap:

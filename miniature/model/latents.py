@@ -100,7 +100,7 @@ def prepare_latents(
 
 
 def load_latents(folder: Path) -> LatentData:
-    """Read what `prepare_latents` wrote into memory."""
+    """Load into memory what `prepare_latents` wrote."""
     latents = np.load(folder / "latents.npy")
     t5_ids = np.load(folder / "t5.npy")
     return LatentData(

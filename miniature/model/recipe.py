@@ -60,9 +60,6 @@ class ModelSizes:
 class Recipe(TrainingSchedule):
     """Settings of the training of the miniature; its `TrainingSchedule` is the transformer's.
 
-    A stage ends after its steps, or after its minutes where it has no steps. Steps make a run
-    repeatable to the bit.
-
     Attributes:
         sizes: sizes of the networks.
         world: range of the scenes.

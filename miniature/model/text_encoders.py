@@ -175,18 +175,18 @@ def _labelled_prompts(
 
 
 class TextTrainer(Trainer):
-    """Training of both text encoders and the reader; `rate` is a factor of the learning rates."""
+    """Training of both text encoders and the reader, with `rate` times the learning rates."""
 
     def __init__(
         self,
         encoders: TextEncoders,
         reader: AttributeReader,
-        lessons: _LabelledPrompts,
+        prompts: _LabelledPrompts,
         recipe: Recipe,
         device: torch.device,
         rate: float,
     ) -> None:
-        self._encoders, self._reader, self._lessons = encoders, reader, lessons
+        self._encoders, self._reader, self._prompts = encoders, reader, prompts
         self._device = device
         modules = nn.ModuleList([encoders.clip, encoders.t5, reader])
         schedule = replace(
@@ -207,13 +207,13 @@ class TextTrainer(Trainer):
     def step_losses(self) -> dict[str, Tensor]:
         """Compute the loss of a step."""
         rng = np.random.default_rng((_PROMPT_SEED, self.budget.step))
-        count = len(self._lessons.labels)
+        count = len(self._prompts.labels)
         chosen = torch.from_numpy(rng.integers(0, count, self.schedule.batch))
         embeddings = self._encoders.encode(
-            self._lessons.clip_ids[chosen].to(self._device),
-            self._lessons.t5_ids[chosen].to(self._device),
+            self._prompts.clip_ids[chosen].to(self._device),
+            self._prompts.t5_ids[chosen].to(self._device),
         )
-        labels = self._lessons.labels[chosen].to(self._device)
+        labels = self._prompts.labels[chosen].to(self._device)
         return {"loss": _reading_loss(self._reader(*embeddings), labels)}
 
 
@@ -242,17 +242,17 @@ def train_text_encoders(
     """
     torch.manual_seed(2)
     rng = np.random.default_rng(_PROMPT_SEED)
-    lessons = _labelled_prompts(recipe.prompts, tokenizers, recipe.world, rng, "training")
+    prompts = _labelled_prompts(recipe.prompts, tokenizers, recipe.world, rng, "training")
     held_out = min(_HELD_OUT, recipe.prompts // 4)
     reader = AttributeReader(recipe.sizes.text_width).to(device)
     modules = nn.ModuleList([encoders.clip, encoders.t5, reader]).to(device).train()
-    learnt = _LabelledPrompts(*(tensor[held_out:] for tensor in vars(lessons).values()))
-    trainer = TextTrainer(encoders, reader, learnt, recipe, device, rate)
+    training = _LabelledPrompts(*(tensor[held_out:] for tensor in vars(prompts).values()))
+    trainer = TextTrainer(encoders, reader, training, recipe, device, rate)
     train_until_done(trainer, folder, "text")
     modules.eval()
     rng = np.random.default_rng(_PROMPT_SEED + 1)
     new = _labelled_prompts(held_out, tokenizers, recipe.world, rng, "held_out")
-    by_sequence, by_pooled = _accuracies(encoders, reader, lessons, held_out, device)
+    by_sequence, by_pooled = _accuracies(encoders, reader, prompts, held_out, device)
     new_by_sequence, new_by_pooled = _accuracies(encoders, reader, new, held_out, device)
     encoders.to(torch.device("cpu"))
     return {
@@ -311,16 +311,16 @@ def _reading_loss(scores: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> 
 def _accuracies(
     encoders: TextEncoders,
     reader: AttributeReader,
-    lessons: _LabelledPrompts,
+    prompts: _LabelledPrompts,
     count: int,
     device: torch.device,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Accuracy by attribute on the first lessons, of the sequence and of the pooled embedding."""
+    """Accuracy by attribute on the first prompts, of the sequence and of the pooled embedding."""
     embeddings = encoders.encode(
-        lessons.clip_ids[:count].to(device), lessons.t5_ids[:count].to(device)
+        prompts.clip_ids[:count].to(device), prompts.t5_ids[:count].to(device)
     )
     by_sequence, by_pooled = reader(*embeddings)
-    truth = lessons.labels[:count].to(device)
+    truth = prompts.labels[:count].to(device)
     return _accuracy(by_sequence, truth), _accuracy(by_pooled, truth)
 
 

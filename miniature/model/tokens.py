@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer, PreTrainedTokenizerBase, T5Tokenizer
 from miniature.world.prompts import ScenePrompt, Wordings, write_prompt
 from miniature.world.spec import WHOLE, WorldRange, sample_spec
 from miniature.world.wordings import every_phrase
+from training.files import write_folder
 
 CLIP_TOKENS = 77
 _CLIP_VOCABULARY = 1500
@@ -41,8 +42,8 @@ def train_tokenizers(folder: Path, text_tokens: int, prompts: int) -> None:
     known = sample_prompts(prompts, _CORPUS_SEED)
     new = sample_prompts(prompts, _CORPUS_SEED, wordings="held_out")
     corpus = [*(prompt.text for prompt in (*known, *new)), *every_phrase()]
-    _train_clip(corpus).save_pretrained(folder / "tokenizer")
-    _train_t5(corpus, text_tokens).save_pretrained(folder / "tokenizer_2")
+    write_folder(folder / "tokenizer", _train_clip(corpus).save_pretrained)
+    write_folder(folder / "tokenizer_2", _train_t5(corpus, text_tokens).save_pretrained)
 
 
 def _train_clip(corpus: Iterable[str]) -> CLIPTokenizer:

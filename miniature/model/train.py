@@ -4,21 +4,13 @@ Stages, each skipped when its result exists in DIR: world (draws the pictures), 
 autoencoder, latents, transformer, assemble (DIR/pipeline). An interrupted training continues.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
-from miniature.dataset import (
-    FIRST_SEEDS,
-    available_processes,
-    draw_dataset,
-    draw_held_out,
-    load_dataset,
-)
+from miniature.dataset import FIRST_SEEDS, draw_dataset, draw_held_out, load_dataset
 from miniature.model import sample
 from miniature.model.assembly import assemble, save_assembled
 from miniature.model.autoencoder import train_autoencoder
@@ -33,10 +25,10 @@ from miniature.model.text_encoders import (
 )
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
 from miniature.model.transformer import TransformerTrainer
-from training.command import run_stages, with_options
-from training.files import save_json
+from training.command import TrainingRun, run_settings, run_stages, training_parser
+from training.files import save_json, write_folder
 from training.loop import train_until_done
-from training.parallel import run_together
+from training.parallel import available_processes, run_together
 
 _TEXT_SEED = 2
 _MAP_PICTURES = 256
@@ -48,22 +40,8 @@ _LOGGED_STEPS = 12
 
 
 @dataclass(frozen=True)
-class ModelRun:
-    """Settings of a run of the command.
-
-    Attributes:
-        folder: folder of the results.
-        recipe: sizes and schedules.
-        device: training device.
-        processes: number of processes that train the transformer.
-        initial: pipeline to start from; None starts from new weights.
-    """
-
-    folder: Path
-    recipe: Recipe
-    device: torch.device
-    processes: int
-    initial: Path | None
+class ModelRun(TrainingRun[Recipe]):
+    """Settings of the command; `initial` is a pipeline."""
 
     @property
     def text_tokens(self) -> int:
@@ -88,7 +66,7 @@ def make_tokenizers(run: ModelRun) -> None:
 
 def train_text(run: ModelRun) -> None:
     """Train both text encoders."""
-    if (run.folder / "text_encoder_2" / "config.json").exists():
+    if (run.folder / "text_encoder_2").exists():
         return
     tokenizers = load_tokenizers(run.folder, run.text_tokens)
     torch.manual_seed(_TEXT_SEED)
@@ -98,8 +76,8 @@ def train_text(run: ModelRun) -> None:
     rate = _GENTLE if run.initial else 1.0
     accuracy = train_text_encoders(encoders, tokenizers, run.recipe, run.device, run.folder, rate)
     save_json(run.folder / "text_accuracy.json", accuracy)
-    encoders.clip.save_pretrained(run.folder / "text_encoder")
-    encoders.t5.save_pretrained(run.folder / "text_encoder_2")
+    write_folder(run.folder / "text_encoder", encoders.clip.save_pretrained)
+    write_folder(run.folder / "text_encoder_2", encoders.t5.save_pretrained)
 
 
 def _latent_map(run: ModelRun) -> LatentMap:
@@ -115,13 +93,13 @@ def _latent_map(run: ModelRun) -> LatentMap:
 
 def train_vae(run: ModelRun) -> None:
     """Fit the autoencoder to the latent map."""
-    if (run.folder / "vae" / "config.json").exists():
+    if (run.folder / "vae").exists():
         return
     images = load_dataset(run.folder / "world").images[:_AUTOENCODER_PICTURES]
     initial = AutoencoderKL.from_pretrained(run.initial / "vae") if run.initial else None
     latent_map = _latent_map(run)
     vae = train_autoencoder(images, latent_map, run.recipe, run.device, run.folder, initial)
-    vae.save_pretrained(run.folder / "vae")
+    write_folder(run.folder / "vae", vae.save_pretrained)
 
 
 def make_latents(run: ModelRun) -> None:
@@ -138,7 +116,7 @@ def make_latents(run: ModelRun) -> None:
 
 def train_transformer(run: ModelRun) -> None:
     """Train the transformer in one or several processes."""
-    if (run.folder / "transformer" / "config.json").exists():
+    if (run.folder / "transformer").exists():
         return
     run_together(_train_transformer_process, run.processes, run)
 
@@ -165,7 +143,8 @@ def _train_transformer_process(rank: int, run: ModelRun) -> None:
 
     train_until_done(trainer, run.folder, "transformer", report)
     if rank == 0:
-        trainer.averaged_model().cpu().save_pretrained(run.folder / "transformer")
+        model = trainer.averaged_model().cpu()
+        write_folder(run.folder / "transformer", model.save_pretrained)
 
 
 def _log_samples(trainer: TransformerTrainer, run: ModelRun) -> None:
@@ -205,32 +184,10 @@ STAGES: dict[str, Callable[[ModelRun], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m miniature.model.train", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--init", type=Path, help="a pipeline of the same sizes to start from")
-    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes and budgets")
-    parser.add_argument("--minutes", type=float, help="time for the transformer")
-    parser.add_argument("--steps", type=int, help="steps for the transformer, instead of time")
-    parser.add_argument("--batch", type=int, help="samples in a step of the transformer")
+    parser = training_parser("miniature.model.train", __doc__, RECIPES, "the transformer", STAGES)
     parser.add_argument("--pictures-from", type=int, help="draw others: added to their seeds")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, help="for the transformer; all cores if on CPU")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     options = parser.parse_args(arguments)
-    recipe = RECIPES[options.recipe]
-    device = torch.device(options.device)
-    cores = available_processes() if device.type == "cpu" else 1
-    run = ModelRun(
-        folder=options.out,
-        recipe=with_options(recipe, options, "minutes", "steps", "batch", "pictures_from"),
-        device=device,
-        processes=options.processes or cores,
-        initial=options.init,
-    )
-    run.folder.mkdir(parents=True, exist_ok=True)
-    run_stages(STAGES, options.stages, run)
+    run_stages(STAGES, options.stages, ModelRun(**run_settings(options, RECIPES)))
 
 
 if __name__ == "__main__":

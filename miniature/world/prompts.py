@@ -16,8 +16,8 @@ import numpy as np
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.doings import Piece, action_of_one, action_of_two, shot_words
-from miniature.world.figure.looks import Look, left_out, look_of, pick, sentence
+from miniature.world.actions import Piece, action_of_one, action_of_two, shot_words
+from miniature.world.looks import Look, left_out, look_of, pick, sentence
 from miniature.world.spec import SceneSpec
 
 Wordings = Literal["training", "held_out"]
@@ -116,41 +116,41 @@ def write_prompt(
     """
     if wordings not in ("training", "held_out"):
         raise ValueError(f"wordings {wordings!r} are neither 'training' nor 'held_out'")
-    chance = Random(int(rng.integers(2**62)))
+    random = Random(int(rng.integers(2**62)))
     for least in _BREVITIES:
-        prompt = _write(spec, chance, wordings, max(brevity, least), brief=least > 0)
+        prompt = _write(spec, random, wordings, max(brevity, least), brief=least > 0)
         if prompt.text.count(" ") + 1 + prompt.text.count(",") <= _LONGEST:
             break
     return prompt
 
 
 def _write(
-    spec: SceneSpec, chance: Random, wordings: Wordings, brevity: float, *, brief: bool
+    spec: SceneSpec, random: Random, wordings: Wordings, brevity: float, *, brief: bool
 ) -> ScenePrompt:
-    background = _background(spec, chance, wordings, brief=brief)
+    background = _background(spec, random, wordings, brief=brief)
     if not spec.figures:
-        return ScenePrompt(_empty(background, chance, wordings))
-    shot = shot_words(spec.shot, chance)
+        return ScenePrompt(_empty(background, random, wordings))
+    shot = shot_words(spec.shot, random)
     if len(spec.figures) == 2:
         brevity = max(brevity, 0.3)
-    hidden = [left_out(figure.character, chance, brevity) for figure in spec.figures]
+    hidden = [left_out(figure.character, random, brevity) for figure in spec.figures]
     looks = [
-        look_of(figure.character, names, chance)
+        look_of(figure.character, names, random)
         for figure, names in zip(spec.figures, hidden, strict=True)
     ]
     if len(spec.figures) == 1:
-        who: list[Piece] = [(_opening(chance, wordings), ())]
-        who.append((sentence(looks[0], chance, wordings, alone=True), (0,)))
-        does, unsaid = action_of_one(spec.figures[0], looks[0], shot, chance, wordings)
+        who: list[Piece] = [(_opening(random, wordings), ())]
+        who.append((sentence(looks[0], random, wordings, alone=True), (0,)))
+        does, unsaid = action_of_one(spec.figures[0], looks[0], shot, random, wordings)
         unsaids: tuple[frozenset[str], ...] = (unsaid,)
     else:
-        placed = chance.random() < 0.35
-        who = _both(looks, chance, wordings, placed=placed)
-        does, unsaids = action_of_two(spec.figures, looks, shot, chance, wordings, placed=placed)
-    character, places_of_looks = _joined(who, len(looks))
-    action, places_of_doings = _joined(does, len(looks))
-    comma = "," if len(looks) == 2 or chance.random() < 0.85 else ""
-    runs_on = action.startswith(("is ", "who ")) and chance.random() < 0.7
+        placed = random.random() < 0.35
+        who = _both(looks, random, wordings, placed=placed)
+        does, unsaids = action_of_two(spec.figures, looks, shot, random, wordings, placed=placed)
+    character, look_spans = _joined(who, len(looks))
+    action, action_spans = _joined(does, len(looks))
+    comma = "," if len(looks) == 2 or random.random() < 0.85 else ""
+    runs_on = action.startswith(("is ", "who ")) and random.random() < 0.7
     clear = action.split()[0].endswith("ing") and ", " not in character
     after = "" if runs_on or (clear and not comma) else ","
     all_hidden = [frozenset(names) | more for names, more in zip(hidden, unsaids, strict=True)]
@@ -160,11 +160,11 @@ def _write(
         action,
         all_hidden[0],
         all_hidden[1] if len(looks) == 2 else frozenset(),
-        tuple(map(Marks, places_of_looks, places_of_doings)),
+        tuple(map(Marks, look_spans, action_spans)),
     )
 
 
-def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: bool) -> str:
+def _background(spec: SceneSpec, random: Random, wordings: Wordings, *, brief: bool) -> str:
     heads, tails = v.PLACE_WORDS[spec.place]
     fair = spec.time == "day" and spec.weather == "clear"
     pairs = [
@@ -174,76 +174,76 @@ def _background(spec: SceneSpec, chance: Random, wordings: Wordings, *, brief: b
         if ((i + j) % 3 == 2) == (wordings == "held_out")
         and (fair or not any(word in head + tail for word in _FAIR_WEATHER))
     ]
-    head, tail = pairs[int(chance.random() * len(pairs))]
-    when = _when(spec, chance) if spec.place in v.OUTDOORS else ""
-    tail = "" if brief or chance.random() < 0.3 else tail
-    draw = chance.random()
+    head, tail = pairs[int(random.random() * len(pairs))]
+    when = _when(spec, random) if spec.place in v.OUTDOORS else ""
+    tail = "" if brief or random.random() < 0.3 else tail
+    draw = random.random()
     if wordings == "held_out":
         words = f"{when}, {head} {tail}" if when and draw < 0.5 else f"{head} {tail}"
         return words.strip() + (f", {when}" if when and draw >= 0.5 else "")
     order = (head, when, tail) if draw < 0.3 else (head, tail, when)
     words = " ".join(filter(None, (when, head, tail) if draw > 0.9 else order))
-    if chance.random() < 0.05:
-        words = pick(chance, w.STYLES) + pick(chance, (", ", " ")) + words
+    if random.random() < 0.05:
+        words = pick(random, w.STYLES) + pick(random, (", ", " ")) + words
     return words
 
 
-def _when(spec: SceneSpec, chance: Random) -> str:
+def _when(spec: SceneSpec, random: Random) -> str:
     """Return words for time and weather; a clear day is rarely stated."""
-    time, weather, draw = spec.time, spec.weather, chance.random()
+    time, weather, draw = spec.time, spec.weather, random.random()
     if (time, weather) == ("day", "clear"):
         if draw < 0.88:
             return ""
         if draw < 0.94:
             return "on a sunny day"
-        return pick(chance, w.TIME_WORDS["day"] if draw < 0.97 else w.WEATHER_WORDS["clear"])
+        return pick(random, w.TIME_WORDS["day"] if draw < 0.97 else w.WEATHER_WORDS["clear"])
     if weather == "clear":
-        return pick(chance, (w.SKY_WORDS if draw < 0.2 else w.TIME_WORDS)[time])
+        return pick(random, (w.SKY_WORDS if draw < 0.2 else w.TIME_WORDS)[time])
     if draw < 0.4:
-        return f"on a {pick(chance, w.WEATHER_ADJECTIVES[weather])} {time}"
-    words = pick(chance, w.WEATHER_WORDS[weather])
+        return f"on a {pick(random, w.WEATHER_ADJECTIVES[weather])} {time}"
+    words = pick(random, w.WEATHER_WORDS[weather])
     if time == "day":
         return words
-    first = (pick(chance, w.TIME_WORDS[time]), words)
-    return " ".join(first if chance.random() < 0.5 or "while" in words else first[::-1])
+    first = (pick(random, w.TIME_WORDS[time]), words)
+    return " ".join(first if random.random() < 0.5 or "while" in words else first[::-1])
 
 
-def _empty(background: str, chance: Random, wordings: Wordings) -> str:
+def _empty(background: str, random: Random, wordings: Wordings) -> str:
     if wordings == "held_out":
-        return background + pick(chance, (" with nobody there", ", nobody is there"))
-    draw = chance.random()
+        return background + pick(random, (" with nobody there", ", nobody is there"))
+    draw = random.random()
     if draw < 0.4:
-        return f"{pick(chance, w.EMPTY_SCENES)} {background}"
+        return f"{pick(random, w.EMPTY_SCENES)} {background}"
     return background + (", no people" if draw < 0.5 else "")
 
 
-def _opening(chance: Random, wordings: Wordings) -> str:
-    if wordings == "held_out" or chance.random() > 0.06:
+def _opening(random: Random, wordings: Wordings) -> str:
+    if wordings == "held_out" or random.random() > 0.06:
         return ""
-    return pick(chance, w.OPENINGS) + " "
+    return pick(random, w.OPENINGS) + " "
 
 
 def _both(
-    looks: Sequence[Look], chance: Random, wordings: Wordings, *, placed: bool
+    looks: Sequence[Look], random: Random, wordings: Wordings, *, placed: bool
 ) -> list[Piece]:
     """Return the character part of two figures."""
-    another = looks[0].noun == looks[1].noun and chance.random() < 0.7
+    another = looks[0].noun == looks[1].noun and random.random() < 0.7
     phrases = [
-        sentence(looks[0], chance, wordings, alone=False),
-        sentence(looks[1], chance, wordings, alone=False, article="another" if another else ""),
+        sentence(looks[0], random, wordings, alone=False),
+        sentence(looks[1], random, wordings, alone=False, article="another" if another else ""),
     ]
     known: tuple[str, ...] = (", and ", ", together with ", " next to ")
     if " and " not in phrases[0]:
         known = (" and ", " and ", *known)
-    between = pick(chance, known if wordings == "training" else (" beside ", ", beside "))
+    between = pick(random, known if wordings == "training" else (" beside ", ", beside "))
     if not placed:
         return [(phrases[0], (0,)), (between, ()), (phrases[1], (1,))]
     sides = ("on the left", "on the right")
-    if wordings == "training" and chance.random() < 0.3:
+    if wordings == "training" and random.random() < 0.3:
         phrases = [f"{side} {words}" for side, words in zip(sides, phrases, strict=True)]
-        return [(phrases[0], (0,)), (pick(chance, (", ", " and ")), ()), (phrases[1], (1,))]
+        return [(phrases[0], (0,)), (pick(random, (", ", " and ")), ()), (phrases[1], (1,))]
     phrases = [f"{words} {side}" for side, words in zip(sides, phrases, strict=True)]
-    first = 1 if not another and chance.random() < 0.3 else 0
+    first = 1 if not another and random.random() < 0.3 else 0
     return [(phrases[first], (first,)), (between, ()), (phrases[1 - first], (1 - first,))]
 
 

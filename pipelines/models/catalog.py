@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -199,12 +201,12 @@ def find_model(name_or_path: str) -> ModelSpec:
     wanted = name_or_path.strip()
     packed = _WITH_GGUF.fullmatch(wanted)
     if packed:
-        return _with_gguf(find_model(packed["model"]), Path(packed["file"]).expanduser())
+        return _with_gguf(find_model(packed["model"]), Path(os.path.expanduser(packed["file"])))
     for spec in MODELS:
         if wanted.casefold() in (spec.name, spec.source.casefold()):
             return spec
-    folder = Path(wanted).expanduser()
-    if wanted and folder.is_dir():
+    folder = Path(os.path.expanduser(wanted))
+    if wanted and os.path.isdir(folder):  # Path.is_dir fails at names that are too long
         return _spec_of_folder(folder.resolve())
     if _REPO_ID.fullmatch(wanted):
         return _spec_of_repository(wanted)
@@ -217,7 +219,7 @@ def find_model(name_or_path: str) -> ModelSpec:
 
 
 def _with_gguf(spec: ModelSpec, file: Path) -> ModelSpec:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UnknownModelError(
             f"There is no file {file}, which the transformer of {spec.title} should be read from.",
             "Check the path after the colon.",
@@ -229,6 +231,7 @@ def _with_gguf(spec: ModelSpec, file: Path) -> ModelSpec:
         title=f"{spec.title} with {file.name}",
         transformer_file=path,
         note=f"Its transformer is read from {file.name}.",
+        files_state=spec.files_state + _files_state([Path(path)]),
     )
 
 
@@ -298,7 +301,15 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         note="A folder on this machine.",
         character_adapter=adapter if (Path(adapter.adapter) / "config.json").is_file() else None,
         preview=str(latent_map) if latent_map.is_file() else ("" if small else base.preview),
+        files_state=_files_state([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]),
     )
+
+
+def _files_state(files: Iterable[Path]) -> str:
+    """Return a digest of the paths, sizes and modification times of files."""
+    found = ((path, path.stat()) for path in sorted(files) if path.is_file())
+    states = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
+    return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
 def _read_config(path: Path, folder: Path) -> Mapping[str, Any]:

@@ -117,6 +117,8 @@ class ModelSpec:
         transformer_file: GGUF file of its transformer; empty where it has none.
         preview: file with a linear map of its latents, or the Hugging Face repository of a tiny
             autoencoder, for previews of unfinished frames; empty where there is neither.
+        files_state: digest of the sizes and modification times of its files in a folder, so that
+            the model with replaced files is another one; empty for other models.
     """
 
     name: str
@@ -139,6 +141,7 @@ class ModelSpec:
     character_adapter: CharacterAdapterSpec | None = None
     transformer_file: str = ""
     preview: str = ""
+    files_state: str = ""
 
     @cached_property
     def parts(self) -> ModelParts | None:

@@ -122,7 +122,9 @@ class Actions:
             The new "revision", and what the change means for the takes.
         """
         models = [spec.name for spec in self._models]
-        opened = self._project(project, known=bool(base))
+        if not self._store.has(project):  # a page may still show a board whose files are gone
+            base = ""
+        opened = self._open_or_create(project)
         restored: set[str] = set()
         stale: list[Storyboard] = []
 
@@ -186,7 +188,7 @@ class Actions:
             UserError: if there is nothing to render; a `ConsentNeeded` where a person has to agree
                 to a download first.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         _check_ready(opened.load())
         job = self._runner.start(opened, frames)
         return {"job": job.id} | self._views.news(opened.id)
@@ -208,7 +210,7 @@ class Actions:
         Raises:
             UserError: if the take does not belong to that frame.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         if opened.take(take).frame_id != frame:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
@@ -241,7 +243,7 @@ class Actions:
             UserError: if the file is too large.
         """
         _check_size(path)
-        return {"reference": self._references.begin(self._project(project), path)}
+        return {"reference": self._references.begin(self._open_or_create(project), path)}
 
     def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
         """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
@@ -249,7 +251,9 @@ class Actions:
         Raises:
             UserError: if the strokes cannot be read, or the picture is damaged.
         """
-        return {"reference": self._references.edit_mask(self._project(project), draft, strokes)}
+        return {
+            "reference": self._references.edit_mask(self._open_or_create(project), draft, strokes)
+        }
 
     def find_figure(self, project: str, draft: str) -> Answer:
         """Find the figure in an uploaded picture with the network.
@@ -258,7 +262,7 @@ class Actions:
             UserError: if there is no network, or it fails; the mask is unchanged. A `ConsentNeeded`
                 where a person has to agree to its download first.
         """
-        return {"reference": self._references.find_figure(self._project(project), draft)}
+        return {"reference": self._references.find_figure(self._open_or_create(project), draft)}
 
     def use_picture(self, project: str, draft: str, strokes: str) -> Answer:
         """Make an uploaded picture the character's reference picture.
@@ -270,7 +274,7 @@ class Actions:
         Raises:
             UserError: if no figure was found in it, or it cannot be stored.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         board = _with_reference(opened, self._references.finish(opened, draft, strokes))
         self._references.discard(opened, draft)
         return self._reference(opened, board)
@@ -284,7 +288,7 @@ class Actions:
         Raises:
             UserError: if the project has no such picture.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         if name:
             opened.references.path(name)
         return self._reference(opened, _with_reference(opened, name))
@@ -295,11 +299,11 @@ class Actions:
         Raises:
             UserError: if there is none, or its files are missing.
         """
-        return {"reference": self._references.reopen(self._project(project))}
+        return {"reference": self._references.reopen(self._open_or_create(project))}
 
     def discard_picture(self, project: str, draft: str) -> Answer:
         """Delete an uploaded picture that is not in use."""
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         self._references.discard(opened, draft)
         return {"reference": self._references.state(opened)}
 
@@ -309,7 +313,7 @@ class Actions:
         Raises:
             UserError: if there is nothing to save.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         character = opened.load().character
         if not (character.name.strip() or character.description.strip() or character.reference):
             raise UserError("There is no character to save yet.", "Describe one first.")
@@ -325,7 +329,7 @@ class Actions:
         Raises:
             UserError: if the file holds no character, or it cannot be stored.
         """
-        opened = self._project(project)
+        opened = self._open_or_create(project)
         _check_size(path)
         try:
             character = load_character(path).adopt(opened.references)
@@ -337,22 +341,16 @@ class Actions:
 
     # ---- parts of answers
 
-    def _project(self, project_id: str, known: bool = False) -> Project:
+    def _open_or_create(self, project_id: str) -> Project:
         """Return a project; a blank board becomes one with its first change.
 
-        Args:
-            known: whether it was stored before.
-
         Raises:
-            DeletedError: if it was deleted.
+            DeletedError: if it is in the bin.
         """
         with self._creating:
             try:
                 return self._store.open(project_id)
-            except ProjectError as error:
-                if known:
-                    restorable = isinstance(error, DeletedError)
-                    raise DeletedError(project_id, restorable) from error
+            except ProjectError:
                 return self._store.create(blank_storyboard(self._spec), project_id)
 
     def _opened(self, project: Project) -> Answer:

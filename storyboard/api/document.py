@@ -83,7 +83,7 @@ def read_document(
     if len(frames) > MAX_FRAMES:
         raise UserError(f"A storyboard has at most {MAX_FRAMES} frames.", "Remove some.")
     settings = _settings(sent.get("settings", {}))
-    if settings.get("model", stored.settings.model) not in {*models, stored.settings.model}:
+    if settings.get("model", stored.settings.model) not in (*models, stored.settings.model):
         raise UserError("That model cannot be chosen here.", "Choose another one.")
     if not local_styles:
         _check_styles(settings.get("styles", []))

@@ -127,7 +127,7 @@ class JobView:
 
     @property
     def over(self) -> bool:
-        """Return whether the job has ended."""
+        """True once the job has ended."""
         return self.state in ("finished", "failed", "cancelled")
 
     @property

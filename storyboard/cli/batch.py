@@ -82,7 +82,7 @@ def render_batch(
     groups = [out / f"group-{number}" for number in range(1, len(boards) + 1)]
     folders = groups if len(boards) > 1 else [out]
     projects = [
-        _Folder(number, board, folder, save_masks, manifest)
+        _OutputFolder(number, board, folder, save_masks, manifest)
         for number, (board, folder) in enumerate(zip(boards, folders, strict=True))
     ]
     for project in projects:
@@ -151,7 +151,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _OutputFolder:
     """A `JobProject` whose takes become pictures in a folder; its number counts from 0."""
 
     number: int

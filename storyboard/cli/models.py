@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.errors import UnknownModelError
+from pipelines.errors import ModelError, UnknownModelError
 from pipelines.models.catalog import MODELS, find_model
 from pipelines.models.presets import (
     GIGABYTE,
@@ -108,7 +108,10 @@ def list_models(options: argparse.Namespace) -> None:
             from storyboard.engine import engine_options
 
             lines.append(f"usable here: {usability(spec, engine_options(settings))}")
-        lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
+        try:
+            lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
+        except ModelError as error:  # of its files; the other models are listed all the same
+            lines.append(f"memory: not known. {error}")
         print(f"{spec.name}  {spec.title}, {spec.width}x{spec.height}, {spec.steps} steps")
         print("".join(f"    {line}\n" for line in lines))
     print(

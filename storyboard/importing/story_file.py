@@ -43,7 +43,7 @@ EXAMPLE_STORY = ROOT / "assets" / "example" / "story.yaml"
 _SIZE = re.compile(r"(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})")
 _SEPARATOR = "#"
 _LIST = "should be a list (begin each item with '- ')"
-# By pydantic's type of error; it words all others well enough.
+# By pydantic's type of error; its own words do for all others.
 _EXPECTED = {
     "bool_parsing": "should be true or false",
     "float_parsing": "should be a number",
@@ -237,7 +237,7 @@ class _Character(Value, defer_build=True):
         path = _near(value, info)
         if path is None:
             return value
-        if not path.is_file():
+        if not os.path.isfile(path):  # Path.is_file fails at names that are too long
             raise ValueError(f"there is no picture {path} (name it as seen from the story file)")
         return path
 
@@ -254,7 +254,7 @@ class _Style(Style, defer_build=True):
     @classmethod
     def _find(cls, value: str, info: ValidationInfo) -> str:
         near = _near(value, info)
-        return str(near) if near is not None and near.exists() else value
+        return str(near) if near is not None and os.path.exists(near) else value
 
 
 class _Frame(Value, defer_build=True):

@@ -76,7 +76,7 @@ class JobReport:
     def _job_event(
         self, event: PipelineEvent, targets: Sequence[str], part: int
     ) -> JobEvent | None:
-        """Return the job's event for the engine's; None for what concerns only source frames."""
+        """Translate an engine's event into the job's; None for one that readers do not get."""
         if isinstance(event, StepDone):
             return self._progress(event, targets, part)
         if isinstance(event, ModelLoading):

@@ -25,7 +25,7 @@ class Consents:
         self._path = path
 
     def given(self, key: str) -> bool:
-        """Return whether a person has agreed to what has this key.
+        """Return whether a person has given the consent of this key.
 
         Raises:
             ProjectError: if the file is damaged or of another kind.

@@ -107,7 +107,7 @@ class Store:
             DeletedError: if there was one of this name, and it is in the bin.
             ProjectError: if it exists already or cannot be written.
         """
-        project_id = _checked(project_id or new_id(), "project")
+        project_id = _checked(new_id() if project_id is None else project_id, "project")
         self._check_kept(project_id)
         folder = self.root / project_id
         try:
@@ -146,14 +146,21 @@ class Store:
             DeletedError: if it is in the bin.
             ProjectError: if there is none.
         """
-        folder = self.root / _checked(project_id, "project")
-        if not (folder / "storyboard.json").is_file():
+        if not self.has(project_id):
             self._check_kept(project_id)
             raise ProjectError(
                 f"There is no project {project_id!r} in {self.root}.",
                 "Open another one, or start a new storyboard.",
             )
         return self._project(project_id)
+
+    def has(self, project_id: str) -> bool:
+        """Return whether there is a project of this identifier, which may come from a browser.
+
+        Raises:
+            ProjectError: if it cannot be the name of one.
+        """
+        return (self.root / _checked(project_id, "project") / "storyboard.json").is_file()
 
     def deleted(self, project_id: str) -> Project:
         """Return a project in the bin, whose identifier may come from a browser.

@@ -15,9 +15,9 @@ from evaluation.studies.contact_sheet import (
     compose,
     main,
     reference_rows,
-    requests,
     shown_frames,
     stacked,
+    story_requests,
 )
 from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE
@@ -80,7 +80,7 @@ def test_sheets_are_stacked():
 
 
 def test_the_same_story_with_and_without_consistency():
-    both = requests(BOARD)
+    both = story_requests(BOARD)
     assert [f.identity_from is None for f in both["consistent"].frames] == [True, False]
     assert all(f.identity_from is None for f in both["plain"].frames)
     for one, other in zip(both["consistent"].frames, both["plain"].frames, strict=True):
@@ -90,7 +90,7 @@ def test_the_same_story_with_and_without_consistency():
 def test_the_parts_of_a_frame_add_up_to_no_more_than_it_took():
     pipeline = tiny_pipeline()
     started = time.perf_counter()
-    first, second = timed_frames(pipeline, requests(BOARD)["consistent"], SEQUENCE)
+    first, second = timed_frames(pipeline, story_requests(BOARD)["consistent"], SEQUENCE)
     elapsed = time.perf_counter() - started
     assert "probe" not in first
     assert set(second) == set(PARTS)

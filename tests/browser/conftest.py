@@ -15,8 +15,8 @@ CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-# Messages of Gradio's own script when a page is closed while the server still sends.
-PARTING_WORDS = re.compile(r"AbortError|Connection errored out")
+# Messages of the browser and of Gradio's own script while the server is away, or the page closes.
+PARTING_WORDS = re.compile(r"AbortError|Connection errored out|net::ERR_(CONNECTION|EMPTY|NETWORK)")
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,13 @@ class Server:
             assert self._process.poll() is None, "the app did not start"
             assert time.monotonic() < deadline, line
 
+    def kill(self) -> None:
+        """Let it die, as in a crash."""
+        assert self._process is not None and self._process.stdout is not None
+        self._process.kill()
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
+
     def stop(self) -> None:
         """Stop it as Ctrl+C does."""
         assert self._process is not None and self._process.stdout is not None

@@ -131,9 +131,12 @@ def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> 
     within(page, 3, "textarea").press_sequentially(words, delay=30)
     expect(within(page, 3, "textarea")).to_be_focused()
     expect(within(page, 3, "textarea")).to_have_value(words)
+    page.keyboard.press("Alt+ArrowLeft")  # moves words of a text, and no card
+    expect(within(page, 3, "textarea")).to_have_value(words)
+    within(page, 3, "[data-action=duplicate]").focus()
     page.keyboard.press("Alt+ArrowLeft")
     expect(within(page, 2, "textarea")).to_have_value(words)
-    expect(within(page, 2, "textarea")).to_be_focused()
+    expect(within(page, 2, "[data-action=duplicate]")).to_be_focused()
     rendered(page, 3)
     expect(within(page, 2, "textarea")).to_have_value(words)
     expect(within(page, 2, ".tl-edited")).to_be_visible()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from miniature.judge.attributes import FIGURE_VALUES, SCENE_VALUES
 from miniature.judge.network import JudgeNetwork, JudgeSizes
 from miniature.judge.reading import save_judge
 from miniature.world.vocabulary import Part
+from storyboard.settings import ROOT
 from tests.pipelines.tiny import tiny_pipeline
 from tests.pipelines.tiny_character import save_tiny_model
 
@@ -46,6 +49,12 @@ def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: object) -> int:
     return command.main([*map(str, arguments)])
+
+
+@pytest.mark.parametrize("module", ["evaluation.__main__", "evaluation.studies.settings"])
+def test_torch_is_left_to_the_engine_which_sets_up_its_threads_first(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_suite_is_rendered_scored_and_tabled(

@@ -84,12 +84,14 @@ def test_the_truth_of_a_frame_is_the_character_in_its_scene() -> None:
         ("[]", "is not an evaluation suite"),
         ('{"kind": "throughline storyboard", "version": 1}', "is not an evaluation suite"),
         (SUITE.to_json().replace('"version": 1', '"version": 2'), "has version 2; this release"),
+        (SUITE.to_json().replace('"version": 1,', ""), "has version None; this release"),
         (SUITE.to_json().replace('"kind": "throughline', '"version_": 1, "kind": "x'), "is not an"),
         (
             SUITE.to_json().replace('"seed"', '"sead"'),
             r"damaged: \w+\.0\.\w+\.0\.seed: Field",
         ),
         (SUITE.to_json().replace('["top"]', '["hat"]'), "no attributes"),
+        (SUITE.to_json().replace('"name": "p001"', '"name": "c01"'), "damaged: Value error, two"),
     ],
 )
 def test_what_is_no_suite_of_this_version_is_refused(tmp_path: Path, text: str, fault: str) -> None:

@@ -1,4 +1,4 @@
-"""What a pipeline's models are, down to every module and bit, to see that nothing stays behind."""
+"""Snapshots of a pipeline's models, every module and bit, to check that nothing stays behind."""
 
 from __future__ import annotations
 

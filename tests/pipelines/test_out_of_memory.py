@@ -64,14 +64,14 @@ def run_out(
     return requests
 
 
-def painted(events: list[Any]) -> dict[str, np.ndarray]:
+def rendered(events: list[Any]) -> dict[str, np.ndarray]:
     return {e.frame_id: np.asarray(e.image).astype(int) for e in events if isinstance(e, FrameDone)}
 
 
 def test_a_render_goes_on_in_a_smaller_preset_and_keeps_its_frames(
     any_saving: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = painted(list(Engine(SETTINGS).render(request_for())))
+    exact = rendered(list(Engine(SETTINGS).render(request_for())))
     requests = run_out(
         monkeypatch,
         lambda attempt, event: (
@@ -81,11 +81,11 @@ def test_a_render_goes_on_in_a_smaller_preset_and_keeps_its_frames(
     engine = Engine(SETTINGS)
     events = list(engine.render(request_for()))
 
-    frames = painted(events)
+    frames = rendered(events)
     assert list(frames) == ["f0", "f1", "f2"]
     assert np.array_equal(frames["f0"], exact["f0"])
     assert requests[1].targets == ("f1", "f2")
-    assert [f.frame_id for f in requests[1].frames] == ["f0", "f1", "f2"]  # the lender stays
+    assert [f.frame_id for f in requests[1].frames] == ["f0", "f1", "f2"]  # the source stays
 
     kinds = [type(event) for event in events]
     assert kinds.count(ModelLoading) == 2 and kinds.count(Notice) == 1
@@ -107,7 +107,7 @@ def test_steps_of_both_attempts_count(any_saving: None, monkeypatch: pytest.Monk
     assert steps[-1].done == steps[-1].total
 
 
-def test_the_second_time_it_is_told(any_saving: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_is_an_error(any_saving: None, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = run_out(
         monkeypatch, lambda attempt, event: isinstance(event, StepDone) and event.frame_id == "f1"
     )
@@ -118,7 +118,9 @@ def test_the_second_time_it_is_told(any_saving: None, monkeypatch: pytest.Monkey
     assert len(requests) == 2
 
 
-def test_where_nothing_would_be_won_it_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_would_be_saved_the_first_time_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The miniature in 8 bits would save a few megabytes."""
     requests = run_out(monkeypatch, lambda attempt, event: isinstance(event, StepDone))
     with pytest.raises(OutOfMemoryError, match="smaller size"):
@@ -138,7 +140,7 @@ def test_a_render_that_had_only_to_end_is_done(
 
     monkeypatch.setattr(FluxStoryboardPipeline, "stream", greedy)
     events = list(Engine(SETTINGS).render(request_for(2)))
-    assert list(painted(events)) == ["f0", "f1"]
+    assert list(rendered(events)) == ["f0", "f1"]
     assert len(attempts) == 1 and isinstance(events[-1], Notice)
 
 
@@ -155,7 +157,7 @@ def test_memory_that_runs_out_while_loading_steps_down_too(
 
     monkeypatch.setattr(FluxStoryboardPipeline, "from_pretrained", greedy)
     events = list(Engine(SETTINGS).render(request_for(1)))
-    assert list(painted(events)) == ["f0"]
+    assert list(rendered(events)) == ["f0"]
     assert tried[0] is None and tried[1] is not None
 
 
@@ -181,7 +183,7 @@ def test_quantised_weights_are_never_chosen_in_silence(
     assert events.index(Notice("memory", "", notes[0])) < [type(e) for e in events].index(StepDone)
 
 
-def test_a_preset_that_does_not_fit_is_told_before_anything_is_loaded(
+def test_a_preset_that_does_not_fit_is_reported_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**6)

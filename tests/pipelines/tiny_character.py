@@ -83,12 +83,12 @@ def tiny_character(
 
 
 def tiny_bundle(transformer: FluxTransformer2DModel) -> SubjectBundle:
-    """Random encoders and weights that follow any picture."""
+    """Make random encoders and weights that any picture conditions."""
     return SubjectBundle(tiny_encoders(), tiny_character(transformer), familiarity=None)
 
 
 def save_tiny_model(folder: Path) -> None:
-    """The tiny pipeline as a model's folder, with a bundle, so that it can follow pictures."""
+    """The tiny pipeline as a model's folder, with a bundle, so that it can use references."""
     pipeline = tiny_pipeline()
     pipeline.save_pretrained(folder)
     save_bundle(folder / "subject", tiny_bundle(pipeline.transformer))

@@ -1,4 +1,4 @@
-"""The engine on the real miniature, at a tiny size: events, faults, cancel, a lent GPU."""
+"""The engine on the real miniature, at a tiny size: events, errors, cancel, ZeroGPU."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipelines.engine import EngineOptions, machine_here, usability
 from pipelines.errors import ModelError, OutOfMemoryError
@@ -65,7 +66,7 @@ def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
     ],
 )
-def test_threads_wait_shortly_unless_told_otherwise(
+def test_threads_spin_shortly_where_nothing_else_is_set(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str, spins: str | None
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
@@ -79,7 +80,7 @@ def test_threads_wait_shortly_unless_told_otherwise(
         assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
-def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
+def test_a_request_is_rendered_and_the_model_loaded_once(engine: Engine) -> None:
     fresh = Engine(SETTINGS)
     assert fresh.describe() == ""
     events = list(fresh.render(request_for()))
@@ -92,12 +93,12 @@ def test_a_request_is_painted_and_the_model_loaded_once(engine: Engine) -> None:
     assert fresh.describe() == f"{MINIATURE.title} on cpu, float32"
     again = list(fresh.render(request_for()))
     assert not any(isinstance(e, ModelLoading) for e in again)
-    repainted = [e for e in again if isinstance(e, FrameDone)]
-    assert [e.image.tobytes() for e in repainted] == [e.image.tobytes() for e in pictures]
+    repeated = [e for e in again if isinstance(e, FrameDone)]
+    assert [e.image.tobytes() for e in repeated] == [e.image.tobytes() for e in pictures]
     assert pickle.loads(pickle.dumps(pictures[0])).image.tobytes() == pictures[0].image.tobytes()
 
 
-def test_frames_are_shown_meanwhile_where_that_is_wanted(engine: Engine) -> None:
+def test_frames_are_previewed_where_the_option_is_set(engine: Engine) -> None:
     plain = list(engine.render(request_for()))
     shown = list(Engine(SETTINGS, previews=True).render(request_for()))
     assert not any(isinstance(e, Preview) for e in plain)
@@ -139,7 +140,7 @@ def test_a_closed_render_leaves_the_model_as_it_was(engine: Engine) -> None:
     assert [e.image.tobytes() for e in after] == [e.image.tobytes() for e in plain]
 
 
-def test_another_model_takes_the_place_of_the_first(tmp_path: Path, miniature_folder: Path) -> None:
+def test_another_model_replaces_the_first(tmp_path: Path, miniature_folder: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(miniature_folder, copy)
     engine = Engine(SETTINGS)
@@ -149,7 +150,24 @@ def test_another_model_takes_the_place_of_the_first(tmp_path: Path, miniature_fo
     assert engine.describe().startswith("copy on cpu")
 
 
-def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_folder: Path) -> None:
+def test_a_folder_whose_weights_were_replaced_is_loaded_again(
+    tmp_path: Path, miniature_folder: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(miniature_folder, folder)
+    engine, request = Engine(SETTINGS), request_for(str(folder), frames=1)
+    pictures = []
+    for _ in range(2):
+        events = list(engine.render(request))
+        assert events[0] == ModelLoading("copy")
+        assert not any(isinstance(e, ModelLoading) for e in engine.render(request))
+        pictures += [e.image.tobytes() for e in events if isinstance(e, FrameDone)]
+        weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+        save_file({name: -tensor.float() for name, tensor in load_file(weights).items()}, weights)
+    assert pictures[0] != pictures[1]
+
+
+def test_a_broken_or_unknown_model_is_an_error(tmp_path: Path, miniature_folder: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(miniature_folder, broken)
     request = request_for(str(broken))
@@ -162,7 +180,7 @@ def test_a_model_that_is_broken_or_unknown_is_said(tmp_path: Path, miniature_fol
 
 
 @pytest.mark.parametrize("frames_before", [0, 1])
-def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
+def test_the_engine_goes_on_after_memory_ran_out(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, frames_before: int
 ) -> None:
     real = FluxStoryboardPipeline.stream
@@ -179,13 +197,13 @@ def test_memory_that_runs_out_is_said_and_the_engine_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(FluxStoryboardPipeline, "stream", greedy)
-        painted = []
+        rendered = []
         with pytest.raises(OutOfMemoryError, match="smaller size"):
-            painted.extend(e for e in engine.render(request_for()) if isinstance(e, FrameDone))
+            rendered.extend(e for e in engine.render(request_for()) if isinstance(e, FrameDone))
     assert any(isinstance(e, FrameDone) for e in engine.render(request_for()))
 
 
-def test_other_faults_of_the_pipeline_are_not_dressed_up(
+def test_other_errors_of_the_pipeline_are_raised_unchanged(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def faulty(*_: object, **__: object) -> Iterator[PipelineEvent]:
@@ -197,20 +215,20 @@ def test_other_faults_of_the_pipeline_are_not_dressed_up(
         list(engine.render(request_for()))
 
 
-def test_a_space_lends_a_gpu_for_long_enough(
+def test_a_render_on_zero_gpu_requests_its_time_and_keeps_its_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Stands for the `spaces` package, which only a ZeroGPU Space has: what it gets passes a pickle.
     (tmp_path / "spaces.py").write_text(
         "import pickle\n"
-        "asked = []\n"
+        "requested = []\n"
         "def GPU(duration):\n"
         "    def decorate(task):\n"
-        "        def lent(*arguments):\n"
-        "            asked.append(duration(*arguments))\n"
+        "        def on_gpu(*arguments):\n"
+        "            requested.append(duration(*arguments))\n"
         "            for item in task(*pickle.loads(pickle.dumps(arguments))):\n"
         "                yield pickle.loads(pickle.dumps(item))\n"
-        "        return lent\n"
+        "        return on_gpu\n"
         "    return decorate\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -219,7 +237,7 @@ def test_a_space_lends_a_gpu_for_long_enough(
     events = list(engine.render(request))
     assert len([e for e in events if isinstance(e, FrameDone)]) == 2
     spaces = sys.modules.pop("spaces")
-    assert spaces.asked == [requested_seconds(request)]
+    assert spaces.requested == [requested_seconds(request)]
 
     def greedy(*_: object, **__: object) -> Iterator[PipelineEvent]:
         torch.empty(2**58, dtype=torch.uint8)
@@ -231,7 +249,7 @@ def test_a_space_lends_a_gpu_for_long_enough(
     assert "smaller size" in caught.value.remedy
 
 
-def test_more_work_is_lent_more_time() -> None:
+def test_more_work_requests_more_time() -> None:
     assert (
         requested_seconds(request_for(frames=4)) >= requested_seconds(request_for(frames=1)) >= 30
     )

@@ -58,24 +58,24 @@ def test_a_bank_that_is_sent_gives_the_same_pictures(
         packed[name], held[name] = pickle.dumps(bank), bank.nbytes
 
     sending = replace(whole, frames=whole.frames[:2], targets=("f0", "f1"))
-    painted = pictures_of(list(first.render(sending, banks=BankExchange(keep=keep))))
+    pictures = pictures_of(list(first.render(sending, banks=BankExchange(keep=keep))))
     assert packed.keys() == {"f0"}
     assert 0 < held["f0"] <= len(packed["f0"])
     reading = replace(whole, frames=(whole.frames[0], whole.frames[2]), targets=("f2",))
     events = list(second.render(reading, banks=BankExchange(packed)))
     assert {e.frame_id for e in events if isinstance(e, StepDone)} == {"f2"}
-    painted |= pictures_of(events)
-    assert painted == expected
+    pictures |= pictures_of(events)
+    assert pictures == expected
 
 
-def painted_with(budget: RenderBudget, whole: RenderRequest) -> list[PipelineEvent | ModelLoading]:
+def rendered_with(budget: RenderBudget, whole: RenderRequest) -> list[PipelineEvent | ModelLoading]:
     return list(Engine(replace(SETTINGS, budget=budget)).render(whole))
 
 
-def test_frames_are_painted_in_the_order_that_the_settings_name(whole: RenderRequest) -> None:
+def test_frames_are_rendered_in_the_order_that_the_settings_name(whole: RenderRequest) -> None:
     turns = {}
     for order in ("bank", "lockstep"):
-        events = painted_with(RenderBudget(order=order), whole)
+        events = rendered_with(RenderBudget(order=order), whole)
         names = [event.frame_id for event in events if isinstance(event, StepDone)]
         turns[order] = sum(one != two for one, two in pairwise(names))
     assert turns["bank"] == 2
@@ -88,10 +88,10 @@ def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
     with pytest.raises(
         UserError, match="Not enough memory for the keys and values that frames share: no room for"
     ) as caught:
-        painted_with(RenderBudget(order="bank", host_bytes=0), whole)
+        rendered_with(RenderBudget(order="bank", host_bytes=0), whole)
     assert "THROUGHLINE_BANK_FOLDER" in caught.value.remedy
     folder = tmp_path / "banks"
-    events = painted_with(RenderBudget(order="bank", host_bytes=0, folder=folder), whole)
+    events = rendered_with(RenderBudget(order="bank", host_bytes=0, folder=folder), whole)
     assert pictures_of(events) == expected
     assert folder.is_dir()
     assert not list(folder.iterdir())
@@ -100,9 +100,9 @@ def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
 def test_banks_in_8_bits_give_nearly_the_same_pictures(
     whole: RenderRequest, expected: dict[str, bytes]
 ) -> None:
-    found = pictures_of(painted_with(RenderBudget(order="bank", bank_dtype="fp8"), whole))
+    found = pictures_of(rendered_with(RenderBudget(order="bank", bank_dtype="fp8"), whole))
     assert found != expected
-    assert found["f0"] == expected["f0"]  # which borrows nothing
+    assert found["f0"] == expected["f0"]  # which has no source frame
     for name, picture in found.items():
         one, two = (np.frombuffer(data, np.uint8).astype(int) for data in (picture, expected[name]))
         assert np.abs(one - two).mean() < 2

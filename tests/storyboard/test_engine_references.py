@@ -1,4 +1,4 @@
-"""The engine with reference pictures and styles: preparing, following, consent, and faults."""
+"""The engine with reference pictures and styles: consent, conditioning, errors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
-from pipelines.errors import ModelError, NoFigureFound, PictureError
+from pipelines.errors import ModelError
 from pipelines.events import FrameDone, ModelLoading, Notice, PipelineEvent, StepDone
 from pipelines.instant_character.bundle import SubjectBundle, save_bundle
 from pipelines.instant_character.familiarity import fit_familiarity, summary
@@ -28,7 +25,6 @@ from pipelines.models.catalog import (
     find_model,
 )
 from pipelines.models.specs import MattingSpec
-from pipelines.reference.from_upload import prepare_reference
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.engine import Engine, NetworkMatting
@@ -38,113 +34,9 @@ from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 from storyboard.storage.reference_store import ReferenceStore
 from storyboard.zero_gpu import requested_seconds
+from tests.pipelines.pictures import drawing, reference
 from tests.pipelines.reference.test_birefnet import folder as matting_folder
 from tests.pipelines.tiny_character import tiny_character, tiny_encoders
-from tests.storyboard.pictures import BOX, drawing, mask_of_drawing, reference
-
-RED = (200, 30, 30)
-
-
-def png(picture: Image.Image) -> bytes:
-    buffer = BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-# Preparing a picture.
-
-
-def test_a_figure_is_cut_out_and_put_on_white(tmp_path: Path) -> None:
-    (tmp_path / "hero.png").write_bytes(png(drawing()))
-    prepared = prepare_reference(tmp_path / "hero.png")
-    left, top, right, bottom = BOX
-    assert prepared.source.tobytes() == drawing().tobytes()
-    found = np.asarray(prepared.mask) > 128
-    assert found.sum() == pytest.approx((right - left) * (bottom - top), rel=0.05)
-    assert found[top + 5 : bottom - 5, left + 5 : right - 5].all()
-    assert prepared.image.width == prepared.image.height == pytest.approx(bottom - top, abs=4)
-    side = prepared.image.width
-    assert prepared.image.getpixel((side // 2, side // 2)) == RED
-    assert prepared.image.getpixel((2, side // 2)) == (255, 255, 255)
-    assert not prepared.doubt
-    assert prepare_reference(png(drawing())).name == prepared.name
-    assert prepare_reference(drawing()).name == prepared.name
-
-
-def test_a_given_mask_and_the_strokes_of_a_brush_decide() -> None:
-    whole = prepare_reference(drawing(), mask_of_drawing())
-    assert whole.name == reference().name
-    lower = Image.new("L", whole.source.size)
-    lower.paste(255, (0, 68, 120, 128))
-    upper_half = prepare_reference(drawing(), mask_of_drawing(), removed=lower)
-    assert upper_half.image.size == (44, 44)
-    back = prepare_reference(drawing(), upper_half.mask, added=mask_of_drawing())
-    assert back.name == whole.name
-    assert prepare_reference(drawing(), mask_of_drawing(), added=lower, removed=lower).mask == (
-        upper_half.mask
-    )
-
-
-def test_a_mask_of_the_whole_picture_is_doubted() -> None:
-    everything = Image.new("L", drawing().size, 255)
-    assert "all four borders" in prepare_reference(drawing(), everything).doubt
-
-
-def test_a_large_picture_gives_a_reference_of_at_most_1024_pixels() -> None:
-    large = drawing().resize((1920, 2048), Image.Resampling.NEAREST)
-    prepared = prepare_reference(large, Image.new("L", large.size, 255))
-    assert prepared.image.size == (1024, 1024)
-    assert prepared.source.size == (1920, 2048)
-
-
-def test_a_picture_without_a_figure_can_still_be_painted_over() -> None:
-    with pytest.raises(NoFigureFound, match="brush") as caught:
-        prepare_reference(drawing(), Image.new("L", drawing().size))
-    fault = caught.value
-    assert fault.source.tobytes() == drawing().tobytes()
-    assert (fault.mask.mode, fault.mask.size) == ("L", drawing().size)
-    mended = prepare_reference(fault.source, fault.mask, added=mask_of_drawing())
-    assert mended.name == reference().name
-    plain = Image.new("RGB", (90, 90), (240, 240, 240))
-    with pytest.raises(NoFigureFound):
-        prepare_reference(plain)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "empty"),
-        (b"%PDF-1.7", "PDF"),
-        (png(drawing())[:200], "damaged"),
-        (png(Image.new("RGB", (20, 20))), "too small"),
-    ],
-)
-def test_a_picture_that_cannot_be_opened_is_said(
-    tmp_path: Path, content: bytes, words: str
-) -> None:
-    path = tmp_path / "hero.png"
-    path.write_bytes(content)
-    for picture, name in ((path, "hero.png"), (content, "The picture")):
-        with pytest.raises(PictureError, match=words) as caught:
-            prepare_reference(picture)
-        assert name in str(caught.value)
-        assert not isinstance(caught.value, NoFigureFound)
-    with pytest.raises(PictureError, match="cannot be opened"):
-        prepare_reference(tmp_path / "none.png")
-
-
-def test_the_figure_can_be_looked_for_in_another_way() -> None:
-    seen: list[Image.Image] = []
-
-    def find(picture: Image.Image) -> Image.Image:
-        seen.append(picture)
-        return mask_of_drawing()
-
-    assert prepare_reference(png(drawing()), find=find).name == reference().name
-    assert [picture.tobytes() for picture in seen] == [drawing().tobytes()]
-    everything = Image.new("L", drawing().size, 255)
-    assert prepare_reference(drawing(), everything, find=find).mask == everything
-    assert len(seen) == 1
 
 
 @pytest.fixture
@@ -180,7 +72,7 @@ def test_a_network_finds_figures_once_its_code_may_run(
         NetworkMatting(settings, network).mask(drawing())
 
 
-# What may be painted.
+# Consent, and models that can use a reference picture.
 
 
 def board_for(model: str, picture: str = "", *styles: Style, frames: int = 2) -> Storyboard:
@@ -210,7 +102,7 @@ def references(tmp_path: Path) -> ReferenceStore:
     return references
 
 
-def test_research_only_weights_are_asked_for_once(
+def test_research_only_weights_need_consent_once(
     settings: Settings, references: ReferenceStore
 ) -> None:
     engine = Engine(settings)
@@ -219,7 +111,7 @@ def test_research_only_weights_are_asked_for_once(
         with pytest.raises(ConsentNeeded, match="research only") as caught:
             refuse(request)
         asked = caught.value
-        assert (asked.key, asked.title) == (INSTANT_CHARACTER.consent, INSTANT_CHARACTER.title)
+        assert asked.key == INSTANT_CHARACTER.consent and FLUX1_DEV.title in asked.problem
         assert asked.licence_url in str(asked) and asked.download_bytes > 10**9
     engine.check(request_for(FLUX1_DEV.name))
     Consents(settings.consents).give(asked.key)
@@ -227,18 +119,18 @@ def test_research_only_weights_are_asked_for_once(
     assert next(engine.render(request, references.folder)) == ModelLoading(FLUX1_DEV.title)
 
 
-def test_a_model_that_cannot_follow_pictures_is_not_given_any(settings: Settings) -> None:
+def test_a_model_without_an_adapter_refuses_reference_pictures(settings: Settings) -> None:
     request = request_for(FLUX1_DEV.name, reference().name)
     with pytest.raises(ModelError, match=r"\[schnell\] cannot use a reference picture"):
         Engine(settings).check(replace(request, model=FLUX1_SCHNELL.name))
 
 
-def test_pictures_add_to_the_time_that_a_gpu_is_lent() -> None:
+def test_reference_pictures_add_to_the_requested_time() -> None:
     plain = requested_seconds(request_for(FLUX1_DEV.name))
     assert plain < requested_seconds(request_for(FLUX1_DEV.name, reference().name)) < plain + 60
 
 
-# Following a picture, on a copy of the miniature with a random bundle.
+# Rendering with a reference picture, on a copy of the miniature with a random bundle.
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +143,7 @@ def folder(
     tmp_path_factory: pytest.TempPathFactory, miniature_folder: Path, miniature_engine: Engine
 ) -> Path:
     """A model folder whose bundle takes every picture for a strange one."""
-    folder = tmp_path_factory.mktemp("model") / "follower"
+    folder = tmp_path_factory.mktemp("model") / "with-bundle"
     shutil.copytree(miniature_folder, folder, ignore=shutil.ignore_patterns("subject", "judge"))
     list(miniature_engine.render(request_for("miniature", frames=1)))
     loaded = miniature_engine._engine._loaded
@@ -265,18 +157,18 @@ def folder(
 
 
 @pytest.fixture(scope="module")
-def follower(folder: Path) -> Engine:
+def loaded_engine(folder: Path) -> Engine:
     """An engine that has the folder's model loaded."""
     engine = Engine(Settings(device="cpu", dtype="float32"))
     list(engine.render(request_for(str(folder), frames=1)))
     return engine
 
 
-def painted(events: Iterator[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
+def pictures_of(events: Iterator[PipelineEvent | ModelLoading]) -> dict[str, bytes]:
     return {e.frame_id: e.image.tobytes() for e in events if isinstance(e, FrameDone)}
 
 
-def test_a_picture_is_followed_and_its_bundle_loaded_once(
+def test_a_picture_changes_the_frames_and_its_bundle_is_loaded_once(
     folder: Path, references: ReferenceStore
 ) -> None:
     engine = Engine(Settings(device="cpu", dtype="float32"))
@@ -284,64 +176,64 @@ def test_a_picture_is_followed_and_its_bundle_loaded_once(
     subject = find_model(model).character_adapter
     assert subject is not None
     plain = list(engine.render(request_for(model)))
-    assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("follower")]
+    assert [e for e in plain if isinstance(e, ModelLoading)] == [ModelLoading("with-bundle")]
     first = list(engine.render(request_for(model, reference().name), references.folder))
     assert [e for e in first if isinstance(e, ModelLoading)] == [ModelLoading(subject.title)]
     (doubt,) = (e for e in first if isinstance(e, Notice) and e.kind == "reference")
     assert doubt.about == reference().name and doubt.message
     again = list(engine.render(request_for(model, reference().name), references.folder))
     assert not any(isinstance(e, ModelLoading) for e in again)
-    assert painted(iter(again)) == painted(iter(first))
+    assert pictures_of(iter(again)) == pictures_of(iter(first))
     other = references.add(reference((0, 0, 250)))
-    blue = painted(engine.render(request_for(model, other), references.folder))
-    assert blue["f0"] != painted(iter(first))["f0"] != painted(iter(plain))["f0"]
-    assert painted(engine.render(request_for(model))) == painted(iter(plain))
+    blue = pictures_of(engine.render(request_for(model, other), references.folder))
+    assert blue["f0"] != pictures_of(iter(first))["f0"] != pictures_of(iter(plain))["f0"]
+    assert pictures_of(engine.render(request_for(model))) == pictures_of(iter(plain))
 
 
-def test_a_closed_render_that_followed_a_picture_leaves_the_model_as_it_was(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_closed_render_with_a_picture_leaves_the_model_as_it_was(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
-    plain = painted(follower.render(request_for(str(folder))))
-    stopped = follower.render(request_for(str(folder), reference().name), references.folder)
+    plain = pictures_of(loaded_engine.render(request_for(str(folder))))
+    stopped = loaded_engine.render(request_for(str(folder), reference().name), references.folder)
     for event in stopped:
         if isinstance(event, StepDone) and event.frame_id == "f1":
             break
     stopped.close()
-    assert painted(follower.render(request_for(str(folder)))) == plain
+    assert pictures_of(loaded_engine.render(request_for(str(folder)))) == plain
 
 
-def test_a_redone_frame_follows_the_picture_of_its_take(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_redone_frame_uses_the_picture_of_its_take(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     board = board_for(str(folder), reference().name, frames=3)
     whole = plan_render(board, None, {}, random.Random(0))
-    first = painted(follower.render(whole, references.folder))
+    first = pictures_of(loaded_engine.render(whole, references.folder))
     chosen = {f.frame_id: whole for f in whole.frames}
     redone = plan_render(board, ["f2"], chosen, random.Random(0))
-    assert painted(follower.render(redone, references.folder)) == {"f2": first["f2"]}
-    # Another picture since: the frame that lends is still painted from the old one.
+    assert pictures_of(loaded_engine.render(redone, references.folder)) == {"f2": first["f2"]}
+    # The picture was changed since: the source frame is still rendered with the old one.
     other = references.add(reference((0, 0, 250)))
     character = board.character.model_copy(update={"reference": other})
     changed = plan_render(
         board.model_copy(update={"character": character}), ["f2"], chosen, random.Random(0)
     )
     assert changed.references == {reference().name, other}
-    assert painted(follower.render(changed, references.folder))["f2"] != first["f2"]
+    assert pictures_of(loaded_engine.render(changed, references.folder))["f2"] != first["f2"]
 
 
-def test_a_picture_that_is_missing_or_changed_is_said(
-    follower: Engine, folder: Path, references: ReferenceStore
+def test_a_picture_that_is_missing_or_changed_is_an_error(
+    loaded_engine: Engine, folder: Path, references: ReferenceStore
 ) -> None:
     request = request_for(str(folder), reference().name)
     references.path(reference().name).write_bytes(reference((1, 2, 3)).content)
     with pytest.raises(ProjectError, match="has changed"):
-        list(follower.render(request, references.folder))
+        list(loaded_engine.render(request, references.folder))
     references.path(reference().name).unlink()
     with pytest.raises(ProjectError, match="is missing"):
-        list(follower.render(request, references.folder))
+        list(loaded_engine.render(request, references.folder))
 
 
-def test_a_damaged_bundle_is_said_and_the_model_still_paints(
+def test_a_damaged_bundle_is_an_error_and_the_model_still_renders(
     folder: Path, tmp_path: Path, references: ReferenceStore
 ) -> None:
     broken = tmp_path / "broken"
@@ -350,7 +242,7 @@ def test_a_damaged_bundle_is_said_and_the_model_still_paints(
     engine = Engine(Settings(device="cpu", dtype="float32"))
     with pytest.raises(ModelError):
         list(engine.render(request_for(str(broken), reference().name), references.folder))
-    assert painted(engine.render(request_for(str(broken), frames=1)))
+    assert pictures_of(engine.render(request_for(str(broken), frames=1)))
 
 
 # Styles.
@@ -371,17 +263,19 @@ def width_of(engine: Engine) -> int:
     return int(engine._engine._loaded.pipeline.transformer.inner_dim)
 
 
-def test_a_style_changes_its_render_alone(follower: Engine, folder: Path, tmp_path: Path) -> None:
+def test_a_style_changes_its_render_alone(
+    loaded_engine: Engine, folder: Path, tmp_path: Path
+) -> None:
     model = str(folder)
-    style = lora(tmp_path / "ink.safetensors", width=width_of(follower))
-    plain = painted(follower.render(request_for(model)))
-    styled = list(follower.render(request_for(model, "", style)))
+    style = lora(tmp_path / "ink.safetensors", width=width_of(loaded_engine))
+    plain = pictures_of(loaded_engine.render(request_for(model)))
+    styled = list(loaded_engine.render(request_for(model, "", style)))
     assert not any(isinstance(e, ModelLoading | Notice) for e in styled)
-    assert painted(iter(styled))["f0"] != plain["f0"]
-    assert painted(follower.render(request_for(model))) == plain
+    assert pictures_of(iter(styled))["f0"] != plain["f0"]
+    assert pictures_of(loaded_engine.render(request_for(model))) == plain
 
 
-def test_a_style_that_cannot_be_used_is_said_before_a_model_is_loaded(
+def test_a_style_that_cannot_be_used_is_an_error_before_a_model_is_loaded(
     settings: Settings, tmp_path: Path
 ) -> None:
     picture = tmp_path / "picture.safetensors"
@@ -401,12 +295,12 @@ def test_a_style_that_cannot_be_used_is_said_before_a_model_is_loaded(
     assert engine.describe() == ""
 
 
-def test_a_style_for_another_model_is_said_and_the_model_still_paints(
-    follower: Engine, folder: Path, tmp_path: Path
+def test_a_style_for_another_model_is_an_error_and_the_model_still_renders(
+    loaded_engine: Engine, folder: Path, tmp_path: Path
 ) -> None:
     model = str(folder)
-    plain = painted(follower.render(request_for(model)))
+    plain = pictures_of(loaded_engine.render(request_for(model)))
     style = lora(tmp_path / "large.safetensors", width=3072)
     with pytest.raises(ModelError, match=r"large\.safetensors"):
-        list(follower.render(request_for(model, "", style)))
-    assert painted(follower.render(request_for(model))) == plain
+        list(loaded_engine.render(request_for(model, "", style)))
+    assert pictures_of(loaded_engine.render(request_for(model))) == plain

@@ -15,7 +15,7 @@ from storyboard import exchange
 from storyboard.exchange import ENDINGS, FORMS, export_board, form_of, import_file
 from storyboard.storage.projects import Project, Store
 from tests.conftest import ROOT
-from tests.storyboard.pictures import reference
+from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
 
 STORIES = ROOT / "tests" / "data" / "stories"

@@ -77,6 +77,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("PROJECTS", "~nobody-here/projects"),
         ("PORT", "70000"),
         ("PORT", "web"),
         ("DEVICE", "tpu"),

@@ -1,6 +1,7 @@
 """The training loop: its steps, its log, and a continuation that ends like one run."""
 
 import json
+import weakref
 
 import pytest
 import torch
@@ -84,3 +85,18 @@ def test_the_rate_rises_stays_and_falls():
         trainer.step()
     assert rates[0] == 0.5 and rates[1:4] == [1.0, 1.0, 1.0]
     assert 1 > rates[4] > rates[5] > 0.02
+
+
+def test_a_process_that_does_not_log_keeps_no_losses(tmp_path):
+    trainer, losses, alive = LineTrainer(), [], []
+    step, trainer.rank = trainer.step, 1
+
+    def watched_step():
+        alive.append(sum(loss() is not None for loss in losses))
+        found = step()
+        losses.extend(weakref.ref(loss) for loss in found.values())
+        return found
+
+    trainer.step = watched_step
+    train_until_done(trainer, tmp_path, "line")
+    assert len(alive) == 6 and max(alive) <= 2  # those of the last step

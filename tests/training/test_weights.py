@@ -1,23 +1,15 @@
-"""Float32 weights beside a bfloat16 module, and what processes and threads share."""
+"""Trained weights, their averages, and float32 weights of a bfloat16 module."""
 
-import time
-
-import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from training.budget import Budget
-from training.parallel import mapped, run_together, tick_together
-from training.weights import MasterWeights, TrainedWeights, quick_attention
-
-CPU = torch.device("cpu")
+from training.weights import MasterWeights, TrainedWeights
 
 
-def new_master(beside=None):
+def new_master(head=None):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
-    return MasterWeights(module, lambda name, _: name.startswith("0."), 0.01, 0.01, beside=beside)
+    return MasterWeights(module, lambda name, _: name.startswith("0."), 0.01, 0.01, head=head)
 
 
 def test_changes_too_small_for_bfloat16_add_up():
@@ -44,7 +36,7 @@ def test_the_average_is_given_to_another_module_in_its_own_type():
         assert torch.equal(parameter, master.average[name])
 
 
-def test_what_is_beside_learns_in_float32():
+def test_a_head_learns_in_float32():
     head = nn.Linear(4, 1)
     master = new_master(head)
     before = head.weight.detach().clone()
@@ -79,29 +71,3 @@ def test_float32_weights_are_trained_in_place_and_averaged():
     assert weights.average.keys() == after.keys() - {"1.num_batches_tracked"}
     for name, average in weights.average.items():
         assert torch.allclose(average, torch.lerp(before[name], after[name], 0.25)), name
-
-
-def test_quick_attention_is_attention_and_leaves_no_trace():
-    query, key, value = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
-    with quick_attention(CPU):
-        assert not torch.backends.cuda.flash_sdp_enabled()
-        quick = F.scaled_dot_product_attention(query, key, value)
-    assert torch.allclose(quick, F.scaled_dot_product_attention(query, key, value), atol=1e-5)
-    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
-    assert torch.backends.cuda.flash_sdp_enabled()
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_results_come_in_the_order_of_the_items(threads):
-    def slow_at_first(item):
-        time.sleep(0.01 if item == 0 else 0)
-        return 2 * item
-
-    assert mapped(slow_at_first, range(8), threads) == [0, 2, 4, 6, 8, 10, 12, 14]
-
-
-def test_one_process_works_here_and_counts_its_own_time():
-    budget = Budget(1.0)
-    run_together(lambda rank, counted: tick_together(counted, 1 + rank), 1, budget)
-    assert 0 < budget.seconds < 60

@@ -5,6 +5,7 @@ import { stepWords } from "../state/jobs.js";
 import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
 import { paintStrength } from "./strength.js";
+import { makeWarnings } from "./warnings.js";
 
 /** Make a picture with its mask, for the chosen view. */
 export function makeShot() {
@@ -68,6 +69,7 @@ export function makeCard(frame, setup) {
     ),
     make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
     makeTakes(),
+    makeWarnings(),
     make(
       "div",
       { class: "tl-stack" },

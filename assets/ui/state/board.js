@@ -44,6 +44,17 @@ export function editStyle(board, index, fields) {
   return editSettings(board, { styles });
 }
 
+/**
+ * Set a field by its name, "action" of a frame, or "title", "character.name", "settings.steps" of the board.
+ * @param {Board} board @param {string | null} frame @param {string} field @param {unknown} value @returns {Board}
+ */
+export function withField(board, frame, field, value) {
+  if (frame !== null) return editFrame(board, frame, { [field]: value });
+  const [part, key] = field.split(".");
+  if (!key) return { ...board, [part]: value };
+  return part === "character" ? editCharacter(board, { [key]: value }) : editSettings(board, { [key]: value });
+}
+
 /** Insert a frame at a position. @param {Board} board @param {Frame} frame @param {number} index @returns {Board} */
 export const insertFrame = (board, frame, index) => ({
   ...board,

@@ -41,10 +41,10 @@ class Brush:
         """Width of outlines, pixels."""
         return max(1.2, 0.0088 * self.scale)
 
-    def at(self, place: Joint) -> Joint:
+    def at(self, point: Joint) -> Joint:
         """Turn a point of the brush's coordinates into units of the figure."""
         (x, y), r = self.center, self.radius
-        return (x + float(place[0]) * r, y + float(place[1]) * r)
+        return (x + float(point[0]) * r, y + float(point[1]) * r)
 
     def to_canvas(self, pairs: Path) -> Points:
         """Turn units of the figure into pixels of the canvas, shape (n, 2)."""

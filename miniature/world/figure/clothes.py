@@ -54,9 +54,9 @@ class Clothes(FigurePart):
             brush.shape(pack, self._pack, Part.BACKPACK, outline_of(self._pack))
         if posed.character.top == "hoodie":
             hood = darker(posed.top, 0.8)
-            place = (neck[0] - (0.06 if posed.sideways else 0), neck[1] + 0.005)
+            center = (neck[0] - (0.06 if posed.sideways else 0), neck[1] + 0.005)
             reach = wide * (0.95 if posed.sideways else 1.22)
-            brush.oval(place, reach, 0.075, hood, Part.TORSO, outline_of(posed.top))
+            brush.oval(center, reach, 0.075, hood, Part.TORSO, outline_of(posed.top))
 
     def draw(self) -> None:
         """Draw the skirt, then the top with its pattern and its details, then bags and straps."""
@@ -144,8 +144,8 @@ class Clothes(FigurePart):
                 brush.line([surface(-0.86, height), surface(0.86, height)], 0.03, ink, part)
         elif pattern == "dotted":
             for row in range(3):
-                places = (-0.36, 0.36) if row == 1 else (-0.68, 0.0, 0.68)
-                for across in places:
+                dots = (-0.36, 0.36) if row == 1 else (-0.68, 0.0, 0.68)
+                for across in dots:
                     brush.oval(surface(across, 0.14 + 0.29 * row), 0.023, 0.023, ink, part)
         else:
             for row in range(rows):

@@ -95,8 +95,8 @@ class AnimalHead(FigurePart):
         wide, high = (0.19, 0.14) if kind == "bear" else (0.14, 0.1)
         color: Color = INK if kind == "bear" else (222, 100, 120)
         for side in (-1, 1) if not posed.sideways else (-1,):
-            place = (x + side * 0.13, 0.53)
-            pen.curve(place, 0.13, 0.13, (0.04, 0.46), 0.065, INK, Part.FACE)
+            center = (x + side * 0.13, 0.53)
+            pen.curve(center, 0.13, 0.13, (0.04, 0.46), 0.065, INK, Part.FACE)
         pen.oval(nose, wide, high, color, Part.FACE, darker(color, 0.6))
         if kind == "cat":
             self._whiskers(x)
@@ -126,8 +126,8 @@ def draw_tail(posed: PosedFigure) -> None:
     else:
         size = 0.058 if kind == "rabbit" else 0.04
         color = blend(fur, _WHITE, 0.6) if kind == "rabbit" else fur
-        place = (base - (0.03 if sideways else 0.0), 0.0)
-        brush.oval(place, size, size, color, Part.TAIL, edge)
+        center = (base - (0.03 if sideways else 0.0), 0.0)
+        brush.oval(center, size, size, color, Part.TAIL, edge)
 
 
 class RobotHead(FigurePart):
@@ -165,12 +165,12 @@ class RobotHead(FigurePart):
         if posed.character.accessory == "glasses":
             face.draw_glasses(lens=(60, 84, 112), frame=_WHITE)
         part = Part.GLASSES if posed.character.accessory == "glasses" else Part.FACE
-        for place, width in face.eyes:
+        for x, width in face.eyes:
             if posed.asleep:
-                pen.curve((place, 0.02), 0.18, 0.14, (0.02, 0.48), 0.1, _GLOW, part)
+                pen.curve((x, 0.02), 0.18, 0.14, (0.02, 0.48), 0.1, _GLOW, part)
             else:
-                pen.oval((place, 0.04), 0.16 * width, 0.22, _GLOW, part)
-                pen.oval((place - 0.04, -0.04), 0.06, 0.08, _WHITE, part)
+                pen.oval((x, 0.04), 0.16 * width, 0.22, _GLOW, part)
+                pen.oval((x - 0.04, -0.04), 0.06, 0.08, _WHITE, part)
         wide = 0.16 if posed.sideways else 0.24
         middle = face.middle - (0.06 if posed.sideways else 0)
         pen.curve((middle, 0.36), wide, 0.17, (0.06, 0.44), 0.09, _GLOW, Part.FACE)

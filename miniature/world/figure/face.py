@@ -104,9 +104,9 @@ class Face(FigurePart):
 
     def draw_glasses(self, lens: Color = _LENS, frame: Color = INK) -> None:
         """Draw round glasses, the eyes clear behind them."""
-        pen, places, y = self.pen, self.eyes, self.level
+        pen, eyes, y = self.pen, self.eyes, self.level
         asleep = self.posed.asleep
-        for x, wide in places:
+        for x, wide in eyes:
             pen.oval((x, y), 0.37 * wide, 0.37, frame, Part.GLASSES)
             pen.oval((x, y), 0.3 * wide, 0.3, lens, Part.GLASSES)
             if asleep:
@@ -114,11 +114,11 @@ class Face(FigurePart):
             else:
                 pen.oval((x, y + 0.01), 0.145 * wide, 0.2, INK, Part.GLASSES)
                 pen.oval((x - 0.05, y - 0.08), 0.055, 0.07, _WHITE, Part.GLASSES)
-        if len(places) == 2:
+        if len(eyes) == 2:
             bridge = [
-                (places[0][0] + 0.34, y - 0.04),
-                (places[1][0] - 0.34 * places[1][1], y - 0.04),
+                (eyes[0][0] + 0.34, y - 0.04),
+                (eyes[1][0] - 0.34 * eyes[1][1], y - 0.04),
             ]
             pen.line(bridge, 0.09, frame, Part.GLASSES)
-        if len(places) == 1 or self.posed.turned:
-            pen.line([(places[0][0] - 0.34, y - 0.04), (-0.62, y - 0.1)], 0.08, frame, Part.GLASSES)
+        if len(eyes) == 1 or self.posed.turned:
+            pen.line([(eyes[0][0] - 0.34, y - 0.04), (-0.62, y - 0.1)], 0.08, frame, Part.GLASSES)

@@ -19,10 +19,10 @@ class Limbs(FigurePart):
     def _is_robot(self) -> bool:
         return self.posed.character.kind == "robot"
 
-    def hand(self, place: Joint, shade: float = 1.0) -> None:
+    def hand(self, center: Joint, shade: float = 1.0) -> None:
         """Draw a hand, or a paw."""
         color = darker(self.posed.skin, shade * (0.82 if self._is_robot else 1.0))
-        self.posed.brush.oval(place, 0.05, 0.05, color, Part.HAND, darker(color, 0.62))
+        self.posed.brush.oval(center, 0.05, 0.05, color, Part.HAND, darker(color, 0.62))
 
     def _shade(self, side: str) -> float:
         return _FAR if self.posed.sideways and side == "left" else 1.0
@@ -95,8 +95,8 @@ class Limbs(FigurePart):
             brush.shape(turned + np.array(ankle, np.float32), color, Part.SHOE, edge)
         else:
             outward = 0.018 if ankle[0] > 0 else -0.018
-            place = (ankle[0] + outward, ankle[1] + 0.016)
-            brush.oval(place, 0.07, 0.046, color, Part.SHOE, edge)
+            center = (ankle[0] + outward, ankle[1] + 0.016)
+            brush.oval(center, 0.07, 0.046, color, Part.SHOE, edge)
 
 
 def _between(start: Joint, stop: Joint, share: float) -> Joint:

@@ -1,7 +1,8 @@
 """Runner of jobs on several GPUs or machines: jobs side by side, their frames spread over workers.
 
-A job is cut into parts (`storyboard.jobs.ray.spreading`) that workers of a Ray cluster render
-(`storyboard.jobs.ray.workers`). Parts of different jobs take turns. Workers see no project: events
+A job is cut into parts (`storyboard.jobs.ray.request_parts`). Workers of a Ray cluster
+(`storyboard.jobs.ray.cluster`) render them, each with an engine of its own
+(`storyboard.jobs.ray.worker`). Parts of different jobs take turns. Workers see no project: events
 and takes are handled here. The parts of a worker that dies go to another.
 """
 
@@ -24,9 +25,9 @@ from pipelines.models.catalog import find_model
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.job import Job
-from storyboard.jobs.ray.spreading import Measures, RequestPart, spread
+from storyboard.jobs.ray.cluster import BankLost, BankSent, Cluster, RemoteWorker, WorkerLost
+from storyboard.jobs.ray.request_parts import Measures, RequestPart, cut_request
 from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, MakeEngine, WorkerEvent
-from storyboard.jobs.ray.workers import BankLost, BankSent, Cluster, RemoteWorker, WorkerLost
 from storyboard.jobs.report import JobReport
 from storyboard.jobs.runner import Runner, log_fault
 from storyboard.settings import Settings, Workers
@@ -228,7 +229,7 @@ class RayRunner(Runner):
             return
         request = self._planned(entry.job)
         with self._guard:
-            parts = spread(
+            parts = cut_request(
                 request,
                 workers=len(self._workers),
                 others=len(self._leading()) - 1,
@@ -294,17 +295,27 @@ class RayRunner(Runner):
     def _assignment(
         self, entry: _ScheduledJob, part: RequestPart, request: RenderRequest
     ) -> Assignment:
+        """Return a part for a worker.
+
+        Raises:
+            BankLost: if a bank was dropped since the part was taken.
+            ProjectError: if a reference picture is gone.
+        """
         references = entry.job.project.references
         pictures = {name: references.path(name).read_bytes() for name in request.references}
         subject = find_model(request.model).character_adapter
         consents = (subject.consent,) if pictures and subject and subject.consent else ()
         has_sources = any(f.identity_from or f.background_from for f in request.frames)
+        with self._guard:
+            if lost := part.receives - entry.banks.keys():
+                raise BankLost(f"those of {', '.join(sorted(lost))} were lost meanwhile")
+            received = {name: entry.banks[name] for name in part.receives}
         return Assignment(
             f"{entry.job.id}-{next(self._turns)}",
             request,
             pictures,
             consents,
-            received={name: entry.banks[name] for name in part.receives},
+            received=received,
             sends=part.sends,
             measures=has_sources and self._measures.costs(request.model).bank is None,
         )

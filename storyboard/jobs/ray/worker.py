@@ -1,6 +1,6 @@
-"""Worker: an engine in a process of its own, which gets requests and yields events.
+"""Code that runs in a worker's process: an engine, which gets requests and yields events.
 
-It sees no projects, and does not know how it is reached.
+It sees no projects, and does not know Ray; `storyboard.jobs.ray.cluster` reaches it.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_every_row_is_within_its_tolerance(rows):
     assert {name.partition("/")[0] for name in rows} == set(SECTIONS)
 
 
-def test_an_alpha_that_peft_honours_is_said(rows):
+def test_an_alpha_that_peft_honours_is_reported(rows):
     said = {row.name.partition("delta.")[2]: row.note for row in rows.values() if row.note}
     to_q = "transformer.transformer_blocks.0.attn.to_q.weight.row0"
     assert said[to_q] == "recorded times alpha/rank 0.5: PEFT honours it"

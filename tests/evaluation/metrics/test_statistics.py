@@ -111,8 +111,8 @@ def test_nineteen_of_twenty_frechet_intervals_hold_the_true_distance() -> None:
     reference = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
     held = 0
     for _ in range(40):
-        painted = [torch.randn(10, 2, generator=generator) + 2.0 for _ in range(20)]
-        found = frechet(painted, reference)
+        samples = [torch.randn(10, 2, generator=generator) + 2.0 for _ in range(20)]
+        found = frechet(samples, reference)
         assert found is not None
         assert found.low < found.value < found.high
         held += found.low < 8 < found.high

@@ -2,9 +2,8 @@
 
 import pytest
 
-from evaluation.__main__ import SUITE
 from evaluation.studies import guidance
-from evaluation.suite import read_suite
+from evaluation.suite import SUITE, read_suite
 
 
 def test_a_setting_is_two_numbers_from_one_up():

@@ -2,9 +2,8 @@
 
 import pytest
 
-from evaluation.__main__ import REFERENCE_SUITE, SUITE
 from evaluation.studies.settings import fresh_suite, parse_variant
-from evaluation.suite import read_suite
+from evaluation.suite import REFERENCE_SUITE, SUITE, read_suite
 from pipelines.models.catalog import FLUX1_DEV
 
 

@@ -11,7 +11,7 @@ from evaluation.drawn.judge import JUDGE, JudgeReader
 from evaluation.drawn.scenes import draw_frame
 from evaluation.studies import shortcuts
 from evaluation.studies.settings import fresh_suite
-from evaluation.studies.shortcuts import Rendering, Way, WayResult
+from evaluation.studies.shortcuts import RenderedCharacter, Way, WayResult
 from miniature.judge.reading import load_judge
 from pipelines.models.catalog import MINIATURE
 from pipelines.models.measured import COSTS_FORMAT, Interval, shortcut_costs
@@ -27,9 +27,9 @@ EXACT, HALF = (
 MASK = np.eye(4, dtype=bool)
 
 
-def rendering(*colors: int, seconds: float = 1.0, mask: np.ndarray = MASK) -> Rendering:
+def rendering(*colors: int, seconds: float = 1.0, mask: np.ndarray = MASK) -> RenderedCharacter:
     pictures = tuple(np.full((16, 16, 3), color, np.uint8) for color in colors)
-    return Rendering(seconds, pictures, (mask,) * len(colors))
+    return RenderedCharacter(seconds, pictures, (mask,) * len(colors))
 
 
 def test_the_exact_way_comes_first_and_fewer_steps_last():
@@ -67,10 +67,10 @@ def test_time_masks_and_colours_are_compared_pair_by_pair():
 def test_pictures_of_one_moment_keep_the_character_and_lose_the_actions():
     suite = shortcuts.shortened(fresh_suite(3), 3)
     drawn = [
-        Rendering(1.0, tuple(draw_frame(case, n) for n in range(3)), (MASK,) * 3)
+        RenderedCharacter(1.0, tuple(draw_frame(case, n) for n in range(3)), (MASK,) * 3)
         for case in suite.characters
     ]
-    still = [Rendering(0.5, (p.pictures[0],) * 3, (MASK,) * 3) for p in drawn]
+    still = [RenderedCharacter(0.5, (p.pictures[0],) * 3, (MASK,) * 3) for p in drawn]
     renderings = {"Exact": drawn, "Half": still}
     reader = JudgeReader(load_judge(JUDGE))
     exact, half = shortcuts.compare(suite.characters, (EXACT, HALF), renderings, reader)

@@ -9,13 +9,13 @@ from PIL import Image
 from miniature.character.cast import character_scenes
 from miniature.character.outsiders import KINDS, draw_outsider
 from miniature.character.recipe import CAST_WORLD
-from miniature.character.references import STRONG, USUAL, Handling, cut_out
+from miniature.character.references import STRONG, USUAL, Defects, cut_out
 from miniature.world.scene import draw_scene
 from miniature.world.spec import SceneSpec
 from miniature.world.vocabulary import Part
 from pipelines.reference.preparing import put_on_white
 
-CAREFUL = Handling(*[0.0] * 9)
+CAREFUL = Defects(*[0.0] * 9)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def test_an_exact_reference_is_the_prepared_picture(scenes):
         assert (reference.picture[reference.parts == 0] == 255).all()
 
 
-@pytest.mark.parametrize("handling", [USUAL, STRONG])
-def test_a_rough_reference_still_shows_the_figure(scenes, handling):
+@pytest.mark.parametrize("defects", [USUAL, STRONG])
+def test_a_rough_reference_still_shows_the_figure(scenes, defects):
     for number, scene in enumerate(scenes):
         exact = cut_out(scene.image, scene.parts)
         for seed in range(6):
             rough = cut_out(
-                scene.image, scene.parts, np.random.default_rng((seed, number)), handling
+                scene.image, scene.parts, np.random.default_rng((seed, number)), defects
             )
             side = rough.parts.shape[0]
             assert rough.picture.shape == (side, side, 3) and side >= 48

@@ -11,8 +11,8 @@ from PIL import Image
 
 from miniature.character import train
 from miniature.character.adapters import AdapterTrainer, build_instant_character
+from miniature.character.encoder_batches import EncoderBatchSource
 from miniature.character.encoders import EncoderTrainer, build_encoders
-from miniature.character.lessons import LessonSource
 from miniature.character.outsiders import KINDS
 from miniature.character.pairs import Phase, phase_at
 from miniature.character.recipe import RECIPES, CharacterRecipe, CharacterSizes
@@ -69,7 +69,7 @@ def arguments(folder, model, *more):
 def run(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("run")
     train.main(arguments(folder, model))
-    return train.CharacterRun(folder, RECIPE, CPU, 1, model, DEFAULT_MODEL / "judge", None)
+    return train.CharacterRun(folder, RECIPE, CPU, 1, None, model, DEFAULT_MODEL / "judge")
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def pairs(run):
 
 
 @pytest.fixture(scope="module")
-def lessons(run):
+def references(run):
     cast = train.load_cast(run.folder / "cast")
-    return LessonSource(cast, RECIPE.sizes.encoder, RECIPE.sizes.patch)
+    return EncoderBatchSource(cast, RECIPE.sizes.encoder, RECIPE.sizes.patch)
 
 
 @pytest.fixture
@@ -161,13 +161,13 @@ def test_views_encoded_in_training_are_those_of_the_encoders(run):
         assert torch.allclose(getattr(ours, name), getattr(theirs, name), atol=1e-5)
 
 
-def test_interrupted_encoders_end_like_uninterrupted_ones(lessons, tmp_path):
-    straight = EncoderTrainer(RECIPE, lessons, CPU)
+def test_interrupted_encoders_end_like_uninterrupted_ones(references, tmp_path):
+    straight = EncoderTrainer(RECIPE, references, CPU)
     losses = [straight.step() for _ in range(4)]
-    broken = EncoderTrainer(RECIPE, lessons, CPU)
+    broken = EncoderTrainer(RECIPE, references, CPU)
     assert [broken.step() for _ in range(2)] == losses[:2]
     broken.save(tmp_path / "encoders.pt")
-    resumed = EncoderTrainer(RECIPE, lessons, CPU)
+    resumed = EncoderTrainer(RECIPE, references, CPU)
     resumed.load(tmp_path / "encoders.pt")
     assert [resumed.step() for _ in range(2)] == losses[2:]
     assert_same_weights(straight, resumed)
@@ -186,9 +186,9 @@ def test_interrupted_adapters_end_like_uninterrupted_ones(adapter_trainer, tmp_p
     assert_same_weights(straight, resumed)
 
 
-def test_encoders_learn_a_few_references(lessons):
-    trainer = EncoderTrainer(replace(RECIPE, encoder_steps=40), lessons, CPU)
-    few = lessons.training(0, 4)
+def test_encoders_learn_a_few_references(references):
+    trainer = EncoderTrainer(replace(RECIPE, encoder_steps=40), references, CPU)
+    few = references.training(0, 4)
     trainer._source.training = lambda *_: few
     losses = [trainer.step() for _ in range(40)]
     for name in ("looks", "parts"):
@@ -326,6 +326,11 @@ def test_every_recipe_fits_into_twenty_five_megabytes(name):
     numbers = sum(parameter.numel() for part in parts for parameter in part.parameters())
     familiarity = (8 * recipe.sizes.width) ** 2
     assert 2 * (numbers + familiarity) <= 24 * 2**20  # float16, and a little for configurations
+
+
+def test_every_process_has_a_reference_of_both_batches():
+    assert CharacterRecipe(batch=32, targets=2, encoder_batch=48).most_processes == 16
+    assert CharacterRecipe(batch=32, targets=1, encoder_batch=16).most_processes == 8
 
 
 def test_sizes_and_recipes_that_do_not_fit_are_refused():

@@ -9,7 +9,7 @@ from miniature.judge.network import (
     LAYERS,
     AttentionPooling,
     Finder,
-    Found,
+    FinderOutput,
     JudgeSizes,
     Reader,
     crop_figures,
@@ -88,7 +88,7 @@ def test_labels_are_the_likeliest_part_of_the_foreground():
     logits[0, 2, 0, 0] = logits[0, 1, 1, 1] = 1.0
     foreground = torch.full((1, 4, 4), 5.0)
     foreground[0, 0, 0] = -5.0
-    labels = part_labels(Found(logits, foreground, {}, torch.zeros(1, 1)))
+    labels = part_labels(FinderOutput(logits, foreground, {}, torch.zeros(1, 1)))
     assert labels[0].tolist() == [[0, 3, 1, 1], [3, 3, 1, 1], [1, 1, 2, 2], [1, 1, 2, 2]]
 
 

@@ -10,12 +10,12 @@ import torch
 
 from miniature.judge import train
 from miniature.judge.attributes import FIGURE_VALUES
-from miniature.judge.data import UNKNOWN, GroupSource
+from miniature.judge.batches import UNKNOWN, GroupSource
 from miniature.judge.degrade import degrade, wobble
 from miniature.judge.groups import draw_group, load_groups
-from miniature.judge.network import Found
+from miniature.judge.network import FinderOutput
 from miniature.judge.reading import load_judge
-from miniature.judge.trainer import JudgeTrainer, identity_loss, outline_loss, part_loss
+from miniature.judge.trainer import JudgeTrainer, foreground_loss, identity_loss, part_loss
 
 CPU = torch.device("cpu")
 
@@ -126,7 +126,7 @@ def test_labels_wobble_with_their_picture():
 
 
 def found_with(parts, foreground):
-    return Found(parts, foreground, {}, torch.zeros(1, 1))
+    return FinderOutput(parts, foreground, {}, torch.zeros(1, 1))
 
 
 def test_part_loss_counts_figures_alone():
@@ -144,8 +144,8 @@ def test_outline_loss_of_certainty_is_nothing():
     truth = torch.zeros(1, 8, 8, dtype=torch.uint8)
     truth[:, 2:6, 2:6] = 2
     logits = torch.where(truth > 0, 50.0, -50.0)
-    assert outline_loss(found_with(truth, logits), truth).item() == pytest.approx(0)
-    assert outline_loss(found_with(truth, -logits), truth).item() == pytest.approx(50)
+    assert foreground_loss(found_with(truth, logits), truth).item() == pytest.approx(0)
+    assert foreground_loss(found_with(truth, -logits), truth).item() == pytest.approx(50)
 
 
 def test_identity_loss_in_closed_form():

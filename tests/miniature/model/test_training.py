@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from diffusers import FluxPipeline
+from transformers import T5EncoderModel
 
 from miniature.dataset import FIRST_SEEDS, draw_dataset, load_dataset
 from miniature.model import train
@@ -95,6 +96,21 @@ def test_a_second_call_does_nothing_again(run_folder):
          "--stages", "world", "tokenizers", "text", "autoencoder", "latents", "transformer"]
     )  # fmt: skip
     assert before == {p: p.stat().st_mtime_ns for p in run_folder.rglob("*.safetensors")}
+
+
+def test_weights_that_were_not_saved_completely_are_made_again(tmp_path, monkeypatch):
+    arguments = ["--out", str(tmp_path), "--recipe", "toy", "--stages", "tokenizers", "text"]
+
+    def write_configuration(self, folder):
+        self.config.save_pretrained(folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(T5EncoderModel, "save_pretrained", write_configuration)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(arguments)
+    train.main(arguments)
+    assert load_text_encoders(tmp_path).t5.config.num_layers == TOY.sizes.t5_layers
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(run_folder, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from miniature.world import vocabulary as v
 from miniature.world import wordings as w
-from miniature.world.figure.looks import LOOK_NAMES
+from miniature.world.looks import LOOK_NAMES
 from miniature.world.prompts import ScenePrompt, write_prompt
 from miniature.world.spec import WHOLE, Character, Figure, SceneSpec, sample_spec, views_of
 

@@ -77,17 +77,17 @@ def test_a_bank_holds_only_what_is_read():
     assert bank.nbytes < most
 
 
-def test_nothing_is_wanted_where_nothing_is_lent_or_shared():
+def test_nothing_is_recorded_where_nothing_is_read():
     bank = Bank(PLAN, holds_identity=True, holds_background=False)
     assert bank.wants_keys(0, 1)
     assert not bank.wants_keys(1, 1)
     assert not bank.wants_keys(0, 0)
     assert not bank.wants_keys(0, 8)
     assert not bank.wants_output(0, 6)
-    place = Bank(PLAN, holds_identity=False, holds_background=True)
-    assert place.wants_keys(1, 1)
-    assert not place.wants_output(0, 1)
-    assert not place.wants_matching(PLAN.mask_step)
+    background = Bank(PLAN, holds_identity=False, holds_background=True)
+    assert background.wants_keys(1, 1)
+    assert not background.wants_output(0, 1)
+    assert not background.wants_matching(PLAN.mask_step)
 
 
 def test_reading_before_the_mask_step_is_an_error():
@@ -181,7 +181,7 @@ def test_the_published_bank_of_flux():
     """1024 x 1024, 50 steps, 30 % foreground: what is needed instead of 76.5 GB and 15 GB more."""
     plan = StepPlan(50, 1, 41, 1, 11, 31, 0.8, 0.5, 10)
 
-    def kept(itemsize: int, **lends: bool) -> float:
+    def kept(itemsize: int, **holds: bool) -> float:
         return (
             Bank.expected_bytes(
                 plan,
@@ -190,7 +190,7 @@ def test_the_published_bank_of_flux():
                 blocks=38,
                 itemsize=itemsize,
                 foreground=0.3,
-                **lends,
+                **holds,
             ).kept
             / 1e9
         )

@@ -88,7 +88,7 @@ def test_impossible_step_numbers_are_refused(numbers):
         StepPlan(**{**possible, **numbers})
 
 
-def test_which_steps_ask_the_model():
+def test_steps_that_evaluate_the_model():
     found = StepPlan(20, 1, 16, 1, 4, 12, 0.8, 0.5, mask_step=4, every=3, probe_every=3)
     assert [s for s in range(20) if found.evaluates(s, probe=False)] == [
         0,

@@ -33,13 +33,13 @@ def filled_bank(*, identity: bool, background: bool, mask: torch.Tensor) -> Bank
 
 
 def sharing_pass(*, identity: bool, background: bool) -> FramePass:
-    """A render pass in the middle of its schedule, whose frame shares what is asked."""
+    """Make a render pass in the middle of its schedule that shares identity or background."""
     torch.manual_seed(3)
-    lender = torch.rand(TOKENS) < 0.4
+    source_mask = torch.rand(TOKENS) < 0.4
     mask = torch.rand(TOKENS) < 0.4
-    bank = filled_bank(identity=identity, background=background, mask=lender)
+    bank = filled_bank(identity=identity, background=background, mask=source_mask)
     matched = torch.randperm(TOKENS)[:9].sort().values
-    theirs = lender.nonzero().flatten()
+    theirs = source_mask.nonzero().flatten()
     matches = Matches(matched, theirs[torch.randint(len(theirs), (9,))], torch.rand(9))
     frame_pass = FramePass(
         PLAN,
@@ -100,21 +100,21 @@ def test_grouped_attention_equals_the_dense_mask(identity, background, block):
     assert torch.allclose(ours, plain.transpose(1, 2), atol=1e-4) != shares
 
 
-def test_who_sees_what():
+def test_each_query_group_sees_its_keys():
     frame_pass = sharing_pass(identity=True, background=True)
-    lender = frame_pass.identity.foreground
+    source_mask = frame_pass.identity.foreground
     mask = frame_pass.mask
-    place, identity = frame_pass.shared_background(0), frame_pass.shared_foreground(0)
+    background, identity = frame_pass.shared_background(0), frame_pass.shared_foreground(0)
     layout = frame_pass.layout
     assert not mask[layout.order[: layout.background]].any()
     assert mask[layout.order[layout.background :]].all()
     assert torch.equal(layout.inverse[layout.order], torch.arange(TOKENS))
-    assert torch.equal(place.positions, (~mask & ~lender).nonzero().flatten())
+    assert torch.equal(background.positions, (~mask & ~source_mask).nonzero().flatten())
     assert torch.equal(identity.positions, frame_pass.matches.frame_index)
     assert frame_pass.shared_foreground(1) is None
 
 
-@pytest.mark.parametrize("empty", ["matches", "place"])
+@pytest.mark.parametrize("empty", ["matches", "background"])
 def test_nothing_to_share_shares_nothing(empty):
     frame_pass = sharing_pass(identity=True, background=True)
     if empty == "matches":

@@ -71,7 +71,7 @@ def new_pass(record: Bank | None = None) -> FramePass:
     return FramePass(PLAN, TextLengths(3, 6), GRID, BLOCKS - 2, torch.device("cpu"), record=record)
 
 
-def test_every_block_looks_at_the_subject(transformer, character):
+def test_every_block_is_conditioned_on_the_subject(transformer, character):
     subject = subject_of(character)
     with subject_attention(transformer, subject, TOKENS):
         processors = list(transformer.attn_processors.values())
@@ -119,13 +119,13 @@ def test_several_frames_at_once_are_as_each_alone(transformer, character, pictur
         torch.testing.assert_close(together[frame], output[0], atol=1e-5, rtol=1e-5)
 
 
-def test_a_pass_that_asks_for_nothing_leaves_the_subject_as_it_is(transformer, character):
+def test_a_pass_that_reads_nothing_leaves_the_subject_as_it_is(transformer, character):
     subject = subject_of(character)
     assert torch.equal(predicted(transformer, subject, new_pass()), predicted(transformer, subject))
 
 
 def test_the_subject_comes_after_what_a_pass_records_and_merges(transformer, character):
-    """One block: its bank is that of the attention alone, its output that and the term."""
+    """The bank of a block is that of the attention alone, its output that and the term."""
     attn = transformer.single_transformer_blocks[0].attn
     torch.manual_seed(3)
     hidden = torch.randn(1, TEXT + TOKENS, 32)
@@ -133,13 +133,13 @@ def test_the_subject_comes_after_what_a_pass_records_and_merges(transformer, cha
     rotary = angles.cos(), angles.sin()
     subject = subject_of(character)
     banks, outputs = [], []
-    for looked_at in (None, subject):
+    for attended in (None, subject):
         bank = Bank(PLAN, holds_identity=True, holds_background=True)
         frame_pass = new_pass(bank)
         frame_pass.begin_step(1)
-        scene = BatchContext()
-        scene.set_frames([frame_pass], [looked_at], TOKENS, complete=True)
-        processor = StoryboardAttnProcessor(scene, 2, 0)
+        batch = BatchContext()
+        batch.set_frames([frame_pass], [attended], TOKENS, complete=True)
+        processor = StoryboardAttnProcessor(batch, 2, 0)
         with torch.no_grad():
             outputs.append(processor(attn, hidden, image_rotary_emb=rotary))
         banks.append(bank)
@@ -243,13 +243,13 @@ def test_denoising_with_a_subject(pipeline, guided):
 
 def test_both_branches_of_the_guidance_see_the_subject(pipeline):
     character = tiny_character(pipeline.transformer)
-    asked = []
+    attended_blocks = []
 
-    class Witness(Subject):
+    class NotingSubject(Subject):
         def attend(self, block, query, backend=None):
-            asked.append(block)
+            attended_blocks.append(block)
             return super().attend(block, query, backend)
 
-    subject = Witness(character.adapters, character.tokens(tiny_features()))
+    subject = NotingSubject(character.adapters, character.tokens(tiny_features()))
     latents_of(pipeline, subject, guided=True)
-    assert asked == list(range(BLOCKS)) * 2 * PLAN.steps
+    assert attended_blocks == list(range(BLOCKS)) * 2 * PLAN.steps

@@ -66,19 +66,19 @@ def test_without_sharing_it_is_fluxpipeline_to_the_bit(guidance, true_cfg_scale)
     pipeline = tiny_pipeline(guidance=guidance)
     pipeline.set_progress_bar_config(disable=True)
     wanted = request(consistent=False, true_cfg_scale=true_cfg_scale)
-    painted = pictures(pipeline, wanted)
+    rendered = pictures(pipeline, wanted)
     for frame in wanted.frames:
         expected = np.asarray(stock(pipeline, frame, wanted))
-        assert np.array_equal(np.asarray(painted[frame.frame_id].image), expected)
+        assert np.array_equal(np.asarray(rendered[frame.frame_id].image), expected)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_identity_frame_is_fluxpipelines_to_the_bit(pipeline, shared):
     wanted = request(shared=shared)
-    painted = pictures(pipeline, wanted)
+    rendered = pictures(pipeline, wanted)
     expected = np.asarray(stock(pipeline, wanted.frames[0], wanted))
-    assert np.array_equal(np.asarray(painted["f0"].image), expected)
-    assert painted["f0"].matches is None
+    assert np.array_equal(np.asarray(rendered["f0"].image), expected)
+    assert rendered["f0"].matches is None
 
 
 def test_sharing_changes_the_other_frames(pipeline):
@@ -107,9 +107,9 @@ def test_no_match_shares_nothing(pipeline):
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
 def test_any_number_of_steps(pipeline, steps):
-    painted = pictures(pipeline, request(shared=True, steps=steps))
-    assert [painted[name].image.size for name in sorted(painted)] == [(96, 64)] * 4
-    assert all(event.mask.shape == (4, 6) for event in painted.values())
+    rendered = pictures(pipeline, request(shared=True, steps=steps))
+    assert [rendered[name].image.size for name in sorted(rendered)] == [(96, 64)] * 4
+    assert all(event.mask.shape == (4, 6) for event in rendered.values())
 
 
 def test_events_come_in_order_and_count_every_step(pipeline):
@@ -172,12 +172,12 @@ def test_a_frame_from_the_same_noise_and_words_matches_itself(pipeline):
     assert probe.matches.similarity == pytest.approx(1.0)
 
 
-def test_words_that_the_model_does_not_read_are_told(pipeline):
+def test_words_that_the_model_does_not_read_are_reported(pipeline):
     stream = pipeline.stream(request(targets=("f0", "f2")), RenderContext(max_sequence_length=9))
-    told = [event for event in stream if isinstance(event, Notice) and event.kind == "prompt"]
-    assert [event.about for event in told] == ["f0", "f2"]
-    assert told[1].message.endswith("sits")
-    assert "beach" not in told[1].message
+    notices = [event for event in stream if isinstance(event, Notice) and event.kind == "prompt"]
+    assert [event.about for event in notices] == ["f0", "f2"]
+    assert notices[1].message.endswith("sits")
+    assert "beach" not in notices[1].message
 
 
 def test_a_target_alone_is_the_same_picture_as_among_all(pipeline):
@@ -187,7 +187,7 @@ def test_a_target_alone_is_the_same_picture_as_among_all(pipeline):
     assert np.array_equal(np.asarray(alone["f2"].image), np.asarray(together["f2"].image))
 
 
-def test_a_frame_that_only_lends_stops_where_sharing_ends(pipeline):
+def test_a_frame_that_is_only_a_source_stops_where_sharing_ends(pipeline):
     events = pipeline.stream(request(targets=("f3",)), RenderContext(max_sequence_length=SEQUENCE))
     steps = [event for event in events if isinstance(event, StepDone)]
     assert [e.frame_id for e in steps] == ["f0"] * 5 + ["f3"] * 7
@@ -230,9 +230,9 @@ def test_a_frame_without_character_has_an_empty_mask_and_one_without_place_a_ful
     wanted = request(consistent=False)
     nobody = replace(wanted.frames[0], prompt=Prompt("the forest", "", ""))
     nowhere = replace(wanted.frames[1], prompt=Prompt("", "a girl", "runs"))
-    painted = pictures(pipeline, replace(wanted, frames=(nobody, nowhere), targets=("f0", "f1")))
-    assert not painted["f0"].mask.any()
-    assert painted["f1"].mask.all()
+    rendered = pictures(pipeline, replace(wanted, frames=(nobody, nowhere), targets=("f0", "f1")))
+    assert not rendered["f0"].mask.any()
+    assert rendered["f1"].mask.all()
 
 
 def test_a_size_that_does_not_fit_the_model_is_refused():

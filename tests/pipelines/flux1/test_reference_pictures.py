@@ -1,4 +1,4 @@
-"""Reference pictures in a render: which frames follow them, and what it costs."""
+"""Reference pictures in a render: their effect on each frame, and their cost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bundle(pipeline: FluxStoryboardPipeline) -> SubjectBundle:
 def request(
     *references: str | None, consistent: bool = False, strength: float = 1.5, **changes: object
 ) -> RenderRequest:
-    """Frames that follow these pictures, None for none."""
+    """Make a request of frames with these reference pictures, None for none."""
     frames = tuple(
         FrameRequest(
             f"f{i}",
@@ -72,10 +72,10 @@ def request(
     return RenderRequest(**{**settings, "consistency": loose, **changes})
 
 
-def painted(
+def rendered(
     pipeline: FluxStoryboardPipeline, wanted: RenderRequest, subject: SubjectBundle | None
 ) -> dict[str, bytes]:
-    """The pictures, by frame."""
+    """Return the pictures, by frame."""
     events = pipeline.stream(
         wanted, RenderContext(max_sequence_length=SEQUENCE, character=subject, pictures=PICTURES)
     )
@@ -108,73 +108,75 @@ def test_strength_0_and_no_reference_are_the_path_without_a_subject_to_the_bit(
     pipeline, bundle, consistent, true_cfg_scale
 ):
     wanted = request(RED, RED, consistent=consistent, strength=0.0, true_cfg_scale=true_cfg_scale)
-    plain = painted(pipeline, without_references(wanted), None)
-    assert painted(pipeline, wanted, bundle) == plain
-    assert painted(pipeline, wanted, None) == plain
-    assert painted(pipeline, without_references(wanted), bundle) == plain
+    plain = rendered(pipeline, without_references(wanted), None)
+    assert rendered(pipeline, wanted, bundle) == plain
+    assert rendered(pipeline, wanted, None) == plain
+    assert rendered(pipeline, without_references(wanted), bundle) == plain
 
 
-def test_a_picture_and_its_strength_change_what_follows_it(pipeline, bundle):
+def test_a_reference_and_its_strength_change_the_frame(pipeline, bundle):
     pictures = [
-        painted(pipeline, request(reference, strength=strength), bundle)["f0"]
+        rendered(pipeline, request(reference, strength=strength), bundle)["f0"]
         for reference, strength in ((None, 1), (RED, 1), (RED, 1.5), (BLUE, 1.5))
     ]
     assert len(set(pictures)) == 4
 
 
 def test_frames_with_and_without_a_reference_mix(pipeline, bundle):
-    """Where nothing is shared, each frame is what it is alone."""
-    mixed = painted(pipeline, request(RED, None, BLUE, RED), bundle)
-    plain = painted(pipeline, request(None, None, None, None), None)
-    red = painted(pipeline, request(RED, RED, RED, RED), bundle)
-    blue = painted(pipeline, request(BLUE, BLUE, BLUE, BLUE), bundle)
+    """Each frame is as it is alone, since nothing is shared."""
+    mixed = rendered(pipeline, request(RED, None, BLUE, RED), bundle)
+    plain = rendered(pipeline, request(None, None, None, None), None)
+    red = rendered(pipeline, request(RED, RED, RED, RED), bundle)
+    blue = rendered(pipeline, request(BLUE, BLUE, BLUE, BLUE), bundle)
     assert mixed == {"f0": red["f0"], "f1": plain["f1"], "f2": blue["f2"], "f3": red["f3"]}
     assert len({*plain.values(), *red.values(), *blue.values()}) == 12
 
 
 def test_a_reference_and_consistency_work_in_one_render(pipeline, bundle):
     together = request(RED, RED, None, consistent=True)
-    both = painted(pipeline, together, bundle)
-    assert both["f0"] == painted(pipeline, request(RED), bundle)["f0"]
-    consistent = painted(pipeline, without_references(together), None)
-    followed = painted(pipeline, request(RED, RED, None), bundle)
-    assert both["f1"] not in (consistent["f1"], followed["f1"])
-    # The third follows nothing itself, but shares with a first frame that does.
-    assert both["f2"] not in (consistent["f2"], followed["f2"])
+    both = rendered(pipeline, together, bundle)
+    assert both["f0"] == rendered(pipeline, request(RED), bundle)["f0"]
+    consistent = rendered(pipeline, without_references(together), None)
+    referenced = rendered(pipeline, request(RED, RED, None), bundle)
+    assert both["f1"] not in (consistent["f1"], referenced["f1"])
+    # The third has no reference, but shares with a first frame that has one.
+    assert both["f2"] not in (consistent["f2"], referenced["f2"])
 
 
-def test_probe_and_render_pass_both_look_at_the_subject(pipeline, bundle, monkeypatch):
+def test_probe_and_render_pass_are_both_conditioned_on_the_subject(pipeline, bundle, monkeypatch):
     calls = count_calls(monkeypatch, Subject, "begin_step")
-    painted(pipeline, request(None, RED, consistent=True), bundle)
+    rendered(pipeline, request(None, RED, consistent=True), bundle)
     assert len(calls) == PROBE_STEPS + STEPS - 1  # step 0 is done once
     plain = pipeline.stream(
         request(None, None, consistent=True), RenderContext(max_sequence_length=SEQUENCE)
     )
-    followed = pipeline.stream(
+    conditioned = pipeline.stream(
         request(None, RED, consistent=True),
         RenderContext(max_sequence_length=SEQUENCE, character=bundle, pictures=PICTURES),
     )
     without, seen = (
         next(e for e in events if isinstance(e, MaskFound) and e.phase == "probe")
-        for events in (plain, followed)
+        for events in (plain, conditioned)
     )
     assert not np.array_equal(without.matches.similarity, seen.matches.similarity)
 
 
-def test_both_branches_of_true_guidance_look_at_the_subject(pipeline, bundle, monkeypatch):
+def test_both_branches_of_true_guidance_are_conditioned_on_the_subject(
+    pipeline, bundle, monkeypatch
+):
     calls = count_calls(monkeypatch, Subject, "attend")
-    painted(pipeline, request(RED), bundle)
+    rendered(pipeline, request(RED), bundle)
     once = Counter(block for block, *_ in calls)
     calls.clear()
-    painted(pipeline, request(RED, true_cfg_scale=2.5), bundle)
+    rendered(pipeline, request(RED, true_cfg_scale=2.5), bundle)
     assert once == {block: STEPS for block in range(6)}
     assert Counter(block for block, *_ in calls) == {block: 2 * STEPS for block in range(6)}
 
 
-def test_frames_that_lend_follow_their_picture_too(pipeline, bundle):
+def test_source_frames_are_conditioned_on_their_reference_too(pipeline, bundle):
     wanted = request(RED, None, consistent=True)
-    together = painted(pipeline, wanted, bundle)
-    assert painted(pipeline, replace(wanted, targets=("f1",)), bundle) == {"f1": together["f1"]}
+    together = rendered(pipeline, wanted, bundle)
+    assert rendered(pipeline, replace(wanted, targets=("f1",)), bundle) == {"f1": together["f1"]}
 
 
 # What it costs.
@@ -186,31 +188,29 @@ def test_a_picture_is_seen_once_and_its_tokens_are_made_once_a_step(pipeline, bu
     resampled = count_calls(monkeypatch, TimeResampler, "forward")
     wanted = request(RED, RED, None, RED, consistent=True, true_cfg_scale=2.5)
     stronger = replace(wanted.frames[3], reference_strength=0.5)
-    painted(pipeline, replace(wanted, frames=(*wanted.frames[:3], stronger)), bundle)
+    rendered(pipeline, replace(wanted, frames=(*wanted.frames[:3], stronger)), bundle)
     assert [len(pictures) for (pictures,) in seen] == [1]
     assert len(prepared) == 1
     assert len(resampled) == STEPS
 
 
-def test_every_picture_is_seen_but_none_that_no_painted_frame_follows(
-    pipeline, bundle, monkeypatch
-):
+def test_every_reference_of_a_rendered_frame_is_encoded_and_no_other(pipeline, bundle, monkeypatch):
     seen = count_calls(monkeypatch, SubjectEncoders, "forward")
-    painted(pipeline, request(BLUE, RED, BLUE), bundle)
+    rendered(pipeline, request(BLUE, RED, BLUE), bundle)
     assert [picture for ((picture,),) in seen] == [PICTURES[BLUE], PICTURES[RED]]
     seen.clear()
-    painted(pipeline, request(BLUE, RED, targets=("f1",)), bundle)
+    rendered(pipeline, request(BLUE, RED, targets=("f1",)), bundle)
     assert [picture for ((picture,),) in seen] == [PICTURES[RED]]
 
 
 def test_encoders_go_back_to_where_they_wait(pipeline, bundle, monkeypatch):
     """Seen from the moves, since there is one device here."""
     moves = count_calls(monkeypatch, SubjectEncoders, "to")
-    painted(pipeline, request(RED, BLUE), bundle)
+    rendered(pipeline, request(RED, BLUE), bundle)
     assert moves == [(pipeline._execution_device,), (bundle.encoders.siglip.device,)]
 
 
-# What is told and refused.
+# Notices and refusals.
 
 
 @pytest.fixture
@@ -226,18 +226,18 @@ def doubtful(bundle: SubjectBundle) -> SubjectBundle:
     return replace(bundle, familiarity=replace(known, bound=(red + blue) / 2))
 
 
-def test_doubts_are_told_once_a_picture_before_painting(pipeline, doubtful):
+def test_doubts_are_reported_once_a_picture_before_rendering(pipeline, doubtful):
     events = list(
         pipeline.stream(
             request(RED, BLUE, BLUE),
             RenderContext(max_sequence_length=SEQUENCE, character=doubtful, pictures=PICTURES),
         )
     )
-    told = [e for e in events if isinstance(e, Notice) and e.kind == "reference"]
-    assert [event.about for event in told] == [BLUE]
-    assert "unlike" in told[0].message
+    notices = [e for e in events if isinstance(e, Notice) and e.kind == "reference"]
+    assert [event.about for event in notices] == [BLUE]
+    assert "unlike" in notices[0].message
     started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
-    assert events.index(told[0]) < started
+    assert events.index(notices[0]) < started
 
 
 def first_event(events: Iterator[object]) -> object:
@@ -258,7 +258,7 @@ def test_a_picture_without_a_bundle_is_refused(pipeline):
 
 
 def test_pictures_that_nobody_needs_may_be_missing(pipeline, bundle):
-    """Those of frames at strength 0, and of frames that are not painted."""
+    """Those of frames at strength 0, and of frames that are not rendered."""
     off = replace(request(RED).frames[0], reference=BLUE, reference_strength=0.0)
     wanted = replace(request(RED, BLUE), frames=(off, *request(None, RED).frames[1:]))
     stream = pipeline.stream(
@@ -278,7 +278,7 @@ def test_a_subject_of_another_transformer_is_refused(pipeline, bundle):
     weights = bundle.weights
     fewer = replace(weights, adapters=type(weights.adapters)(list(weights.adapters)[:-1]))
     with pytest.raises(ValueError, match="5 subject adapters for a transformer of 6 blocks"):
-        painted(pipeline, request(RED), replace(bundle, weights=fewer))
+        rendered(pipeline, request(RED), replace(bundle, weights=fewer))
 
 
 @pytest.mark.parametrize("phase", ["probe", "render"])

@@ -36,7 +36,7 @@ PLAIN = RenderRequest(
 
 @pytest.fixture(scope="module")
 def shared_pipeline() -> FluxStoryboardPipeline:
-    """A pipeline that has painted: diffusers hangs hooks on a transformer at its first use."""
+    """Make a pipeline that has rendered: diffusers adds hooks to a transformer at its first use."""
     pipeline = tiny_pipeline()
     warm_up = replace(PLAIN, frames=(FRAMES[0],), targets=("a",), steps=1)
     list(pipeline.stream(warm_up, RenderContext(max_sequence_length=SEQUENCE)))
@@ -62,24 +62,22 @@ def stream(pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: Rend
     )
 
 
-def painted(
+def rendered(
     pipeline: FluxStoryboardPipeline, bundle: SubjectBundle, wanted: RenderRequest
 ) -> dict[str, bytes]:
-    """The pictures, by frame."""
+    """Return the pictures, by frame."""
     events = stream(pipeline, bundle, wanted)
     return {e.frame_id: np.asarray(e.image).tobytes() for e in events if isinstance(e, FrameDone)}
 
 
-def test_all_frames_are_painted_in_the_styles_also_those_with_a_reference(
-    pipeline, bundle, tmp_path
-):
+def test_all_frames_have_the_styles_also_those_with_a_reference(pipeline, bundle, tmp_path):
     loras = (StyleLora(kohya_file(tmp_path), 0.8), StyleLora(diffusers_file(tmp_path), 0.5))
-    plain = painted(pipeline, bundle, PLAIN)
-    styled = painted(pipeline, bundle, replace(PLAIN, styles=loras))
+    plain = rendered(pipeline, bundle, PLAIN)
+    styled = rendered(pipeline, bundle, replace(PLAIN, styles=loras))
     with style_loras(pipeline, loras):
-        assert painted(pipeline, bundle, PLAIN) == styled
+        assert rendered(pipeline, bundle, PLAIN) == styled
     assert all(styled[name] != plain[name] for name in ("a", "b"))
-    assert painted(pipeline, bundle, PLAIN) == plain
+    assert rendered(pipeline, bundle, PLAIN) == plain
 
 
 def test_triggers_are_written_before_every_prompt_but_not_the_negative_one(
@@ -94,7 +92,7 @@ def test_triggers_are_written_before_every_prompt_but_not_the_negative_one(
 
     monkeypatch.setattr(FluxStoryboardPipeline, "encode_prompt", noted)
     style = StyleLora(kohya_file(tmp_path), trigger="waves")
-    painted(pipeline, bundle, replace(PLAIN, styles=(style,)))
+    rendered(pipeline, bundle, replace(PLAIN, styles=(style,)))
     assert read == [
         "waves, the forest a girl in red hat runs",
         "waves, the beach a girl in red hat sits",
@@ -102,7 +100,7 @@ def test_triggers_are_written_before_every_prompt_but_not_the_negative_one(
     ]
 
 
-def test_what_is_not_read_is_told_of_the_prompt_with_its_triggers(pipeline, bundle, tmp_path):
+def test_unread_words_are_reported_of_the_prompt_with_its_triggers(pipeline, bundle, tmp_path):
     """A prompt that just fits is too long with a trigger."""
 
     def unread(*styles: StyleLora) -> list[str]:
@@ -121,7 +119,7 @@ def test_what_is_not_read_is_told_of_the_prompt_with_its_triggers(pipeline, bund
     assert unread(StyleLora(lora, trigger="waves")) == ["hat runs"]
 
 
-def test_what_of_a_style_is_not_used_is_told_before_painting(pipeline, bundle, tmp_path):
+def test_unused_parts_of_a_style_are_reported_before_rendering(pipeline, bundle, tmp_path):
     for_t5 = {
         f"{T5}.lora_down.weight": matrix(RANK, 16, 1),
         f"{T5}.lora_up.weight": matrix(16, RANK, 2),
@@ -129,11 +127,11 @@ def test_what_of_a_style_is_not_used_is_told_before_painting(pipeline, bundle, t
     }
     source = kohya_file(tmp_path, **for_t5)
     events = list(stream(pipeline, bundle, replace(PLAIN, styles=(StyleLora(source),))))
-    told = [event for event in events if isinstance(event, Notice) and event.kind == "style"]
-    assert [event.about for event in told] == [source]
-    assert "T5" in told[0].message
+    notices = [event for event in events if isinstance(event, Notice) and event.kind == "style"]
+    assert [event.about for event in notices] == [source]
+    assert "T5" in notices[0].message
     started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
-    assert events.index(told[0]) < started
+    assert events.index(notices[0]) < started
 
 
 # Whatever happens, the pipeline's fixture sees to it that nothing stays behind.

@@ -65,7 +65,7 @@ def test_as_many_pictures_as_frames_or_one(character):
         subject.attend(0, torch.randn(3, 9, HEADS, DIM))
 
 
-def test_a_subject_is_told_of_its_first_step(character):
+def test_a_subject_needs_its_first_step(character):
     subject = character.subject(tiny_features())
     with pytest.raises(RuntimeError, match="first step"):
         subject.attend(0, torch.randn(1, 9, HEADS, DIM))

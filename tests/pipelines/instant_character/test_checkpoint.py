@@ -83,7 +83,7 @@ def test_a_file_of_the_format_before_zip_is_read(character, transformer, tmp_pat
         ),
     ],
 )
-def test_what_does_not_fit_is_said(character, transformer, tmp_path, suffix, fault, message):
+def test_what_does_not_fit_is_reported(character, transformer, tmp_path, suffix, fault, message):
     held = groups(character)
     if fault == "missing":
         del held["ip_adapter"]["0.norm_ip_q.scale"]

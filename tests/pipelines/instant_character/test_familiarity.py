@@ -1,4 +1,4 @@
-"""Which pictures are familiar: distances of a distribution that is known."""
+"""Familiar pictures: distances of a distribution that is known."""
 
 from __future__ import annotations
 

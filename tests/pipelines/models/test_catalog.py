@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -214,6 +215,36 @@ def test_a_gguf_file_gives_any_model_its_transformer(folder, tmp_path, monkeypat
         if plain.parts is not None:
             assert packed.parts.transformer.packed_bytes == 1000
             assert packed.parts.t5 == plain.parts.t5
+
+
+def test_a_model_whose_files_were_replaced_is_another_one(folder, tmp_path):
+    packed = tmp_path / "flux1-Q4_K.gguf"
+    packed.write_bytes(bytes(1000))
+    weights = folder / "subject" / "adapter.safetensors"
+    changes = {
+        str(folder): (
+            lambda: os.utime(weights),  # other weights of the same size
+            lambda: enlarge(folder, 200_000_000),
+            lambda: change(folder / "scheduler" / "scheduler_config.json", shift=2.0),
+        ),
+        f"flux1-dev:{packed}": (
+            lambda: os.utime(packed, (1, 1)),
+            lambda: packed.write_bytes(bytes(1001)),
+        ),
+    }
+    for name, steps in changes.items():
+        found = [find_model(name)]
+        assert find_model(name) == found[0]
+        for step in steps:
+            step()
+            found.append(find_model(name))
+            assert found[-1] not in found[:-1]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-here/model", "~nobody-here/m.gguf"])
+def test_a_name_that_no_file_can_have_is_no_model(name):
+    with pytest.raises(UnknownModelError):
+        find_model(f"flux1-dev:{name}" if name.endswith(".gguf") else name)
 
 
 def test_a_gguf_file_that_is_not_there_is_reported(tmp_path):

@@ -1,4 +1,4 @@
-"""Frames shown while they are painted: which, when, how large, and how true the pictures are."""
+"""Previews of frames: their frames, steps and sizes, and how true the pictures are."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def pipeline() -> FluxStoryboardPipeline:
     return tiny_pipeline()
 
 
-def painted(
+def rendered(
     pipeline: FluxStoryboardPipeline,
     request: RenderRequest,
     previews: Previews | None,
@@ -99,7 +99,7 @@ def steps_shown(events: list[PipelineEvent], frame_id: str) -> list[tuple[str, i
 @pytest.mark.parametrize("order", ORDERS)
 def test_targets_are_shown_every_so_many_steps_of_their_render_pass(pipeline, order):
     previews = Previews(Enlarged(), every=3, seconds=0)
-    events = painted(pipeline, story(steps=12), previews, ORDERS[order])
+    events = rendered(pipeline, story(steps=12), previews, ORDERS[order])
     for name in "abc":
         assert steps_shown(events, name) == [("render", 3), ("render", 6), ("render", 9)]
         kinds = [type(e) for e in events if getattr(e, "frame_id", None) == name]
@@ -110,11 +110,11 @@ def test_targets_are_shown_every_so_many_steps_of_their_render_pass(pipeline, or
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_painted_frames_are_the_same_to_the_bit(pipeline, order):
+def test_rendered_frames_are_the_same_to_the_bit(pipeline, order):
     plain, shown = (
         {
             event.frame_id: np.asarray(event.image)
-            for event in painted(pipeline, story(), previews, ORDERS[order])
+            for event in rendered(pipeline, story(), previews, ORDERS[order])
             if isinstance(event, FrameDone)
         }
         for previews in (None, Previews(Enlarged(), seconds=0))
@@ -123,15 +123,15 @@ def test_the_painted_frames_are_the_same_to_the_bit(pipeline, order):
     assert all(np.array_equal(plain[name], shown[name]) for name in plain)
 
 
-def test_frames_that_only_lend_are_not_shown(pipeline):
-    events = painted(pipeline, story(targets=("b",)), Previews(Enlarged(), seconds=0))
+def test_frames_that_are_only_sources_are_not_shown(pipeline):
+    events = rendered(pipeline, story(targets=("b",)), Previews(Enlarged(), seconds=0))
     assert {e.frame_id for e in events if isinstance(e, StepDone)} == {"a", "b"}
     assert {e.frame_id for e in events if isinstance(e, Preview)} == {"b"}
 
 
 def test_no_frame_is_shown_more_often_than_it_may_be(pipeline):
     previews = Previews(Enlarged(), every=1, seconds=1000)
-    events = painted(pipeline, story(), previews, LOCKSTEP)
+    events = rendered(pipeline, story(), previews, LOCKSTEP)
     assert sorted(e.frame_id for e in events if isinstance(e, Preview)) == ["a", "b", "c"]
 
 
@@ -141,15 +141,15 @@ def test_no_frame_is_shown_more_often_than_it_may_be(pipeline):
 )
 def test_short_schedules_are_shown_more_often(steps, shown):
     times = RenderPreviews(Previews(Enlarged(), seconds=0), ["a"])
-    told = [StepDone("a", "render", step, steps, step, steps) for step in range(1, steps + 1)]
-    assert [event.step for event in told if times.due(event)] == shown
-    assert not any(times.due(event) for event in told)  # a later pass of it only lends
+    done = [StepDone("a", "render", step, steps, step, steps) for step in range(1, steps + 1)]
+    assert [event.step for event in done if times.due(event)] == shown
+    assert not any(times.due(event) for event in done)  # a later pass of it is a source alone
 
 
 def test_what_is_shown_is_where_the_velocity_leads(pipeline):
     """The clean latents that `denoise` estimates, x_0 = x_i - sigma_i v_i."""
     wanted, shown = story(steps=6, targets=("a",)), Enlarged()
-    painted(pipeline, wanted, Previews(shown, every=1, seconds=0))
+    rendered(pipeline, wanted, Previews(shown, every=1, seconds=0))
     inputs = pipeline.prepare(wanted.frames[0], SEQUENCE)
     plan = step_plan(6, wanted.consistency, wanted.shortcuts)
     assert len(shown.seen) == 5
@@ -274,7 +274,7 @@ def test_a_damaged_file_is_noted(tmp_path, caplog):
     assert str(file) in caplog.text
 
 
-def test_other_models_are_not_shown_and_nothing_is_said(flux_like, taef1, caplog):
+def test_other_models_are_not_shown_and_nothing_is_reported(flux_like, taef1, caplog):
     elsewhere = replace(FLUX1_DEV, kind="folder")  # downloads nothing
     assert find_previews(elsewhere, flux_like) is None
     other_latents = tiny_pipeline()

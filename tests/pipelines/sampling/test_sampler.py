@@ -1,4 +1,4 @@
-"""One after another, side by side with what lenders keep, and without: the same pictures."""
+"""One after another, side by side with what sources keep, and without: the same pictures."""
 
 import hashlib
 import pickle
@@ -126,7 +126,7 @@ def test_classifier_free_guidance_and_frames_of_other_sizes(pipeline, monkeypatc
 
 
 @pytest.mark.parametrize("budget", [KEPT, NOTHING_KEPT])
-def test_frames_that_follow_pictures_in_several_strengths(pipeline, monkeypatch, budget):
+def test_frames_with_references_of_several_strengths(pipeline, monkeypatch, budget):
     bundle = tiny_bundle(pipeline.transformer)
     colors = ("red", "blue")
     names = [hashlib.sha256(color.encode()).hexdigest() + ".png" for color in colors]
@@ -134,10 +134,10 @@ def test_frames_that_follow_pictures_in_several_strengths(pipeline, monkeypatch,
         name: Image.new("RGB", (40, 40), color) for name, color in zip(names, colors, strict=True)
     }
     wanted = story("another place")
-    followed = [(names[0], 1.0), (names[0], 1.0), (names[1], 0.5), (None, 1.0)]
+    conditionings = [(names[0], 1.0), (names[0], 1.0), (names[1], 0.5), (None, 1.0)]
     frames = tuple(
         replace(one, reference=picture, reference_strength=strength)
-        for one, (picture, strength) in zip(wanted.frames, followed, strict=True)
+        for one, (picture, strength) in zip(wanted.frames, conditionings, strict=True)
     )
     wanted = replace(wanted, frames=frames)
     options = dict(character=bundle, pictures=pictures)
@@ -146,7 +146,7 @@ def test_frames_that_follow_pictures_in_several_strengths(pipeline, monkeypatch,
 
 
 def test_sharing_shows_in_these_pictures(pipeline, monkeypatch):
-    """What is compared above is not all the same anyway."""
+    """The pictures compared above differ without sharing."""
     plain = story("character")
     alone = replace(plain, frames=tuple(replace(one, identity_from=None) for one in plain.frames))
     kept = latents(pipeline, monkeypatch, plain, budget=KEPT)
@@ -156,7 +156,7 @@ def test_sharing_shows_in_these_pictures(pipeline, monkeypatch):
 
 
 @pytest.mark.parametrize("budget", [BANK, KEPT, NOTHING_KEPT])
-def test_every_step_is_told_and_every_mask_once(pipeline, budget):
+def test_every_step_is_reported_and_every_mask_once(pipeline, budget):
     wanted = story("another place")
     events = list(
         pipeline.stream(wanted, RenderContext(max_sequence_length=SEQUENCE, budget=budget))
@@ -221,7 +221,7 @@ def test_side_by_side_without_a_bank_holds_one_block_at_a_time(pipeline, monkeyp
 
 
 @pytest.mark.parametrize("order", ["bank", "lockstep"])
-def test_what_was_painted_elsewhere_is_lent(pipeline, monkeypatch, order):
+def test_frames_that_were_rendered_elsewhere_are_read(pipeline, monkeypatch, order):
     wanted = story("another place")
     expected = latents(pipeline, monkeypatch, wanted)
     banks = {}
@@ -230,9 +230,9 @@ def test_what_was_painted_elsewhere_is_lent(pipeline, monkeypatch, order):
         banks[frame_id] = pickle.loads(pickle.dumps(bank))  # as another process gets it
 
     first = replace(wanted, targets=("a", "b"))
-    painted = latents(pipeline, monkeypatch, first, keep_bank=keep)
-    assert sorted(banks) == ["a"]  # b lends nothing to those who are painted here
-    assert_same(painted, {name: expected[name] for name in "ab"})
+    rendered = latents(pipeline, monkeypatch, first, keep_bank=keep)
+    assert sorted(banks) == ["a"]  # no frame that is rendered here reads b
+    assert_same(rendered, {name: expected[name] for name in "ab"})
     banks.clear()
     latents(pipeline, monkeypatch, replace(wanted, targets=("b", "c")), keep_bank=keep)
     assert sorted(banks) == ["a", "b"]
@@ -298,8 +298,8 @@ def test_as_many_frames_together_as_memory_and_a_cpus_caches_allow(
     assert RenderMemory(model, rendered, RenderBudget()).batch() == together
 
 
-def asked(pipeline, wanted: RenderRequest) -> int:
-    """How many frames went through the transformer."""
+def evaluations(pipeline, wanted: RenderRequest) -> int:
+    """Count the frames that go through the transformer."""
     frames = []
     hook = pipeline.transformer.register_forward_pre_hook(
         lambda _, __, given: frames.append(len(given["hidden_states"])), with_kwargs=True
@@ -309,14 +309,14 @@ def asked(pipeline, wanted: RenderRequest) -> int:
     return sum(frames)
 
 
-def test_shortcuts_ask_the_model_less_often(pipeline):
-    """Of 8 steps the mask step is number 2: asked are 0, 1, 2, 4 and 6; of a probe pass 0 and 2."""
+def test_shortcuts_evaluate_the_model_less_often(pipeline):
+    """Of 8 steps the mask step is number 2: evaluated are 0, 1, 2, 4, 6; of a probe pass 0, 2."""
     wanted = story("character")
-    assert asked(pipeline, wanted) == 4 * 8 + 3 * 2
-    assert asked(pipeline, replace(wanted, shortcuts=Shortcuts(every=2))) == 4 * 5 + 3 * 2
-    assert asked(pipeline, replace(wanted, shortcuts=Shortcuts(probe_every=2))) == 4 * 8 + 3
+    assert evaluations(pipeline, wanted) == 4 * 8 + 3 * 2
+    assert evaluations(pipeline, replace(wanted, shortcuts=Shortcuts(every=2))) == 4 * 5 + 3 * 2
+    assert evaluations(pipeline, replace(wanted, shortcuts=Shortcuts(probe_every=2))) == 4 * 8 + 3
     both = Shortcuts(every=3, probe_every=4)
-    assert asked(pipeline, replace(wanted, shortcuts=both)) == 4 * 4 + 3
+    assert evaluations(pipeline, replace(wanted, shortcuts=both)) == 4 * 4 + 3
 
 
 @pytest.mark.parametrize("budget", [KEPT, NOTHING_KEPT])

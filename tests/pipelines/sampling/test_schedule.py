@@ -11,13 +11,13 @@ PLAN = StepPlan(STEPS, 1, 40, 1, 40, 40, 0.8, 0.5, 10)  # 11 steps of a probe pa
 SHORT = StepPlan(2, 1, 2, 1, 2, 2, 0.8, 0.5, 0)
 
 
-def frames(*lenders: tuple[str | None, str | None]) -> list[FrameRequest]:
-    """Frames a, b, c ..., each with whom it takes its character and its place from."""
+def frames(*sources: tuple[str | None, str | None]) -> list[FrameRequest]:
+    """Make frames a, b, c ..., each with the sources of its character and its background."""
     return [
         FrameRequest(
             name, Prompt("", "", "runs"), 0, 64, 64, identity_from=who, background_from=where
         )
-        for name, (who, where) in zip("abcdefgh", lenders, strict=False)
+        for name, (who, where) in zip("abcdefgh", sources, strict=False)
     ]
 
 
@@ -49,7 +49,7 @@ def test_with_a_bank_every_step_0_is_done_once(some, evaluations):
         (FOREGROUND, 50 + 4 * 60, 5 * 60),
         # With its place: once more beside the probe passes, which need its mask first.
         (PLACE, 50 + 4 * 60, 5 * 60 + 10),
-        # b takes its character from a, and lends its place to c and d.
+        # b reads its character from a, and is the background source of c and d.
         (CHAIN, 50 + 4 * 60, None),
         (frames(*[ALONE] * 3), 150, 150),
     ],
@@ -75,44 +75,47 @@ def test_the_stages_of_a_shared_character():
 @pytest.mark.parametrize("plan", [PLAN, SHORT])
 @pytest.mark.parametrize("keep_early", [True, False])
 @pytest.mark.parametrize("some", [FOREGROUND, PLACE, CHAIN, [CHAIN[i] for i in (0, 1, 3)]])
-def test_whoever_is_read_is_there(some, keep_early, plan):
-    """Masks before they are needed; keys in a bank, or of a lender that is at the same step."""
+def test_what_is_read_is_there(some, keep_early, plan):
+    """Masks before they are needed; keys in a bank, or of a source that is at the same step."""
     steps = {frame.frame_id: plan.steps for frame in some}
     schedule = side_by_side(some, plan, steps, keep_early=keep_early)
     early, by_id = plan.probe_steps, {frame.frame_id: frame for frame in some}
     masked, probed, finished = set(), set(), set()
     for stage in schedule.stages:
-        order = [leg.frame_id for leg in stage]
+        order = [segment.frame_id for segment in stage]
         assert order == [frame.frame_id for frame in some if frame.frame_id in order]
-        legs = {leg.frame_id: leg for leg in stage}
-        for leg in stage:
-            frame = by_id[leg.frame_id]
-            if leg.phase == "render" and frame.identity_from is not None:
-                assert leg.frame_id in probed
+        segments = {segment.frame_id: segment for segment in stage}
+        for segment in stage:
+            frame = by_id[segment.frame_id]
+            if segment.phase == "render" and frame.identity_from is not None:
+                assert segment.frame_id in probed
             assert frame.background_from is None or frame.background_from in masked
-            for lender in {frame.identity_from, frame.background_from} - {None}:
-                for step in range(leg.first, min(leg.last, plan.share_end)):
-                    if leg.phase == "probe" and lender == frame.identity_from != (
+            for source in {frame.identity_from, frame.background_from} - {None}:
+                for step in range(segment.first, min(segment.last, plan.share_end)):
+                    if segment.phase == "probe" and source == frame.identity_from != (
                         frame.background_from
                     ):
                         continue  # a probe pass never shares the foreground
-                    kept = keep_early and step < early and lender in masked
-                    there = lender in legs and legs[lender].first <= step < legs[lender].last
+                    kept = keep_early and step < early and source in masked
+                    there = (
+                        source in segments
+                        and segments[source].first <= step < segments[source].last
+                    )
                     assert not plan.shares(step) or kept or there
-                if leg.first <= plan.mask_step < leg.last:
-                    assert lender in masked or legs[lender].last > plan.mask_step
-        for leg in stage:
-            if leg.phase == "probe":
-                probed.add(leg.frame_id)
-            elif leg.last > plan.mask_step:
-                masked.add(leg.frame_id)
-            if leg.phase == "render" and leg.last == plan.steps:
-                finished.add(leg.frame_id)
+                if segment.first <= plan.mask_step < segment.last:
+                    assert source in masked or segments[source].last > plan.mask_step
+        for segment in stage:
+            if segment.phase == "probe":
+                probed.add(segment.frame_id)
+            elif segment.last > plan.mask_step:
+                masked.add(segment.frame_id)
+            if segment.phase == "render" and segment.last == plan.steps:
+                finished.add(segment.frame_id)
     assert finished == set(by_id)
 
 
-def test_frames_that_were_painted_elsewhere_lend_without_a_leg():
+def test_frames_that_were_rendered_elsewhere_are_read_without_a_segment():
     some = CHAIN[2:4]
     schedule = side_by_side(some, PLAN, all_steps(some), keep_early=True)
-    assert {leg.frame_id for stage in schedule.stages for leg in stage} == {"c", "d"}
+    assert {segment.frame_id for stage in schedule.stages for segment in stage} == {"c", "d"}
     assert schedule.evaluations == 2 * 60

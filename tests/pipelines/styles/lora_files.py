@@ -37,7 +37,7 @@ def kohya_file(folder: Path, **more: Tensor) -> str:
 
 
 def diffusers_tensors() -> dict[str, Tensor]:
-    """One layer with an alpha of half the rank, and two whose names end alike."""
+    """Make one layer with an alpha of half the rank, and two whose names end alike."""
     block = "transformer.transformer_blocks.0.attn.to_q"
     return {
         f"{block}.lora_A.weight": matrix(RANK, 32, 1),

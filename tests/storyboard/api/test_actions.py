@@ -106,7 +106,7 @@ def test_a_refused_change_leaves_what_is_stored(backend: Backend) -> None:
     assert backend.store.open(document["project"]).load().frames[0].seed == 0
 
 
-def test_the_example_is_a_project_id_of_its_own_each_time(backend: Backend) -> None:
+def test_the_example_is_a_project_of_its_own_each_time(backend: Backend) -> None:
     first, second = backend.actions.example(), backend.actions.example()
     assert first["value"]["project"] != second["value"]["project"]
     assert len(first["value"]["frames"]) == 6

@@ -21,9 +21,9 @@ from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Store
+from tests.pipelines.pictures import drawing
 from tests.storyboard.api.backend import Backend, backend_in, publish, rendered, story
 from tests.storyboard.fakes import FakeEngine
-from tests.storyboard.pictures import drawing
 
 
 @pytest.fixture

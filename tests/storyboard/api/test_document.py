@@ -138,6 +138,8 @@ def test_only_offered_models_and_the_stored_one_can_be_chosen() -> None:
     sent["settings"]["model"] = "somebody/else"
     with pytest.raises(UserError, match="cannot be chosen"):
         read_document(sent, STORED, MODEL_NAMES)
+    with pytest.raises(UserError, match="cannot be chosen"):
+        read_document(sent | {"settings": {"model": ["miniature"]}}, STORED, MODEL_NAMES)
     kept = STORED.model_copy(update={"settings": RenderSettings(model="somebody/else")})
     assert read_document(sent, kept, MODEL_NAMES).settings.model == "somebody/else"
 

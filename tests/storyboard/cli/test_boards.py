@@ -9,7 +9,7 @@ import pytest
 
 from storyboard.cli.main import main
 from storyboard.storage.projects import Project, Store
-from tests.storyboard.pictures import drawing
+from tests.pipelines.pictures import drawing
 from tests.storyboard.storage.test_projects import BOARD, add_take
 
 Printed = pytest.CaptureFixture[str]

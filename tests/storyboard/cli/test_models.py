@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pipelines.models.catalog import INSTANT_CHARACTER, MODELS
+from pipelines.models.catalog import INSTANT_CHARACTER, MINIATURE, MODELS
 from pipelines.models.presets import MEMORY_PRESETS
 from storyboard.cli.main import main
 
@@ -69,6 +71,19 @@ def test_a_model_of_unknown_size_is_reported_as_such(capsys: pytest.CaptureFixtu
     text = listed(capsys, "someone/flux-finetune", "--gpu", "24")
     assert "memory: not known" in text
     assert "full " not in text.partition("Memory presets")[0]
+
+
+def test_a_damaged_model_does_not_hide_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for part in ("transformer", "text_encoder_2", "text_encoder", "vae"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "model.safetensors").write_bytes(b"")
+    broken = replace(MINIATURE, source=str(tmp_path))
+    monkeypatch.setattr("storyboard.cli.models.MODELS", (broken, *MODELS[1:]))
+    text = listed(capsys, "--gpu", "24")
+    assert re.search(r"memory: not known\. .*is damaged.*git checkout", text)
+    assert all(f"\n{spec.name}  " in text for spec in MODELS)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from storyboard.storage.character_file import save_character
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import REQUEST_KEY, Store
 from storyboard.storage.reference_store import ReferenceStore
+from tests.pipelines.pictures import drawing, reference
 from tests.pipelines.tiny_character import save_tiny_model
 from tests.storyboard.cli.typed import STORY, requests_of
 from tests.storyboard.fakes import FakeEngine
-from tests.storyboard.pictures import drawing, reference
 
 
 @pytest.fixture

@@ -109,6 +109,9 @@ def test_pictures_and_styles_are_found_from_where_the_story_is(tmp_path: Path) -
     )
     (tmp_path / "ink.safetensors").unlink()
     assert read(tmp_path, PICTURED).storyboards[0].settings.styles[0].source == "ink.safetensors"
+    long = "x" * 300  # longer than names of files can be
+    (board,) = read(tmp_path, f"styles: [{long}]\nframes: [{{action: a}}]").storyboards
+    assert board.settings.styles[0].source == long
     absolute = PICTURED.replace("pictures/", f"{tmp_path}/pictures/")
     assert read(tmp_path, absolute).reference == story.reference
     assert read(tmp_path, "frames: [{action: a}]").reference is None
@@ -189,6 +192,8 @@ def test_sizes_that_frames_cannot_have(text: str) -> None:
         ("character:\n  reference: none.png\nframes: [{action: a}]\n", 2, "no picture"),
         ("character:\n  reference: .\nframes: [{action: a}]\n", 2, "no picture"),
         ("character:\n  reference: ~nobody/a.png\nframes: [{action: a}]\n", 2, "no picture"),
+        (f"character:\n  reference: {'x' * 300}\nframes: [{{action: a}}]\n", 2, "no picture"),
+        (f"model: {'x' * 300}\nframes: [{{action: a}}]\n", 1, "There is no model"),
         ("character:\n  name: a\n  strength: 1\nframes: [{action: a}]\n", 3, "add 'reference'"),
         (
             "frames:\n  - action: a\n    reference_strength: 3\n",

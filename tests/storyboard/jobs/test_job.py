@@ -22,8 +22,8 @@ from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, T
 from storyboard.jobs.job import Job
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.projects import Project, Store
+from tests.pipelines.pictures import reference
 from tests.storyboard.fakes import FakeEngine, mask_of
-from tests.storyboard.pictures import reference
 
 BOARD = Storyboard(
     character=Character(description="a girl"),

@@ -22,7 +22,7 @@ from storyboard.storage.archive import README, write_archive
 from storyboard.storage.archive_reading import read_archive
 from storyboard.storage.projects import REQUEST_KEY, Project, Store
 from tests.conftest import ROOT
-from tests.storyboard.pictures import reference
+from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
 
 EARLIER = ROOT / "tests" / "data" / "archives" / "mayas-day.zip"

@@ -18,7 +18,7 @@ from storyboard.errors import ProjectError
 from storyboard.storage.character_file import PortableCharacter, load_character, save_character
 from storyboard.storage.projects import Project, Store
 from storyboard.storage.reference_store import ReferenceStore
-from tests.storyboard.pictures import reference
+from tests.pipelines.pictures import reference
 
 ZOE = Character(name="Zoë", description="a girl in a green hoodie", strength=0.8)
 

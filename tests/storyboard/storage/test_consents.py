@@ -31,7 +31,7 @@ def test_a_missing_consent_is_required_with_the_licence(tmp_path: Path) -> None:
     with pytest.raises(ConsentNeeded, match="It runs code of its own") as caught:
         consents.require("code", BIREFNET, "It runs code of its own.")
     asked = caught.value
-    assert (asked.key, asked.title, asked.licence) == ("code", BIREFNET.title, BIREFNET.licence)
+    assert (asked.key, asked.licence) == ("code", BIREFNET.licence)
     assert asked.download_bytes == BIREFNET.download_bytes
     consents.give("code")
     consents.require("code", BIREFNET, "It runs code of its own.")

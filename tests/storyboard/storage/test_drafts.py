@@ -13,7 +13,7 @@ from pipelines.pictures import png_bytes
 from pipelines.reference.from_upload import prepare_reference
 from storyboard.errors import ProjectError
 from storyboard.storage.drafts import VIEW_SIDE, Drafts
-from tests.storyboard.pictures import BOX, drawing, reference
+from tests.pipelines.pictures import BOX, drawing, reference
 
 GREEN, RED = (0, 255, 0, 255), (255, 0, 0, 255)
 

@@ -1,8 +1,7 @@
-"""Atomic files, versioned documents, names and pictures."""
+"""Atomic files, versioned documents, and names."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -10,11 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from pipelines.pictures import mask_picture, png_bytes
 from storyboard.errors import ProjectError
 from storyboard.settings import ROOT
 from storyboard.storage.files import (
@@ -142,19 +138,3 @@ def test_a_long_stem_ends_at_a_word() -> None:
     stem = file_stem(1, "word " * 40)
     assert len(stem) <= STEM_LENGTH
     assert stem.endswith("-word")
-
-
-def test_a_mask_becomes_hard_edged_black_and_white() -> None:
-    mask = np.zeros((2, 3), dtype=bool)
-    mask[1, 2] = True
-    pixels = np.asarray(mask_picture(mask, (48, 32)))
-    assert pixels.dtype == np.uint8
-    assert np.array_equal(pixels, np.kron(mask, np.ones((16, 16))) * 255)
-
-
-def test_a_png_carries_its_texts() -> None:
-    content = png_bytes(Image.new("RGB", (4, 4), (1, 2, 3)), recipe="中 ü")
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
-        assert image.info["recipe"] == "中 ü"
-        assert image.getpixel((0, 0)) == (1, 2, 3)

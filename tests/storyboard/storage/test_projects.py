@@ -19,7 +19,7 @@ from storyboard.board import Character, Frame, Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.settings import ROOT
 from storyboard.storage.projects import REQUEST_KEY, STORYBOARD_FILE, Project, Store
-from tests.storyboard.pictures import reference
+from tests.pipelines.pictures import reference
 
 BOARD = Storyboard(
     title="Maya's Day",

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.pictures import Reference, read_png
 from storyboard.errors import ProjectError
 from storyboard.storage.reference_store import ReferenceStore
-from tests.storyboard.pictures import drawing, mask_of_drawing, reference
+from tests.pipelines.pictures import reference
 
 
 @pytest.fixture
@@ -112,31 +111,3 @@ def test_a_missing_or_damaged_source_is_reported_and_the_picture_still_loads(
     record.write_text(json.dumps({"kind": "another"}))
     with pytest.raises(ProjectError, match="not a throughline reference"):
         references.load(name)
-
-
-@pytest.mark.parametrize(
-    ("part", "picture"),
-    [
-        ("image", Image.new("RGB", (64, 65))),
-        ("image", Image.new("RGB", (1025, 1025))),
-        ("image", Image.new("L", (64, 64))),
-        ("source", Image.new("CMYK", (120, 128))),
-        ("source", Image.new("RGB", (2049, 128))),
-        ("mask", Image.new("L", (128, 120))),
-        ("mask", Image.new("1", (120, 128))),
-    ],
-)
-def test_a_bad_reference_is_refused(part: str, picture: Image.Image) -> None:
-    parts = {"image": reference().image, "source": drawing(), "mask": mask_of_drawing()}
-    with pytest.raises(ValueError, match=str(picture.width)):
-        Reference(**{**parts, part: picture})
-
-
-def test_the_size_of_a_picture_is_checked_before_it_is_decoded() -> None:
-    content = bytearray(reference().content)
-    content[16:24] = (60_000).to_bytes(4, "big") * 2
-    with pytest.raises(ValueError, match="60000 x 60000"):
-        read_png(bytes(content))
-    for wrong in (b"", b"GIF89a", reference().content[:-30], reference().content[:20]):
-        with pytest.raises(ValueError, match=r"not a PNG|damaged"):
-            read_png(wrong)

@@ -14,7 +14,7 @@ from storyboard.board import SHORT_TEXT, Storyboard
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage.projects import SMALL_SIDE, Project, Store
 from storyboard.storage.shelf import Shelf
-from tests.storyboard.pictures import reference
+from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
 
 

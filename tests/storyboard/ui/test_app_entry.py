@@ -36,7 +36,13 @@ def test_a_setting_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     assert "THROUGHLINE_PORT" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_workers_without_ray_are_one_line_with_the_cure(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_found_is_an_error_of_the_options(tmp_path: Path) -> None:
+    done = start(tmp_path, "--projects", "~nobody-here/projects")
+    assert done.returncode == 2
+    assert "~nobody-here" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_workers_without_ray_are_one_line_with_the_remedy(tmp_path: Path) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "ray.py").write_text("raise ModuleNotFoundError('there is none')")

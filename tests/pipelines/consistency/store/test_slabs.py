@@ -88,7 +88,7 @@ def test_mapped_files_have_no_names_and_keep_their_bytes(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves otherwise")
-def test_a_full_disk_has_no_room_and_other_faults_are_told(tmp_path, monkeypatch):
+def test_a_full_disk_has_no_room_and_other_faults_are_raised(tmp_path, monkeypatch):
     def fail(number: int):
         def reserve(*_: int) -> None:
             raise OSError(number, os.strerror(number))

@@ -147,15 +147,15 @@ def test_an_entry_does_not_hold_what_it_is_a_part_of():
 
 
 class SlowCopier(Copier):
-    """Its copies are there when somebody waits for them; entries are told by their one number."""
+    """Copier whose copies are done when they are waited for; notes each entry's number."""
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
-        self.asked: list[int] = []
+        self.fetched_numbers: list[int] = []
         self._sources: list[Sequence[Tensor]] = []
 
     def fetch(self, sources: Sequence[Tensor]) -> Fetched:
-        self.asked.append(int(sources[0].flatten()[0]))
+        self.fetched_numbers.append(int(sources[0].flatten()[0]))
         number = torch.tensor([float(len(self._sources))])
         self._sources.append(sources)
         return Fetched((torch.full_like(sources[0], -1.0), number))
@@ -176,18 +176,18 @@ def numbered_store(steps: Sequence[int], device_bytes: int = 0) -> tuple[EntrySt
     return store, copier
 
 
-def test_the_next_step_is_asked_for_ahead_and_each_step_once():
+def test_the_next_step_is_fetched_ahead_and_each_step_once():
     store, copier = numbered_store([1, 2, 5, 6])
     store.begin_step(0)
-    assert copier.asked == [10, 11]
-    asked_by_the_end = {1: 21, 2: 51, 5: 61, 6: 61}
-    for step, last in asked_by_the_end.items():
+    assert copier.fetched_numbers == [10, 11]
+    last_fetched = {1: 21, 2: 51, 5: 61, 6: 61}
+    for step, last in last_fetched.items():
         store.begin_step(step)
-        assert copier.asked[-1] == last
+        assert copier.fetched_numbers[-1] == last
         for block in (0, 1, 0):
             rows = torch.tensor([3, 1])
             assert store.get(key(step, block), rows)[0].unique().tolist() == [10 * step + block]
-    assert copier.asked == [10, 11, 20, 21, 50, 51, 60, 61]
+    assert copier.fetched_numbers == [10, 11, 20, 21, 50, 51, 60, 61]
 
 
 def test_copies_of_two_steps_at_most_are_held():
@@ -203,7 +203,7 @@ def test_a_pass_that_begins_anew_finds_its_steps_again():
     store, copier = numbered_store([1, 2, 3])
     for step in (3, 0, 1):
         store.begin_step(step)
-    assert copier.asked == [30, 31, 10, 11, 20, 21]
+    assert copier.fetched_numbers == [30, 31, 10, 11, 20, 21]
     assert store.get(key(1))[0].unique().tolist() == [10]
 
 
@@ -213,13 +213,13 @@ def test_what_is_saved_while_its_step_runs_is_copied_when_first_read():
     store.put(key(1), (torch.full((4, 2), 17.0),), None)
     for _ in range(3):
         assert store.get(key(1))[0].unique().tolist() == [17]
-    assert copier.asked == [10, 11, 17]
+    assert copier.fetched_numbers == [10, 11, 17]
 
 
 def test_what_is_on_the_device_is_not_copied():
     store, copier = numbered_store([1, 2], device_bytes=3 * 4 * 2 * 4)
     store.begin_step(1)
-    assert copier.asked == [21]
+    assert copier.fetched_numbers == [21]
     assert store.get(key(2, 0))[0].unique().tolist() == [20]
 
 

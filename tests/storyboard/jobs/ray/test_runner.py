@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,11 +24,13 @@ from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
 from storyboard.jobs.ray import runner as jobs_ray
+from storyboard.jobs.ray.cluster import BankLost, BankSent, Cluster, WorkerLost
+from storyboard.jobs.ray.request_parts import RequestPart
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
-from storyboard.jobs.ray.spreading import RequestPart
-from storyboard.jobs.ray.workers import Cluster, WorkerLost
+from storyboard.jobs.ray.worker import Assignment, WorkerEvent
 from storyboard.settings import Settings, Workers
 from storyboard.storage.projects import Project, Store
+from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
 pytestmark = pytest.mark.slow
@@ -123,12 +126,83 @@ def test_there_is_no_runner_where_no_worker_can_be_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = DyingCluster()
-    monkeypatch.setattr(jobs_ray, "Cluster", lambda *_: cluster)
+    monkeypatch.setattr("storyboard.jobs.ray.runner.Cluster", lambda *_: cluster)
     with pytest.raises(UserError, match=r"No worker.*log"):
         RayRunner(settings, ObedientEngine)
     assert cluster.closed
     logged = [record for record in caplog.records if "cannot be started" in record.message]
     assert len(logged) == 2  # of each worker, after its last attempt
+
+
+class ForgetfulWorker:
+    """Worker in this process that loses the first bank that it receives.
+
+    Args:
+        taken: set when the other part that receives the bank was taken.
+        dropped: set once the runner knows that the bank is lost.
+    """
+
+    def __init__(self, taken: threading.Event, dropped: threading.Event) -> None:
+        self._taken, self._dropped = taken, dropped
+
+    def start(self) -> None:
+        pass
+
+    def stop(self, assignment_id: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def render(self, assignment: Assignment) -> Iterator[WorkerEvent | BankSent]:
+        if assignment.received:
+            assert self._taken.wait(PATIENCE)
+            raise BankLost("its machine is gone")
+        if not assignment.sends:
+            self._dropped.set()
+        for name in assignment.sends:
+            yield BankSent(name, "a handle")
+        yield from FakeEngine().render(assignment.request)
+
+
+class LatePart(RequestPart):
+    """Part whose worker takes long to begin."""
+
+    taken, dropped = threading.Event(), threading.Event()
+
+    def request(self, whole: RenderRequest) -> RenderRequest:
+        self.taken.set()
+        assert self.dropped.wait(PATIENCE)
+        return super().request(whole)
+
+
+def test_a_bank_that_is_lost_before_its_reader_begins_is_rendered_again(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = (LatePart.taken, LatePart.dropped)
+    workers = [ForgetfulWorker(*events) for _ in range(2)]
+
+    class FakeCluster:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def workers(self, _make_engine: object) -> list[ForgetfulWorker]:
+            return workers
+
+        def close(self) -> None:
+            pass
+
+    sent = frozenset({"f0"})
+    parts = (
+        RequestPart(0, ("f0",), 1.0, sends=sent),
+        RequestPart(1, ("f1",), 1.0, receives=sent),
+        LatePart(2, ("f2",), 1.0, receives=sent),
+    )
+    monkeypatch.setattr(jobs_ray, "Cluster", FakeCluster)
+    monkeypatch.setattr(jobs_ray, "cut_request", lambda *_, **__: parts)
+    with closing(RayRunner(settings, ObedientEngine)) as runner:
+        job = runner.start(project_of(store, "waving", "running", "sitting"), None)
+        check_events(job, finish(job))
 
 
 def test_frames_are_spread_over_the_workers(
@@ -234,7 +308,7 @@ def test_a_bank_is_sent_to_the_workers_that_read_it(
     runner: RayRunner, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = project_of(store, "waving", "waving", f"dies {tmp_path / 'mark'}", "waving", "waving")
-    monkeypatch.setattr(jobs_ray, "spread", with_banks)
+    monkeypatch.setattr(jobs_ray, "cut_request", with_banks)
     job = runner.start(project, None)
     events = finish(job)
     check_events(job, events)
@@ -273,7 +347,7 @@ def test_the_pictures_are_those_of_one_process_though_a_worker_is_killed(
         assert mark.exists()
         # Again by one worker alone, and with a bank that is sent.
         for project, way in zip(projects[1:], (in_one_part, with_banks), strict=True):
-            monkeypatch.setattr(jobs_ray, "spread", way)
+            monkeypatch.setattr(jobs_ray, "cut_request", way)
             job = many.start(project, None)
             check_events(job, finish(job))
     spread_out, one, with_bank = map(pictures_of, projects)

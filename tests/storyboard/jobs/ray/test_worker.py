@@ -18,8 +18,8 @@ from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, Work
 from storyboard.planning import plan_render
 from storyboard.settings import Settings, Workers
 from storyboard.storage.consents import Consents
+from tests.pipelines.pictures import reference
 from tests.storyboard.fakes import FakeBank, FakeEngine
-from tests.storyboard.pictures import reference
 
 
 def request_for(*names: str) -> RenderRequest:

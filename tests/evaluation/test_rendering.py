@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from evaluation.ablation import Ablation
-from evaluation.painting import EvaluationFolder, EvaluationRun, render_in_processes
+from evaluation.rendering import EvaluationFolder, EvaluationRun, render_in_processes
 from evaluation.rows import REFERENCE_ROWS, ROWS, SuiteRow, frame_ids
 from evaluation.suite import SUITE_VERSION, Suite, SuiteCharacter, SuiteFrame, SuiteReference
 from pipelines.errors import UserError

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.request import FrameRequest, Prompt, RenderRequest
-from storyboard.jobs.ray.spreading import Costs, Measures, RequestPart, spread
+from storyboard.jobs.ray.request_parts import Costs, Measures, RequestPart, cut_request
 
 WORDS = Prompt("beach", "a girl", "waving")
 # Ten seconds a step at this size, and transfers of next to no time.
@@ -51,7 +51,7 @@ def test_every_target_is_in_one_part_that_can_be_rendered(seed: int) -> None:
         frames.append(frame(str(number), rng.choice([None, *names]), location))
     wanted = rng.sample([f.frame_id for f in frames], rng.randint(1, len(frames)))
     request = replace(request_for(*frames), targets=tuple(sorted(wanted, key=int)))
-    parts = spread(
+    parts = cut_request(
         request,
         workers=rng.randint(1, 5),
         others=rng.randint(0, 2),
@@ -76,7 +76,7 @@ def test_every_target_is_in_one_part_that_can_be_rendered(seed: int) -> None:
 
 
 def test_one_worker_renders_all() -> None:
-    (part,) = spread(STORY, workers=1, others=0, costs=SLOW)
+    (part,) = cut_request(STORY, workers=1, others=0, costs=SLOW)
     assert part.targets == STORY.targets
     assert part.request(STORY) == STORY
     # 50 steps for the first; a probe pass of 11 steps more for each of the others.
@@ -84,7 +84,7 @@ def test_one_worker_renders_all() -> None:
 
 
 def test_a_single_request_is_cut_for_all_workers() -> None:
-    parts = spread(STORY, workers=4, others=0, costs=HEAVY)
+    parts = cut_request(STORY, workers=4, others=0, costs=HEAVY)
     assert targets_of(parts) == ["ab", "cd", "ef", "gh"]
     assert {part.receives for part in parts} == {frozenset()}
     # The second renders the first frame again, up to the step where sharing ends.
@@ -93,16 +93,16 @@ def test_a_single_request_is_cut_for_all_workers() -> None:
 
 
 def test_of_as_many_requests_as_workers_each_stays_whole() -> None:
-    assert targets_of(spread(STORY, workers=4, others=3, costs=SLOW)) == ["abcdefgh"]
+    assert targets_of(cut_request(STORY, workers=4, others=3, costs=SLOW)) == ["abcdefgh"]
 
 
 def test_there_are_no_more_parts_than_targets() -> None:
-    assert targets_of(spread(STORY, workers=64, others=0, costs=HEAVY))[-1] == "h"
-    assert len(spread(STORY, workers=64, others=0, costs=HEAVY)) <= len(STORY.targets)
+    assert targets_of(cut_request(STORY, workers=64, others=0, costs=HEAVY))[-1] == "h"
+    assert len(cut_request(STORY, workers=64, others=0, costs=HEAVY)) <= len(STORY.targets)
 
 
 def test_a_bank_is_sent_where_that_saves_others_time() -> None:
-    parts = spread(STORY, workers=4, others=1, costs=SLOW)
+    parts = cut_request(STORY, workers=4, others=1, costs=SLOW)
     assert [sorted(part.receives) for part in parts] == [[], ["a"]]
     assert parts[0].sends == {"a"}
     assert sum(part.work for part in parts) == pytest.approx(10 * (50 + 7 * 61), rel=1e-3)
@@ -110,29 +110,29 @@ def test_a_bank_is_sent_where_that_saves_others_time() -> None:
 
 def test_a_frame_is_rendered_again_where_its_bank_is_too_large_or_unknown() -> None:
     for costs in (HEAVY, replace(SLOW, bank=None)):
-        parts = spread(STORY, workers=4, others=1, costs=costs)
+        parts = cut_request(STORY, workers=4, others=1, costs=costs)
         assert len(parts) == 2
         assert not any(part.receives or part.sends for part in parts)
 
 
 def test_no_part_waits_for_a_bank_that_it_renders_as_soon() -> None:
-    assert not any(part.receives for part in spread(STORY, workers=2, others=0, costs=SLOW))
+    assert not any(part.receives for part in cut_request(STORY, workers=2, others=0, costs=SLOW))
 
 
 def test_frames_with_one_location_stay_together() -> None:
-    assert targets_of(spread(LOCATIONS, workers=2, others=0, costs=HEAVY)) == ["ace", "bdf"]
+    assert targets_of(cut_request(LOCATIONS, workers=2, others=0, costs=HEAVY)) == ["ace", "bdf"]
 
 
 def test_a_frame_that_is_only_a_source_is_rendered_by_its_readers() -> None:
     request = request_for(*STORY.frames, targets="gh")
-    parts = spread(request, workers=2, others=0, costs=HEAVY)
+    parts = cut_request(request, workers=2, others=0, costs=HEAVY)
     assert targets_of(parts) == ["g", "h"]
     assert [f.frame_id for f in parts[1].request(request).frames] == ["a", "h"]
 
 
 def test_without_targets_there_is_nothing_to_cut() -> None:
     with pytest.raises(ValueError, match="without targets"):
-        spread(replace(STORY, targets=()), workers=2, others=0, costs=SLOW)
+        cut_request(replace(STORY, targets=()), workers=2, others=0, costs=SLOW)
 
 
 def test_costs_are_measured_for_each_model() -> None:

@@ -1,4 +1,4 @@
-"""Folder of an evaluation's pictures, and the rendering of the missing ones.
+"""Folder of an evaluation's pictures, and the rendering of those that are missing.
 
     OUT/run.json                     suite, model and settings of the pictures
     OUT/pictures/c01/merge-2.png     a picture; it is there when it is done

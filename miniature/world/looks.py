@@ -42,21 +42,21 @@ class Look:
         return tuple(piece for piece in (self.top, self.bottom) if piece)
 
 
-def pick(chance: Random, options: tuple[str, ...]) -> str:
+def pick(random: Random, options: tuple[str, ...]) -> str:
     """Return one of the options, all equally likely."""
-    return options[int(chance.random() * len(options))]
+    return options[int(random.random() * len(options))]
 
 
-def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
+def left_out(character: Character, random: Random, brevity: float) -> set[str]:
     """Choose the attributes that a prompt does not state: mostly few, sometimes nearly all.
 
     `brevity` is an additional share to leave out, in [0, 1].
     """
-    draw = chance.random()
+    draw = random.random()
     share = 0.07 if draw < 0.6 else 0.4 if draw < 0.8 else 0.85
     share += brevity * (1 - share)
-    hidden = {name for name in LOOK_NAMES if chance.random() < share}
-    if character.is_person and chance.random() < 0.5:
+    hidden = {name for name in LOOK_NAMES if random.random() < share}
+    if character.is_person and random.random() < 0.5:
         hidden.add("skin")
     if character.top == "dress" or "bottom" in hidden:
         hidden |= {"bottom", "bottom_color"}
@@ -65,35 +65,35 @@ def left_out(character: Character, chance: Random, brevity: float) -> set[str]:
     return hidden - {name for name in LOOK_NAMES if getattr(character, name) == "none"}
 
 
-def look_of(character: Character, hidden: set[str], chance: Random) -> Look:
+def look_of(character: Character, hidden: set[str], random: Random) -> Look:
     """Choose phrases for the attributes that are not hidden."""
-    noun = pick(chance, w.KIND_WORDS[character.kind])
+    noun = pick(random, w.KIND_WORDS[character.kind])
     adjectives, features = [], []
     if "skin" not in hidden:
-        color = pick(chance, w.body_words(character.kind)[character.skin])
-        if character.is_person or chance.random() < 0.8:
+        color = pick(random, w.body_words(character.kind)[character.skin])
+        if character.is_person or random.random() < 0.8:
             adjectives.append(color)
         else:
             body = "fur" if character.kind in v.ANIMALS else "body"
             features.append(f"{color} fur" if body == "fur" else _article(f"{color} {body}"))
-    elif chance.random() < 0.3:
-        little = character.kind in v.CHILDREN and chance.random() < 0.4
-        adjectives.append("little" if little else pick(chance, w.ADJECTIVES))
+    elif random.random() < 0.3:
+        little = character.kind in v.CHILDREN and random.random() < 0.4
+        adjectives.append("little" if little else pick(random, w.ADJECTIVES))
     if character.is_person:
-        as_adjective = "hair_color" not in hidden and chance.random() < 0.12
+        as_adjective = "hair_color" not in hidden and random.random() < 0.12
         if as_adjective:
-            adjectives.append(f"{_hair_color(character, chance)}-haired")
-        if hair := _hair(character, hidden | ({"hair_color"} if as_adjective else set()), chance):
+            adjectives.append(f"{_hair_color(character, random)}-haired")
+        if hair := _hair(character, hidden | ({"hair_color"} if as_adjective else set()), random):
             features.append(hair)
     extras: list[str] = []
     carried: list[str] = []
     if character.headwear != "none" and "headwear" not in hidden:
-        extras.append(pick(chance, w.HEADWEAR_WORDS[character.headwear]))
+        extras.append(pick(random, w.HEADWEAR_WORDS[character.headwear]))
     if character.accessory != "none" and "accessory" not in hidden:
         kept = {"beard": features, "scarf": extras}.get(character.accessory, carried)
-        kept.append(pick(chance, w.ACCESSORY_WORDS[character.accessory]))
-    top = "" if "top" in hidden else _top(character, hidden, chance)
-    bottom = "" if "bottom" in hidden else _bottom(character, hidden, chance)
+        kept.append(pick(random, w.ACCESSORY_WORDS[character.accessory]))
+    top = "" if "top" in hidden else _top(character, hidden, random)
+    bottom = "" if "bottom" in hidden else _bottom(character, hidden, random)
     name = " ".join((*adjectives, noun))
     return Look(noun, name, tuple(features), top, bottom, tuple(extras), tuple(carried))
 
@@ -102,40 +102,40 @@ def _article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def _hair_color(character: Character, chance: Random) -> str:
-    return pick(chance, w.HAIR_COLOR_WORDS[character.hair_color])
+def _hair_color(character: Character, random: Random) -> str:
+    return pick(random, w.HAIR_COLOR_WORDS[character.hair_color])
 
 
-def _hair(character: Character, hidden: set[str], chance: Random) -> str:
+def _hair(character: Character, hidden: set[str], random: Random) -> str:
     if hidden.issuperset(_HAIR):
         return ""
-    color = "" if "hair_color" in hidden else _hair_color(character, chance) + " "
+    color = "" if "hair_color" in hidden else _hair_color(character, random) + " "
     if "hair_style" in hidden:
         return f"{color}hair"
     if character.hair_style == "ponytail":
-        return pick(chance, (_article(f"{color}ponytail"), f"{color}hair in a ponytail"))
+        return pick(random, (_article(f"{color}ponytail"), f"{color}hair in a ponytail"))
     if character.hair_style == "bun":
-        return pick(chance, (_article(f"{color}hair bun"), f"{color}hair in a bun"))
+        return pick(random, (_article(f"{color}hair bun"), f"{color}hair in a bun"))
     return f"{character.hair_style} {color}hair"
 
 
-def _top(character: Character, hidden: set[str], chance: Random) -> str:
-    garment = pick(chance, w.TOP_WORDS[character.top])
+def _top(character: Character, hidden: set[str], random: Random) -> str:
+    garment = pick(random, w.TOP_WORDS[character.top])
     color = pattern = ""
     if "top_color" not in hidden:
-        color = pick(chance, w.CLOTH_COLOR_WORDS[character.top_color])
-    if "pattern" not in hidden and (character.pattern != "plain" or chance.random() < 0.2):
-        pattern = pick(chance, w.PATTERN_WORDS[character.pattern])
-    if color and chance.random() < 0.06:
+        color = pick(random, w.CLOTH_COLOR_WORDS[character.top_color])
+    if "pattern" not in hidden and (character.pattern != "plain" or random.random() < 0.2):
+        pattern = pick(random, w.PATTERN_WORDS[character.pattern])
+    if color and random.random() < 0.06:
         return _article(" ".join(filter(None, (pattern, garment)))) + f" in {color}"
-    first = (pattern, color) if chance.random() < 0.5 else (color, pattern)
+    first = (pattern, color) if random.random() < 0.5 else (color, pattern)
     return _article(" ".join(filter(None, (*first, garment))))
 
 
-def _bottom(character: Character, hidden: set[str], chance: Random) -> str:
-    garment = pick(chance, w.BOTTOM_WORDS[character.bottom])
+def _bottom(character: Character, hidden: set[str], random: Random) -> str:
+    garment = pick(random, w.BOTTOM_WORDS[character.bottom])
     if "bottom_color" not in hidden:
-        garment = f"{pick(chance, w.CLOTH_COLOR_WORDS[character.bottom_color])} {garment}"
+        garment = f"{pick(random, w.CLOTH_COLOR_WORDS[character.bottom_color])} {garment}"
     return _article(garment) if character.bottom == "skirt" else garment
 
 
@@ -144,25 +144,25 @@ def listed(phrases: tuple[str, ...]) -> str:
     return " and ".join(filter(None, (", ".join(phrases[:-1]), *phrases[-1:])))
 
 
-def sentence(look: Look, chance: Random, wordings: str, *, alone: bool, article: str = "") -> str:
+def sentence(look: Look, random: Random, wordings: str, *, alone: bool, article: str = "") -> str:
     """Write a sentence for a look.
 
     Args:
         look: the phrases.
-        chance: source of randomness.
+        random: source of randomness.
         wordings: "training" or "held_out", which share no sentence but the bare name.
         alone: the character is the only one, so that the sentence may be a list.
         article: article of the name instead of "a" or "an".
     """
     name = f"{article} {look.name}" if article else _article(look.name)
     if wordings == "training":
-        return _known_sentence(look, name, chance, alone)
-    return _new_sentence(look, name, chance, alone)
+        return _known_sentence(look, name, random, alone)
+    return _new_sentence(look, name, random, alone)
 
 
-def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
-    worn = look.worn if chance.random() < 0.7 else look.worn[::-1]
-    draw, clothes = chance.random(), (*worn, *look.extras)
+def _known_sentence(look: Look, name: str, random: Random, alone: bool) -> str:
+    worn = look.worn if random.random() < 0.7 else look.worn[::-1]
+    draw, clothes = random.random(), (*worn, *look.extras)
     if alone and draw < 0.1:
         bare = (piece.removeprefix("a ").removeprefix("an ") for piece in clothes)
         return ", ".join((name, *look.features, *bare, *look.carried))
@@ -172,22 +172,22 @@ def _known_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
         has = listed((*look.features, *look.carried))
         wears = f"{'and' if has else 'who'} wears {listed(clothes)}" if clothes else ""
         return " ".join(filter(None, (name, f"who has {has}" if has else "", wears)))
-    dressed = pick(chance, ("wearing", "wearing", "dressed in", "in"))
-    comma = "," if chance.random() < 0.5 else ""
+    dressed = pick(random, ("wearing", "wearing", "dressed in", "in"))
+    comma = "," if random.random() < 0.5 else ""
     if draw < 0.44 and look.worn:
         more = f", with {listed((*look.features, *look.carried))}"
         return f"{name} {dressed} {listed(clothes)}{more if look.features or look.carried else ''}"
     if not look.worn:
         has = listed((*look.features, *look.extras, *look.carried))
         return f"{name} with {has}" if has else name
-    last = look.carried if chance.random() < 0.4 else ()
+    last = look.carried if random.random() < 0.4 else ()
     if first := (*look.features, *(() if last else look.carried)):
         name = f"{name} with {listed(first)}{comma}"
     return f"{name} {dressed} {listed(clothes)}{f' and with {listed(last)}' if last else ''}"
 
 
-def _new_sentence(look: Look, name: str, chance: Random, alone: bool) -> str:
-    draw, kept = chance.random(), (*look.carried, *look.extras)
+def _new_sentence(look: Look, name: str, random: Random, alone: bool) -> str:
+    draw, kept = random.random(), (*look.carried, *look.extras)
     if draw < 0.35 and kept:
         name = f"{name} with {listed((*kept, *look.features))}"
         return f"{name} who is wearing {listed(look.worn[::-1])}" if look.worn else name

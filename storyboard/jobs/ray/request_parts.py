@@ -1,4 +1,4 @@
-"""Cuts a request into parts that workers render side by side.
+"""Parts of a request that workers render side by side, and the costs by which it is cut.
 
 Workers share no memory. A source frame of another part is either rendered again (up to the step
 where sharing ends), or its bank is transferred. The cheaper of the two depends on the model, the
@@ -60,7 +60,7 @@ class RequestPart:
         return replace(whole, frames=_with_sources(whole, self.targets), targets=self.targets)
 
 
-def spread(
+def cut_request(
     request: RenderRequest, *, workers: int, others: int, costs: Costs
 ) -> tuple[RequestPart, ...]:
     """Cut a request into the parts that keep all requests waiting least.

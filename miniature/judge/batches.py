@@ -45,12 +45,12 @@ class GroupBatch:
     identity: Tensor
 
 
-def scene_numbers(spec: SceneSpec) -> list[int]:
+def scene_indices(spec: SceneSpec) -> list[int]:
     """Return the index of each scene attribute's true value."""
-    return value_numbers(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
+    return value_indices(true_attributes(spec, 0), SCENE_VALUES, frozenset(SCENE_VALUES))
 
 
-def figure_numbers(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> list[int]:
+def figure_indices(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> list[int]:
     """Return the index of each figure attribute's true value; UNKNOWN where it is not visible.
 
     `parts` labels the figure's pixels and is 0 elsewhere, shape (h, w).
@@ -58,10 +58,10 @@ def figure_numbers(spec: SceneSpec, figure: int, parts: NDArray[np.uint8]) -> li
     if figure >= len(spec.figures):
         return [UNKNOWN] * len(FIGURE_VALUES)
     values = true_attributes(spec, figure)
-    return value_numbers(values, FIGURE_VALUES, visible_attributes(values, parts))
+    return value_indices(values, FIGURE_VALUES, visible_attributes(values, parts))
 
 
-def value_numbers(
+def value_indices(
     values: Mapping[str, str], names: Mapping[str, tuple[str, ...]], seen: Set[str]
 ) -> list[int]:
     """Return the index of each attribute's value; UNKNOWN where it is not seen."""
@@ -88,8 +88,8 @@ class GroupSource:
             spec = data.specs[row]
             number = int(rng.integers(max(1, len(spec.figures))))
             parts = label % OWNER * (label // OWNER == number + 1)
-            figure.append(figure_numbers(spec, number, parts))
-            scene.append(scene_numbers(spec))
+            figure.append(figure_indices(spec, number, parts))
+            scene.append(scene_indices(spec))
             identity.append(row // 2 if spec.figures and number == 0 else UNKNOWN)
             if rng.random() < _WOBBLING:
                 image, label = wobble(image, label, rng, float(rng.uniform(0.3, 1.8)))

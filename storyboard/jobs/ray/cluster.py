@@ -1,6 +1,7 @@
-"""Workers of a Ray cluster: processes that render, on this machine or others.
+"""Connection to a Ray cluster, and handles of the workers that it runs on this machine or others.
 
-Ray is imported when a cluster is opened, and nowhere else.
+`storyboard.jobs.ray.worker` runs in their processes. Ray is imported when a cluster is opened, and
+nowhere else.
 """
 
 from __future__ import annotations

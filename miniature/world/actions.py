@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from miniature.world import wordings as w
-from miniature.world.figure.looks import Look, pick
+from miniature.world.looks import Look, pick
 from miniature.world.spec import Figure
 
 _SAID = 0.9  # how often a position and a three-quarter view are said
@@ -21,7 +21,7 @@ Piece = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Doing:
+class ActionPhrases:
     """Phrases for a figure's action.
 
     Attributes:
@@ -35,15 +35,20 @@ class Doing:
     hidden: frozenset[str]
 
 
-def doing_of(
-    figure: Figure, chance: Random, *, place: bool = True, plain: bool = False, terse: bool = False
-) -> Doing:
+def action_phrases(
+    figure: Figure,
+    random: Random,
+    *,
+    position: bool = True,
+    plain: bool = False,
+    terse: bool = False,
+) -> ActionPhrases:
     """Choose the phrases for an action.
 
     Args:
         figure: the figure.
-        chance: source of randomness.
-        place: allow the position.
+        random: source of randomness.
+        position: allow the position.
         plain: choose a phrase that can follow "is".
         terse: state only unusual views.
     """
@@ -52,31 +57,31 @@ def doing_of(
         options = tuple(words for words in options if "camera" not in words)
     if plain:
         options = tuple(words for words in options if not words.startswith("with "))
-    words, details, hidden = pick(chance, options), [], {"facing", "view", "position"}
-    if _turned(figure) and chance.random() < _FACING_SAID:
+    words, details, hidden = pick(random, options), [], {"facing", "view", "position"}
+    if _turned(figure) and random.random() < _FACING_SAID:
         hidden.remove("facing")
         if figure.action == "pointing":
-            words = pick(chance, w.POINTING_WORDS[figure.facing])
+            words = pick(random, w.POINTING_WORDS[figure.facing])
         else:
             table = w.HEAD_WORDS if figure.action == "lying" else w.FACING_WORDS
-            details.append(pick(chance, table[figure.facing]))
+            details.append(pick(random, table[figure.facing]))
     rarely = 0.0 if figure.action == "lying" else 0.08
     share = {"front": rarely, "side": 0.25, "three-quarter": _SAID, "back": 1.0}[figure.view]
     if terse and figure.view in ("front", "side"):
         share = 0.0
-    if said := chance.random() < share:
+    if said := random.random() < share:
         options = w.VIEW_WORDS[figure.view]
         if terse:
             options = tuple(words for words in options if not _stands_apart(words))
-        details.append(pick(chance, options))
+        details.append(pick(random, options))
     if said or figure.view in ("front", "side"):
         hidden.remove("view")
-    share = (0.1 if figure.position == "center" else _SAID) if place else 0.0
-    if said := chance.random() < share:
-        details.append(pick(chance, w.POSITION_WORDS[figure.position]))
+    share = (0.1 if figure.position == "center" else _SAID) if position else 0.0
+    if said := random.random() < share:
+        details.append(pick(random, w.POSITION_WORDS[figure.position]))
     if said or figure.position == "center":
         hidden.remove("position")
-    return Doing(words, tuple(details), frozenset(hidden))
+    return ActionPhrases(words, tuple(details), frozenset(hidden))
 
 
 def _stands_apart(words: str) -> bool:
@@ -84,63 +89,63 @@ def _stands_apart(words: str) -> bool:
     return words.endswith(" view") and not words.startswith("in ")
 
 
-def shot_words(shot: str, chance: Random) -> str:
+def shot_words(shot: str, random: Random) -> str:
     """Return words for the shot; a full one is rarely stated."""
-    return pick(chance, w.SHOT_WORDS[shot]) if shot != "full" or chance.random() < 0.1 else ""
+    return pick(random, w.SHOT_WORDS[shot]) if shot != "full" or random.random() < 0.1 else ""
 
 
-def _clause(doing: Doing, chance: Random) -> str:
+def _clause(phrases: ActionPhrases, random: Random) -> str:
     """Return an action with its details, the first of them often without a comma."""
-    clause, details = doing.words, doing.details
-    if len(details) > 1 and chance.random() < 0.3:
+    clause, details = phrases.words, phrases.details
+    if len(details) > 1 and random.random() < 0.3:
         details = details[::-1]
     for number, detail in enumerate(details):
-        close = number == 0 and chance.random() < 0.6 and not _stands_apart(detail)
+        close = number == 0 and random.random() < 0.6 and not _stands_apart(detail)
         clause += (" " if close else ", ") + detail
     return clause
 
 
-def _terse_clause(doing: Doing) -> str:
+def _terse_clause(phrases: ActionPhrases) -> str:
     """Return an action with its details and without commas, for two figures."""
-    placed = [detail for detail in doing.details if detail in _PLACED]
-    others = [detail for detail in doing.details if detail not in _PLACED]
+    placed = [detail for detail in phrases.details if detail in _PLACED]
+    others = [detail for detail in phrases.details if detail not in _PLACED]
     turned = [f"and {detail}" if detail.startswith(_TURNS) else detail for detail in others]
-    return " ".join((doing.words, *placed, *turned))
+    return " ".join((phrases.words, *placed, *turned))
 
 
 def action_of_one(
-    figure: Figure, look: Look, shot: str, chance: Random, wordings: str
+    figure: Figure, look: Look, shot: str, random: Random, wordings: str
 ) -> tuple[list[Piece], frozenset[str]]:
     """Return the action part of a prompt with one figure, and the attributes not stated there.
 
     Args:
         figure, look: the figure, and its look in the prompt.
         shot: words for the shot, or "".
-        chance: source of randomness.
+        random: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.
     """
-    draw = chance.random()
-    subject = pick(chance, (*w.PRONOUNS[figure.character.kind], f"the {look.noun}"))
+    draw = random.random()
+    subject = pick(random, (*w.PRONOUNS[figure.character.kind], f"the {look.noun}"))
     if wordings == "training":
         opening = f"{subject} is " if draw < 0.12 else "is " if draw < 0.25 else ""
-        doing = doing_of(figure, chance, plain=bool(opening))
-        return [(opening + _clause(doing, chance), (0,)), *_ending(shot)], doing.hidden
-    doing = doing_of(figure, chance, plain=True)
-    opening = pick(chance, ("who is ", f"and {subject} is ", f"while {subject} is "))
-    if doing.details and draw < 0.5:
-        clause = f"{', '.join(doing.details)}, {opening}{doing.words}"
+        phrases = action_phrases(figure, random, plain=bool(opening))
+        return [(opening + _clause(phrases, random), (0,)), *_ending(shot)], phrases.hidden
+    phrases = action_phrases(figure, random, plain=True)
+    opening = pick(random, ("who is ", f"and {subject} is ", f"while {subject} is "))
+    if phrases.details and draw < 0.5:
+        clause = f"{', '.join(phrases.details)}, {opening}{phrases.words}"
     else:
-        clause = opening + _clause(doing, chance)
+        clause = opening + _clause(phrases, random)
     if shot and draw < 0.7:
-        return [(f"{shot}, ", ()), (clause, (0,))], doing.hidden
-    return [(clause, (0,)), *_ending(shot)], doing.hidden
+        return [(f"{shot}, ", ()), (clause, (0,))], phrases.hidden
+    return [(clause, (0,)), *_ending(shot)], phrases.hidden
 
 
 def action_of_two(
     figures: Sequence[Figure],
     looks: Sequence[Look],
     shot: str,
-    chance: Random,
+    random: Random,
     wordings: str,
     *,
     placed: bool,
@@ -150,35 +155,37 @@ def action_of_two(
     Args:
         figures, looks: the left and the right one, and their looks in the prompt.
         shot: words for the shot, or "".
-        chance: source of randomness.
+        random: source of randomness.
         wordings: "training" or "held_out", which have no sentence in common.
         placed: the prompt states already which figure is on which side.
 
     Returns:
         The words, and for each figure the attributes that they do not state.
     """
-    if _alike(figures) and chance.random() < 0.6:
-        doing = doing_of(figures[0], chance, place=False, plain=True, terse=True)
+    if _alike(figures) and random.random() < 0.6:
+        phrases = action_phrases(figures[0], random, position=False, plain=True, terse=True)
         openings = ("both are ", "both ", "they are ", "they are both ")
         new = ("while both are ", "and both are ", "and they are both ")
-        opening = pick(chance, openings if wordings == "training" else new)
-        hidden = doing.hidden - {"position"} if placed else doing.hidden
-        return [(opening + _terse_clause(doing), (0, 1)), *_ending(shot)], (hidden,) * 2
-    names, sided = _references(figures, looks, chance, placed)
-    verb = " " if wordings == "training" and chance.random() < 0.3 else " is "
-    if wordings == "held_out" and chance.random() < 0.4:
+        opening = pick(random, openings if wordings == "training" else new)
+        hidden = phrases.hidden - {"position"} if placed else phrases.hidden
+        return [(opening + _terse_clause(phrases), (0, 1)), *_ending(shot)], (hidden,) * 2
+    names, sided = _references(figures, looks, random, placed)
+    verb = " " if wordings == "training" and random.random() < 0.3 else " is "
+    if wordings == "held_out" and random.random() < 0.4:
         verb = " "
-    unstated = not placed and not sided
-    doings = [doing_of(f, chance, place=unstated, plain=verb != " ", terse=True) for f in figures]
+    position = not placed and not sided
+    actions = [
+        action_phrases(f, random, position=position, plain=verb != " ", terse=True) for f in figures
+    ]
     clauses = [
-        name + verb + _terse_clause(doing) for name, doing in zip(names, doings, strict=True)
+        name + verb + _terse_clause(phrases) for name, phrases in zip(names, actions, strict=True)
     ]
     if wordings == "training":
-        opening, between, order = "", pick(chance, (", ", " and ", ", and ")), (0, 1)
+        opening, between, order = "", pick(random, (", ", " and ", ", and ")), (0, 1)
     else:
         between = " while " if verb == " is " else " and "
         opening = "" if verb == " is " else "with "
-        order = (0, 1) if chance.random() < 0.5 else (1, 0)
+        order = (0, 1) if random.random() < 0.5 else (1, 0)
     pieces: list[Piece] = [
         (opening, ()),
         (clauses[order[0]], (order[0],)),
@@ -186,7 +193,7 @@ def action_of_two(
         (clauses[order[1]], (order[1],)),
     ]
     said = {"position"} if placed or sided else set()
-    return [*pieces, *_ending(shot)], tuple(doing.hidden - said for doing in doings)
+    return [*pieces, *_ending(shot)], tuple(phrases.hidden - said for phrases in actions)
 
 
 def _ending(shot: str) -> list[Piece]:
@@ -204,12 +211,12 @@ def _alike(figures: Sequence[Figure]) -> bool:
 
 
 def _references(
-    figures: Sequence[Figure], looks: Sequence[Look], chance: Random, placed: bool
+    figures: Sequence[Figure], looks: Sequence[Look], random: Random, placed: bool
 ) -> tuple[tuple[str, str], bool]:
     """Return names for two figures, and whether they state the sides."""
     left, right = looks
     first, second = (figure.character for figure in figures)
-    draw = chance.random()
+    draw = random.random()
     if first.kind != second.kind and draw < 0.75:
         return (f"the {left.noun}", f"the {right.noun}"), False
     if left.top and right.top and first.top != second.top and draw < 0.9:
@@ -217,5 +224,5 @@ def _references(
         return (f"the {left.noun} in the {tops[0]}", f"the {right.noun} in the {tops[1]}"), False
     if draw < 0.3 and placed:
         return ("the left one", "the right one"), True
-    nouns = ("one", "one") if chance.random() < 0.5 else (left.noun, right.noun)
+    nouns = ("one", "one") if random.random() < 0.5 else (left.noun, right.noun)
     return (f"the {nouns[0]} on the left", f"the {nouns[1]} on the right"), True

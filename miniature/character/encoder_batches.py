@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miniature.character.cast import Cast
-from miniature.character.references import USUAL, DrawnReference, Handling, cut_out
+from miniature.character.references import USUAL, Defects, DrawnReference, cut_out
 from miniature.character.views import views_of
 from miniature.dataset import part_shares
 from miniature.judge.attributes import LOOK_VALUES, true_attributes, visible_attributes
-from miniature.judge.data import value_numbers
+from miniature.judge.batches import value_indices
 from miniature.model.match_statistic import token_labels
 from miniature.world import vocabulary as v
 from miniature.world.attributes import Values
@@ -29,11 +29,11 @@ from training.parallel import mapped
 LOOKS: Values = {**LOOK_VALUES, "shoes": tuple(v.SHOE_COLORS)}
 """Attributes that a character has in every picture, and their values."""
 _SMALLEST_SHOES = 0.003  # of a reference's pixels
-_LESSON_STREAM, _HELD_OUT_STREAM = 11, 12
+_TRAINING_STREAM, _HELD_OUT_STREAM = 11, 12
 
 
 @dataclass(frozen=True)
-class Lessons:
+class EncoderBatch:
     """References of a step: the whole ones first, then a crop of each enlarged one.
 
     Attributes:
@@ -50,34 +50,36 @@ class Lessons:
     parts: Tensor
     identity: Tensor
 
-    def to(self, device: torch.device) -> "Lessons":
+    def to(self, device: torch.device) -> "EncoderBatch":
         """Move the tensors to a device."""
-        return Lessons(*(tensor.to(device) for tensor in vars(self).values()))
+        return EncoderBatch(*(tensor.to(device) for tensor in vars(self).values()))
 
 
-def look_numbers(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
+def look_indices(spec: SceneSpec, parts: NDArray[np.uint8]) -> list[int]:
     """Return the index of each look's value; UNKNOWN where the parts, (h, w), do not show it."""
     values = true_attributes(spec, 0)
     seen = set(visible_attributes(values, parts))
     if np.count_nonzero(parts == Part.SHOE) >= _SMALLEST_SHOES * parts.size:
         seen.add("shoes")
     values["shoes"] = spec.figures[0].character.shoes
-    return value_numbers(values, LOOKS, seen)
+    return value_indices(values, LOOKS, seen)
 
 
-class LessonSource:
+class EncoderBatchSource:
     """Source of batches of a cast's references, prepared in threads; `patch` in pixels."""
 
     def __init__(self, cast: Cast, config: EncoderConfig, patch: int, threads: int = 1) -> None:
         self.cast, self._config, self._patch = cast, config, patch
         self._threads = threads
 
-    def training(self, step: int, references: int, rank: int = 0, world_size: int = 1) -> Lessons:
+    def training(
+        self, step: int, references: int, rank: int = 0, world_size: int = 1
+    ) -> EncoderBatch:
         """Return this process's batch of a step, with two pictures of each character.
 
         `references` is their number in the batch of all processes together.
         """
-        rng = np.random.default_rng((_LESSON_STREAM, step))
+        rng = np.random.default_rng((_TRAINING_STREAM, step))
         chosen = rng.integers(0, self.cast.characters, references // 2)
         rows = [
             int(character) * self.cast.scenes + int(scene)
@@ -85,10 +87,10 @@ class LessonSource:
             for scene in rng.permutation(self.cast.scenes)[:2]
         ]
         mine = [k for k in range(len(rows)) if k // 2 % world_size == rank]
-        chances = [np.random.default_rng((_LESSON_STREAM, step, k)) for k in mine]
-        return self._lessons([rows[k] for k in mine], chances, USUAL)
+        generators = [np.random.default_rng((_TRAINING_STREAM, step, k)) for k in mine]
+        return self._batch([rows[k] for k in mine], generators, USUAL)
 
-    def held_out(self, scene: int, count: int, *, rough: bool) -> Lessons:
+    def held_out(self, scene: int, count: int, *, rough: bool) -> EncoderBatch:
         """Return references of one scene of each of the first characters, always the same ones.
 
         Args:
@@ -98,27 +100,27 @@ class LessonSource:
         """
         cast = self.cast
         rows = [k * cast.scenes + scene for k in range(min(count, cast.characters))]
-        chances = [np.random.default_rng((_HELD_OUT_STREAM, k)) if rough else None for k in rows]
-        return self._lessons(rows, chances, Handling(closer=0.0))
+        generators = [np.random.default_rng((_HELD_OUT_STREAM, k)) if rough else None for k in rows]
+        return self._batch(rows, generators, Defects(closer=0.0))
 
-    def _lessons(
+    def _batch(
         self,
         rows: Sequence[int],
-        chances: Sequence[np.random.Generator | None],
-        handling: Handling,
-    ) -> Lessons:
+        generators: Sequence[np.random.Generator | None],
+        defects: Defects,
+    ) -> EncoderBatch:
         cast, side = self.cast, self._config.side
 
         def cut(k: int) -> DrawnReference:
             row = rows[k]
-            return cut_out(cast.images[row], cast.parts[row], chances[k], handling)
+            return cut_out(cast.images[row], cast.parts[row], generators[k], defects)
 
         references = mapped(cut, range(len(rows)), self._threads)
         pictures = [reference.picture for reference in references]
         views = views_of(pictures, self._config, self._threads)
         pieces = [
-            0 if chance is None else int(chance.integers(self._config.regions**2))
-            for chance in chances
+            0 if generator is None else int(generator.integers(self._config.regions**2))
+            for generator in generators
         ]
         whole = [_resized(reference, side) for reference in references]
         cropped = [
@@ -127,11 +129,11 @@ class LessonSource:
         ]
         specs = [cast.specs[row] for row in rows]
         looks = [
-            look_numbers(spec, labels)
+            look_indices(spec, labels)
             for spec, labels in zip([*specs, *specs], [*whole, *cropped], strict=True)
         ]
         shares = np.stack([part_shares(labels, self._patch) for labels in [*whole, *cropped]])
-        return Lessons(
+        return EncoderBatch(
             pictures=torch.cat([views.low, views.crops[torch.arange(len(pieces)), pieces]]),
             looks=torch.tensor(looks),
             parts=token_labels(torch.from_numpy(shares).float() / 255),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from miniature.character.cast import character_scenes
+from miniature.character.prompts import prompt_beside_reference
 from miniature.character.recipe import CAST_WORLD
-from miniature.character.wordings import prompt_beside_reference
-from miniature.world.figure.looks import LOOK_NAMES
+from miniature.world.looks import LOOK_NAMES
 from miniature.world.prompts import write_prompt
 from miniature.world.scene import prompt_for
 
@@ -50,7 +50,7 @@ def test_wordings_depend_on_seed_and_number_alone(specs):
 
 
 def test_no_brevity_changes_no_prompt(specs):
-    """Asking for none is what it was: the prompts that the miniature learns from stay."""
+    """The prompts that the miniature is trained on stay as they are."""
     for seed, spec in enumerate(specs[:30]):
         rng = np.random.default_rng((seed, 1, 0))
         assert prompt_for(spec, seed) == write_prompt(spec, rng, brevity=0.0)
@@ -58,11 +58,11 @@ def test_no_brevity_changes_no_prompt(specs):
 
 def test_brevity_leaves_the_place_its_words(specs):
     """Only the character gets fewer words."""
-    told = [
+    lengths = [
         [
             len(write_prompt(spec, np.random.default_rng(seed), brevity=brevity).background)
             for seed, spec in enumerate(specs)
         ]
         for brevity in (0.0, 1.0)
     ]
-    assert abs(np.mean(told[0]) - np.mean(told[1])) < 2
+    assert abs(np.mean(lengths[0]) - np.mean(lengths[1])) < 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from storyboard.jobs.ray.workers import RAY, Allocation, Cluster, Node, allocate
+from storyboard.jobs.ray.cluster import RAY, Allocation, Cluster, Node, allocate
 from storyboard.settings import ROOT, Settings, Workers
 
 LAPTOP = Node(cores=8, gpus=0)

@@ -1,0 +1,51 @@
+// Warnings about the board and its frames. Pure functions on plain data.
+
+/** @import { Conflict, State } from "../types.js" */
+/** @import { Warning } from "../elements/warnings.js" */
+
+/** Names of fields in warnings. @type {Record<string, string>} */
+const FIELDS = {
+  title: "The title",
+  action: "The action",
+  location: "The location",
+  share_background: "\u201cKeep this location\u201d",
+  character: "The character of this frame",
+  reference_strength: "The reference strength",
+  seed: "The seed",
+  "character.name": "The character's name",
+  "character.description": "The character's description",
+  "character.strength": "The reference strength",
+};
+
+/** @param {unknown} value */
+function shown(value) {
+  if (value === null || value === "") return "nothing";
+  if (typeof value === "boolean") return value ? "on" : "off";
+  return typeof value === "object" ? "other values" : `\u201c${value}\u201d`;
+}
+
+/** @param {Conflict} conflict @returns {Warning} */
+function ofConflict({ frame, field, mine, theirs }) {
+  const name = FIELDS[field] ?? `The setting ${field.replace("settings.", "").replaceAll("_", " ")}`;
+  const data = { conflict: `${frame ?? ""} ${field}` };
+  return {
+    key: data.conflict,
+    words: `${name} was changed elsewhere too, to ${shown(theirs)}. Here it is ${shown(mine)}.`,
+    answers: [
+      { action: "keep-mine", label: "Keep mine", data },
+      { action: "take-theirs", label: "Take the other", data },
+    ],
+  };
+}
+
+/** Return the warnings of a frame, or with null those of the whole board. @param {State} state @param {string | null} frame */
+export function warningsOf(state, frame) {
+  const { conflicts, progress, outdated, readNotices } = state;
+  const settled = frame !== null && (outdated[frame] ?? []).length > 0; // its words changed since
+  const notices = (progress.notices ?? []).flatMap((notice, index) => {
+    const key = `${progress.job} ${index}`;
+    if (notice.frame !== frame || settled || readNotices.includes(key)) return [];
+    return [{ key, words: `${notice.problem} ${notice.remedy}`.trim(), answers: [{ action: "read-notice", label: "", data: { notice: key } }] }];
+  });
+  return [...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...notices];
+}
