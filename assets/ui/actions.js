@@ -5,7 +5,7 @@
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
-import { paintPicker, paintViewer } from "./elements/viewer.js";
+import { paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
 const VIEWS = ["picture", "overlay", "side"];
@@ -122,19 +122,15 @@ export function makeActions(app) {
     "redo-change": editing.redo,
     view: (_, control) => setView(control.dataset.view),
     "next-view": () => setView(VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length]),
-    archive: () => app.download("archive"),
+    archive: (_, control) => {
+      control.closest("dialog").close();
+      app.download("archive", { form: control.dataset.form });
+    },
     new: () => app.open("new"),
     example: () => app.open("example"),
-    projects: async () => {
-      const boards = await ask("boards");
-      if (!boards) return;
-      paintPicker(page.picker, boards.boards, store.state.board.project);
-      page.picker.showModal();
-    },
-    open: (_, control) => {
-      page.picker.close();
-      app.open("open", control.dataset.project);
-    },
+    ...app.shelf.actions,
+    "restore-here": app.restoreHere,
+    "keep-here": app.keepHere,
     tab: (_, control) => store.set({ tab: control.dataset.tab }),
     pick: () => pickFile("picture"),
     import: () => pickFile("import"),

@@ -125,6 +125,13 @@ export function listen(app, actions) {
 
   // ---- files that are dropped or pasted anywhere on the page
 
+  /** Open storyboards; use any other file for the character. @param {File[]} files */
+  function bring(files) {
+    const boards = files.filter(({ name }) => app.shelf.isBoardFile(name));
+    if (boards.length) app.shelf.bring(boards);
+    else if (files.length) pictures.bring(files[0]);
+  }
+
   const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   let leaving;
 
@@ -141,8 +148,7 @@ export function listen(app, actions) {
       if (!hasFiles(event)) return;
       event.preventDefault();
       delete root.dataset.dropping;
-      const [file] = event.dataTransfer.files;
-      if (file) pictures.bring(file);
+      bring([...event.dataTransfer.files]);
     },
   };
 
@@ -162,10 +168,12 @@ export function listen(app, actions) {
   for (const [name, listener] of Object.entries(DROPPING)) document.addEventListener(name, listener);
   root.addEventListener("input", (event) => event.target.dataset.field && edit(event.target));
   root.addEventListener("change", (event) => {
-    const [file] = (event.target.dataset.file && event.target.files) || [];
-    if (!file) return;
+    const purpose = event.target.dataset.file;
+    const files = [...((purpose && event.target.files) || [])];
+    if (!files.length) return;
     event.target.value = ""; // so that the same file can be chosen again
-    pictures.bring(file);
+    if (purpose === "board") app.shelf.bring(files);
+    else pictures.bring(files[0]);
   });
   root.addEventListener("click", (event) => {
     const control = event.target.closest("[data-action]");

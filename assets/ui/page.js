@@ -6,11 +6,13 @@ import { button, make, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
-import { makePicker, makeViewer, paintViewer } from "./elements/viewer.js";
+import { makeSaveAs } from "./elements/save_as.js";
+import { makeShelf } from "./elements/shelf.js";
+import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
 import { strengthOf } from "./state/models.js";
-import { chosenTake, resultsNow } from "./state/results.js";
+import { resultsNow } from "./state/results.js";
 import { warningsOf } from "./state/warnings.js";
 
 /**
@@ -20,7 +22,8 @@ import { warningsOf } from "./state/warnings.js";
  */
 export function makePage(root, setup, { banner, maskEditor, consent }) {
   const viewer = makeViewer();
-  const picker = makePicker();
+  const shelf = makeShelf();
+  const saveAs = makeSaveAs();
   const warnings = makeWarnings();
   root.hidden = true; // until there is a board to show
   root.replaceChildren(
@@ -43,7 +46,8 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     ),
     make("datalist", { id: "tl-locations" }),
     viewer,
-    picker,
+    shelf,
+    saveAs,
     maskEditor.dialog,
     consent.dialog,
   );
@@ -67,7 +71,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     paintSaved(root.querySelector(".tl-saved"), state);
     root.querySelector(".tl-welcome").hidden = !isBlank(board) || Boolean(state.reference.used);
     const control = (action) => root.querySelector(`[data-action="${action}"]`);
-    control("archive").disabled = !board.frames.some((frame) => chosenTake(results[frame.id]));
+    control("save-as").disabled = state.base.revision === "" && state.saving === "saved";
     control("add").disabled = board.frames.length >= setup.limits.frames;
     control("undo").disabled = !canUndo;
     control("redo-change").disabled = !canRedo;
@@ -113,7 +117,8 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
   return {
     paint,
     viewer,
-    picker,
+    shelf,
+    saveAs,
     cardOf: (id) => cards.querySelector(`[data-frame="${id}"]`),
     clearCards: () => cards.replaceChildren(),
   };

@@ -1,9 +1,9 @@
-// Dialogs: the enlarged frame, and the list of storyboards.
+// Dialog of the enlarged frame, which can be saved as a file.
 
-import { button, make, setText } from "../dom.js";
+import { button, icon, make, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
 import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
-import { plural } from "../words.js";
+import { fileStem } from "../state/shelf.js";
 import { frameWords, makeShot, paintShot } from "./card.js";
 
 export function makeViewer() {
@@ -17,9 +17,15 @@ export function makeViewer() {
       button("previous", "left", { hint: "Previous frame" }),
       make("p", { class: "tl-viewer-words" }, make("strong"), make("span")),
       button("next", "right", { hint: "Next frame" }),
+      makeLink("picture", "download", "Save this picture; it carries its own frame\u2019s prompt and settings, and no other frame\u2019s"),
+      makeLink("mask", "overlay", "Save its mask"),
       button("shut", "close", { hint: "Close" }),
     ),
   );
+}
+
+function makeLink(part, iconName, hint) {
+  return make("a", { class: "tl-button tl-only-icon", "data-part": part, title: hint, "aria-label": hint }, icon(iconName));
 }
 
 /** Show a frame's chosen take; `id` is the frame's. */
@@ -35,29 +41,14 @@ export function paintViewer(viewer, board, results, id) {
   paintShot(viewer.querySelector(".tl-shot"), take, words);
   setText(viewer.querySelector("strong"), words);
   setText(viewer.querySelector(".tl-viewer-words span"), takeFacts(take));
+  const stem = fileStem(board, index);
+  setDownload(viewer.querySelector('[data-part="picture"]'), take.image, `${stem}.png`);
+  setDownload(viewer.querySelector('[data-part="mask"]'), take.mask, `${stem}-mask.png`);
   viewer.querySelector('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
   viewer.querySelector('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
 }
 
-export function makePicker() {
-  return make(
-    "dialog",
-    { class: "tl-dialog tl-picker", "aria-label": "Open a storyboard" },
-    make("div", { class: "tl-row" }, make("h2", { text: "Storyboards" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close" })),
-    make("div", { class: "tl-list" }),
-  );
-}
-
-export function paintPicker(picker, items, current) {
-  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const entries = items.map((item) =>
-    make(
-      "button",
-      { type: "button", class: "tl-entry", "data-action": "open", "data-project": item.id, "aria-current": item.id === current ? "true" : null },
-      make("strong", { text: item.title || "Untitled storyboard" }),
-      make("span", { text: `${plural(item.frames, "frame")}, ${when.format(new Date(item.modified))}` }),
-    ),
-  );
-  const list = picker.querySelector(".tl-list");
-  list.replaceChildren(...(entries.length ? entries : [make("p", { class: "tl-hint", text: "Nothing has been saved yet." })]));
+function setDownload(link, address, name) {
+  link.href = address;
+  link.download = name;
 }
