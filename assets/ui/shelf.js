@@ -41,7 +41,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   const { listed } = store.state.setup;
   /** @type {Shelf} */
   let shelf = { view: "boards", boards: [], bin: [], deleted: 0, query: "", current: "", doing: {}, fault: "", busy: "" };
-  // Boards made of files here, for where boards are not listed.
+  // Boards that were made or restored here, for where boards are not listed.
   /** @type {string[]} */
   const made = [];
 
@@ -161,6 +161,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** Take a board out of the bin; one that was on the page until now is shown again. @param {string} id */
   async function restore(id) {
     if (!(await ask("restore_board", { project: id }))) return;
+    made.push(id);
     set({ deleted: shelf.deleted - 1, bin: shelf.bin.filter((board) => board.id !== id) });
     doing(id, "");
     if (shelf.view === "boards") focusIn(id, "open");
@@ -193,7 +194,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
     const names = files.map(({ name }) => name).join(", ");
     if (notes.length) store.set({ fault: { problem: `${names} was opened, but not all of it.`, remedy: notes.join(" "), kind: "note" } });
     if (opened.length > 1) say(`${plural(opened.length, "storyboard")} were opened from ${names}.`, "Show", show);
-    else if (!notes.length) say(`${names} opened as a new storyboard.`);
+    else say(`${names} opened as a new storyboard.`);
   }
 
   /** @param {File} file */

@@ -39,9 +39,17 @@ def own_picture(project: Project, take_id: str) -> bytes:
     """
     texts: dict[str, str] = {}
     with suppress(KeyError, ProjectError):
-        request = own_part(project.request(take_id), project.take(take_id).frame_id)
-        texts = texts_of(request, _NOTE)
+        texts = own_texts(project.request(take_id), project.take(take_id).frame_id)
     return with_texts(project.image_path(take_id).read_bytes(), texts)
+
+
+def own_texts(request: RenderRequest, frame_id: str) -> dict[str, str]:
+    """Return the texts by which a picture carries its own frame's part of a request.
+
+    Raises:
+        KeyError: if the frame is not in it.
+    """
+    return texts_of(own_part(request, frame_id)) | {NOTE_KEY: _NOTE}
 
 
 def own_part(request: RenderRequest, frame_id: str) -> RenderRequest:
@@ -63,10 +71,9 @@ def own_part(request: RenderRequest, frame_id: str) -> RenderRequest:
     )
 
 
-def texts_of(request: RenderRequest, note: str = "") -> dict[str, str]:
+def texts_of(request: RenderRequest) -> dict[str, str]:
     """Return the texts by which a picture carries a request."""
-    texts = {REQUEST_KEY: json.dumps(request.to_dict(), ensure_ascii=False)}
-    return texts | {NOTE_KEY: note} if note else texts
+    return {REQUEST_KEY: json.dumps(request.to_dict(), ensure_ascii=False)}
 
 
 def with_texts(content: bytes, texts: dict[str, str]) -> bytes:

@@ -33,7 +33,8 @@ export function paintShelf(dialog, shelf, listed) {
   const find = (/** @type {string} */ name) => dialog.querySelector(name);
   const shown = inBin ? shelf.bin : shelf.boards;
   const found = matching(shown, shelf.query);
-  setText(find("h2"), inBin ? "Bin" : listed ? "Storyboards" : "This storyboard");
+  setText(find("h2"), inBin ? "Bin" : listed || shown.length > 1 ? "Storyboards" : "This storyboard");
+  dialog.classList.toggle("tl-short", !listed);
   find(".tl-shelf-back").hidden = !inBin;
   find('[data-action="pick-board"]').hidden = inBin;
   find('[data-action="bin"]').hidden = inBin || !listed || !shelf.deleted;
