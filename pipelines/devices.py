@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from pipelines.models.presets import GIGABYTE, Machine
 from pipelines.models.specs import ModelSpec
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+# Loggers that warn of what does not concern a person who renders.
+_TALKATIVE = ("torchao", "torch.utils._pytree")
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of control groups, version 2
 
@@ -104,8 +108,12 @@ def free_memory(device: torch.device) -> int:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence the hints and progress bars of diffusers and transformers; keep download bars."""
+    """Silence the hints of the libraries and their progress bars; keep download bars."""
     libraries = (diffusers_logging, transformers_logging)
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     before = [(lib.get_verbosity(), lib.is_progress_bar_enabled()) for lib in libraries]
     downloads_shown = not are_progress_bars_disabled()
     for library in libraries:
@@ -117,6 +125,8 @@ def quiet_libraries() -> Iterator[None]:
     try:
         yield
     finally:
+        for logger, own in zip(loggers, levels, strict=True):
+            logger.setLevel(own)
         for library, (level, bars) in zip(libraries, before, strict=True):
             library.set_verbosity(level)
             if bars:

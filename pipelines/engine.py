@@ -16,6 +16,7 @@ projects, consent or front ends.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -191,7 +192,7 @@ class Engine:
         Errors for people are yielded, since a raised one loses its fields on the way back from
         another process.
         """
-        limit_spinning_threads()
+        import_libraries()
         from pipelines.consistency.store.storage import BankFull
         from pipelines.loading.placement import budget
         from pipelines.sampling.context import RenderContext
@@ -240,7 +241,7 @@ class Engine:
         if self._plan is not None and self._plan[0] == spec:
             return self._plan[1]
         self.unload()
-        limit_spinning_threads()
+        import_libraries()
         from pipelines.devices import choose_device
         from pipelines.loading.model import check_folder, plan_placement
 
@@ -291,7 +292,7 @@ def machine_here(options: EngineOptions) -> Machine:
     Raises:
         ModelError: if the machine has no such device as the options name.
     """
-    limit_spinning_threads()
+    import_libraries()
     from pipelines.devices import choose_device, find_machine
 
     return find_machine(choose_device(options.device))
@@ -301,7 +302,7 @@ def usability(spec: ModelSpec, options: EngineOptions) -> str:
     """Say in a few words whether a model can render on this machine; loads torch but no model."""
     from huggingface_hub import try_to_load_from_cache
 
-    limit_spinning_threads()
+    import_libraries()
     from pipelines.devices import choose_device
     from pipelines.loading.model import plan_placement
 
@@ -323,6 +324,16 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
     from pipelines.sampling import memory
 
     return memory.bank_bytes(spec, itemsize, foreground)
+
+
+def import_libraries() -> None:
+    """Import torch and the libraries around it, once, without their hints in the terminal."""
+    limit_spinning_threads()
+    from pipelines.devices import quiet_libraries
+
+    with quiet_libraries():
+        importlib.import_module("pipelines.loading.model")
+        importlib.import_module("pipelines.flux1.pipeline")
 
 
 def limit_spinning_threads() -> None:

@@ -1,6 +1,6 @@
 """Data of a storyboard: its character, frames, takes and settings.
 
-It knows nothing of files, models, jobs or pages; `storyboard.planning` answers questions about
+It knows nothing of files, models, jobs or pages; `storyboard.frames` answers questions about
 frames.
 """
 
@@ -29,6 +29,8 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 ShortText = Annotated[str, StringConstraints(max_length=SHORT_TEXT)]
 LongText = Annotated[str, StringConstraints(max_length=LONG_TEXT)]
 PictureSide = Annotated[int, Field(ge=64, le=2048, multiple_of=SIZE_STEP)]
+# A frame of the storyboard, which may have been removed since; empty for none.
+FrameName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,32})?\z")]
 # A file of the project's references: the SHA-256 of its bytes; empty for none.
 PictureName = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}\.png)?\z")]
 ReferenceStrength = Annotated[
@@ -122,6 +124,7 @@ class Frame(Value):
         reference_strength: strength of the reference picture in this frame, in [0, 2]; None for
             the character's own strength.
         seed: its seed, or None for a new one at each render.
+        locked: whether its take is kept once it has one: no render makes another.
         take: id of the chosen take, or None before the first.
     """
 
@@ -132,7 +135,18 @@ class Frame(Value):
     character: LongText = ""
     reference_strength: ReferenceStrength = None
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    locked: bool = False
     take: Identifier | None = None
+
+    @property
+    def has_words(self) -> bool:
+        """True where it has words of its own, besides those of the storyboard's character."""
+        return any(words.strip() for words in (self.action, self.location, self.character))
+
+    @property
+    def kept(self) -> bool:
+        """True where it has a take that must stay the chosen one."""
+        return self.locked and self.take is not None
 
 
 class RenderSettings(Value):
@@ -145,7 +159,8 @@ class RenderSettings(Value):
         steps: denoising steps; None for the model's own number.
         guidance: guidance scale, for models with a guidance embedding; None for the model's own.
         shortcut: name of the shortcuts, which render faster and not exactly.
-        consistent: whether frames share the character of the first frame.
+        consistent: whether frames share the character of the identity frame.
+        identity: id of the identity frame; empty, or of a frame that is gone, for the first one.
         merge: whether matched tokens are also merged (CharaConsist's adaptive token merge).
         styles: LoRAs of the frames; they add up.
     """
@@ -157,6 +172,7 @@ class RenderSettings(Value):
     guidance: float | None = Field(default=None, ge=MIN_GUIDANCE, le=MAX_GUIDANCE)
     shortcut: ShortcutName = "exact"
     consistent: bool = True
+    identity: FrameName = ""
     merge: bool = True
     styles: tuple[Style, ...] = Field(default=(), max_length=MAX_STYLES)
 
@@ -196,8 +212,8 @@ class Storyboard(Value):
                 return index
         raise KeyError(frame_id)
 
-    def with_take(self, frame_id: str, take_id: str) -> Storyboard:
-        """Return the storyboard with this take chosen; unchanged where the frame is gone."""
+    def with_take(self, frame_id: str, take_id: str | None) -> Storyboard:
+        """Return the storyboard with this take chosen, or none; the same without the frame."""
         frames = tuple(
             f.model_copy(update={"take": take_id}) if f.id == frame_id else f for f in self.frames
         )

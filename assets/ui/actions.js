@@ -1,34 +1,94 @@
 // What a click on a control with `data-action` does.
 
 /** @import { App } from "./main.js" */
+/** @import { Plan } from "./state/renders.js" */
 
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
+import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
+import { plural } from "./words.js";
 import { paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
-const VIEWS = ["picture", "overlay", "side"];
+const VIEWS = ["picture", "overlay", "side", "grid"];
 
 /** @param {App} app */
 export function makeActions(app) {
-  const { root, store, ask, editing, page, pictures, maskEditor, say } = app;
+  const { root, store, ask, editing, page, pictures, maskEditor, question, say } = app;
   let generated = 0; // time of the last click on Generate
+  let planning = false;
 
   const number = (/** @type {string} */ id) => indexOf(store.state.board, id) + 1;
 
-  /** Ask for new takes of a frame, or of all. @param {string | null} id */
-  async function generate(id = null) {
-    const { board, progress, asked } = store.state;
-    if (id === null && workOf(store.state).active) return;
+  /**
+   * Generate new takes, after a look at what that would do.
+   * @param {"new" | "all" | string[]} which frames that are new or out of date, all frames, or these
+   */
+  async function generate(which) {
+    const { active } = workOf(store.state);
+    if (planning || (active && !Array.isArray(which))) return;
     generated = performance.now();
-    const frames = id === null ? board.frames.map((frame) => frame.id) : [id];
+    planning = true;
+    try {
+      const plan = await ask("plan", { which });
+      if (plan && (await agreed(plan, which))) await start(plan);
+    } finally {
+      planning = false;
+    }
+  }
+
+  /** Return whether a render is to begin; ask where it does more or less than was asked for. */
+  async function agreed(/** @type {Plan} */ plan, /** @type {"new" | "all" | string[]} */ which) {
+    const { board } = store.state;
+    const leftOut = leftOutWords(board, plan);
+    if (!plan.targets.length) {
+      const any = board.frames.some(({ id }) => chosenTake(store.state.results[id]));
+      if (!any) {
+        await ask("generate", { frames: null }); // which says what is missing
+        return false;
+      }
+      if (which !== "new" || leftOut) {
+        say(leftOut || "There is nothing to generate.");
+        return false;
+      }
+      const again = await question.ask({ title: "Everything is up to date", paragraphs: ["Every frame was generated as it is now."], yes: "Generate all again" });
+      if (again) queueMicrotask(() => generate("all"));
+      return false;
+    }
+    if (plan.unchanged.length === plan.targets.length && Array.isArray(which)) {
+      const renew = await question.ask({ title: "Nothing would change", paragraphs: [unchangedWords(board, plan.unchanged)], yes: "Use a new seed", no: "Leave it" });
+      if (!renew) return false;
+      for (const id of plan.unchanged) {
+        editing.change((now) => editFrame(now, id, { seed: null }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
+      }
+    }
+    if (plan.extra.length) {
+      const more = await question.ask({ title: `${plural(plan.extra.length, "more frame")} to generate`, paragraphs: extraWords(board, plan), yes: "Generate all of them" });
+      if (!more) return false;
+    }
+    if (leftOut) say(leftOut);
+    return true;
+  }
+
+  async function start(/** @type {Plan} */ plan) {
+    const { progress, asked } = store.state;
+    const frames = [...plan.targets, ...plan.extra.map(({ frame }) => frame)];
     store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
-    const answer = await ask("generate", { frames: id === null ? null : [id] });
+    const answer = await ask("generate", { frames: plan.targets });
     const left = store.state.asked.filter((frame) => !frames.includes(frame));
-    if (!answer) store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
+    if (answer) app.witness(answer.job);
+    else store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
     app.look();
   }
+
+  /** Open or close the menu of what to generate. @param {boolean} open */
+  function showChoices(open) {
+    root.querySelector(".tl-menu").hidden = !open;
+    root.querySelector('[data-action="choices"]').setAttribute("aria-expanded", String(open));
+  }
+
+  root.addEventListener("click", (event) => !event.target.closest('[data-action="choices"]') && showChoices(false));
 
   async function cancel() {
     if (!workOf(store.state).active) return;
@@ -38,13 +98,44 @@ export function makeActions(app) {
   }
 
   /** Choose the take before or after the chosen one. @param {string} id @param {number} direction */
-  async function chooseTake(id, direction) {
+  function chooseTake(id, direction) {
     const take = takeBeside(resultsNow(store.state)[id], direction);
-    if (!take) return;
-    store.set({ wished: { ...store.state.wished, [id]: take.id } });
-    if (await ask("choose_take", { frame: id, take: take.id })) return;
+    if (take) choose(id, take.id);
+  }
+
+  /** Choose a take of a frame. @param {string} id @param {string} take */
+  async function choose(id, take) {
+    store.set({ wished: { ...store.state.wished, [id]: take } });
+    if (await ask("choose_take", { frame: id, take })) return;
     const { [id]: _, ...wished } = store.state.wished;
     store.set({ wished });
+  }
+
+  /** Return the take that the viewer shows. */
+  function takeShown() {
+    const result = resultsNow(store.state)[page.viewer.dataset.shows];
+    return result.takes.find((take) => take.id === page.viewer.dataset.take) ?? chosenTake(result);
+  }
+
+  /** @param {string} take */
+  function showTake(take) {
+    page.viewer.dataset.take = take;
+    store.set({});
+    readWords();
+  }
+
+  /** Get the words that the shown take was rendered from. */
+  async function readWords() {
+    const { id } = takeShown();
+    if (id in store.state.takeWords) return;
+    const answer = await ask("take_words", { take: id });
+    if (answer) store.set({ takeWords: { ...store.state.takeWords, [id]: answer.words } });
+  }
+
+  async function removeTake() {
+    const take = takeShown().id;
+    page.viewer.dataset.take = "";
+    if (await ask("remove_take", { take })) say("Take removed.", "Undo", () => ask("bring_back_take", { take }));
   }
 
   /** @param {string} id @param {number} by @param {HTMLButtonElement | null} control */
@@ -76,8 +167,9 @@ export function makeActions(app) {
 
   /** @param {string} id */
   function lookAt(id) {
-    paintViewer(page.viewer, store.state.board, resultsNow(store.state), id);
+    paintViewer(page.viewer, store.state, resultsNow(store.state), id);
     if (!page.viewer.open) page.viewer.showModal();
+    readWords();
   }
 
   /** Show the frame before (-1) or after (1) in the viewer. @param {number} direction */
@@ -85,6 +177,8 @@ export function makeActions(app) {
     const other = frameBeside(store.state.board, resultsNow(store.state), page.viewer.dataset.shows, direction);
     if (other) lookAt(other);
   }
+
+  const nextView = () => VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length];
 
   /** @param {string} view */
   function setView(view) {
@@ -113,15 +207,30 @@ export function makeActions(app) {
   const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
 
   return {
-    generate: () => generate(),
+    generate: () => generate("new"),
+    "generate-new": () => generate("new"),
+    "generate-all": () => generate("all"),
+    choices: () => showChoices(root.querySelector(".tl-menu").hidden),
     // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
     cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
     stop: cancel,
-    redo: (id) => generate(id),
+    redo: (id) => generate([id]),
+    identity: (id) => {
+      const { board, identity } = store.state;
+      const words = `Frame ${number(id)} made the identity frame`;
+      if (identity === id && board.settings.consistent) return;
+      editing.change((now) => editSettings(now, { identity: id, consistent: true }), { words, frame: id, soon: true });
+      say(`Frames keep the character of frame ${number(id)} now.`, "Undo", editing.undo);
+    },
+    "keep-take": (id) => {
+      const locked = !frameOf(store.state.board, id)?.locked;
+      const words = `Take of frame ${number(id)} ${locked ? "kept" : "no longer kept"}`;
+      editing.change((now) => editFrame(now, id, { locked }), { words, frame: id, soon: true });
+    },
     undo: editing.undo,
     "redo-change": editing.redo,
-    view: (_, control) => setView(control.dataset.view),
-    "next-view": () => setView(VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length]),
+    view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
+    "next-view": () => setView(nextView()),
     archive: (_, control) => {
       control.closest("dialog").close();
       app.download("archive", { form: control.dataset.form });
@@ -170,7 +279,7 @@ export function makeActions(app) {
     earlier: (id) => chooseTake(id, -1),
     later: (id) => chooseTake(id, 1),
     lock: (id) => {
-      const kept = frameOf(store.state.board, id)?.seed !== null;
+      const kept = frameOf(store.state.board, id)?.seed != null;
       const take = chosenTake(resultsNow(store.state)[id]);
       const seed = kept ? null : (take?.seed ?? null);
       editing.change((board) => editFrame(board, id, { seed }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
@@ -178,6 +287,20 @@ export function makeActions(app) {
     look: lookAt,
     previous: () => turn(-1),
     next: () => turn(1),
+    "show-take": (_, control) => showTake(control.dataset.take),
+    compare: () => {
+      page.viewer.dataset.compare = String(page.viewer.dataset.compare !== "true");
+      store.set({});
+    },
+    "use-take": () => choose(page.viewer.dataset.shows, takeShown().id),
+    star: () => ask("star_take", { take: takeShown().id, starred: !takeShown().starred }),
+    "remove-take": removeTake,
+    "use-words": () => {
+      const id = page.viewer.dataset.shows;
+      const words = store.state.takeWords[takeShown().id];
+      editing.change((board) => editFrame(board, id, words), { words: `Words of frame ${number(id)} taken back`, frame: id, soon: true });
+      say(`Frame ${number(id)} has the words of this take again.`, "Undo", editing.undo);
+    },
     move,
   };
 }

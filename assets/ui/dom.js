@@ -14,6 +14,7 @@ const ICONS = {
   down: "M6 9l6 6 6-6",
   download: "M12 4v11m-5-5 5 5 5-5M5 20h14",
   folder: "M3 6.5h6.5l2 2.5H21v10.5H3z",
+  grid: "M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z",
   grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
   left: "M15 5l-7 7 7 7",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
@@ -22,11 +23,13 @@ const ICONS = {
   pencil: "M4 20l1-4.5L16 4.5l3.5 3.5L8.5 19zM13.5 7l3.5 3.5",
   person: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM4.5 20.5c0-4 3-6 7.5-6s7.5 2 7.5 6",
   picture: "M4 5h16v14H4zM4 16l5-5 5 5 2-2 4 4M15.5 9h.01",
+  pin: "M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6",
   play: "M7 4.5v15l12-7.5z",
   plus: "M12 5v14M5 12h14",
   redo: "M19.5 12a7.5 7.5 0 1 1-2.2-5.3L20 9.5M20 4v5.5h-5.5",
   right: "M9 5l7 7-7 7",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5",
+  star: "M12 3.5l2.6 5.6 6 .7-4.5 4.1 1.3 6-5.4-3.1-5.4 3.1 1.3-6L3.4 9.8l6-.7z",
   stop: "M6.5 6.5h11v11h-11z",
   trash: "M4.5 7h15M9.5 7V4.5h5V7M6.5 7l1 13h9l1-13M10 11v5.5M14 11v5.5",
   undo: "M4 9.5h10a5.5 5.5 0 0 1 0 11H9M4 9.5 8.5 5M4 9.5 8.5 14",
@@ -86,6 +89,7 @@ export function textInput(name, { placeholder = "", longest = 500, list = null }
     list,
     autocomplete: "off",
     spellcheck: "true",
+    dir: "auto",
   });
 }
 
@@ -97,6 +101,7 @@ export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {
     maxlength: longest,
     rows,
     spellcheck: "true",
+    dir: "auto",
   });
 }
 

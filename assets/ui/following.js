@@ -30,6 +30,8 @@ export function makeFollowing({ store, call, show, saving, ended, back, gone }) 
   let again = false;
   /** @type {Set<string>} */
   const reported = new Set();
+  /** @type {Set<string>} */
+  const witnessed = new Set(); // jobs that ran while the page was open
 
   /** Ask now, and from then on regularly. */
   async function look() {
@@ -68,8 +70,10 @@ export function makeFollowing({ store, call, show, saving, ended, back, gone }) 
     seen = tag;
     if (board && revision !== base.revision) saving.take({ board, revision });
     show(parts);
+    if (!isResting(parts.progress)) witnessed.add(parts.progress.job);
     for (const outcome of outcomes) {
-      if (reported.has(outcome.job)) continue;
+      // A failure is told to every page until one person has read it.
+      if (reported.has(outcome.job) || !(witnessed.has(outcome.job) || outcome.state === "failed")) continue;
       reported.add(outcome.job);
       ended(outcome);
     }
@@ -77,6 +81,7 @@ export function makeFollowing({ store, call, show, saving, ended, back, gone }) 
 
   return {
     look,
+    witness: (/** @type {string} */ job) => witnessed.add(job),
     /** Begin to follow another board. @param {string} tag its stored state */
     restart(tag) {
       seen = tag;

@@ -166,7 +166,14 @@ export function listen(app, actions) {
 
   for (const [name, listener] of Object.entries(DRAGGING)) root.addEventListener(name, listener);
   for (const [name, listener] of Object.entries(DROPPING)) document.addEventListener(name, listener);
-  root.addEventListener("input", (event) => event.target.dataset.field && edit(event.target));
+  const growing = CSS.supports("field-sizing", "content");
+  root.addEventListener("input", (event) => {
+    if (!growing && event.target.matches("textarea")) {
+      event.target.style.height = "auto";
+      event.target.style.height = `${event.target.scrollHeight + 2}px`;
+    }
+    if (event.target.dataset.field) edit(event.target);
+  });
   root.addEventListener("change", (event) => {
     const purpose = event.target.dataset.file;
     const files = [...((purpose && event.target.files) || [])];

@@ -11,7 +11,8 @@ const WITH_ACTION = 8000;
 const makeRemedy = ({ restorable }) =>
   restorable ? button("restore-here", "undo", { label: "Restore" }) : button("keep-here", "check", { label: "Keep the words" });
 
-export function makeMessages() {
+/** @param {HTMLElement} root */
+export function makeMessages(root) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const banner = make("div", { class: "tl-banner", role: "alert", hidden: true });
@@ -19,6 +20,7 @@ export function makeMessages() {
   const live = make("div", { class: "tl-unseen", role: "status" });
   /** @type {Fault | null} */
   let shown = null;
+  root.addEventListener("close", () => root.append(toast), true);
 
   /** @param {Fault | null} fault */
   function paintBanner(fault) {
@@ -47,6 +49,8 @@ export function makeMessages() {
       });
       toast.append(act);
     }
+    // Behind an open dialog nothing can be clicked.
+    (root.querySelector("dialog[open]") ?? root).append(toast);
     toast.hidden = false;
     clearTimeout(timer);
     timer = setTimeout(() => (toast.hidden = true), action ? WITH_ACTION : SHORT);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
@@ -19,7 +19,7 @@ from storyboard.api.progress import JobViews, idle
 from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.routes import download_address
 from storyboard.api.shelf import ShelfActions, file_name
-from storyboard.api.takes import frame_results, outdated_frames
+from storyboard.api.takes import frame_results, freshness_fields, take_words, target_fields
 from storyboard.board import Storyboard, new_id
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
@@ -147,7 +147,7 @@ class Actions:
             return answer | {"stale": True, "board": document_of(storyboard, opened.id)}
         if restored:
             return answer | self._results(opened, storyboard)
-        return answer | {"outdated": outdated_frames(opened, storyboard)}
+        return answer | freshness_fields(opened, storyboard)
 
     def news(self, project: str, seen: str = "", previews: int = 0) -> Answer:
         """Return what has happened to a board; a page asks a few times a second.
@@ -178,18 +178,49 @@ class Actions:
 
     # ---- takes
 
+    def plan(self, project: str, which: Literal["new", "all"] | list[str]) -> Answer:
+        """Return what `generate` would render; a page asks after every change.
+
+        Args:
+            which: "new" for frames that were never generated or are out of date, "all", or the ids
+                of the frames.
+
+        Returns:
+            "targets": the frames to give to `generate`, in the order of their render; "extra":
+            source frames that it renders besides, with "why"; "empty" and "locked": frames that
+            are left out; "unchanged": targets whose pictures would come out as they are.
+
+        Raises:
+            UserError: if a frame is gone, or needs a locked frame that would have to be rendered
+                again.
+        """
+        try:
+            opened = self._store.open(project)
+        except ProjectError:  # a blank board that was never changed
+            return {"targets": [], "extra": [], "empty": [], "locked": [], "unchanged": []}
+        return target_fields(opened, opened.load(), which)
+
     def generate(self, project: str, frames: list[str] | None = None) -> Answer:
         """Start a job that renders new takes.
 
         Args:
-            frames: ids of the frames to render, or None for all.
+            frames: the "targets" of `plan`; None for those of all frames. The "extra" ones need not
+                be named, and keep their seeds where they are not.
 
         Raises:
-            UserError: if there is nothing to render; a `ConsentNeeded` where a person has to agree
-                to a download first.
+            UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
+                a person has to agree to a download first.
         """
         opened = self._open_or_create(project)
-        _check_ready(opened.load())
+        board = opened.load()
+        _check_ready(board)
+        if frames is None:
+            frames = target_fields(opened, board, "all")["targets"]
+        if not frames:
+            raise UserError(
+                "No frame is there to generate: each one is empty or locked.",
+                "Write what happens in a frame, or unlock one.",
+            )
         job = self._runner.start(opened, frames)
         return {"job": job.id} | self._views.news(opened.id)
 
@@ -214,6 +245,26 @@ class Actions:
         if opened.take(take).frame_id != frame:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
+
+    def take_words(self, project: str, take: str) -> Answer:
+        """Return the action and the location that a take was rendered from, as "words"."""
+        return {"words": take_words(self._open_or_create(project), take)}
+
+    def star_take(self, project: str, take: str, starred: bool) -> Answer:
+        """Mark a take as a favourite, or as none."""
+        opened = self._open_or_create(project)
+        opened.star(take, starred)
+        return self._results(opened, opened.load())
+
+    def remove_take(self, project: str, take: str) -> Answer:
+        """Move a take to the board's bin."""
+        opened = self._open_or_create(project)
+        return self._results(opened, opened.remove_take(take))
+
+    def bring_back_take(self, project: str, take: str) -> Answer:
+        """Bring a removed take back, and choose it for its frame."""
+        opened = self._open_or_create(project)
+        return self._results(opened, opened.bring_back_take(take))
 
     def give_consent(self, key: str) -> Answer:
         """Remember that a person has agreed to a download.
@@ -369,12 +420,11 @@ class Actions:
         )
 
     def _results(self, project: Project, board: Storyboard) -> Answer:
-        outdated = outdated_frames(project, board)
-        return {"results": frame_results(project, board), "outdated": outdated}
+        # In this order, the file of a chosen take is read once.
+        return freshness_fields(project, board) | {"results": frame_results(project, board)}
 
     def _reference(self, project: Project, board: Storyboard) -> Answer:
-        outdated = outdated_frames(project, board)
-        return {"reference": self._references.state(project), "outdated": outdated}
+        return {"reference": self._references.state(project)} | freshness_fields(project, board)
 
 
 def _is_used(board: Storyboard) -> bool:

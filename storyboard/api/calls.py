@@ -22,7 +22,8 @@ from storyboard.errors import ConsentNeeded, DeletedError
 # Every public method of `Actions` that a front end may call.
 CALLS = (
     *("setup", "open", "new", "example", "save", "news"),
-    *("generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("take_words", "star_take", "remove_take", "bring_back_take"),
     *("save_character", "load_character"),
     *("upload_picture", "edit_mask", "find_figure", "use_picture", "set_reference"),
     *("reopen_picture", "discard_picture"),

@@ -94,11 +94,12 @@ class JobView:
             case JobEnded(cancelled):
                 self._end("cancelled" if cancelled else "finished")
 
-    def shown(self, waiting: Sequence[str] = ()) -> dict[str, Any]:
+    def shown(self, waiting: Sequence[str] = (), ahead: int = 0) -> dict[str, Any]:
         """Return the progress for the page.
 
         Args:
             waiting: frames of the jobs after this one.
+            ahead: number of other people's jobs before this one.
         """
         frames = {frame_id: {"state": "waiting"} for frame_id in waiting}
         state = "cancelling" if self.job.cancelling and not self.over else self.state
@@ -106,6 +107,7 @@ class JobView:
             "state": state,
             "job": self.job.id,
             "message": self.message,
+            "ahead": ahead,
             "fraction": self.fraction,
             "seconds_left": self.seconds_left,
             "rendered": self._rendered,
@@ -163,7 +165,8 @@ class JobViews:
             last = running or (known[ended[-1].id] if ended else None)
             later = [job for job in pending if running is not None and job is not running.job]
             waiting = [frame_id for job in later for frame_id in job.targets]
-            progress = idle() if last is None else last.shown(waiting)
+            ahead = 0 if running is None else self._runner.ahead(running.job)
+            progress = idle() if last is None else last.shown(waiting, ahead)
             over = [view for view in known.values() if view.over and not view.job.read]
             answer = {"progress": progress, "outcomes": [view.outcome() for view in over]}
         count, newest = (0, {}) if running is None else running.job.previews_now()

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from pipelines.errors import UserError
 from storyboard.exchange import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
-from storyboard.storage.own_pictures import own_picture
+from storyboard.storage.own_pictures import own_picture, small_picture
 from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
@@ -80,12 +80,15 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
         if name == "image.png":
             content = own_picture(project, take_id)
             return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
-        find = {"mask.png": project.mask_path, "small.jpg": project.small_picture}
-        return FileResponse(find[name](take_id), headers=_FOREVER | _PLAIN)
+        if name == "small.jpg":
+            return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
+        if name != "mask.png":
+            raise KeyError(name)
+        return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
 
     def deleted_take(request: Request) -> Response:
         project = store.deleted(request.path_params["project"])
-        path = project.small_picture(request.path_params["take"])
+        path = small_picture(project, request.path_params["take"])
         return FileResponse(path, headers=_FOREVER | _PLAIN)
 
     def picture(request: Request) -> Response:

@@ -21,8 +21,9 @@ from storyboard.exchange import ENDINGS, FORMS, Imported, import_file
 from storyboard.exporting.story import story_text
 from storyboard.jobs.runner import Runner
 from storyboard.storage.archive import check_archive
-from storyboard.storage.projects import ProjectInfo, Store
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
+from storyboard.storage.summaries import ProjectInfo
 
 Answer = dict[str, Any]
 

@@ -1,14 +1,18 @@
-"""Results that a page shows: the takes of every frame, and the frames edited since their take."""
+"""Results that a page shows: the takes of every frame, and what is outdated in them."""
 
 from __future__ import annotations
 
+import logging
+from dataclasses import asdict
 from typing import Any
 
 from storyboard.api.routes import take_address
 from storyboard.board import Storyboard, Take
-from storyboard.errors import ProjectError
-from storyboard.planning import is_current
+from storyboard.frames import identity_frame
+from storyboard.freshness import Origin, compare_takes
+from storyboard.jobs.runner import chosen_requests
 from storyboard.storage.projects import Project
+from storyboard.targets import Wish, choose_targets
 
 
 def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "seconds": round(take.seconds, 1),
                     "foreground": round(take.foreground, 3),
                     "matches": take.matches,
+                    "starred": project.is_starred(take.id),
                 }
                 for take in takes[frame.id]
             ],
@@ -42,18 +47,62 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
     }
 
 
-def outdated_frames(project: Project, storyboard: Storyboard) -> list[str]:
-    """Return the ids of the frames that differ from the request of their chosen take.
+def take_words(project: Project, take_id: str) -> dict[str, str]:
+    """Return the action and the location that a take was rendered from.
 
-    Steps, guidance and merging are not compared.
+    Raises:
+        ProjectError: if there is no such take, or it is damaged.
     """
-    outdated = []
-    for frame in storyboard.frames:
-        if frame.take is not None:
-            try:
-                request = project.request(frame.take)
-            except ProjectError:  # without its request a take cannot be compared
-                continue
-            if not is_current(storyboard, frame, request):
-                outdated.append(frame.id)
-    return outdated
+    take, request = project.take(take_id), project.request(take_id)
+    prompt = next(f.prompt for f in request.frames if f.frame_id == take.frame_id)
+    location = prompt.background
+    if prompt.character or prompt.action:
+        location = location.removesuffix(",")  # which planning added
+    return {"action": prompt.action, "location": location}
+
+
+def freshness_fields(project: Project, storyboard: Storyboard) -> dict[str, Any]:
+    """Return how the chosen takes stand to the storyboard as it is now.
+
+    Returns:
+        "outdated": for each frame whose take is out of date, sentences that say why; "kept": the
+        same for frames that no render of the whole board touches, as they are locked or have no
+        words; "origins": for each frame with a take, the frames from which it has its "identity"
+        and its "location", with whether their chosen takes are still those ("current"); and
+        "identity": the id of the identity frame, or None.
+    """
+    found = compare_takes(storyboard, _requests(project, storyboard))
+    identity = identity_frame(storyboard)
+    return {
+        "outdated": {frame_id: list(why) for frame_id, why in found.outdated.items()},
+        "kept": {frame_id: list(why) for frame_id, why in found.kept.items()},
+        "origins": {
+            frame.id: {
+                "identity": _origin(found.identity.get(frame.id)),
+                "location": _origin(found.location.get(frame.id)),
+            }
+            for frame in storyboard.frames
+            if frame.take is not None
+        },
+        "identity": None if identity is None else identity.id,
+    }
+
+
+def target_fields(project: Project, storyboard: Storyboard, wish: Wish) -> dict[str, Any]:
+    """Return what a render of these frames would do; see `storyboard.targets.Targets`.
+
+    Raises:
+        UserError: if a frame is gone, or a locked frame would have to be rendered again.
+    """
+    found = asdict(choose_targets(storyboard, wish, _requests(project, storyboard)))
+    added = found.pop("added")
+    lists = {name: list(ids) for name, ids in found.items()}
+    return lists | {"extra": [{"frame": one["frame_id"], "why": one["why"]} for one in added]}
+
+
+def _requests(project: Project, storyboard: Storyboard) -> dict[str, Any]:
+    return chosen_requests(project, storyboard, logging.DEBUG)
+
+
+def _origin(origin: Origin | None) -> dict[str, Any] | None:
+    return None if origin is None else {"frame": origin.frame_id, "current": origin.current}

@@ -31,8 +31,8 @@ from storyboard.board import (
 )
 from storyboard.cli.arguments import argument, number, parse_style, whole
 from storyboard.errors import RenderCancelled, UsageError
+from storyboard.frames import reference_picture
 from storyboard.importing.story_file import StoryFile, parse_size, read_story
-from storyboard.planning import reference_picture
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
@@ -102,7 +102,8 @@ def add_render(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     together.add_argument(
         "--share-background",
         action="store_true",
-        help="keep the first frame's background in all frames",
+        help="keep the first frame's background in all frames (the identity frame's, where the "
+        "story names one)",
     )
     together.add_argument(
         "--plain",

@@ -13,6 +13,7 @@ import yaml
 
 from pipelines.errors import UserError
 from storyboard.board import Frame, RenderSettings, Storyboard, Style, Value
+from storyboard.frames import identity_frame
 
 # Fields that a story file has no key for: they stand for what it does not hold.
 LEFT_OUT = {
@@ -50,12 +51,25 @@ def story_text(board: Storyboard) -> str:
         story["character"] = described
     story["model"] = settings.model
     story["size"] = f"{settings.width}x{settings.height}"
-    story |= _changed(settings, leave_out={*LEFT_OUT[RenderSettings], "model", "styles"})
+    story |= _changed(
+        settings, leave_out={*LEFT_OUT[RenderSettings], "model", "styles", "identity"}
+    )
+    story |= _identity(board)
     if settings.styles:
         story["styles"] = [_style(style) for style in settings.styles]
     story["frames"] = [_frame(frame) for frame in board.frames]
     body = yaml.safe_dump(story, allow_unicode=True, sort_keys=False, width=100)
     return _REMARKS + (_REFERENCE if character.reference else "") + "\n" + body
+
+
+def _identity(board: Storyboard) -> dict[str, int]:
+    """Return the number of the identity frame where it is named, or is not the first frame."""
+    frame = identity_frame(board)
+    named = any(frame.id == board.settings.identity for frame in board.frames)
+    if not named and (frame is None or board.frames[0].has_words):
+        return {}
+    identity = board.settings.identity if named or frame is None else frame.id
+    return {"identity": board.position(identity) + 1}
 
 
 def _frame(frame: Frame) -> dict[str, Any]:

@@ -168,12 +168,22 @@ def _group(title: str, frames: list[Frame]) -> Storyboard:
     characters = {frame.character for frame in frames}
     # Where the lines differ, each frame keeps its own words, so that an empty one means nobody.
     shared = characters.pop() if len(characters) == 1 else ""
-    return Storyboard(
+    board = Storyboard(
         title=title[:SHORT_TEXT],
         character=Character(description=shared),
         frames=tuple(f.model_copy(update={"character": ""}) if shared else f for f in frames),
         settings=RenderSettings.model_validate(_native(RenderSettings().model)),
     )
+    return _with_identity(board)
+
+
+def _with_identity(board: Storyboard, number: int | None = None) -> Storyboard:
+    """Return a storyboard with this identity frame; None for the first one, even without words."""
+    frame = board.frames[(number or 1) - 1]
+    if number is None and frame.has_words:
+        return board
+    settings = board.settings.model_copy(update={"identity": frame.id})
+    return board.model_copy(update={"settings": settings})
 
 
 class _Loader(yaml.BaseLoader):
@@ -264,6 +274,7 @@ class _Frame(Value, defer_build=True):
     share_background: bool = False
     reference_strength: float | None = None
     seed: int | None = None
+    locked: bool = False
 
 
 class _Story(Value, defer_build=True):
@@ -283,6 +294,7 @@ class _Story(Value, defer_build=True):
     frames: list[Annotated[_Frame, BeforeValidator(_refuse_empty)]] = Field(
         min_length=1, max_length=MAX_FRAMES
     )
+    identity: int | None = None
 
     @field_validator("model")
     @classmethod
@@ -293,18 +305,26 @@ class _Story(Value, defer_build=True):
             raise ValueError(str(error)) from error
         return value
 
+    @field_validator("identity")
+    @classmethod
+    def _check_identity(cls, value: int, info: ValidationInfo) -> int:
+        frames = len(info.data.get("frames", ()))
+        if frames and not 1 <= value <= frames:
+            raise ValueError(f"'identity' should be the number of a frame, from 1 to {frames}")
+        return value
+
     def storyboard(self, title: str) -> Storyboard:
         """Return the storyboard, with this title where the file has none.
 
         Raises:
             ValidationError: if a value is out of bounds.
         """
-        given = self.model_dump(exclude_unset=True)
+        given = self.model_dump(exclude_unset=True, exclude={"identity"})
         settings = {key: given[key] for key in RenderSettings.model_fields if key in given}
         settings = _native(self.model) | settings
         if self.size is not None:
             settings["width"], settings["height"] = self.size
-        return Storyboard.model_validate(
+        board = Storyboard.model_validate(
             {
                 "title": given.get("title", title),
                 "character": self.character.model_dump(exclude={"reference"}),
@@ -312,6 +332,7 @@ class _Story(Value, defer_build=True):
                 "settings": settings,
             }
         )
+        return _with_identity(board, self.identity)
 
 
 def _read_yaml(path: Path, text: str, alone: bool) -> StoryFile:

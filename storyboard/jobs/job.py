@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.errors import UserError
-from pipelines.events import Events, Preview
+from pipelines.events import Events, ModelLoading, Preview
 from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
@@ -101,6 +101,7 @@ class Job:
         storyboard: its storyboard when the job was started.
         targets: ids of the frames that get a new take, in their order.
         share_all: whether every frame keeps the first frame's location.
+        keep_seeds: ids of targets that keep the seed of their take: sources that nobody asked for.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class Job:
         storyboard: Storyboard,
         targets: tuple[str, ...],
         share_all: bool = False,
+        keep_seeds: tuple[str, ...] = (),
     ) -> None:
         self.id = new_id()
         self.project = project
         self.storyboard = storyboard
         self.targets = targets
         self.share_all = share_all
+        self.keep_seeds = keep_seeds
         self._state: JobState = "queued"
         self._history: list[JobEvent] = []
         # The newest preview of every frame without its take, with its number among all previews.
@@ -175,11 +178,15 @@ class Job:
             return self._previewed, newest
 
     def cancel(self) -> None:
-        """Stop: at once while queued, within one denoising step while running."""
+        """Stop: at once while queued or while a model loads, else within one denoising step.
+
+        A model that loads is loaded to its end, for the next job.
+        """
         with self._changed:
             self._stop.set()
             on_cancel = self._on_cancel
-            if self._state == "queued":
+            loading = bool(self._history) and isinstance(self._history[-1], ModelLoading)
+            if self._state == "queued" or (self._state == "running" and loading):
                 self._end("cancelled", JobEnded(cancelled=True))
         if on_cancel is not None:
             on_cancel()
@@ -213,8 +220,10 @@ class Job:
             return True
 
     def report(self, event: JobEvent) -> None:
-        """Add an event for all readers. For its runner."""
+        """Add an event for all readers; nothing once the job is over. For its runner."""
         with self._changed:
+            if self.over:
+                return
             if isinstance(event, Preview):
                 self._previewed += 1
                 self._previews[event.frame_id] = (self._previewed, event)

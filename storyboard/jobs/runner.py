@@ -6,6 +6,7 @@ machines.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
@@ -50,7 +51,7 @@ class Runner(ABC):
             UserError: as `start`.
         """
         storyboard = project.load()
-        chosen = _chosen(project, storyboard)
+        chosen = chosen_requests(project, storyboard)
         plan = plan_render(storyboard, targets, chosen, self._rng, share_all)
         self._engine.check(plan)
         return storyboard, plan
@@ -62,7 +63,7 @@ class Runner(ABC):
 
         Args:
             project: the project, which stores the takes.
-            targets: ids of the frames; None for all.
+            targets: ids of the frames; None for all that are not locked.
             share_all: whether every frame keeps the first frame's location, whatever the frames
                 say.
 
@@ -73,7 +74,8 @@ class Runner(ABC):
         storyboard, plan = self.check(project, targets, share_all)
         for name in plan.references:
             project.references.path(name)
-        job = Job(project, storyboard, plan.targets, share_all)
+        added = () if targets is None else tuple(i for i in plan.targets if i not in targets)
+        job = Job(project, storyboard, plan.targets, share_all, keep_seeds=added)
         with self._jobs_guard:
             over = [old for old in self._jobs if old.over]
             forgotten = set(map(id, over[:-_REMEMBERED]))
@@ -88,6 +90,11 @@ class Runner(ABC):
     def pending(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's jobs that are not over, in the order in which they were started."""
         return tuple(job for job in self._unfinished() if job.project.id == project_id)
+
+    def ahead(self, job: Job) -> int:
+        """Return the number of other projects' jobs that were started before this one."""
+        before = itertools.takewhile(lambda other: other is not job, self._unfinished())
+        return sum(other.project.id != job.project.id for other in before)
 
     def ended(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's last jobs that are over, in the order in which they were started."""
@@ -119,8 +126,10 @@ class Runner(ABC):
         Raises:
             UserError: if the project can no longer be read, or a picture is gone.
         """
-        chosen = _chosen(job.project, job.project.load())
-        return plan_render(job.storyboard, job.targets, chosen, self._rng, job.share_all)
+        chosen = chosen_requests(job.project, job.project.load())
+        return plan_render(
+            job.storyboard, job.targets, chosen, self._rng, job.share_all, job.keep_seeds
+        )
 
     def _unfinished(self) -> list[Job]:
         """Return all jobs that are not over, in the order in which they were started."""
@@ -136,8 +145,14 @@ def log_fault(job: Job, fault: BaseException | None) -> None:
         _log.error("Job %s of project %s failed", job.id, job.project.id, exc_info=fault)
 
 
-def _chosen(project: JobProject, storyboard: Storyboard) -> dict[str, RenderRequest]:
-    """Return the requests of the chosen takes that can be rendered again."""
+def chosen_requests(
+    project: JobProject, storyboard: Storyboard, level: int = logging.WARNING
+) -> dict[str, RenderRequest]:
+    """Return the requests of the chosen takes that can be rendered again, by frame.
+
+    Args:
+        level: level at which the log names the others.
+    """
     found = {}
     for frame in storyboard.frames:
         if frame.take is not None:
@@ -148,5 +163,5 @@ def _chosen(project: JobProject, storyboard: Storyboard) -> dict[str, RenderRequ
                 found[frame.id] = request
             except ProjectError as error:
                 # Rendering such a frame again is the remedy, so it must not fail here.
-                _log.warning("Frame %s counts as not rendered: %s", frame.id, error)
+                _log.log(level, "Frame %s counts as not rendered: %s", frame.id, error)
     return found

@@ -25,7 +25,7 @@ from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.storage.files import file_stem, unwritable
 from storyboard.storage.own_pictures import own_picture
-from storyboard.storage.projects import Project
+from storyboard.storage.projects import STAR, Project
 
 README = "README.txt"
 STORYBOARD = "storyboard.json"
@@ -128,6 +128,8 @@ def _members(project: Project, board: Storyboard) -> Iterator[tuple[str, Path | 
             ) from error
         yield mask, project.mask_path(take.id)
         yield f"{folder}/take.json", project.path / folder / "take.json"
+        if project.is_starred(take.id):
+            yield f"{folder}/{STAR}", b""
     for name in sorted(references):
         try:
             path = project.references.path(name)

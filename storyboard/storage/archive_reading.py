@@ -30,8 +30,9 @@ from storyboard.board import LONG_TEXT, MAX_STEPS, Identifier, PictureName, Stor
 from storyboard.storage.archive import STORYBOARD
 from storyboard.storage.files import fault_of, write_result
 from storyboard.storage.own_pictures import texts_of, with_texts
-from storyboard.storage.projects import REQUEST_KEY, STORYBOARD_FILE, TAKE_FILE, Project, Store
+from storyboard.storage.projects import REQUEST_KEY, STAR, STORYBOARD_FILE, Project, Store
 from storyboard.storage.reference_store import REFERENCE_FILE
+from storyboard.storage.take_files import TAKE_FILE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -171,6 +172,8 @@ class _Reading:
             "mask.png": with_texts(mask, {}),
             "take.json": TAKE_FILE.dump(body),
         }
+        if f"takes/{take_id}/{STAR}" in self._names:
+            files[STAR] = b""
         return files, take, request
 
     def _store_reference(self, name: str, folder: Path) -> bool:

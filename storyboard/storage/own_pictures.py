@@ -2,28 +2,32 @@
 
 In a project, a take's picture holds the whole request that made it, with the words of every frame
 that was rendered with it. What is shared says no more than what it shows. Pixels are never encoded
-again.
+again, except for the small copies that lists show.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from pipelines.request import RenderRequest
 from storyboard.errors import ProjectError
+from storyboard.storage.files import write_result
 from storyboard.storage.projects import REQUEST_KEY, Project
+from storyboard.storage.take_files import invalid
 
 NOTE_KEY = "throughline-note"
 _NOTE = (
     "This frame's own part of the request that rendered it. The frames that its character and its "
     "location came from are left out."
 )
+SMALL_SIDE = 320  # pixels of the longer side of a small picture
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
@@ -41,6 +45,28 @@ def own_picture(project: Project, take_id: str) -> bytes:
     with suppress(KeyError, ProjectError):
         texts = own_texts(project.request(take_id), project.take(take_id).frame_id)
     return with_texts(project.image_path(take_id).read_bytes(), texts)
+
+
+def small_picture(project: Project, take_id: str) -> Path:
+    """Return the path of a small copy of a take's picture, JPEG; make it where it is missing.
+
+    Raises:
+        ProjectError: if there is no picture, it is damaged, or the copy cannot be written.
+    """
+    from PIL import Image
+
+    source = project.image_path(take_id)
+    path = project.path / ".small" / f"{take_id}.jpg"
+    if not path.is_file():
+        content = io.BytesIO()
+        try:
+            with Image.open(source) as image:
+                image.thumbnail((SMALL_SIDE, SMALL_SIDE))
+                image.convert("RGB").save(content, "JPEG", quality=85)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise invalid(source, error) from error
+        write_result(path, content.getvalue())
+    return path
 
 
 def own_texts(request: RenderRequest, frame_id: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Projects: storyboards and their takes as files that a person can read.
 
     <root>/<project id>/storyboard.json
-    <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}
+    <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}, starred
+    <root>/<project id>/takes/.bin/<take id>/    takes that a person has removed
     <root>/<project id>/references/    see `storyboard.storage.reference_store`
     <root>/<project id>/.small/        small copies of pictures, made anew where they are missing
     <root>/.bin/<project id>/          see `storyboard.storage.shelf`
@@ -13,7 +14,6 @@ damaged or foreign file is reported and left. This module knows nothing of model
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tempfile
@@ -21,8 +21,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +33,13 @@ from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
-    fault_of,
     unwritable,
     write_atomically,
     write_result,
 )
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.summaries import ProjectInfo, Summaries
+from storyboard.storage.take_files import TAKE_FILE, TakeFiles, invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,38 +52,32 @@ def _unchanged(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _name_identity_frame(body: dict[str, Any]) -> dict[str, Any]:
+    """Name the first frame as the identity frame where it has a take and no words.
+
+    Until then the first frame was it in any case; now one without words is passed over.
+    """
+    match body.get("storyboard"):
+        case {"frames": [{"id": first, "take": str()} as frame, *_], "settings": dict(settings)}:
+            if not any(frame.get(key) for key in ("action", "location", "character")):
+                settings["identity"] = first
+    return body
+
+
 STORYBOARD_FILE = DocumentKind(
     "throughline storyboard",
     (
         Migration("characters may have a reference picture, storyboards styles", _unchanged),
         Migration("storyboards may take a shortcut", _unchanged),
+        Migration("frames may be locked, and any may be the identity frame", _name_identity_frame),
     ),
 )
-TAKE_FILE = DocumentKind("throughline take")
 REQUEST_KEY = "throughline-request"
 BIN = ".bin"
-SMALL_SIDE = 320  # pixels of the longer side of a small picture
+
+STAR = "starred"  # an empty file in the folder of a favourite take
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-@dataclass(frozen=True)
-class ProjectInfo:
-    """Summary of a project, for a list.
-
-    Attributes:
-        id: its identifier.
-        title: its title.
-        frames: number of its frames.
-        modified: time of the last change, UTC.
-        take: the chosen take of its first rendered frame; None where nothing is rendered.
-    """
-
-    id: str
-    title: str
-    frames: int
-    modified: datetime
-    take: str | None
 
 
 class Store:
@@ -94,8 +87,8 @@ class Store:
         self.root = root
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        # By the storyboard's file: its time and size when it was read, and what was found.
-        self._infos: dict[Path, tuple[tuple[int, int], ProjectInfo | None]] = {}
+        self._takes = TakeFiles()
+        self._summaries = Summaries(lambda folder: self._in(folder).load())
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project with this storyboard.
@@ -173,53 +166,30 @@ class Store:
             raise ProjectError(
                 f"There is no project {project_id!r} in the bin.", "Reload the page."
             )
-        return Project(folder, self._lock(project_id))
+        return self._in(folder)
 
     def projects(self) -> list[ProjectInfo]:
         """Return all readable projects, the last saved first."""
         return self.infos(self.root)
 
     def infos(self, folder: Path) -> list[ProjectInfo]:
-        """Return the readable projects in a folder, the last saved first.
-
-        A storyboard is read once, and again when its file has changed.
-        """
-        found = []
-        for path in folder.glob("*/storyboard.json"):
-            if _IDENTIFIER.fullmatch(path.parent.name):
-                with suppress(OSError):  # it is deleted at this moment
-                    found.append(self._info(path))
+        """Return the readable projects in a folder, the last saved first."""
+        folders = (path.parent for path in folder.glob("*/storyboard.json"))
+        found = (self._summaries.of(f) for f in folders if _IDENTIFIER.fullmatch(f.name))
         infos = [info for info in found if info is not None]
         return sorted(infos, key=lambda info: info.modified, reverse=True)
-
-    def _info(self, path: Path) -> ProjectInfo | None:
-        """Return the summary of a storyboard's file; None where it cannot be read."""
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
-        known = self._infos.get(path)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        info: ProjectInfo | None = None
-        try:
-            board = Project(path.parent, self._lock(path.parent.name)).load()
-            take = next((frame.take for frame in board.frames if frame.take), None)
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            info = ProjectInfo(path.parent.name, board.title, len(board.frames), modified, take)
-        except ProjectError:  # opening such a project reports why it cannot be read
-            pass
-        self._infos[path] = (stamp, info)
-        return info
 
     def _check_kept(self, project_id: str) -> None:
         if (self.root / BIN / project_id).is_dir():
             raise DeletedError(project_id)
 
     def _project(self, project_id: str) -> Project:
-        return Project(self.root / project_id, self._lock(project_id))
+        return self._in(self.root / project_id)
 
-    def _lock(self, project_id: str) -> threading.RLock:
+    def _in(self, folder: Path) -> Project:
         with self._guard:
-            return self._locks[project_id]
+            lock = self._locks[folder.name]
+        return Project(folder, lock, self._takes)
 
 
 class Project:
@@ -228,11 +198,13 @@ class Project:
     Args:
         path: its folder.
         lock: held while its storyboard changes; shared by all objects of this project.
+        takes: reads the files of its takes.
     """
 
-    def __init__(self, path: Path, lock: threading.RLock) -> None:
+    def __init__(self, path: Path, lock: threading.RLock, takes: TakeFiles) -> None:
         self.path = path
         self._lock = lock
+        self._takes = takes
 
     @property
     def id(self) -> str:
@@ -263,7 +235,7 @@ class Project:
         try:
             return Storyboard.model_validate(body.get("storyboard"))
         except ValidationError as error:
-            raise _invalid(path, error) from error
+            raise invalid(path, error) from error
 
     def save(self, storyboard: Storyboard) -> None:
         """Replace the storyboard; use `edit` to change only a part of it.
@@ -341,11 +313,7 @@ class Project:
         Raises:
             ProjectError: if there is none or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        try:
-            return Take.model_validate(TAKE_FILE.read(path).get("take"))
-        except ValidationError as error:
-            raise _invalid(path, error) from error
+        return self._takes.take(self._take_folder(take_id) / "take.json")
 
     def request(self, take_id: str) -> RenderRequest:
         """Return the request that made a take.
@@ -353,12 +321,70 @@ class Project:
         Raises:
             ProjectError: if there is no such take or it is damaged.
         """
-        path = self._take_folder(take_id) / "take.json"
-        body = TAKE_FILE.read(path)
+        return self._takes.request(self._take_folder(take_id) / "take.json")
+
+    def star(self, take_id: str, starred: bool) -> None:
+        """Mark a take as a favourite, or as none.
+
+        Raises:
+            ProjectError: if there is no such take, or the mark cannot be stored.
+        """
+        mark = self._take_folder(self.take(take_id).id) / STAR
         try:
-            return RenderRequest.from_dict(body["request"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise _invalid(path, error) from error
+            if starred:
+                mark.touch()
+            else:
+                mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(mark, error) from error
+
+    def is_starred(self, take_id: str) -> bool:
+        """Return whether a take is marked as a favourite."""
+        return (self._take_folder(take_id) / STAR).exists()
+
+    def remove_take(self, take_id: str) -> Storyboard:
+        """Move a take to the project's bin; its frame shows its newest other take, or none.
+
+        Returns:
+            The storyboard as it is stored then.
+
+        Raises:
+            ProjectError: if there is no such take, or it cannot be moved.
+        """
+        take = self.take(take_id)
+        folder = self._take_folder(take_id)
+        self._move(folder, folder.parent / BIN / take_id)
+        left = [other.id for other in self.takes() if other.frame_id == take.frame_id]
+
+        def change(storyboard: Storyboard) -> Storyboard:
+            chosen = any(frame.take == take_id for frame in storyboard.frames)
+            newest = left[-1] if left else None
+            return storyboard.with_take(take.frame_id, newest) if chosen else storyboard
+
+        return self.edit(change)
+
+    def bring_back_take(self, take_id: str) -> Storyboard:
+        """Take a take out of the project's bin, and choose it for its frame.
+
+        Returns:
+            The storyboard as it is stored then.
+
+        Raises:
+            ProjectError: if it is not in the bin, or cannot be moved.
+        """
+        folder = self._take_folder(take_id)
+        self._move(folder.parent / BIN / take_id, folder)
+        take = self.take(take_id)
+        return self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take_id))
+
+    def _move(self, source: Path, target: Path) -> None:
+        if not source.is_dir():
+            raise ProjectError("That take is not there any more.", "Reload the page.")
+        try:
+            target.parent.mkdir(exist_ok=True)
+            source.rename(target)
+        except OSError as error:
+            raise unwritable(target, error) from error
 
     def image_path(self, take_id: str) -> Path:
         """Return the path of a take's picture, PNG.
@@ -377,27 +403,6 @@ class Project:
             ProjectError: if there is none.
         """
         return self._picture(take_id, "mask.png")
-
-    def small_picture(self, take_id: str) -> Path:
-        """Return the path of a small copy of a take's picture, JPEG; make it where it is missing.
-
-        Raises:
-            ProjectError: if there is no picture, it is damaged, or the copy cannot be written.
-        """
-        from PIL import Image
-
-        path = self.path / ".small" / f"{_checked(take_id, 'take')}.jpg"
-        if not path.is_file():
-            source = self.image_path(take_id)
-            content = io.BytesIO()
-            try:
-                with Image.open(source) as image:
-                    image.thumbnail((SMALL_SIDE, SMALL_SIDE))
-                    image.convert("RGB").save(content, "JPEG", quality=85)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise _invalid(source, error) from error
-            write_result(path, content.getvalue())
-        return path
 
     def move(self, folder: Path) -> None:
         """Move the project to another folder, between two changes of its storyboard.
@@ -429,10 +434,3 @@ def _checked(identifier: str, what: str) -> str:
     if not _IDENTIFIER.fullmatch(identifier):
         raise ProjectError(f"{identifier!r} is not the name of a {what}.")
     return identifier
-
-
-def _invalid(path: Path, error: Exception) -> ProjectError:
-    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
-    return ProjectError(
-        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
-    )

@@ -18,7 +18,8 @@ from pathlib import Path
 from storyboard.board import SHORT_TEXT, Storyboard, new_id
 from storyboard.errors import ProjectError
 from storyboard.storage.files import DocumentKind, unwritable, write_result
-from storyboard.storage.projects import BIN, STORYBOARD_FILE, Project, ProjectInfo, Store
+from storyboard.storage.projects import BIN, STORYBOARD_FILE, Project, Store
+from storyboard.storage.summaries import ProjectInfo
 
 DELETED_FILE = DocumentKind("throughline deleted storyboard")
 

@@ -106,7 +106,7 @@ def small_story(page: Page, steps: int = 2, frames: int = 4) -> None:
 
 
 def generate(page: Page) -> None:
-    page.get_by_role("button", name="Generate all").click()
+    page.locator("[data-action=generate]").click()
 
 
 def rendered(page: Page, frames: int) -> None:

@@ -23,14 +23,15 @@ def test_a_storyboard_survives_json() -> None:
         title="Zoë's Tag",
         character=Character(name="Zoë", description="a girl", reference=PICTURE, strength=0.7),
         frames=(
-            Frame(action="waving", location="beach", seed=3, reference_strength=0),
-            Frame(character="a boy"),
+            Frame(id="f1", action="waving", location="beach", seed=3, reference_strength=0),
+            Frame(character="a boy", locked=True),
         ),
         settings=RenderSettings(
             width=128,
             height=64,
             steps=4,
             guidance=2.5,
+            identity="f1",
             styles=(Style(source="owner/name", weight=-0.5, trigger="in ink"),),
         ),
     )
@@ -98,6 +99,24 @@ def test_settings_from_before_there_was_guidance_have_the_models_own() -> None:
     stored = RenderSettings(steps=4).model_dump()
     del stored["guidance"]
     assert RenderSettings.model_validate(stored) == RenderSettings(steps=4)
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", "x" * 33, "a\n"])
+def test_the_identity_frame_is_an_id_or_empty(name: str) -> None:
+    assert RenderSettings(identity="f1").identity == "f1"
+    assert RenderSettings().identity == ""
+    with pytest.raises(ValidationError):
+        RenderSettings(identity=name)
+
+
+def test_a_frame_is_kept_where_it_is_locked_and_has_a_take() -> None:
+    assert Frame(locked=True, take="t").kept
+    assert not Frame(locked=True).kept and not Frame(take="t").kept
+
+
+def test_words_of_a_frames_own_are_its_action_location_or_character() -> None:
+    assert all(Frame(**{name: "x"}).has_words for name in ("action", "location", "character"))
+    assert not Frame(action=" ", seed=3).has_words
 
 
 def test_ids_are_unique_and_frames_limited() -> None:

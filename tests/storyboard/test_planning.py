@@ -1,4 +1,4 @@
-"""From storyboards to requests: source frames, prompts, seeds, and redone frames."""
+"""From storyboards to requests: source frames, seeds, and redone frames."""
 
 from __future__ import annotations
 
@@ -14,60 +14,20 @@ from pipelines.errors import ModelError, UserError
 from pipelines.models.catalog import FLUX1_DEV, FLUX1_SCHNELL, MODELS, find_model
 from pipelines.models.specs import ModelSpec
 from pipelines.request import Prompt, RenderRequest, Shortcuts, StyleLora
-from storyboard.board import MAX_SEED, Character, Frame, RenderSettings, Storyboard, Style
-from storyboard.planning import (
-    REFERENCE_WORDS,
-    background_source,
-    compose_prompt,
-    identity_source,
-    is_current,
-    plan_render,
-    reference_of,
-    reference_picture,
-    rendered_with,
+from storyboard.board import MAX_SEED, Frame, Style
+from storyboard.frames import REFERENCE_WORDS, compose_prompt, identity_source, reference_of
+from storyboard.freshness import compare_takes
+from storyboard.planning import plan_render
+from tests.storyboard.boards import (
+    ANOTHER,
+    FRAMES,
+    PICTURE,
+    board,
+    frame_of,
+    pictured,
+    plan,
+    recipe,
 )
-
-
-def board(*frames: Frame, **values: Any) -> Storyboard:
-    character = values.pop("character", "a girl")
-    settings = RenderSettings(**values)
-    return Storyboard(character=Character(description=character), frames=frames, settings=settings)
-
-
-FRAMES = (
-    Frame(id="a", location="beach", action="waving", share_background=True),
-    Frame(id="b", location="forest", action="running", share_background=True),
-    Frame(id="c", location="beach", action="jumping", share_background=True),
-    Frame(id="d", location="forest", action="sitting", share_background=True),
-    Frame(id="e", location="forest", action="dancing"),
-)
-
-
-def plan(
-    storyboard: Storyboard,
-    targets: list[str] | None = None,
-    chosen: dict[str, RenderRequest] | None = None,
-    **values: Any,
-) -> RenderRequest:
-    return plan_render(storyboard, targets, chosen or {}, random.Random(5), **values)
-
-
-def recipe(request: RenderRequest, name: str) -> Any:
-    """All that a frame's picture depends on, without the frames' ids."""
-    frame = next(f for f in request.frames if f.frame_id == name)
-    return (
-        frame.prompt,
-        frame.seed,
-        (frame.width, frame.height),
-        (frame.reference, frame.reference_strength),
-        frame.identity_from and recipe(request, frame.identity_from),
-        frame.background_from and recipe(request, frame.background_from),
-    )
-
-
-def frame_of(request: RenderRequest, name: str | None) -> str:
-    """The storyboard's frame that a frame of a request shows."""
-    return next(f.original for f in request.frames if f.frame_id == name)
 
 
 def test_all_frames_have_the_first_ones_character_and_their_locations() -> None:
@@ -119,27 +79,6 @@ def test_seeds_are_kept_or_drawn() -> None:
     assert 0 <= first.frames[1].seed <= MAX_SEED
     other = plan_render(storyboard, None, {}, random.Random(6))
     assert other.frames[1].seed != first.frames[1].seed
-
-
-@pytest.mark.parametrize(
-    ("location", "character", "action", "expected"),
-    [
-        ("a beach", "a girl", "waving", ("a beach,", "a girl,", "waving")),
-        ("a beach, ", " a girl.", "waving", ("a beach,", "a girl.", "waving")),
-        ("a  beach", "", "sunrise", ("a beach,", "", "sunrise")),
-        ("a beach", "", "", ("a beach", "", "")),
-        ("", "a girl\nin red", "", ("", "a girl in red", "")),
-        ("a beach", "a girl", "", ("a beach,", "a girl", "")),
-    ],
-)
-def test_prompts(location: str, character: str, action: str, expected: tuple[str, ...]) -> None:
-    frame = Frame(location=location, action=action)
-    assert compose_prompt(board(frame, character=character), frame) == Prompt(*expected)
-
-
-def test_a_frame_can_show_somebody_else() -> None:
-    frame = Frame(location="a beach", character="an old man", action="waving")
-    assert compose_prompt(board(frame), frame).text == "a beach, an old man, waving"
 
 
 def test_a_frame_with_nobody_has_no_identity_frame_but_keeps_its_location() -> None:
@@ -221,18 +160,6 @@ def test_a_take_is_a_source_also_after_its_own_source_was_removed() -> None:
     frame = redone.frames[-1]
     assert frame.identity_from is not None
     assert recipe(redone, frame.identity_from) == recipe(whole, "b")
-
-
-PICTURE, ANOTHER = "a" * 64 + ".png", "b" * 64 + ".png"
-
-
-def pictured(
-    *frames: Frame, picture: str = PICTURE, strength: float | None = None, **values: Any
-) -> Storyboard:
-    """A storyboard for FLUX.1 [dev] whose character has a picture."""
-    storyboard = board(*frames, **{"model": FLUX1_DEV.name, **values})
-    character = storyboard.character.model_copy(update={"reference": picture, "strength": strength})
-    return storyboard.model_copy(update={"character": character})
 
 
 def test_frames_have_the_reference_where_they_show_its_character() -> None:
@@ -365,54 +292,6 @@ def test_frames_that_were_rendered_with_other_shortcuts_are_not_mixed() -> None:
     assert again.targets == ("d",)
 
 
-def test_a_coarse_probe_changes_frames_with_a_probe_pass_and_frames_at_their_location() -> None:
-    frames = (
-        Frame(id="a", location="beach", character="a girl"),
-        Frame(id="b", location="forest", character="a girl", share_background=True),
-        Frame(id="c", location="forest", share_background=True),
-        Frame(id="d", location="hill"),
-    )
-    request = plan(board(*frames, character=""))
-    assert [f.identity_from for f in request.frames] == [None, "a", None, None]
-    alike = {f.id: rendered_with(request, f.id, Shortcuts(probe_every=2)) for f in frames}
-    assert alike == {"a": True, "b": False, "c": False, "d": True}
-    assert not any(rendered_with(request, f.id, Shortcuts(every=2)) for f in frames)
-
-
-def test_frames_that_describe_nobody_else_have_the_reference_picture() -> None:
-    own, other = Frame(action="waving", character=" "), Frame(character="an old man")
-    storyboard = Storyboard(character=Character(reference=PICTURE), frames=(own, other))
-    assert [reference_picture(storyboard, frame) for frame in storyboard.frames] == [PICTURE, ""]
-    assert reference_picture(Storyboard(frames=(own,)), own) == ""
-
-
-def test_frames_keep_the_location_of_the_first_that_shares_it() -> None:
-    storyboard = board(
-        Frame(id="a", location="beach"),
-        Frame(id="b", location="The  Beach,", share_background=True),
-        Frame(id="c", location="the beach", share_background=True),
-        Frame(id="d", location="forest", share_background=True),
-        Frame(id="e", location="the beach."),
-        Frame(id="f", location="THE BEACH", share_background=True),
-        Frame(id="g", location=" ", share_background=True),
-    )
-    sources = {f.id: background_source(storyboard, f) for f in storyboard.frames}
-    assert sources == {"a": None, "b": None, "c": "b", "d": None, "e": None, "f": "b", "g": None}
-
-
-def test_a_take_is_current_until_its_frame_changes() -> None:
-    storyboard = board(*FRAMES)
-    request = plan(storyboard)
-    frame = storyboard.frames[3]
-    assert is_current(storyboard, frame, request)
-    assert is_current(storyboard, frame, plan(storyboard, ["d"], dict.fromkeys("abcde", request)))
-    for change in ({"action": "lying"}, {"share_background": False}, {"seed": 10**6}):
-        assert not is_current(storyboard, frame.model_copy(update=change), request)
-    for values in ({"width": 512}, {"shortcut": "both"}, {"styles": (Style(source="o/n"),)}):
-        assert not is_current(board(*FRAMES, **values), frame, request)
-    assert not is_current(board(*FRAMES, model="/gone"), frame, replace(request, model="/gone"))
-
-
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
 def test_a_take_of_an_older_schema_is_current_and_a_source(schema: int) -> None:
     stored = json.loads(Path(f"tests/data/requests/schema-{schema}.json").read_text("utf-8"))
@@ -425,7 +304,7 @@ def test_a_take_of_an_older_schema_is_current_and_a_source(schema: int) -> None:
             ("forest-2", "in a forest", "sitting"),
         )
     )
-    values: dict[str, Any] = dict(width=256, height=192, model=FLUX1_DEV.name)
+    values: dict[str, Any] = dict(width=256, height=192, model=FLUX1_DEV.name, steps=request.steps)
     if schema >= 3:
         values |= dict(styles=(Style(source="owner/ink", weight=0.5, trigger="in ink"),))
     if schema >= 4:
@@ -436,7 +315,8 @@ def test_a_take_of_an_older_schema_is_current_and_a_source(schema: int) -> None:
         changed = storyboard.character.model_copy(update=character)
         storyboard = storyboard.model_copy(update={"character": changed})
     assert [identity_source(storyboard, frame) for frame in frames] == [None, "beach-1", "beach-1"]
-    assert is_current(storyboard, frames[2], request)
+    found = compare_takes(storyboard, dict.fromkeys((f.id for f in frames), request))
+    assert found.fresh >= {"forest-2"}
     after = board(
         frames[0],
         Frame(id="forest-2", location="in a forest", action="x", share_background=True),
@@ -460,7 +340,7 @@ def test_plans_that_cannot_be_made_are_refused() -> None:
         plan(board())
     with pytest.raises(UserError, match="no longer"):
         plan(board(*FRAMES), ["gone"])
-    with pytest.raises(UserError, match="no longer"):
+    with pytest.raises(UserError, match="no frame to generate"):
         plan(board(*FRAMES), [])
     with pytest.raises(UserError, match="Frame 2 has no words"):
         plan(board(Frame(action="x"), Frame(), character=""))
@@ -471,3 +351,87 @@ def test_plans_that_cannot_be_made_are_refused() -> None:
 def test_every_plan_is_a_request_that_survives_json() -> None:
     request = plan(board(*FRAMES), ["d"], dict.fromkeys("abcde", plan(board(*FRAMES))))
     assert RenderRequest.from_dict(request.to_dict()) == request
+
+
+def test_an_identity_frame_late_on_the_board_is_rendered_before_its_readers() -> None:
+    storyboard = board(*FRAMES, identity="d")
+    request = plan(storyboard)
+    assert request.targets == ("d", "a", "b", "c", "e")
+    assert [f.identity_from for f in request.frames] == [None, "d", "d", "d", "d"]
+    # The identity frame gives its location too, since it comes first.
+    assert [f.background_from for f in request.frames] == [None, None, "d", "a", None]
+    redone = plan(storyboard, ["b"], dict.fromkeys("abcde", request))
+    assert redone.targets == ("b",)
+    assert [f.original for f in redone.frames] == ["d", "b"]
+    assert plan(storyboard, ["a", "d"]).targets == ("d", "a")
+    assert plan(storyboard, ["c"]).targets == ("d", "a", "c")
+
+
+@pytest.mark.parametrize("identity", [*"abcde", "gone", ""])
+@pytest.mark.parametrize("share_all", [False, True])
+@pytest.mark.parametrize("of", [board, pictured])
+def test_every_identity_frame_and_order_gives_a_plan(
+    of: Any, share_all: bool, identity: str
+) -> None:
+    stranger = Frame(id="s", location="forest", character="an old man", share_background=True)
+    blank = Frame(id="x")
+    for seed in range(10):
+        frames = random.Random(seed).sample((*FRAMES, stranger, blank), 7)
+        request = plan(of(*frames, identity=identity), share_all=share_all)
+        assert sorted(request.targets) == ["a", "b", "c", "d", "e", "s", "x"]
+        assert request.frames[0].identity_from is None
+
+
+def test_without_a_name_the_first_frame_with_words_is_the_identity_frame() -> None:
+    blank = Frame(id="x")
+    assert [f.identity_from for f in plan(board(blank, *FRAMES)).frames][:2] == [None, "a"]
+    assert plan(board(blank, *FRAMES)).targets[:3] == ("a", "x", "b")
+    named = plan(board(blank, *FRAMES, identity="x"))
+    assert [f.identity_from for f in named.frames][:2] == [None, "x"]
+    assert plan(board(blank)).frames[0].identity_from is None
+
+
+def test_locked_frames_are_sources_and_never_targets() -> None:
+    locked = FRAMES[0].model_copy(update={"locked": True, "take": "t"})
+    storyboard = board(locked, *FRAMES[1:])
+    chosen = {"a": plan(board(*FRAMES))}
+    request = plan(storyboard, None, chosen)
+    assert request.targets == ("b", "c", "d", "e")
+    assert frame_of(request, request.frames[-1].identity_from) == "a"
+    with pytest.raises(UserError, match="Frame 1 is locked"):
+        plan(storyboard, ["a", "b"], chosen)
+    with pytest.raises(UserError, match="no frame to generate"):
+        plan(board(locked), None, chosen)
+    # A lock without a take keeps nothing yet.
+    unrendered = locked.model_copy(update={"take": None})
+    assert plan(board(unrendered, *FRAMES[1:]), ["c"]).targets == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": 512}, "character and location of frame 1, whose take has another size"),
+        ({"model": "flux1-dev"}, "whose take is of another model"),
+        ({"shortcut": "half-steps"}, "whose take was generated with another shortcut"),
+    ],
+)
+def test_a_locked_source_that_cannot_stay_is_refused(change: dict[str, Any], words: str) -> None:
+    locked = FRAMES[0].model_copy(update={"locked": True, "take": "t"})
+    chosen = {"a": plan(board(*FRAMES))}
+    with pytest.raises(UserError, match=words) as caught:
+        plan(board(locked, *FRAMES[1:], **change), ["c"], chosen)
+    assert "Frame 1 is locked" in caught.value.problem
+    assert "Unlock frame 1" in caught.value.remedy
+    with pytest.raises(UserError, match="cannot be read"):
+        plan(board(locked, *FRAMES[1:]), ["c"], {})
+    assert plan(board(locked, *FRAMES[1:], steps=3), ["c"], chosen).targets == ("c",)
+
+
+def test_seeds_of_sources_that_nobody_asked_for_are_kept_when_planned_again() -> None:
+    chosen = dict.fromkeys("abcde", plan(board(*FRAMES)))
+    wider = board(*FRAMES, width=512)
+    first = plan_render(wider, ["e"], chosen, random.Random(1))
+    again = plan_render(wider, first.targets, chosen, random.Random(2), keep_seeds=["a"])
+    assert first.targets == again.targets == ("a", "e")
+    assert first.frames[0].seed == again.frames[0].seed == chosen["a"].frames[0].seed
+    assert first.frames[1].seed != again.frames[1].seed

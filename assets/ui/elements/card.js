@@ -63,17 +63,19 @@ export function makeCard(frame, setup) {
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
       make("span", { class: "tl-number" }),
-      make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
-      make("span", { class: "tl-badge tl-edited", title: "This frame was edited after it was generated", text: "Edited" }),
+      make("span", { class: "tl-gap" }),
+      button("identity", "person", { hint: "Let the other frames keep the character of this one", kind: "tl-small" }),
+      button("keep-take", "lock", { hint: "Keep this take: do not generate it with the others", kind: "tl-small" }),
       icon("grip"),
     ),
-    make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
-    makeTakes(),
+    make("div", { class: "tl-stage" }, open, makeBadges(), make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
+    make("p", { class: "tl-caption", dir: "auto" }),
+    makeTakes(setup),
     makeWarnings(),
     make(
       "div",
       { class: "tl-stack" },
-      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short })),
+      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })),
       field(
         "Location",
         textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
@@ -82,7 +84,7 @@ export function makeCard(frame, setup) {
       makeCloseness(setup),
       frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
     ),
-    makeTools(setup),
+    makeTools(),
   );
 }
 
@@ -97,34 +99,50 @@ function makeCloseness(setup) {
   );
 }
 
-function makeTakes() {
+function makeBadges() {
+  return make(
+    "span",
+    { class: "tl-badges" },
+    make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
+    make("span", { class: "tl-badge tl-edited", text: "Out of date" }),
+  );
+}
+
+function makeTakes(setup) {
   return make(
     "div",
     { class: "tl-takes" },
     button("earlier", "left", { hint: "Previous take" }),
     make("span", { class: "tl-take-words" }),
     button("later", "right", { hint: "Next take" }),
-    make("span", { class: "tl-facts" }),
+    make("span", { class: "tl-gap" }),
+    makeSeed(setup),
   );
 }
 
-function makeTools(setup) {
-  const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed, placeholder: "new each time" });
+/** Make the field of the seed; it shows the take's seed where the frame has none of its own. */
+function makeSeed(setup) {
+  const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed });
   seed.setAttribute("aria-label", "Seed");
   return make(
+    "span",
+    { class: "tl-seed" },
+    make("span", { class: "tl-label", text: "Seed" }),
+    seed,
+    button("lock", "pin", { hint: "Keep the seed of this take" }),
+  );
+}
+
+function makeTools() {
+  return make(
     "footer",
-    { class: "tl-tools" },
-    make("div", { class: "tl-seed" }, make("span", { class: "tl-label", text: "Seed" }), seed, button("lock", "lock", { hint: "Keep the seed of this take" })),
-    make(
-      "div",
-      { class: "tl-row" },
-      button("back", "left", { hint: "Move earlier" }),
-      button("forth", "right", { hint: "Move later" }),
-      button("duplicate", "copy", { hint: "Duplicate" }),
-      button("remove", "trash", { hint: "Remove" }),
-      make("span", { class: "tl-gap" }),
-      button("redo", "redo", { label: "Redo", hint: "Generate this frame again" }),
-    ),
+    { class: "tl-tools tl-row" },
+    button("back", "left", { hint: "Move earlier" }),
+    button("forth", "right", { hint: "Move later" }),
+    button("duplicate", "copy", { hint: "Duplicate" }),
+    button("remove", "trash", { hint: "Remove" }),
+    make("span", { class: "tl-gap" }),
+    button("redo", "redo", { label: "Redo", hint: "Generate this frame again (Ctrl+Enter)" }),
   );
 }
 
@@ -132,7 +150,7 @@ function makeTools(setup) {
  * Update a card from the board, its takes and the running jobs; `strength` is the storyboard's
  * reference strength, null where no reference picture is used.
  */
-export function paintCard(card, { board, index, result, preview, work, outdated, strength }) {
+export function paintCard(card, { board, index, result, preview, work, facts, strength }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -140,12 +158,16 @@ export function paintCard(card, { board, index, result, preview, work, outdated,
   card.setAttribute("aria-label", `Frame ${index + 1}`);
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
-  find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
-  find(".tl-edited").hidden = !outdated.length;
-  find(".tl-edited").title = outdated.join(" ");
+  setText(find(".tl-caption"), [frame.action, frame.location].filter(Boolean).join(", "));
+  const identity = facts.identity && board.settings.consistent;
+  find(".tl-identity").hidden = !identity;
+  find(".tl-edited").hidden = !facts.outdated;
+  find('[data-action="identity"]').setAttribute("aria-pressed", String(identity));
+  find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
+  find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), locationHint(board, frame));
+  setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = doing?.phase === "render" ? preview : null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
   paintPreview(find(".tl-preview"), becoming, doing);
@@ -174,14 +196,14 @@ function paintDoing(card, doing, take) {
 }
 
 function paintTakes(row, result, take) {
-  row.hidden = !take;
-  if (!take) return;
-  const position = result.takes.indexOf(take);
-  row.querySelector('[data-action="earlier"]').disabled = position === 0;
-  row.querySelector('[data-action="later"]').disabled = position === result.takes.length - 1;
-  setText(row.querySelector(".tl-take-words"), `Take ${position + 1} of ${result.takes.length}`);
-  setText(row.querySelector(".tl-facts"), `${take.seconds} s`);
-  row.querySelector(".tl-facts").title = takeFacts(take);
+  const position = take ? result.takes.indexOf(take) : -1;
+  const part = (name) => row.querySelector(name);
+  for (const name of ['[data-action="earlier"]', ".tl-take-words", '[data-action="later"]']) part(name).hidden = !take;
+  part('[data-action="earlier"]').disabled = position <= 0;
+  part('[data-action="later"]').disabled = !take || position === result.takes.length - 1;
+  setText(part(".tl-take-words"), take ? `Take ${position + 1} of ${result.takes.length}` : "");
+  part(".tl-take-words").title = take ? takeFacts(take) : "";
+  part('[data-field="seed"]').placeholder = take ? String(take.seed) : "new each time";
 }
 
 function paintTools(card, { frame, index, count, take, doing }) {

@@ -21,6 +21,7 @@ export function workOf(/** @type {Pick<State, "progress" | "asked" | "stopping">
   if (active && stopping) state = "cancelling";
   return /** @type {Work} */ ({
     message: "",
+    ahead: 0,
     fraction: 0,
     seconds_left: null,
     rendered: 0,
@@ -36,10 +37,16 @@ export function workOf(/** @type {Pick<State, "progress" | "asked" | "stopping">
 export const stillAsked = (asked, progress) =>
   isResting(progress) ? [] : asked.filter((id) => !(id in progress.frames));
 
+/** @param {number} ahead jobs of others that come first */
+function queueWords(ahead) {
+  if (!ahead) return "Waiting in the queue\u2026";
+  return `Waiting: ${plural(ahead, "other storyboard is", "other storyboards are")} generated first\u2026`;
+}
+
 /** @param {Work} work @param {Board} board */
 export function progressWords(work, board) {
   if (work.state === "cancelling") return "Stopping\u2026";
-  if (work.state === "queued") return "Waiting in the queue\u2026";
+  if (work.state === "queued") return queueWords(work.ahead);
   if (work.state === "loading") return `Loading ${work.message}\u2026`;
   const current = board.frames.findIndex((frame) => work.frames[frame.id]?.state === "rendering");
   const words = [`${work.rendered} of ${work.total} generated`];

@@ -40,12 +40,14 @@ function ofConflict({ frame, field, mine, theirs }) {
 
 /** Return the warnings of a frame, or with null those of the whole board. @param {State} state @param {string | null} frame */
 export function warningsOf(state, frame) {
-  const { conflicts, progress, outdated, readNotices } = state;
+  const { conflicts, progress, outdated, kept, readNotices } = state;
+  const reasons = frame === null ? [] : (outdated[frame] ?? kept[frame] ?? []);
   const settled = frame !== null && (outdated[frame] ?? []).length > 0; // its words changed since
   const notices = (progress.notices ?? []).flatMap((notice, index) => {
     const key = `${progress.job} ${index}`;
     if (notice.frame !== frame || settled || readNotices.includes(key)) return [];
     return [{ key, words: `${notice.problem} ${notice.remedy}`.trim(), answers: [{ action: "read-notice", label: "", data: { notice: key } }] }];
   });
-  return [...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...notices];
+  const old = reasons.length ? [{ key: "outdated", words: reasons.join(" "), answers: [] }] : [];
+  return [...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
 }

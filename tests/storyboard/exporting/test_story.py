@@ -9,15 +9,16 @@ import pytest
 from pipelines.errors import UserError
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.exporting.story import LEFT_OUT, story_text
+from storyboard.frames import identity_frame
 from storyboard.importing.story_file import EXAMPLE_STORY, _Frame, _Story, read_story
 
 ODD = Storyboard(
     title='yes: "no" #1, \u2028 ~',
     character=Character(name="null", description="a girl\nwith: two lines\t\U0001f600"),
     frames=(
-        Frame(action="12", location="~", share_background=True, seed=0),
+        Frame(action="12", location="~", share_background=True, seed=0, locked=True),
         Frame(action="- item", location="true", character="another: one", reference_strength=0.25),
-        Frame(action="#hash", location="'quoted'", seed=2**32 - 1),
+        Frame(id="third", action="#hash", location="'quoted'", seed=2**32 - 1),
         Frame(),
         Frame(share_background=True),
     ),
@@ -30,13 +31,29 @@ ODD = Storyboard(
         shortcut="both",
         consistent=False,
         merge=False,
+        identity="third",
         styles=(Style(source="owner/name", weight=-0.5, trigger="in ink"), Style(source="a/b")),
     ),
 )
 
 
 def content_of(board: Storyboard) -> dict[str, object]:
-    return board.model_dump(exclude={"frames": {"__all__": {"id", "take"}}})
+    content = board.model_dump(exclude={"frames": {"__all__": {"id", "take"}}})
+    identity = identity_frame(board)
+    content["settings"]["identity"] = None if identity is None else board.position(identity.id)
+    return content
+
+
+def test_the_identity_frame_stays_where_it_is_not_named(tmp_path: Path) -> None:
+    board = Storyboard(
+        character=Character(description="a girl"), frames=(Frame(), Frame(action="waving"))
+    )
+    for identity in ("", "gone", board.frames[0].id):
+        settings = board.settings.model_copy(update={"identity": identity})
+        told = board.model_copy(update={"settings": settings})
+        (tmp_path / "story.yaml").write_text(story_text(told))
+        (again,) = read_story(tmp_path / "story.yaml").storyboards
+        assert content_of(again) == content_of(told)
 
 
 @pytest.mark.parametrize("board", [ODD, read_story(EXAMPLE_STORY).storyboards[0]])

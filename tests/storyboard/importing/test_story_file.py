@@ -9,8 +9,8 @@ import pytest
 from pipelines.models.catalog import find_model
 from storyboard.board import MAX_FRAMES, MAX_STYLES, Character, Frame, RenderSettings, Style
 from storyboard.errors import StoryFileError
+from storyboard.frames import background_source
 from storyboard.importing.story_file import EXAMPLE_STORY, StoryFile, parse_size, read_story
-from storyboard.planning import background_source
 from storyboard.settings import ROOT
 
 WHOLE = """\
@@ -399,3 +399,27 @@ def test_lines_of_an_earlier_release_read_as_they_did_then() -> None:
         ),
     ]
     assert {board.settings for board in story.storyboards} == {RenderSettings()}
+
+
+def test_a_story_names_its_identity_frame_and_locks_frames(tmp_path: Path) -> None:
+    text = "identity: 2\nframes: [{action: a}, {action: b, locked: true}]"
+    (board,) = read(tmp_path, text).storyboards
+    assert board.settings.identity == board.frames[1].id
+    assert [frame.locked for frame in board.frames] == [False, True]
+    (board,) = read(tmp_path, "frames: [{action: a}]").storyboards
+    assert (board.settings.identity, board.frames[0].locked) == ("", False)
+
+
+@pytest.mark.parametrize("number", ["0", "3", "-1"])
+def test_an_identity_frame_that_is_not_there_is_refused(tmp_path: Path, number: str) -> None:
+    with pytest.raises(StoryFileError, match=r"yaml:2: 'identity' .* a frame, from 1 to 2"):
+        read(tmp_path, f"frames: [{{action: a}}, {{action: b}}]\nidentity: {number}")
+    with pytest.raises(StoryFileError, match="whole number"):
+        read(tmp_path, "frames: [{action: a}]\nidentity: first")
+
+
+def test_a_first_frame_without_words_stays_the_identity_frame(tmp_path: Path) -> None:
+    (lines,) = read(tmp_path, "#a girl#\nbeach#a girl#waving", "story.txt").storyboards
+    assert lines.settings.identity == lines.frames[0].id
+    (story,) = read(tmp_path, "frames: [{seed: 3}, {action: a}]").storyboards
+    assert story.settings.identity == story.frames[0].id

@@ -162,9 +162,36 @@ def test_cancel_stops_within_one_event(
     events = finish(job)
     assert job.state == "cancelled"
     assert events[-1] == JobEnded(cancelled=True)
+    runner.close()  # where a model was being loaded, the job was over before the engine
     assert engine.yielded <= reached + 1
     assert engine.closed == 1
     assert len(project.takes()) == len(takes_of(events))
+
+
+def test_cancel_is_over_at_once_while_a_model_loads(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(1)  # for the news that the model loads, and no more
+    job = runner.start(project, None)
+    assert isinstance(next(job.events()), ModelLoading)
+    job.cancel()
+    assert job.state == "cancelled" and not runner.pending(project.id)
+    following = runner.start(project, None)
+    engine.permits.release(1000)
+    assert finish(following)[-1] == JobEnded()
+    assert finish(job) == [ModelLoading("miniature"), JobEnded(cancelled=True)]
+
+
+def test_a_queued_job_knows_the_jobs_of_others_before_it(
+    tmp_path: Path, project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    first = runner.start(project, None)
+    other = Store(tmp_path / "other").create(project.load())
+    mine, again = runner.start(other, None), runner.start(other, None)
+    assert [runner.ahead(job) for job in (first, mine, again)] == [0, 1, 1]
+    engine.permits.release(1000)
+    finish(again)
 
 
 def test_takes_made_before_a_cancel_are_kept(

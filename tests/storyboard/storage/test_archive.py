@@ -44,6 +44,7 @@ def project(store: Store) -> Project:
     project.save(BOARD.model_copy(update={"character": character}))
     add_take(project, "t1", colour=1)
     add_take(project, "t2", colour=2)
+    project.star("t1", True)
     return project
 
 
@@ -82,7 +83,9 @@ def test_everything_comes_back(project: Project, archive: Path, store: Store) ->
     before, after = files_of(project), files_of(again)
     assert before.keys() == after.keys()
     for name in before:
-        if name.endswith(".json"):
+        if not before[name]:
+            assert after[name] == b"", name
+        elif name.endswith(".json"):
             assert json.loads(before[name]) == json.loads(after[name]), name
         else:
             with Image.open(project.path / name) as old, Image.open(again.path / name) as new:
@@ -102,7 +105,7 @@ def test_the_archive_says_what_is_inside(archive: Path, project: Project) -> Non
             "masks/01-waving-beach.png",
             *(f"references/{name}{s}" for s in (".json", ".mask.png", ".png", ".source.png")),
             "storyboard.json",
-            *(f"takes/t1/{name}" for name in ("image.png", "mask.png", "take.json")),
+            *(f"takes/t1/{name}" for name in ("image.png", "mask.png", "starred", "take.json")),
             "takes/t2/take.json",
         ]
         words = packed.read(README).decode()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
+from storyboard.freshness import Origin, compare_takes
 from storyboard.planning import plan_render
 from storyboard.settings import ROOT
 from storyboard.storage.archive import write_archive
@@ -64,8 +65,9 @@ def project() -> Project:
 
 def test_the_storyboard_is_read_whole(project: Project) -> None:
     assert project.load() == BOARD
-    (info,) = Store(DATA / "projects").projects()
-    assert (info.id, info.title, info.frames) == ("mayas-day", BOARD.title, 2)
+    infos = {info.id: info for info in Store(DATA / "projects").projects()}
+    assert infos.keys() == {"mayas-day", "portrait-first"}
+    assert (infos["mayas-day"].title, infos["mayas-day"].frames) == (BOARD.title, 2)
 
 
 def test_every_take_has_its_request_picture_and_mask(project: Project) -> None:
@@ -103,6 +105,23 @@ def test_a_frame_can_be_redone_from_what_the_first_take_was_rendered_from(
     before = chosen["f2"].to_dict()
     before["frames"][1]["seed"] = second.seed
     assert request.to_dict() == before
+
+
+def test_a_frame_without_words_that_was_the_identity_frame_still_is() -> None:
+    project = Store(DATA / "projects").open("portrait-first")
+    board = project.load()
+    assert board.settings.identity == "f1" and not board.frames[0].has_words
+    assert not any(frame.locked for frame in board.frames)
+    chosen = {frame.id: project.request(frame.take) for frame in board.frames if frame.take}
+    found = compare_takes(board, chosen)
+    assert found.fresh == {"f1", "f2", "f3"}
+    assert found.identity == dict.fromkeys(("f2", "f3"), Origin("f1", current=True))
+    assert found.location == {"f3": Origin("f2", current=True)}
+
+
+def test_earlier_takes_are_fresh(project: Project) -> None:
+    chosen = {frame.id: project.request(frame.take) for frame in BOARD.frames if frame.take}
+    assert compare_takes(project.load(), chosen).fresh == {"f1", "f2"}
 
 
 def test_the_reference_picture_is_what_its_name_says(project: Project) -> None:

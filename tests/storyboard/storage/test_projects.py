@@ -247,16 +247,19 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
     path = project.path / "storyboard.json"
     document = json.loads(path.read_text("utf-8"))
     document["version"] = 1
-    later = (("character", ("reference", "strength")), ("settings", ("styles", "shortcut")))
+    later = (
+        ("character", ("reference", "strength")),
+        ("settings", ("styles", "shortcut", "identity")),
+    )
     for part, names in later:
         for name in names:
             del document["storyboard"][part][name]
     for frame in document["storyboard"]["frames"]:
-        del frame["reference_strength"]
+        del frame["reference_strength"], frame["locked"]
     path.write_text(json.dumps(document))
     assert project.load() == BOARD
     project.edit(lambda board: board)
-    assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 3
+    assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 4
     path.write_text(json.dumps({"kind": document["kind"], "version": 1, "storyboard": {}}))
     assert project.load() == Storyboard()
 
@@ -272,6 +275,27 @@ def test_a_storyboard_from_before_there_were_shortcuts_takes_none(project: Proje
     path.write_text(json.dumps(document))
     with pytest.raises(ProjectError, match="shortcut"):
         project.load()
+
+
+@pytest.mark.parametrize(
+    ("frame", "identity"),
+    [
+        ({"id": "a", "take": "t"}, "a"),
+        ({"id": "a", "take": "t", "action": "waving"}, ""),
+        ({"id": "a", "take": None}, ""),
+    ],
+)
+def test_a_first_frame_without_words_and_with_a_take_stays_the_identity_frame(
+    project: Project, frame: dict[str, object], identity: str
+) -> None:
+    path = project.path / "storyboard.json"
+    document = {
+        "kind": "throughline storyboard",
+        "version": 3,
+        "storyboard": {"frames": [frame, {"action": "running"}], "settings": {"steps": 3}},
+    }
+    path.write_text(json.dumps(document))
+    assert project.load().settings.identity == identity
 
 
 def test_an_old_take_keeps_its_picture_when_the_character_gets_another(project: Project) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from storyboard.board import SHORT_TEXT, Storyboard
 from storyboard.errors import DeletedError, ProjectError
-from storyboard.storage.projects import SMALL_SIDE, Project, Store
+from storyboard.storage.own_pictures import SMALL_SIDE, small_picture
+from storyboard.storage.projects import Project, Store
 from storyboard.storage.shelf import Shelf
 from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
@@ -179,13 +180,13 @@ def test_a_summary_is_read_again_when_its_file_has_changed(
 
 
 def test_small_pictures_are_made_once(project: Project) -> None:
-    path = project.small_picture("t1")
+    path = small_picture(project, "t1")
     with Image.open(path) as image:
         assert image.format == "JPEG" and image.size == (48, 32)
     stamp = path.stat().st_mtime_ns
-    assert project.small_picture("t1") == path and path.stat().st_mtime_ns == stamp
+    assert small_picture(project, "t1") == path and path.stat().st_mtime_ns == stamp
     Image.new("RGB", (1024, 512), (3, 3, 3)).save(project.image_path("t2"))
-    with Image.open(project.small_picture("t2")) as image:
+    with Image.open(small_picture(project, "t2")) as image:
         assert image.size == (SMALL_SIDE, SMALL_SIDE // 2)
     with pytest.raises(ProjectError, match="missing"):
-        project.small_picture("other")
+        small_picture(project, "other")

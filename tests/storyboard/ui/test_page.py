@@ -9,13 +9,13 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
 
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
 from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.projects import Store
-from storyboard.ui.editor import ASSETS, EVENTS, StoryboardEditor
 from storyboard.ui.page import build_ui, launch_options
 from tests.storyboard.fakes import FakeEngine
 

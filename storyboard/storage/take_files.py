@@ -1,0 +1,115 @@
+"""Files of takes: a take and the request that made it, in one JSON file, read once.
+
+A take is never overwritten, so a file that has been read is read again only where it has changed
+on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from pipelines.request import RenderRequest
+from storyboard.board import Take
+from storyboard.errors import ProjectError
+from storyboard.storage.files import DocumentKind, fault_of
+
+TAKE_FILE = DocumentKind("throughline take")
+
+# Takes are small. A request names all frames of its render, and only those of chosen takes are
+# asked for again and again.
+_TAKES_KEPT, _REQUESTS_KEPT = 20_000, 1_000
+
+_Stamp = tuple[int, int]
+_Content = TypeVar("_Content")
+
+
+class TakeFiles:
+    """Reader of takes that remembers what it has read; for any thread."""
+
+    def __init__(self) -> None:
+        self._takes: _Recent[Take] = _Recent(_TAKES_KEPT)
+        self._requests: _Recent[RenderRequest] = _Recent(_REQUESTS_KEPT)
+
+    def take(self, path: Path) -> Take:
+        """Return the take in a file.
+
+        Raises:
+            ProjectError: if the file is missing or damaged.
+        """
+        stamp = _stamp(path)
+        known = self._takes.get(path, stamp)
+        return known or self._remember_take(path, stamp, TAKE_FILE.read(path))
+
+    def request(self, path: Path) -> RenderRequest:
+        """Return the request in a file; its take is remembered too.
+
+        Raises:
+            ProjectError: if the file is missing or damaged.
+        """
+        stamp = _stamp(path)
+        known = self._requests.get(path, stamp)
+        if known is not None:
+            return known
+        body = TAKE_FILE.read(path)
+        try:
+            request = RenderRequest.from_dict(body["request"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise invalid(path, error) from error
+        self._remember_take(path, stamp, body)
+        self._requests.keep(path, stamp, request)
+        return request
+
+    def _remember_take(self, path: Path, stamp: _Stamp, body: dict[str, Any]) -> Take:
+        try:
+            take = Take.model_validate(body.get("take"))
+        except ValidationError as error:
+            raise invalid(path, error) from error
+        self._takes.keep(path, stamp, take)
+        return take
+
+
+class _Recent(Generic[_Content]):
+    """The contents of files that were asked for last."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: OrderedDict[Path, tuple[_Stamp, _Content]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def get(self, path: Path, stamp: _Stamp) -> _Content | None:
+        """Return a file's content; None where it is not known as it was then."""
+        with self._guard:
+            then, content = self._known.get(path, (None, None))
+            if then != stamp:
+                return None
+            self._known.move_to_end(path)
+            return content
+
+    def keep(self, path: Path, stamp: _Stamp, content: _Content) -> None:
+        """Remember a file's content in place of what was asked for longest ago."""
+        with self._guard:
+            self._known[path] = (stamp, content)
+            self._known.move_to_end(path)
+            while len(self._known) > self._limit:
+                self._known.popitem(last=False)
+
+
+def invalid(path: Path, error: Exception) -> ProjectError:
+    """Return the error for a file whose content is at fault."""
+    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
+    return ProjectError(
+        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
+    )
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:  # reading it reports why
+        return (0, 0)
+    return status.st_mtime_ns, status.st_size
