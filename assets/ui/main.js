@@ -139,10 +139,12 @@ export async function mount(root, { server, upload, base }) {
 
   /** Take the board of the message out of the bin, and go on with it. */
   async function restoreHere() {
-    const { deleted } = store.state.fault;
+    const deleted = store.state.fault?.deleted;
+    if (!deleted) return;
     const answer = await call("restore_board", { project: deleted.project });
     if (!("ok" in answer)) {
-      store.set("lost" in answer ? { connection: "lost" } : { fault: answer });
+      if ("problem" in answer) store.set({ fault: answer });
+      else store.set({ connection: "lost" });
       return;
     }
     left = "";
@@ -155,7 +157,7 @@ export async function mount(root, { server, upload, base }) {
   async function keepHere() {
     const { board } = store.state;
     left = "";
-    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, saving: "waiting" });
+    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
     if (await saving.flush()) following.restart("");
   }
 

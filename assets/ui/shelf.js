@@ -39,6 +39,8 @@ const NO_CONNECTION = "The connection to the server is lost. Try again when it i
  */
 export function makeShelfParts({ store, call, base, dialog, saveAs, upload, editing, flush, open, say }) {
   const { listed } = store.state.setup;
+  const search = /** @type {HTMLInputElement} */ (dialog.querySelector(".tl-search"));
+  const list = /** @type {HTMLElement} */ (dialog.querySelector(".tl-shelf-list"));
   /** @type {Shelf} */
   let shelf = { view: "boards", boards: [], bin: [], deleted: 0, query: "", current: "", doing: {}, fault: "", busy: "" };
   // Boards that were made or restored here, for where boards are not listed.
@@ -81,17 +83,17 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   async function show() {
     await flush();
     set({ view: "boards", query: "", doing: {}, fault: "", busy: "", current: store.state.board.project });
-    dialog.querySelector("input").value = "";
+    search.value = "";
     await load();
     if (!dialog.open) dialog.showModal();
-    dialog.querySelector(".tl-shelf-list").scrollTop = 0;
-    if (listed && matchMedia("(hover: hover)").matches) dialog.querySelector("input").focus();
+    list.scrollTop = 0;
+    if (listed && matchMedia("(hover: hover)").matches) search.focus();
   }
 
   async function showBin() {
     const answer = await ask("bin");
     if (answer) set({ view: "bin", bin: withPictures(answer.bin), deleted: answer.bin.length, doing: {}, query: "" });
-    dialog.querySelector("input").value = "";
+    search.value = "";
   }
 
   /** @param {string} id @param {string} what */
@@ -101,12 +103,18 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   }
 
   const entry = (/** @type {string} */ id) => dialog.querySelector(`[data-board="${CSS.escape(id)}"]`);
-  const focusIn = (/** @type {string} */ id, /** @type {string} */ action) => entry(id)?.querySelector(`[data-action="${action}"]`)?.focus();
+  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (entry(id)?.querySelector("input"));
+
+  /** @param {string} id @param {string} action */
+  function focusIn(id, action) {
+    const control = /** @type {HTMLElement | null | undefined} */ (entry(id)?.querySelector(`[data-action="${action}"]`));
+    control?.focus();
+  }
 
   /** @param {string} id */
   function rename(id) {
     doing(id, "renaming");
-    const input = entry(id).querySelector("input");
+    const input = titleField(id);
     input.focus();
     input.select();
     input.addEventListener("keydown", (event) => {
@@ -123,7 +131,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
 
   /** Store the title that was typed. @param {string} id */
   async function renamed(id) {
-    const title = entry(id).querySelector("input").value.trim();
+    const title = titleField(id).value.trim();
     const before = shelf.boards.find((board) => board.id === id)?.title;
     const { [id]: _, ...others } = shelf.doing;
     set({ boards: shelf.boards.map((board) => (board.id === id ? { ...board, title } : board)), doing: others });
@@ -214,7 +222,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
     return "problem" in answer ? refuse(answer.problem, answer.remedy) : store.set({ connection: "lost" });
   }
 
-  dialog.querySelector(".tl-search").addEventListener("input", (event) => set({ query: event.target.value }));
+  search.addEventListener("input", () => set({ query: search.value }));
 
   const boardOf = (/** @type {HTMLElement} */ control) => /** @type {HTMLElement} */ (control.closest("[data-board]")).dataset.board ?? "";
   const on = (/** @type {(id: string) => void} */ act) => (/** @type {unknown} */ _, /** @type {HTMLElement} */ control) => act(boardOf(control));
@@ -226,7 +234,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
       projects: show,
       shelf: async () => {
         set({ view: "boards", query: "", doing: {} });
-        dialog.querySelector("input").value = "";
+        search.value = "";
         await load();
       },
       bin: showBin,
@@ -234,7 +242,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
         dialog.close();
         open("open", control.dataset.project);
       },
-      "pick-board": () => dialog.querySelector('[data-file="board"]').click(),
+      "pick-board": () => /** @type {HTMLElement} */ (dialog.querySelector('[data-file="board"]')).click(),
       "rename-board": on(rename),
       "rename-done": on((id) => shelf.doing[id] === "renaming" && renamed(id)),
       "copy-board": on(copy),

@@ -82,7 +82,7 @@ def read_archive(
 
 
 class _Reading:
-    """One archive while it is read."""
+    """Archive while it is read."""
 
     def __init__(
         self, archive: zipfile.ZipFile, path: Path, adapt: Callable[[Storyboard], Storyboard]

@@ -138,6 +138,7 @@ def test_a_page_is_told_that_its_board_was_deleted_and_keeps_what_is_typed(
     opened: Opened, server: Server, store: Store
 ) -> None:
     one, two = visit(opened(), server, "b0"), visit(opened(), server, "b1")
+    one.wait_for_load_state("networkidle")  # with all pictures
     open_shelf(two, 3)
     act(two, TITLES[0], "delete-board")
     banner = one.locator(".tl-banner")
@@ -163,6 +164,7 @@ def test_words_of_a_board_that_is_gone_for_good_can_be_kept(
     opened: Opened, server: Server, store: Store
 ) -> None:
     page = visit(opened(), server, "b0")
+    page.wait_for_load_state("networkidle")  # with all pictures
     shutil.rmtree(server.projects / "b0")
     banner = page.locator(".tl-banner")
     expect(banner).to_contain_text("no longer there", timeout=SOON)

@@ -37,5 +37,5 @@ export function paintSaveAs(dialog, { results, reference }) {
   ];
   if (pictures) words.push("In the ZIP, the folder takes and storyboard.json hold the words of all frames.");
   if (reference.used) words.push("The ZIP also holds the picture that you uploaded of the character; the other two do not.");
-  dialog.querySelector(".tl-inside").textContent = words.join(" ");
+  /** @type {HTMLElement} */ (dialog.querySelector(".tl-inside")).textContent = words.join(" ");
 }

@@ -30,7 +30,7 @@ export function makeShelf() {
 /** @param {HTMLElement} dialog @param {Shelf} shelf @param {boolean} listed whether all boards are listed */
 export function paintShelf(dialog, shelf, listed) {
   const inBin = shelf.view === "bin";
-  const find = (/** @type {string} */ name) => dialog.querySelector(name);
+  const find = (/** @type {string} */ name) => /** @type {HTMLElement} */ (dialog.querySelector(name));
   const shown = inBin ? shelf.bin : shelf.boards;
   const found = matching(shown, shelf.query);
   setText(find("h2"), inBin ? "Bin" : listed || shown.length > 1 ? "Storyboards" : "This storyboard");
@@ -58,19 +58,20 @@ function wordsAbove(shelf, shown, found, listed) {
   return listed || shelf.view === "bin" ? countWords(left.length, shelf.query) : "";
 }
 
-/** Show an entry for each board, in order; an entry that has not changed stays, with its picture and focus. */
+/**
+ * Show an entry for each board, in order; an entry that has not changed stays, with its picture and focus.
+ * @param {HTMLElement} list @param {BoardInfo[]} boards @param {Shelf} shelf
+ */
 function arrange(list, boards, shelf) {
-  const known = new Map([...list.children].map((entry) => [entry.dataset.board, entry]));
+  const shown = /** @type {HTMLElement[]} */ ([...list.children]);
+  const known = new Map(shown.map((entry) => [entry.dataset.board, entry]));
   boards.forEach((board, index) => {
     const state = JSON.stringify([board, shelf.view, board.id === shelf.current, shelf.doing[board.id] ?? ""]);
-    let entry = known.get(board.id);
+    const old = known.get(board.id);
     known.delete(board.id);
-    if (entry?.dataset.state !== state) {
-      const fresh = makeEntry(board, shelf);
-      fresh.dataset.state = state;
-      entry?.replaceWith(fresh);
-      entry = fresh;
-    }
+    const entry = old?.dataset.state === state ? old : makeEntry(board, shelf);
+    entry.dataset.state = state;
+    if (old && old !== entry) old.replaceWith(entry);
     if (list.children[index] !== entry) list.insertBefore(entry, list.children[index] ?? null);
   });
   known.forEach((entry) => entry.remove());
@@ -94,7 +95,7 @@ function makeKept(board, current, renaming) {
     : make("strong", { text: titleOf(board) });
   const words = make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) });
   const picture = makePicture(board, current);
-  const open = (...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": `Open ${titleOf(board)}` }, ...parts);
+  const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": `Open ${titleOf(board)}` }, ...parts);
   return [
     ...(renaming ? [open(picture), title, words] : [open(picture, title, words)]),
     make(
