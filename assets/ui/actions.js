@@ -288,6 +288,12 @@ export function makeActions(app) {
     previous: () => turn(-1),
     next: () => turn(1),
     "show-take": (_, control) => showTake(control.dataset.take),
+    "raw-mask": () => {
+      page.viewer.dataset.raw = String(page.viewer.dataset.raw !== "true");
+      // A mask can be seen only in a view that shows masks.
+      if (page.viewer.dataset.raw === "true" && ["picture", "grid"].includes(store.state.view)) setView("overlay");
+      store.set({});
+    },
     compare: () => {
       page.viewer.dataset.compare = String(page.viewer.dataset.compare !== "true");
       store.set({});

@@ -21,7 +21,7 @@
  * @typedef {{ board: Board, revision: string }} Base The board that the server had last, and its name for it.
  *
  * @typedef {{
- *   id: string, image: string, mask: string, seed: number, seconds: number, foreground: number, matches: number | null,
+ *   id: string, image: string, mask: string, smooth: string, seed: number, seconds: number, foreground: number, matches: number | null,
  *   starred: boolean,
  * }} Take Addresses of a take's pictures, and facts about it.
  *

@@ -21,12 +21,14 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
+from pipelines.pictures import png_bytes, read_png, smooth_mask
 from storyboard.exchange import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
 from storyboard.storage.own_pictures import own_picture, small_picture
 from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
+SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for
 
 # Windows takes the types of files from its registry, where programs leave others.
 mimetypes.add_type("text/javascript", ".js")
@@ -36,7 +38,7 @@ _PLAIN = {"X-Content-Type-Options": "nosniff"}
 
 
 def take_address(project: Project, take_id: str, name: str) -> dict[str, str]:
-    """Return the address of a take's "image.png" or "mask.png", relative to the application."""
+    """Return the address of a take's "image.png", "mask.png" or `SMOOTH_MASK`."""
     return {"at": f"boards/{project.id}/takes/{take_id}/{name}"}
 
 
@@ -77,14 +79,17 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
     def take(request: Request) -> Response:
         project, name = project_of(request), request.path_params["name"]
         take_id = request.path_params["take"]
-        if name == "image.png":
-            content = own_picture(project, take_id)
-            return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
-        if name == "small.jpg":
-            return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
-        if name != "mask.png":
-            raise KeyError(name)
-        return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
+        match name:
+            case "image.png":
+                return _png(own_picture(project, take_id))
+            case "small.jpg":
+                return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
+            case "mask.png":
+                return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
+            case _ if name == SMOOTH_MASK:
+                mask = smooth_mask(read_png(project.mask_path(take_id).read_bytes()))
+                return _png(png_bytes(mask))
+        raise KeyError(name)
 
     def deleted_take(request: Request) -> Response:
         project = store.deleted(request.path_params["project"])
@@ -135,6 +140,10 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
             raise HTTPException(404, "There is no such file.") from error
 
     return endpoint
+
+
+def _png(content: bytes) -> Response:
+    return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
 
 
 def _picture(path: Path) -> Response:

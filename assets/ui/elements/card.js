@@ -24,8 +24,8 @@ export function makeShot() {
   );
 }
 
-/** Show a take, if there is one; while the frame renders, also its mask and its `preview`. */
-export function paintShot(shot, take, words, earlyMask = null, preview = null) {
+/** Show a take, if there is one, with its mask smooth or `raw`; while it renders, also its mask and its `preview`. */
+export function paintShot(shot, take, words, { earlyMask = null, preview = null, raw = false } = {}) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     shot.querySelector(name),
   );
@@ -33,10 +33,11 @@ export function paintShot(shot, take, words, earlyMask = null, preview = null) {
   tint.hidden = !take || Boolean(preview);
   if (take) {
     setSource(picture, take.image);
-    setSource(mask, take.mask);
+    const shape = raw ? take.mask : take.smooth;
+    setSource(mask, shape);
     picture.alt = words;
     mask.alt = "Foreground mask: the character is white";
-    tint.style.setProperty("--tl-mask", `url("${take.mask}")`);
+    tint.style.setProperty("--tl-mask", `url("${shape}")`);
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
@@ -169,7 +170,7 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = doing?.phase === "render" ? preview : null;
-  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
+  paintShot(find(".tl-shot"), take, frameWords(frame, index), { earlyMask: doing?.mask, preview: becoming });
   paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
   look.disabled = !take;

@@ -29,6 +29,7 @@ export function makeViewer() {
       { class: "tl-row tl-viewer-tools" },
       button("use-take", "check", { label: "Use this take" }),
       button("compare", "columns", { label: "Compare", hint: "Show this take beside the one in use" }),
+      button("raw-mask", "grid", { hint: "Show the mask as its raw tokens" }),
       button("star", "star", { hint: "Mark as a favourite" }),
       make("span", { class: "tl-gap" }),
       button("use-words", "undo", { label: "Use its words", hint: "Give the frame the words of this take again" }),
@@ -70,8 +71,10 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   setText(find("strong"), words);
   setText(find(".tl-viewer-words span"), takeFacts(shown));
   find(".tl-viewer-chosen").hidden = !compared;
-  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, "In use");
-  paintFigure(find(".tl-viewer-shown"), shown, words, result, compared ? "" : null);
+  const raw = viewer.dataset.raw === "true";
+  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, raw, "In use");
+  paintFigure(find(".tl-viewer-shown"), shown, words, result, raw, compared ? "" : null);
+  find('[data-action="raw-mask"]').setAttribute("aria-pressed", String(raw));
   paintFilm(find(".tl-film"), result, chosen, shown);
   const stem = fileStem(board, index);
   const take = shown === chosen ? stem : `${stem}-take-${result.takes.indexOf(shown) + 1}`;
@@ -88,8 +91,8 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
 }
 
 /** @param {any} figure @param {Take} take @param {string | null} note null for no caption */
-function paintFigure(figure, take, words, result, note) {
-  paintShot(figure.querySelector(".tl-shot"), take, words);
+function paintFigure(figure, take, words, result, raw, note) {
+  paintShot(figure.querySelector(".tl-shot"), take, words, { raw });
   const caption = figure.querySelector("figcaption");
   caption.hidden = note === null;
   const position = `Take ${result.takes.indexOf(take) + 1}`;
