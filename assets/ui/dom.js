@@ -1,8 +1,13 @@
 // Building blocks: elements, icons, fields and values. Text is inserted as text, never as markup.
 
+/**
+ * @typedef {HTMLInputElement} Control
+ *   A field or a button. Selections, text areas and buttons have those of its properties that are used of them.
+ */
+
 const SVG = "http://www.w3.org/2000/svg";
 
-// Paths in a square of 24 units.
+/** Paths in a square of 24 units. @type {Record<string, string>} */
 const ICONS = {
   alert: "M12 8v5M12 16.5v.5M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z",
   book: "M12 6.5C10 5 7 4.5 3 4.5v13c4 0 7 .5 9 2 2-1.5 5-2 9-2v-13c-4 0-7 .5-9 2Zm0 0v13",
@@ -36,17 +41,34 @@ const ICONS = {
   upload: "M12 15V4m-5 5 5-5 5 5M5 20h14",
 };
 
-/** Make an element. Attributes that are null or false are left out; true gives an empty one. */
+/**
+ * Make an element. Attributes that are null or false are left out; true gives an empty one.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number | boolean | null>} attributes and the "text"
+ * @param {(Node | string | null)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") element.textContent = value;
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (name === "text") element.textContent = String(value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children.filter((child) => child !== null));
   return element;
 }
 
+/** Return a part of an element, which is there. @param {ParentNode} root @param {string} selector */
+export const part = (root, selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
+
+/** Return a field or a button in an element, which is there. @param {ParentNode} root @param {string} selector */
+export const control = (root, selector) => /** @type {Control} */ (root.querySelector(selector));
+
+/** Return all fields or buttons of a kind. @param {ParentNode} root @param {string} selector */
+export const controls = (root, selector) => /** @type {NodeListOf<Control>} */ (root.querySelectorAll(selector));
+
+/** @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -58,7 +80,10 @@ export function icon(name) {
   return svg;
 }
 
-/** Make a button for `action`; without a visible label, `hint` is its name. */
+/**
+ * Make a button for `action`; without a visible label, `hint` is its name.
+ * @param {string} action @param {string} iconName @param {{ label?: string, hint?: string, kind?: string }} words
+ */
 export function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
   return make(
     "button",
@@ -74,11 +99,15 @@ export function button(action, iconName, { label = "", hint = label, kind = "" }
   );
 }
 
-/** Make a labelled field; `data-field` names the part of the document that it edits. */
+/**
+ * Make a labelled field; `data-field` names the part of the document that it edits.
+ * @param {string} label @param {Node} control @param {Node | null} hint
+ */
 export function field(label, control, hint = null) {
   return make("label", { class: "tl-field" }, make("span", { class: "tl-label", text: label }), control, hint);
 }
 
+/** @param {string} name @param {{ placeholder?: string, longest?: number, list?: string | null }} options */
 export function textInput(name, { placeholder = "", longest = 500, list = null } = {}) {
   return make("input", {
     type: "text",
@@ -93,6 +122,7 @@ export function textInput(name, { placeholder = "", longest = 500, list = null }
   });
 }
 
+/** @param {string} name @param {{ placeholder?: string, longest?: number, rows?: number }} options */
 export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
   return make("textarea", {
     class: "tl-input",
@@ -105,6 +135,7 @@ export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {
   });
 }
 
+/** @param {string} name @param {string} label @param {Node | null} hint */
 export function toggle(name, label, hint = null) {
   return make(
     "label",
@@ -114,6 +145,7 @@ export function toggle(name, label, hint = null) {
   );
 }
 
+/** @param {string} name @param {{ lowest: number, highest: number, placeholder?: string }} options */
 export function numberInput(name, { lowest, highest, placeholder = "" }) {
   return make("input", {
     type: "number",
@@ -127,6 +159,7 @@ export function numberInput(name, { lowest, highest, placeholder = "" }) {
   });
 }
 
+/** @param {string} name @param {{ lowest: number, highest: number, step: number }} options */
 export function slider(name, { lowest, highest, step }) {
   return make("input", {
     type: "range",
@@ -138,32 +171,40 @@ export function slider(name, { lowest, highest, step }) {
   });
 }
 
-/** Set a text only where it differs, so that screen readers and selections are not disturbed. */
+/**
+ * Set a text only where it differs, so that screen readers and selections are not disturbed.
+ * @param {Node} element @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set a control's value, unless a person is typing in it. */
+/** Set a control's value, unless a person is typing in it. @param {Control} control @param {unknown} value */
 export function setValue(control, value) {
   if (control === document.activeElement) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
-  else if (control.value !== String(value ?? "")) control.value = value ?? "";
+  else if (control.value !== String(value ?? "")) control.value = String(value ?? "");
 }
 
-/** Move a slider and the mark below it, which a `mark` of null hides. */
+/**
+ * Move a slider and the mark below it, which a `mark` of null hides.
+ * @param {Control} control @param {number} value @param {number | null} mark
+ */
 export function setSlider(control, value, mark) {
-  const share = (number) => (number - control.min) / (control.max - control.min);
-  control.value = value;
-  control.style.setProperty("--tl-at", share(control.value));
+  const [lowest, highest] = [Number(control.min), Number(control.max)];
+  const share = (/** @type {number} */ number) => String((number - lowest) / (highest - lowest));
+  control.value = String(value);
+  control.style.setProperty("--tl-at", share(control.valueAsNumber));
   control.style.setProperty("--tl-mark-at", mark === null ? null : share(mark));
   control.classList.toggle("tl-marked", mark !== null);
 }
 
+/** @param {HTMLElement} image @param {string} address */
 export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. */
+/** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. @param {Control} control */
 export function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;

@@ -23,6 +23,8 @@ import { merge } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 
+const OF_NO_BOARD = ["boards"]; // questions about no board in particular
+
 /**
  * Show the page in an element.
  * @param {HTMLElement} root
@@ -49,7 +51,7 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- the server
 
-  /** Show the parts of an answer. */
+  /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
   function show({ results, outdated, kept, origins, identity, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
@@ -68,7 +70,7 @@ export async function mount(root, { server, upload, base }) {
     store.set(changes);
   }
 
-  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. */
+  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. @param {any} data @returns {any} */
   function withAddresses(data) {
     if (Array.isArray(data)) return data.map(withAddresses);
     if (data === null || typeof data !== "object") return data;
@@ -78,17 +80,18 @@ export async function mount(root, { server, upload, base }) {
 
   /**
    * Ask the server about the board on the page, once it has all changes; show the answer.
-   * @param {string} name @param {object} data
+   * @param {string} name @param {Record<string, unknown>} data
    * @returns {Promise<any>} what was asked for; null where there was a problem, which the page shows
    */
   async function ask(name, data = {}) {
     const { project } = store.state.board;
     if (!(await saving.flush())) return null;
     for (;;) {
-      const answer = await call(name, { project, ...data });
+      const quiet = saving.quiet();
+      const answer = await call(name, OF_NO_BOARD.includes(name) ? data : { project, ...data });
       if (project !== store.state.board.project) return null;
       if ("ok" in answer) {
-        if (answer.ok.board) saving.take(answer.ok);
+        if (answer.ok.board && quiet()) saving.take({ board: answer.ok.board, revision: answer.ok.revision }); // else it comes with the news
         show(answer.ok);
         return answer.ok;
       }
@@ -109,9 +112,10 @@ export async function mount(root, { server, upload, base }) {
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
   /** @param {Outcome} outcome */
-  function ended({ job, state, rendered, problem, remedy }) {
+  function ended(outcome) {
+    const { job, state, problem, remedy } = outcome;
     if (state === "failed") store.set({ fault: { problem, remedy, job } });
-    else messages.say(endWords({ state, rendered }));
+    else messages.say(endWords(outcome));
   }
 
   /** @param {boolean} restarted */
@@ -177,6 +181,7 @@ export async function mount(root, { server, upload, base }) {
     }
   }
 
+  /** @param {import("./types.js").Opened} opened @param {boolean} stored */
   function showBoard({ board, revision, tag, ...parts }, stored) {
     /** @type {State["base"]} */
     const now = { board, revision };
@@ -222,7 +227,7 @@ export async function mount(root, { server, upload, base }) {
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   }
 
-  /** Download a file that the server makes. @param {string} name @param {object} data */
+  /** Download a file that the server makes. @param {string} name @param {Record<string, unknown>} data */
   async function download(name, data = {}) {
     const answer = await ask(name, data);
     if (!answer) return;
@@ -245,7 +250,7 @@ export async function mount(root, { server, upload, base }) {
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
-    if (place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
+    if (frame !== null && place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
     messages.say(words);
   }
 
@@ -315,9 +320,9 @@ export async function mount(root, { server, upload, base }) {
  * @typedef {object} App
  * @property {HTMLElement} root
  * @property {import("./store.js").Store} store
- * @property {(name: string, data?: object) => Promise<any>} ask
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
  * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string, data?: object) => Promise<void>} download
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
  * @property {ReturnType<typeof makeShelfParts>} shelf
  * @property {() => Promise<void>} restoreHere
  * @property {() => Promise<void>} keepHere

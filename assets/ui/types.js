@@ -86,6 +86,13 @@
  * @typedef {{ frame: string | null, field: string, mine: unknown, theirs: unknown }} Conflict
  *   A field that was changed in two places; `mine` is in the board.
  *
+ * @typedef {{
+ *   results?: any, outdated?: Record<string, string[]>, kept?: Record<string, string[]>,
+ *   origins?: Record<string, Origins>, identity?: string | null, progress?: Progress, previews?: Record<string, string>, reference?: any,
+ * }} Parts Parts of an answer that the page shows; pictures have paths, not addresses yet.
+ *
+ * @typedef {Parts & { board: Board, revision: string, tag: string }} Opened A board that the server opened.
+ *
  * @typedef {"ok" | "lost"} Connection
  *
  * @typedef {{

@@ -11,6 +11,7 @@ import hashlib
 import mimetypes
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from starlette.background import BackgroundTask
@@ -136,7 +137,8 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
     def endpoint(request: Request) -> Response:
         try:
             return answer(request)
-        except (UserError, KeyError, ValueError, StopIteration) as error:
+        except (UserError, KeyError, ValueError, OSError, StopIteration) as error:
+            # A picture that is damaged, or a name that is too long for a file, too.
             raise HTTPException(404, "There is no such file.") from error
 
     return endpoint
@@ -155,10 +157,7 @@ def _picture(path: Path) -> Response:
 
 def _made(write: Callable[[Path], Path], name: str) -> Response:
     """Send a file that is written for this answer, and delete it afterwards."""
-    folder = tempfile.TemporaryDirectory()
-    try:
-        path = write(Path(folder.name, name))
-    except BaseException:
-        folder.cleanup()
-        raise
-    return FileResponse(path, headers=_PLAIN, background=BackgroundTask(folder.cleanup))
+    with ExitStack() as made:
+        path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        delete = BackgroundTask(made.pop_all().close)
+    return FileResponse(path, headers=_PLAIN, background=delete)

@@ -248,14 +248,16 @@ class Project:
             write_result(self.path / "storyboard.json", content)
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
-        """Change the stored storyboard under its lock; save the new one and return it.
+        """Change the stored storyboard under its lock; save it if it is another one, and return it.
 
         Raises:
             ProjectError: as `load` and `save`.
         """
         with self._lock:
-            storyboard = change(self.load())
-            self.save(storyboard)
+            stored = self.load()
+            storyboard = change(stored)
+            if storyboard != stored:
+                self.save(storyboard)
         return storyboard
 
     def add_take(

@@ -110,8 +110,12 @@ def uploaded(sent: object) -> Path:
         UserError: if it is not a file in the folder for uploads.
     """
     folder = Path(get_upload_folder()).resolve()
-    path = Path(sent if isinstance(sent, str) else "").resolve()
-    if not (path.is_relative_to(folder) and path.is_file()):
+    try:
+        path = Path(sent if isinstance(sent, str) else "").resolve()
+        arrived = path.is_relative_to(folder) and path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        arrived = False
+    if not arrived:
         raise UserError("The upload did not arrive.", "Choose the file again.")
     return path
 

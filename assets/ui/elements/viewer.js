@@ -1,8 +1,8 @@
 // Dialog of the enlarged frame with all of its takes, each of which can be saved as a file.
 
-/** @import { Results, State, Take } from "../types.js" */
+/** @import { Result, Results, State, Take } from "../types.js" */
 
-import { button, icon, make, setSource, setText } from "../dom.js";
+import { button, control, icon, make, part, setSource, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
 import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
 import { fileStem } from "../state/shelf.js";
@@ -50,7 +50,7 @@ function makeFigure(name) {
 
 /**
  * Show the takes of a frame.
- * @param {any} viewer the dialog; it keeps the take that is shown, and whether it is compared
+ * @param {HTMLDialogElement} viewer it keeps the take that is shown, and whether it is compared
  * @param {State} state @param {Results} results @param {string} id of the frame
  */
 export function paintViewer(viewer, { board, takeWords }, results, id) {
@@ -67,7 +67,7 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   const compared = viewer.dataset.compare === "true" && shown !== chosen;
   const frame = board.frames[index];
   const words = frameWords(frame, index);
-  const find = (name) => viewer.querySelector(name);
+  const find = (/** @type {string} */ name) => control(viewer, name);
   setText(find("strong"), words);
   setText(find(".tl-viewer-words span"), takeFacts(shown));
   find(".tl-viewer-chosen").hidden = !compared;
@@ -90,16 +90,20 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   find('[data-action="use-words"]').hidden = !then || (then.action === frame.action && then.location === frame.location);
 }
 
-/** @param {any} figure @param {Take} take @param {string | null} note null for no caption */
+/**
+ * @param {HTMLElement} figure @param {Take} take @param {string} words @param {Result} result
+ * @param {boolean} raw whether the mask shows its tokens
+ * @param {string | null} note null for no caption
+ */
 function paintFigure(figure, take, words, result, raw, note) {
-  paintShot(figure.querySelector(".tl-shot"), take, words, { raw });
-  const caption = figure.querySelector("figcaption");
+  paintShot(part(figure, ".tl-shot"), take, words, { raw });
+  const caption = part(figure, "figcaption");
   caption.hidden = note === null;
   const position = `Take ${result.takes.indexOf(take) + 1}`;
   setText(caption, note ? `${position}, ${note.toLowerCase()}` : position);
 }
 
-/** Show the takes as a strip of small pictures. */
+/** Show the takes as a strip of small pictures. @param {HTMLElement} film @param {Result} result @param {Take} chosen @param {Take} shown */
 function paintFilm(film, result, chosen, shown) {
   film.hidden = result.takes.length < 2;
   const known = result.takes.map((take) => `${take.id}${take.starred}`).join();
@@ -128,6 +132,7 @@ function makeFilmTake(take, index) {
   );
 }
 
+/** @param {any} link @param {string} address @param {string} name */
 function setDownload(link, address, name) {
   link.href = address;
   link.download = name;

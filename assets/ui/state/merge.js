@@ -40,7 +40,7 @@ export function merge(base, mine, theirs) {
     return before && same(before, left) ? [] : [left]; // removed in one place, untouched in the other
   });
   const { frames: _, character, settings, ...rest } = mine;
-  const top = ({ title }) => ({ title });
+  const top = (/** @type {Board} */ { title }) => ({ title });
   return {
     board: {
       ...rest,

@@ -258,7 +258,7 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
         del frame["reference_strength"], frame["locked"]
     path.write_text(json.dumps(document))
     assert project.load() == BOARD
-    project.edit(lambda board: board)
+    project.save(project.load())
     assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 4
     path.write_text(json.dumps({"kind": document["kind"], "version": 1, "storyboard": {}}))
     assert project.load() == Storyboard()
@@ -341,3 +341,21 @@ def test_projects_are_listed_from_the_last_saved(store: Store, project: Project)
         (project.id, "Maya's Day", 2),
     ]
     assert listed[1].modified.timestamp() == 1000
+
+
+def test_an_edit_that_changes_nothing_writes_nothing(project: Project) -> None:
+    before = project.tag()
+    assert project.edit(lambda board: board.model_copy()) == project.load()
+    assert project.tag() == before
+    project.edit(lambda board: board.model_copy(update={"title": "Another"}))
+    assert project.tag() != before
+
+
+def test_a_store_knows_what_it_has(project: Project, tmp_path: Path) -> None:
+    store = Store(project.path.parent)
+    assert store.has(project.id) and not store.has("another")
+    for name in ("", "..", "a/b", "a\n"):
+        with pytest.raises(ProjectError, match="not the name"):
+            store.has(name)
+        with pytest.raises(ProjectError, match="not the name"):
+            store.create(BOARD, name)
