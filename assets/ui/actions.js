@@ -10,7 +10,7 @@ import { isResting, workOf } from "./state/jobs.js";
 import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
 import { plural } from "./words.js";
-import { paintPicker, paintViewer } from "./elements/viewer.js";
+import { paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
 const VIEWS = ["picture", "overlay", "side", "grid"];
@@ -241,19 +241,15 @@ export function makeActions(app) {
     "redo-change": editing.redo,
     view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
     "next-view": () => setView(nextView()),
-    archive: () => app.download("archive"),
+    archive: (_, control) => {
+      control.closest("dialog").close();
+      app.download("archive", { form: control.dataset.form });
+    },
     new: () => app.open("new"),
     example: () => app.open("example"),
-    projects: async () => {
-      const boards = await ask("boards");
-      if (!boards) return;
-      paintPicker(page.picker, boards.boards, store.state.board.project);
-      page.picker.showModal();
-    },
-    open: (_, control) => {
-      page.picker.close();
-      app.open("open", control.dataset.project);
-    },
+    ...app.shelf.actions,
+    "restore-here": app.restoreHere,
+    "keep-here": app.keepHere,
     tab: (_, control) => store.set({ tab: control.dataset.tab }),
     pick: () => pickFile("picture"),
     import: () => pickFile("import"),

@@ -20,8 +20,9 @@ const HIDDEN = 10_000;
  * @param {{ take: (base: Base) => void, quiet: () => () => boolean }} parts.saving
  * @param {(outcome: Outcome) => void} parts.ended hears of the end of a job
  * @param {(restarted: boolean) => void} parts.back hears that the connection is back
+ * @param {(fault: import("./types.js").Fault) => void} parts.gone hears that the board was deleted elsewhere
  */
-export function makeFollowing({ store, call, show, saving, ended, back }) {
+export function makeFollowing({ store, call, show, saving, ended, back, gone }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let seen = ""; // the stored state of the board that the page shows
@@ -49,6 +50,7 @@ export function makeFollowing({ store, call, show, saving, ended, back }) {
     if (project === store.state.board.project) {
       if ("ok" in answer) hear(answer.ok, quiet());
       else if ("lost" in answer) store.set({ connection: "lost" });
+      else if ("deleted" in answer) gone(answer);
     } else again = true;
     if (again) look();
     else timer = setTimeout(look, pause());

@@ -140,6 +140,13 @@ export function listen(app, actions) {
 
   // ---- files that are dropped or pasted anywhere on the page
 
+  /** Open storyboards; use any other file for the character. @param {File[]} files */
+  function bring(files) {
+    const boards = files.filter(({ name }) => app.shelf.isBoardFile(name));
+    if (boards.length) app.shelf.bring(boards);
+    else if (files.length) pictures.bring(files[0]);
+  }
+
   const hasFiles = (/** @type {DragEvent} */ event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let leaving;
@@ -158,8 +165,7 @@ export function listen(app, actions) {
       if (!event.dataTransfer || !hasFiles(event)) return;
       event.preventDefault();
       delete root.dataset.dropping;
-      const [file] = event.dataTransfer.files;
-      if (file) pictures.bring(file);
+      bring([...event.dataTransfer.files]);
     },
   };
 
@@ -193,10 +199,12 @@ export function listen(app, actions) {
   });
   root.addEventListener("change", (event) => {
     const target = targetOf(event);
-    const [file] = (target.dataset.file && target.files) || [];
-    if (!file) return;
+    const purpose = target.dataset.file;
+    const files = [...((purpose && target.files) || [])];
+    if (!files.length) return;
     target.value = ""; // so that the same file can be chosen again
-    pictures.bring(file);
+    if (purpose === "board") app.shelf.bring(files);
+    else pictures.bring(files[0]);
   });
   root.addEventListener("click", (event) => {
     const control = around(event, "[data-action]");

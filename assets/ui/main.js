@@ -11,11 +11,12 @@ import { makeQuestion } from "./elements/question.js";
 import { makeMaskEditor } from "./elements/mask_editor.js";
 import { makeFollowing } from "./following.js";
 import { listen } from "./input.js";
-import { lastBoard, lastView, rememberBoard, rememberView, takeUnsent } from "./memory.js";
+import { lastBoard, lastExample, lastView, rememberBoard, rememberExample, rememberView, takeUnsent } from "./memory.js";
 import { makeMessages } from "./messages.js";
 import { makePage } from "./page.js";
 import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
+import { makeShelfParts } from "./shelf.js";
 import { contentOf, editSettings, indexOf } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
@@ -107,7 +108,7 @@ export async function mount(root, { server, upload, base }) {
 
   const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
   const editing = makeEditing({ store, save: saving.later, announce });
-  const following = makeFollowing({ store, call, show, saving, ended, back });
+  const following = makeFollowing({ store, call, show, saving, ended, back, gone });
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
   /** @param {Outcome} outcome */
@@ -131,11 +132,48 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- boards
 
+  let left = ""; // the board that was deleted elsewhere
+
+  /** Say once that the board was deleted elsewhere. @param {import("./types.js").Fault} fault */
+  function gone(fault) {
+    if (left === fault.deleted?.project) return;
+    left = fault.deleted?.project ?? "";
+    store.set({ fault });
+  }
+
+  /** Take the board of the message out of the bin, and go on with it. */
+  async function restoreHere() {
+    const deleted = store.state.fault?.deleted;
+    if (!deleted) return;
+    const answer = await call("restore_board", { project: deleted.project });
+    if (!("ok" in answer)) {
+      if ("problem" in answer) store.set({ fault: answer });
+      else store.set({ connection: "lost" });
+      return;
+    }
+    left = "";
+    store.set({ fault: null });
+    if (store.state.board.project !== deleted.project) await open("open", deleted.project);
+    else if (await saving.flush()) following.look();
+  }
+
+  /** Store the words of the page where their board is gone for good; its pictures are lost. */
+  async function keepHere() {
+    const { board } = store.state;
+    left = "";
+    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
+    if (await saving.flush()) following.restart("");
+  }
+
   /** Open a board: one that is stored ("open"), the example, or a new one. */
   async function open(/** @type {"open" | "new" | "example"} */ how, project = "") {
-    if (store.state.board && !(await saving.flush())) return;
-    const answer = await call(how, how === "open" ? { project } : {});
-    if ("ok" in answer) showBoard(answer.ok, how !== "new");
+    const stays = store.state.board && store.state.board.project !== left;
+    if (stays && !(await saving.flush())) return;
+    const answer = await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]);
+    if ("ok" in answer) {
+      showBoard(answer.ok, how !== "new");
+      if (how === "example") rememberExample(answer.ok.board.project);
+    }
     else if ("lost" in answer) store.set({ connection: "lost" });
     else if ("problem" in answer) {
       if (!store.state.board) await open("new");
@@ -189,9 +227,9 @@ export async function mount(root, { server, upload, base }) {
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   }
 
-  /** Download a file that the server makes. @param {string} name */
-  async function download(name) {
-    const answer = await ask(name);
+  /** Download a file that the server makes. @param {string} name @param {Record<string, unknown>} data */
+  async function download(name, data = {}) {
+    const answer = await ask(name, data);
     if (!answer) return;
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
@@ -222,6 +260,19 @@ export async function mount(root, { server, upload, base }) {
     if (fault?.job) await call("read_outcome", { project: store.state.board.project, job: fault.job });
   }
 
+  const shelf = makeShelfParts({
+    store,
+    call,
+    base,
+    dialog: page.shelf,
+    saveAs: page.saveAs,
+    upload,
+    editing,
+    flush: saving.flush,
+    open,
+    say: messages.say,
+  });
+
   const app = {
     root,
     store,
@@ -234,6 +285,9 @@ export async function mount(root, { server, upload, base }) {
     page,
     pictures,
     maskEditor,
+    shelf,
+    restoreHere,
+    keepHere,
     withModel,
     rememberView,
     dismiss,
@@ -268,7 +322,10 @@ export async function mount(root, { server, upload, base }) {
  * @property {import("./store.js").Store} store
  * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
  * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string) => Promise<void>} download
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
+ * @property {ReturnType<typeof makeShelfParts>} shelf
+ * @property {() => Promise<void>} restoreHere
+ * @property {() => Promise<void>} keepHere
  * @property {ReturnType<typeof makeSaving>} saving
  * @property {import("./editing.js").Editing} editing
  * @property {ReturnType<typeof makePage>} page

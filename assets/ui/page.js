@@ -6,11 +6,13 @@ import { button, control, controls, make, part, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
-import { makePicker, makeViewer, paintViewer } from "./elements/viewer.js";
+import { makeSaveAs } from "./elements/save_as.js";
+import { makeShelf } from "./elements/shelf.js";
+import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
 import { strengthOf } from "./state/models.js";
-import { chosenTake, resultsNow } from "./state/results.js";
+import { resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
@@ -24,7 +26,8 @@ import { warningsOf } from "./state/warnings.js";
  */
 export function makePage(root, setup, { banner, maskEditor, question }) {
   const viewer = makeViewer();
-  const picker = makePicker();
+  const shelf = makeShelf();
+  const saveAs = makeSaveAs();
   const warnings = makeWarnings();
   root.hidden = true; // until there is a board to show
   root.replaceChildren(
@@ -47,7 +50,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     ),
     make("datalist", { id: "tl-locations" }),
     viewer,
-    picker,
+    shelf,
+    saveAs,
     maskEditor.dialog,
     question.dialog,
   );
@@ -72,7 +76,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     paintSaved(part(root, ".tl-saved"), state);
     part(root, ".tl-welcome").hidden = !isBlank(board) || Boolean(state.reference.used);
     const act = (/** @type {string} */ action) => control(root, `[data-action="${action}"]`);
-    act("archive").disabled = !board.frames.some((frame) => chosenTake(results[frame.id]));
+    act("save-as").disabled = state.base.revision === "" && state.saving === "saved";
     act("add").disabled = board.frames.length >= setup.limits.frames;
     act("undo").disabled = !canUndo;
     act("redo-change").disabled = !canRedo;
@@ -121,7 +125,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
   return {
     paint,
     viewer,
-    picker,
+    shelf,
+    saveAs,
     cardOf: (/** @type {string} */ id) => part(cards, `[data-frame="${id}"]`),
     clearCards: () => cards.replaceChildren(),
   };

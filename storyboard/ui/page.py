@@ -18,7 +18,7 @@ from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
-from storyboard.api.limits import MAX_UPLOAD_BYTES
+from storyboard.api.limits import MAX_BOARD_BYTES
 from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
@@ -28,7 +28,10 @@ ASSETS = ROOT / "assets" / "ui"
 
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later files override earlier ones.
-_STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "narrow.css")
+_STYLE_FILES = (
+    *("controls.css", "layout.css", "character.css", "cards.css", "shelf.css"),
+    "narrow.css",
+)
 _THREADS = 200
 
 _START = """
@@ -88,7 +91,7 @@ def launch_options(store: Store) -> dict[str, Any]:
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],
-        "max_file_size": MAX_UPLOAD_BYTES,
+        "max_file_size": MAX_BOARD_BYTES,
         "max_threads": _THREADS,
         "run_history": False,
         "enable_monitoring": False,

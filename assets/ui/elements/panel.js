@@ -31,7 +31,7 @@ export function makeHead(setup) {
       "nav",
       { class: "tl-row", "aria-label": "Storyboards" },
       button("new", "plus", { label: "New", hint: "Start a new storyboard" }),
-      setup.listed ? button("projects", "folder", { label: "Open", hint: "Open another storyboard" }) : null,
+      button("projects", "folder", { label: "Boards", hint: setup.listed ? "All storyboards, the bin, and files to open" : "Copy or delete this storyboard, or open a file" }),
       button("example", "book", { label: "Example", hint: "Open the example storyboard" }),
     ),
   );
@@ -271,7 +271,7 @@ export function makeBar() {
     ),
     button("undo", "undo", { hint: "Undo (Ctrl+Z)" }),
     button("redo-change", "redo", { hint: "Redo (Ctrl+Y)" }),
-    button("archive", "download", { label: "ZIP", hint: "Download the frames and masks as a ZIP file" }),
+    button("save-as", "download", { label: "Save as", hint: "Save the storyboard as a file: ZIP, JSON or YAML" }),
   );
 }
 

@@ -1,11 +1,11 @@
-// Dialogs: the enlarged frame with all of its takes, and the list of storyboards.
+// Dialog of the enlarged frame with all of its takes, each of which can be saved as a file.
 
-/** @import { BoardInfo, Result, Results, State, Take } from "../types.js" */
+/** @import { Result, Results, State, Take } from "../types.js" */
 
 import { button, control, icon, make, part, setSource, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
 import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
-import { plural } from "../words.js";
+import { fileStem } from "../state/shelf.js";
 import { frameWords, makeShot, paintShot } from "./card.js";
 
 export function makeViewer() {
@@ -18,6 +18,8 @@ export function makeViewer() {
       button("previous", "left", { hint: "Previous frame" }),
       make("p", { class: "tl-viewer-words" }, make("strong"), make("span")),
       button("next", "right", { hint: "Next frame" }),
+      makeLink("picture", "download", "Save this picture; it carries its own frame\u2019s prompt and settings, and no other frame\u2019s"),
+      makeLink("mask", "overlay", "Save its mask"),
       button("shut", "close", { hint: "Close" }),
     ),
     make("div", { class: "tl-viewer-shots" }, makeFigure("tl-viewer-chosen"), makeFigure("tl-viewer-shown")),
@@ -34,6 +36,11 @@ export function makeViewer() {
       button("remove-take", "trash", { hint: "Remove this take" }),
     ),
   );
+}
+
+/** @param {string} part @param {string} iconName @param {string} hint */
+function makeLink(part, iconName, hint) {
+  return make("a", { class: "tl-button tl-only-icon", "data-part": part, title: hint, "aria-label": hint }, icon(iconName));
 }
 
 /** @param {string} name */
@@ -69,6 +76,10 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   paintFigure(find(".tl-viewer-shown"), shown, words, result, raw, compared ? "" : null);
   find('[data-action="raw-mask"]').setAttribute("aria-pressed", String(raw));
   paintFilm(find(".tl-film"), result, chosen, shown);
+  const stem = fileStem(board, index);
+  const take = shown === chosen ? stem : `${stem}-take-${result.takes.indexOf(shown) + 1}`;
+  setDownload(find('[data-part="picture"]'), shown.image, `${take}.png`);
+  setDownload(find('[data-part="mask"]'), shown.mask, `${take}-mask.png`);
   find('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
   find('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
   find('[data-action="use-take"]').disabled = shown === chosen;
@@ -121,26 +132,8 @@ function makeFilmTake(take, index) {
   );
 }
 
-export function makePicker() {
-  return make(
-    "dialog",
-    { class: "tl-dialog tl-picker", "aria-label": "Open a storyboard" },
-    make("div", { class: "tl-row" }, make("h2", { text: "Storyboards" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close" })),
-    make("div", { class: "tl-list" }),
-  );
-}
-
-/** @param {HTMLElement} picker @param {BoardInfo[]} items @param {string} current the board that is open */
-export function paintPicker(picker, items, current) {
-  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const entries = items.map((item) =>
-    make(
-      "button",
-      { type: "button", class: "tl-entry", "data-action": "open", "data-project": item.id, "aria-current": item.id === current ? "true" : null },
-      make("strong", { text: item.title || "Untitled storyboard" }),
-      make("span", { text: `${plural(item.frames, "frame")}, ${when.format(new Date(item.modified))}` }),
-    ),
-  );
-  const list = part(picker, ".tl-list");
-  list.replaceChildren(...(entries.length ? entries : [make("p", { class: "tl-hint", text: "Nothing has been saved yet." })]));
+/** @param {any} link @param {string} address @param {string} name */
+function setDownload(link, address, name) {
+  link.href = address;
+  link.download = name;
 }

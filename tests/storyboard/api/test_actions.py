@@ -107,7 +107,7 @@ def test_names_that_are_no_projects_open_nothing_and_make_nothing(
         lambda: backend.actions.open(name),
         lambda: backend.actions.save(name, document, ""),
         lambda: backend.actions.generate(name),
-        lambda: backend.actions.archive(name),
+        lambda: backend.actions.shelf.archive(name),
         lambda: backend.actions.reopen_picture(name),
     ):
         with pytest.raises(ProjectError):
@@ -145,9 +145,9 @@ def test_a_refused_change_leaves_what_is_stored(backend: Backend) -> None:
     assert backend.store.open(document["project"]).load().frames[0].seed == 0
 
 
-def test_the_example_is_a_project_of_its_own_each_time(backend: Backend) -> None:
+def test_the_example_is_made_once(backend: Backend) -> None:
     first, second = backend.actions.example(), backend.actions.example()
-    assert first["board"]["project"] != second["board"]["project"]
+    assert first["board"] == second["board"]
     assert len(first["board"]["frames"]) == 6
     assert first["board"]["settings"]["model"] == "miniature"
     assert backend.actions.open(first["board"]["project"])["board"] == first["board"]
@@ -527,18 +527,6 @@ def test_frames_edited_since_they_were_rendered_are_named(backend: Backend) -> N
     assert outdated(saved(backend, document)) == [one["id"], two["id"]]
 
 
-def test_an_archive_is_offered_once_there_is_a_frame(backend: Backend) -> None:
-    """Its content is what the address gives; see test_routes.py."""
-    document = story(backend) | {"title": "A Day: out!"}
-    saved(backend, document)
-    with pytest.raises(UserError, match="generated yet"):
-        backend.actions.archive(document["project"])
-    rendered(backend, document)
-    answer = backend.actions.archive(document["project"])
-    assert answer["name"] == "a-day-out.zip"
-    assert document["project"] in answer["file"]["at"]
-
-
 # ---- where strangers share it
 
 
@@ -546,10 +534,10 @@ def test_projects_are_listed_at_home_and_not_on_a_space(tmp_path: Path) -> None:
     home = backend_in(tmp_path, FakeEngine())
     document = story(home) | {"title": "A day"}
     saved(home, document)
-    (item,) = home.actions.boards()["boards"]
+    (item,) = home.actions.shelf.boards()["boards"]
     assert (item["id"], item["title"], item["frames"]) == (document["project"], "A day", 2)
     space = backend_in(tmp_path, FakeEngine(), space=True)
-    assert space.actions.boards()["boards"] == []
+    assert space.actions.shelf.boards()["boards"] == []
     assert space.actions.setup()["listed"] is False
 
 

@@ -221,7 +221,7 @@ def test_a_blank_board_has_nothing_to_plan_and_is_not_stored(page: Page) -> None
     plan = page.actions.plan(blank, "new")
     assert set(plan) == {"targets", "extra", "empty", "locked", "unchanged"}
     assert not any(plan.values())
-    assert [info["id"] for info in page.actions.boards()["boards"]] == [page.project]
+    assert [info["id"] for info in page.actions.shelf.boards()["boards"]] == [page.project]
 
 
 def test_a_plan_is_asked_by_its_name_with_checked_arguments(page: Page, tmp_path: Path) -> None:
