@@ -18,7 +18,6 @@ import json
 import re
 import tempfile
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +36,7 @@ from storyboard.storage.files import (
     write_atomically,
     write_result,
 )
+from storyboard.storage.locks import ProjectLock
 from storyboard.storage.reference_store import ReferenceStore
 from storyboard.storage.summaries import ProjectInfo, Summaries
 from storyboard.storage.take_files import TAKE_FILE, TakeFiles, invalid
@@ -86,7 +86,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._guard = threading.Lock()
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks: dict[str, ProjectLock] = {}
         self._takes = TakeFiles()
         self._summaries = Summaries(lambda folder: self._in(folder).load())
 
@@ -188,7 +188,7 @@ class Store:
 
     def _in(self, folder: Path) -> Project:
         with self._guard:
-            lock = self._locks[folder.name]
+            lock = self._locks.setdefault(folder.name, ProjectLock(self.root, folder.name))
         return Project(folder, lock, self._takes)
 
 
@@ -201,7 +201,7 @@ class Project:
         takes: reads the files of its takes.
     """
 
-    def __init__(self, path: Path, lock: threading.RLock, takes: TakeFiles) -> None:
+    def __init__(self, path: Path, lock: ProjectLock, takes: TakeFiles) -> None:
         self.path = path
         self._lock = lock
         self._takes = takes
@@ -244,7 +244,7 @@ class Project:
             ProjectError: if it cannot be written.
         """
         content = STORYBOARD_FILE.dump({"storyboard": storyboard.model_dump(mode="json")})
-        with self._lock:
+        with self._lock.held():
             write_result(self.path / "storyboard.json", content)
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
@@ -253,7 +253,7 @@ class Project:
         Raises:
             ProjectError: as `load` and `save`.
         """
-        with self._lock:
+        with self._lock.held():
             stored = self.load()
             storyboard = change(stored)
             if storyboard != stored:
@@ -412,7 +412,7 @@ class Project:
         Raises:
             ProjectError: if there is something already, or it cannot be moved.
         """
-        with self._lock:
+        with self._lock.held():
             try:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 self.path.rename(folder)

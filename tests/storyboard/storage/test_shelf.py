@@ -12,6 +12,7 @@ from PIL import Image
 
 from storyboard.board import SHORT_TEXT, Storyboard
 from storyboard.errors import DeletedError, ProjectError
+from storyboard.storage import locks
 from storyboard.storage.own_pictures import SMALL_SIDE, small_picture
 from storyboard.storage.projects import Project, Store
 from storyboard.storage.shelf import Shelf
@@ -60,7 +61,7 @@ def test_a_copy_has_all_takes_and_references_and_a_life_of_its_own(
     assert copy.references.load(name).image.tobytes() == reference().image.tobytes()
     add_take(copy, "t3", colour=3)
     assert files_of(project.path) == before
-    assert sorted(path.name for path in store.root.iterdir()) == sorted([project.id, copy.id])
+    assert sorted(path.name for path in store.root.glob("[!.]*")) == sorted([project.id, copy.id])
 
 
 def test_a_copy_that_fails_half_way_leaves_nothing(
@@ -72,7 +73,7 @@ def test_a_copy_that_fails_half_way_leaves_nothing(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ProjectError, match="No space left"):
         shelf.duplicate(project.id)
-    assert [path.name for path in store.root.iterdir()] == [project.id]
+    assert [path.name for path in store.root.iterdir() if path.name != locks.FOLDER] == [project.id]
 
 
 def test_titles_are_changed_and_bounded(shelf: Shelf, project: Project) -> None:
