@@ -32,7 +32,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
   root.hidden = true; // until there is a board to show
   root.replaceChildren(
     makeHead(setup),
-    make("div", { class: "tl-lost", role: "status", hidden: true }),
+    make("div", { class: "tl-banner tl-lost", role: "status", hidden: true }),
     make(
       "div",
       { class: "tl-body" },
