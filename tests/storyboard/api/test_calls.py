@@ -161,7 +161,8 @@ def test_errors_for_people_become_answers(calls: Calls) -> None:
     assert "no storyboard 'gone'" in answer["problem"]
     assert (
         answer["remedy"]
-        == "If its folder is only away for a moment, load this address again; else open another one."
+        == "If its folder is only away for a moment, load this address again; else open "
+        "another one."
     )
 
 
