@@ -20,7 +20,7 @@ from storyboard.errors import ConsentNeeded
 
 # Every public method of `Actions` that a front end may call.
 CALLS = (
-    *("setup", "open", "new", "example", "boards", "save", "news"),
+    *("setup", "models", "open", "new", "example", "boards", "save", "news"),
     *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
     *("take_words", "star_take", "remove_take", "bring_back_take"),
     *("archive", "save_character", "load_character"),
