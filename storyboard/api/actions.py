@@ -65,6 +65,7 @@ class Actions:
         # Where strangers share the application, only its own model may be chosen.
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
+        self._offered = [model_fields(spec) for spec in self._models]
         self._usable = UsableModels(self._models, usability)
         self._references = ReferenceEditor(prepare, find)
         self._matting = BIREFNET if find is not None else None
@@ -76,7 +77,7 @@ class Actions:
     def setup(self) -> Answer:
         """Return what stays the same while the application runs: models, limits and features."""
         return {
-            "models": [model_fields(spec) for spec in self._models],
+            "models": self._offered,
             "listed": not self._space,
             "matting": self._matting and self._matting.title,
             "limits": LIMITS,
