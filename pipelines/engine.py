@@ -318,6 +318,10 @@ def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
     except UserError as error:
         return Usability(False, f"Does not run here. {error}")
     preset = found.preset.name
+    if found.problem and not found.about_memory:
+        return Usability(
+            False, f"Does not run here with memory preset {preset}, which {found.problem}."
+        )
     if found.problem:
         with_preset = "" if preset == "full" else f"with memory preset {preset} "
         even = "even " if with_preset and options.memory == AUTO else ""

@@ -2,6 +2,8 @@
 
 /** @import { App } from "./main.js" */
 
+import { takePhrase } from "./elements/known.js";
+import { fieldKey, withoutRefusals } from "./state/bounds.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
@@ -161,6 +163,7 @@ export function makeActions(app) {
       app.open("open", control.dataset.project);
     },
     tab: (_, control) => store.set({ tab: control.dataset.tab }),
+    suggest: (_, control) => takePhrase(control),
     pick: () => pickFile("picture"),
     import: () => pickFile("import"),
     export: () => app.download("save_character"),
@@ -202,6 +205,7 @@ export function makeActions(app) {
       const kept = frameOf(store.state.board, id)?.seed !== null;
       const take = chosenTake(resultsNow(store.state)[id]);
       const seed = kept ? null : (take?.seed ?? null);
+      store.set({ refused: withoutRefusals(store.state.refused, fieldKey(id, "seed")) });
       editing.change((board) => editFrame(board, id, { seed }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
     },
     look: lookAt,

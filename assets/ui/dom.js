@@ -141,9 +141,9 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set a control's value, unless a person is typing in it. */
+/** Set a control's value, unless a person is typing in it, or what was typed was refused and stays. */
 export function setValue(control, value) {
-  if (control === document.activeElement) return;
+  if (control === document.activeElement || control.matches("[aria-invalid]")) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
   else if (control.value !== String(value ?? "")) control.value = value ?? "";
 }
@@ -161,12 +161,18 @@ export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. */
+/** Mark a number field whose content was refused, and say why in its message; empty words unmark it. */
+export function paintRefusal(control, message, words = "") {
+  if (words) control.setAttribute("aria-invalid", "true");
+  else control.removeAttribute("aria-invalid");
+  message.hidden = !words;
+  setText(message, words);
+}
+
+/** Return a control's value: a boolean, a slider's number, a number or null, or a text. */
 export function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;
   if (control.type !== "number") return control.value;
-  if (control.value === "") return null;
-  const number = Math.trunc(Number(control.value));
-  return Math.min(Math.max(number, Number(control.min)), Number(control.max));
+  return control.value === "" ? null : Number(control.value);
 }

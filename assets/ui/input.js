@@ -4,6 +4,7 @@
 /** @import { Actions } from "./actions.js" */
 
 import { valueOf } from "./dom.js";
+import { fieldKey, refusalOf, withoutRefusals } from "./state/bounds.js";
 import { editCharacter, editFrame, editSettings, editStyle, indexOf, moveFrame } from "./state/board.js";
 import { modelOf, strengthOf } from "./state/models.js";
 
@@ -22,12 +23,26 @@ export function listen(app, actions) {
     const id = control.closest("[data-frame]")?.dataset.frame;
     const style = control.closest("[data-style]")?.dataset.style;
     const name = control.dataset.field;
-    const value = valueOf(control);
+    const value = valueOf(control); // before anything is painted
+    const refused = control.type === "number" ? refusal(control) : "";
+    const key = fieldKey(id, name);
+    const { refused: before } = store.state;
+    if (refused) {
+      store.set({ refused: { ...before, [key]: refused } });
+      return;
+    }
+    // A model brings its own steps.
+    const settled = name === "settings.model" ? [fieldKey(undefined, "settings.steps")] : [key];
+    if (settled.some((other) => other in before)) store.set({ refused: withoutRefusals(before, ...settled) });
     const where = `${id ?? style ?? ""} ${name}`;
     const typing = control.type === "checkbox" || control.tagName === "SELECT" ? "" : where;
     const number = indexOf(store.state.board, id) + 1;
     const words = id ? `Frame ${number} edited` : style ? "Style edited" : name === "title" ? "Title edited" : name.startsWith("settings") ? "Settings changed" : "Character edited";
     editing.change((board) => edited(board, { id, style, name, value }), { words, frame: id ?? null, typing });
+  }
+
+  function refusal({ dataset, value, min, max, validity }) {
+    return refusalOf(dataset.field, value, { lowest: Number(min), highest: Number(max), isNumber: !validity.badInput });
   }
 
   function edited(board, { id, style, name, value }) {
@@ -181,7 +196,7 @@ export function listen(app, actions) {
   });
   root.addEventListener("focusout", () => {
     saving.flush();
-    // What was typed out of bounds is shown as it was understood.
+    // Words are checked to the last one, once nobody types there.
     queueMicrotask(() => store.set({}));
   });
   document.addEventListener("keydown", pressed);

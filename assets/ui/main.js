@@ -15,11 +15,13 @@ import { makeMessages } from "./messages.js";
 import { makePage } from "./page.js";
 import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
+import { fieldKey, withoutRefusals } from "./state/bounds.js";
 import { contentOf, editSettings, indexOf } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { merge } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
+import { askForUsableModels } from "./usable.js";
 
 /**
  * Show the page in an element.
@@ -38,7 +40,7 @@ export async function mount(root, { server, upload, base }) {
   }
   /** @type {Setup} */
   const setup = first.ok;
-  const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved" }));
+  const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
   const messages = makeMessages(root);
   const consent = makeConsent();
   const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
@@ -159,6 +161,7 @@ export async function mount(root, { server, upload, base }) {
       tab: null,
       conflicts: [],
       readNotices: [],
+      refused: {},
       fault: null,
     });
     show(parts);
@@ -231,8 +234,10 @@ export async function mount(root, { server, upload, base }) {
     witness: following.witness,
     say: messages.say,
     announce: messages.announce,
-    chooseModel: (/** @type {string} */ name) =>
-      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true }),
+    chooseModel(/** @type {string} */ name) {
+      store.set({ refused: withoutRefusals(store.state.refused, fieldKey(undefined, "settings.steps")) });
+      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
+    },
   };
 
   store.subscribe(() => {
@@ -249,6 +254,7 @@ export async function mount(root, { server, upload, base }) {
   const wanted = new URL(location.href).searchParams.get("board") ?? lastBoard();
   await open(wanted ? "open" : "new", wanted);
   listen(app, makeActions(app));
+  askForUsableModels({ root, store, call });
 }
 
 /**

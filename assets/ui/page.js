@@ -7,9 +7,10 @@ import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
 import { makePicker, makeViewer, paintViewer } from "./elements/viewer.js";
+import { fieldKey } from "./state/bounds.js";
 import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
-import { strengthOf } from "./state/models.js";
+import { modelOf, strengthOf } from "./state/models.js";
 import { chosenTake, resultsNow } from "./state/results.js";
 import { warningsOf } from "./state/warnings.js";
 
@@ -59,7 +60,8 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     root.dataset.status = work.state;
     root.dataset.view = state.view;
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
-    paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab });
+    const { usable, refused } = state;
+    paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab, usable, refused });
     paintBar(root.querySelector(".tl-bar"), work, board);
     paintViews(state.view);
     paintWarnings(warnings, warningsOf(state, null));
@@ -73,12 +75,13 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     control("redo-change").disabled = !canRedo;
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
+    const model = modelOf(board, setup);
     board.frames.forEach(({ id }, index) => {
       const outdated = state.outdated[id] ?? [];
-      paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], outdated, strength });
+      paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], outdated, strength, model, refused: state.refused[fieldKey(id, "seed")] });
       paintWarnings(cards.children[index].querySelector(".tl-warnings"), warningsOf(state, id));
     });
-    paintLocations(board);
+    paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
     if (viewer.open) paintViewer(viewer, board, results, viewer.dataset.shows);
   }
@@ -102,9 +105,10 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     }
   }
 
-  function paintLocations(board) {
+  function paintLocations(board, model) {
     const list = root.querySelector("#tl-locations");
-    const used = [...new Set(board.frames.map((frame) => frame.location.trim()).filter(Boolean))];
+    const known = model?.knows?.locations ?? [];
+    const used = [...new Set([...board.frames.map((frame) => frame.location.trim()).filter(Boolean), ...known])];
     if (list.dataset.used === used.join("\n")) return;
     list.dataset.used = used.join("\n");
     list.replaceChildren(...used.map((value) => make("option", { value })));

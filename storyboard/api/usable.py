@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -32,7 +32,9 @@ class UsableModels:
         self._models = models
         self._find = find
         self._clock = clock
-        self._guard = threading.Lock()
+        # Its thread imports libraries, in the midst of which a process cannot end: Python waits for
+        # threads of pools, but not for those of a server.
+        self._pool = ThreadPoolExecutor(1, "usable-models")
         self._found: dict[str, Any] = {}
         self._until = float("-inf")
 
@@ -40,8 +42,10 @@ class UsableModels:
         """Return "usable" and "words" by the models' names; empty where that is not known."""
         if self._find is None:
             return {}
-        with self._guard:
-            if self._clock() >= self._until:
-                self._found = {spec.name: asdict(self._find(spec)) for spec in self._models}
-                self._until = self._clock() + SECONDS_KEPT
-            return self._found
+        return self._pool.submit(self._ask, self._find).result()
+
+    def _ask(self, find: Callable[[ModelSpec], Usability]) -> dict[str, Any]:
+        if self._clock() >= self._until:
+            self._found = {spec.name: asdict(find(spec)) for spec in self._models}
+            self._until = self._clock() + SECONDS_KEPT
+        return self._found

@@ -31,7 +31,14 @@ ASSETS = ROOT / "assets" / "ui"
 
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later files override earlier ones.
-_STYLE_FILES = ("controls.css", "layout.css", "character.css", "cards.css", "narrow.css")
+_STYLE_FILES = (
+    "controls.css",
+    "layout.css",
+    "character.css",
+    "cards.css",
+    "advice.css",
+    "narrow.css",
+)
 _THREADS = 200
 
 _START = """

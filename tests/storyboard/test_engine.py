@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -286,6 +287,10 @@ def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) 
     )
     unknown = usability(find_model("someone/finetune"), OPTIONS)
     assert unknown == Usability(True, "Runs here, on the CPU, after a download.")
+    offloaded = usability(MINIATURE, replace(OPTIONS, memory="model-offload"))
+    assert offloaded == Usability(
+        False, "Does not run here with memory preset model-offload, which is for CUDA GPUs."
+    )
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
     refused = usability(MINIATURE, EngineOptions(device=absent))
     assert not refused.usable and refused.words.startswith("Does not run here. This machine has no")

@@ -1,9 +1,10 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
-import { button, field, icon, make, numberInput, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
+import { button, field, icon, make, numberInput, paintRefusal, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
 import { stepWords } from "../state/jobs.js";
 import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
+import { makeKnown, paintKnown } from "./known.js";
 import { paintStrength } from "./strength.js";
 import { makeWarnings } from "./warnings.js";
 
@@ -69,19 +70,23 @@ export function makeCard(frame, setup) {
     ),
     make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
     make("p", { class: "tl-caption", dir: "auto" }),
-    makeTakes(setup),
+    makeTakes(setup, frame),
+    make("p", { class: "tl-refused", id: `tl-seed-${frame.id}`, role: "status", hidden: true }),
     makeWarnings(),
     make(
       "div",
       { class: "tl-stack" },
-      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })),
-      field(
-        "Location",
-        textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
+      makeKnown(field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })), "actions", true),
+      makeKnown(
+        field(
+          "Location",
+          textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
+        ),
+        "locations",
       ),
       toggle("share_background", "Keep this location", make("span", { class: "tl-hint tl-place" })),
       makeCloseness(setup),
-      frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
+      frame.character ? makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))) : null,
     ),
     makeTools(),
   );
@@ -98,7 +103,7 @@ function makeCloseness(setup) {
   );
 }
 
-function makeTakes(setup) {
+function makeTakes(setup, frame) {
   return make(
     "div",
     { class: "tl-takes" },
@@ -106,14 +111,15 @@ function makeTakes(setup) {
     make("span", { class: "tl-take-words" }),
     button("later", "right", { hint: "Next take" }),
     make("span", { class: "tl-gap" }),
-    makeSeed(setup),
+    makeSeed(setup, frame),
   );
 }
 
 /** Make the field of the seed; it shows the take's seed where the frame has none of its own. */
-function makeSeed(setup) {
+function makeSeed(setup, frame) {
   const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed });
   seed.setAttribute("aria-label", "Seed");
+  seed.setAttribute("aria-describedby", `tl-seed-${frame.id}`);
   return make(
     "span",
     { class: "tl-seed" },
@@ -138,9 +144,9 @@ function makeTools() {
 
 /**
  * Update a card from the board, its takes and the running jobs; `strength` is the storyboard's
- * reference strength, null where no reference picture is used.
+ * reference strength, null where no reference picture is used; `refused` says why a seed was.
  */
-export function paintCard(card, { board, index, result, preview, work, outdated, strength }) {
+export function paintCard(card, { board, index, result, preview, work, outdated, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -152,7 +158,9 @@ export function paintCard(card, { board, index, result, preview, work, outdated,
   find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
   find(".tl-edited").hidden = !outdated.length;
   find(".tl-edited").title = outdated.join(" ");
+  paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
+  for (const box of card.querySelectorAll(".tl-known")) paintKnown(box, model, board.character.name);
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), locationHint(board, frame));
   const becoming = doing?.phase === "render" ? preview : null;

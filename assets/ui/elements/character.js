@@ -2,6 +2,7 @@
 
 import { button, field, icon, make, setSource, setText, slider, textArea, textInput } from "../dom.js";
 import { modelOf } from "../state/models.js";
+import { makeKnown, paintKnown } from "./known.js";
 import { licenceLink } from "./licence.js";
 import { paintStrength } from "./strength.js";
 
@@ -49,14 +50,16 @@ function makePage(name, ...content) {
 }
 
 function makeDescription(setup) {
-  return field(
-    "Description",
-    textArea("character.description", {
-      placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
-      longest: setup.limits.long,
-      rows: 4,
-    }),
-    make("span", { class: "tl-hint tl-words-hint" }),
+  return makeKnown(
+    field(
+      "Description",
+      textArea("character.description", {
+        placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
+        longest: setup.limits.long,
+        rows: 4,
+      }),
+      make("span", { class: "tl-hint tl-words-hint" }),
+    ),
   );
 }
 
@@ -177,6 +180,7 @@ export function paintCharacter(box, { board, setup, picture, tab }) {
   }
   for (const page of box.querySelectorAll("[data-page]")) page.hidden = page.dataset.page !== tab;
   setText(box.querySelector(".tl-words-hint"), wordsHint(picture));
+  paintKnown(box.querySelector(".tl-known"), modelOf(board, setup), board.character.name);
   paintCannot(box.querySelector(".tl-cannot"), model, board, setup);
   box.querySelector(".tl-drop").hidden = Boolean(picture.used || picture.draft);
   paintFault(box.querySelector(".tl-fault"), picture.fault);

@@ -1,6 +1,8 @@
 // Parts around the frames: header, character, settings, and the bar with the buttons.
 
-import { button, field, icon, make, numberInput, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { button, field, icon, make, numberInput, paintRefusal, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { fieldKey } from "../state/bounds.js";
+import { guidanceDoubt, sizeDoubt, stepsDoubt } from "../state/made_for.js";
 import { modelOf } from "../state/models.js";
 import { progressWords } from "../state/jobs.js";
 import { makeCharacter, paintCharacter } from "./character.js";
@@ -62,12 +64,14 @@ function makeSettings(setup) {
       "div",
       { class: "tl-stack" },
       setup.models.length > 1 ? field("Model", model) : null,
+      make("p", { class: "tl-usable", role: "status", hidden: true }),
       make(
         "div",
         { class: "tl-pair" },
         field("Size", size),
-        field("Steps", numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps })),
+        field("Steps", makeSteps(setup)),
       ),
+      makeDoubts(),
       makeGuidance(setup.limits.guidance),
       makeShortcut(),
       toggle(
@@ -85,6 +89,35 @@ function makeSettings(setup) {
   );
 }
 
+function makeSteps(setup) {
+  const steps = numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps });
+  steps.setAttribute("aria-describedby", "tl-steps-refused tl-doubts");
+  return steps;
+}
+
+/** Make the lines on size and steps, below the pair of fields. */
+function makeDoubts() {
+  return make(
+    "div",
+    { class: "tl-stack tl-doubts" },
+    make("p", { class: "tl-refused", id: "tl-steps-refused", role: "status", hidden: true }),
+    make("p", { class: "tl-doubt", id: "tl-doubts", hidden: true }),
+  );
+}
+
+function paintDoubts(part, steps, { model, settings, refused }) {
+  const [refusal, doubt] = part.children;
+  paintRefusal(steps, refusal, refused[fieldKey(undefined, "settings.steps")]);
+  paintLine(doubt, [sizeDoubt(model, settings), stepsDoubt(model, settings)].filter(Boolean).join(" "));
+  part.hidden = refusal.hidden && doubt.hidden;
+}
+
+/** Show a line of words, or hide it where there are none. */
+function paintLine(line, words) {
+  line.hidden = !words;
+  setText(line, words);
+}
+
 /** Make the guidance slider; the mark is the model's default, where the board stores none. */
 function makeGuidance([lowest, highest]) {
   const control = slider("settings.guidance", { lowest, highest, step: 0.5 });
@@ -95,6 +128,7 @@ function makeGuidance([lowest, highest]) {
     make("span", { class: "tl-label tl-row" }, "Guidance", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
     control,
     make("span", { class: "tl-hint" }),
+    make("span", { class: "tl-doubt", hidden: true }),
   );
 }
 
@@ -109,6 +143,7 @@ function paintGuidance(row, model, board) {
   control.setAttribute("aria-valuetext", words);
   setText(row.querySelector(".tl-strength"), words);
   setText(row.querySelector(".tl-hint"), guidanceHint(model, board));
+  paintLine(row.querySelector(".tl-doubt"), guidanceDoubt(model, board.settings));
 }
 
 function guidanceHint(model, board) {
@@ -164,17 +199,19 @@ function paintCosts(list, cost) {
   );
 }
 
-export function paintPanel(root, { board, setup, picture, tab }) {
+export function paintPanel(root, { board, setup, picture, tab, usable, refused }) {
+  const model = modelOf(board, setup);
+  const steps = root.querySelector('[data-field="settings.steps"]');
+  paintDoubts(root.querySelector(".tl-doubts"), steps, { model, settings: board.settings, refused });
   for (const control of root.querySelectorAll("[data-field]")) {
     if (control.closest("[data-frame], [data-style]")) continue;
     const [part, name] = control.dataset.field.split(".");
-    if (name === "model") paintOptions(control, modelOptions(board, setup), board.settings.model);
+    if (name === "model") paintOptions(control, modelOptions(board, setup, usable), board.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(board, setup), sizeName(board.settings));
     else if (["guidance", "strength", "shortcut"].includes(name)) continue;
     else setValue(control, name ? board[part][name] : board[part]);
   }
-  const model = modelOf(board, setup);
-  const steps = root.querySelector('[data-field="settings.steps"]');
+  paintUsable(root.querySelector(".tl-usable"), usable[board.settings.model]);
   steps.placeholder = model ? String(model.steps) : "";
   paintGuidance(root.querySelector(".tl-guidance"), model, board);
   paintShortcut(root.querySelector(".tl-shortcut"), board, setup);
@@ -187,8 +224,16 @@ export function paintPanel(root, { board, setup, picture, tab }) {
 
 const sizeName = ({ width, height }) => `${width}x${height}`;
 
-function modelOptions(board, setup) {
-  const options = setup.models.map((model) => [model.name, model.title]);
+/** Say whether the chosen model can render here; nothing where that is not known yet. */
+function paintUsable(line, found) {
+  paintLine(line, found?.words ?? "");
+  line.classList.toggle("tl-doubt", found?.usable === false);
+  line.classList.toggle("tl-hint", found?.usable !== false);
+}
+
+function modelOptions(board, setup, usable) {
+  const missing = ({ name }) => (usable[name]?.usable === false ? " \u2013 not on this machine" : "");
+  const options = setup.models.map((model) => [model.name, model.title + missing(model)]);
   return modelOf(board, setup) ? options : [...options, [board.settings.model, board.settings.model]];
 }
 

@@ -3,6 +3,8 @@
 /** @import { Conflict, State } from "../types.js" */
 /** @import { Warning } from "../elements/warnings.js" */
 
+import { modelOf } from "./models.js";
+
 /** Names of fields in warnings. @type {Record<string, string>} */
 const FIELDS = {
   title: "The title",
@@ -38,6 +40,14 @@ function ofConflict({ frame, field, mine, theirs }) {
   };
 }
 
+/** Return a warning where the chosen model cannot render here. @param {State} state @returns {Warning[]} */
+function ofModel({ board, setup, usable }) {
+  const found = usable[board.settings.model];
+  const title = modelOf(board, setup)?.title ?? board.settings.model;
+  if (!found || found.usable) return [];
+  return [{ key: "model", words: `${title} ${found.words.replace(/^D/, "d")} Choose another model in the settings, or go on writing.`, answers: [] }];
+}
+
 /** Return the warnings of a frame, or with null those of the whole board. @param {State} state @param {string | null} frame */
 export function warningsOf(state, frame) {
   const { conflicts, progress, outdated, readNotices } = state;
@@ -47,5 +57,6 @@ export function warningsOf(state, frame) {
     if (notice.frame !== frame || settled || readNotices.includes(key)) return [];
     return [{ key, words: `${notice.problem} ${notice.remedy}`.trim(), answers: [{ action: "read-notice", label: "", data: { notice: key } }] }];
   });
-  return [...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...notices];
+  const unusable = frame === null ? ofModel(state) : [];
+  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...notices];
 }
