@@ -1,12 +1,15 @@
 // What a click on a control with `data-action` does.
 
 /** @import { App } from "./main.js" */
+/** @import { Plan } from "./state/renders.js" */
 
 import { takePhrase } from "./elements/known.js";
 import { fieldKey, withoutRefusals } from "./state/bounds.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
+import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
+import { plural } from "./words.js";
 import { paintPicker, paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
@@ -14,24 +17,80 @@ const VIEWS = ["picture", "overlay", "side", "grid"];
 
 /** @param {App} app */
 export function makeActions(app) {
-  const { root, store, ask, editing, page, pictures, maskEditor, say } = app;
+  const { root, store, ask, editing, page, pictures, maskEditor, question, say } = app;
   let generated = 0; // time of the last click on Generate
+  let planning = false;
 
   const number = (/** @type {string} */ id) => indexOf(store.state.board, id) + 1;
 
-  /** Ask for new takes of a frame, or of all. @param {string | null} id */
-  async function generate(id = null) {
-    const { board, progress, asked } = store.state;
-    if (id === null && workOf(store.state).active) return;
+  /**
+   * Generate new takes, after a look at what that would do.
+   * @param {"new" | "all" | string[]} which frames that are new or out of date, all frames, or these
+   */
+  async function generate(which) {
+    const { active } = workOf(store.state);
+    if (planning || (active && !Array.isArray(which))) return;
     generated = performance.now();
-    const frames = id === null ? board.frames.map((frame) => frame.id) : [id];
+    planning = true;
+    try {
+      const plan = await ask("plan", { which });
+      if (plan && (await agreed(plan, which))) await start(plan);
+    } finally {
+      planning = false;
+    }
+  }
+
+  /** Return whether a render is to begin; ask where it does more or less than was asked for. */
+  async function agreed(/** @type {Plan} */ plan, /** @type {"new" | "all" | string[]} */ which) {
+    const { board } = store.state;
+    const leftOut = leftOutWords(board, plan);
+    if (!plan.targets.length) {
+      const any = board.frames.some(({ id }) => chosenTake(store.state.results[id]));
+      if (!any) {
+        await ask("generate", { frames: null }); // which says what is missing
+        return false;
+      }
+      if (which !== "new" || leftOut) {
+        say(leftOut || "There is nothing to generate.");
+        return false;
+      }
+      const again = await question.ask({ title: "Everything is up to date", paragraphs: ["Every frame was generated as it is now."], yes: "Generate all again" });
+      if (again) queueMicrotask(() => generate("all"));
+      return false;
+    }
+    if (plan.unchanged.length === plan.targets.length && Array.isArray(which)) {
+      const renew = await question.ask({ title: "Nothing would change", paragraphs: [unchangedWords(board, plan.unchanged)], yes: "Use a new seed", no: "Leave it" });
+      if (!renew) return false;
+      for (const id of plan.unchanged) {
+        editing.change((now) => editFrame(now, id, { seed: null }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
+      }
+    }
+    if (plan.extra.length) {
+      const more = await question.ask({ title: `${plural(plan.extra.length, "more frame")} to generate`, paragraphs: extraWords(board, plan), yes: "Generate all of them" });
+      if (!more) return false;
+    }
+    if (leftOut) say(leftOut);
+    return true;
+  }
+
+  async function start(/** @type {Plan} */ plan) {
+    const { progress, asked } = store.state;
+    const frames = [...plan.targets, ...plan.extra.map(({ frame }) => frame)];
     store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
-    const answer = await ask("generate", { frames: id === null ? null : [id] });
+    const answer = await ask("generate", { frames: plan.targets });
     const left = store.state.asked.filter((frame) => !frames.includes(frame));
     if (answer) app.witness(answer.job);
     else store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
     app.look();
   }
+
+  /** Open or close the menu of what to generate. @param {boolean} open */
+  function showChoices(open) {
+    root.querySelector(".tl-menu").hidden = !open;
+    root.querySelector('[data-action="choices"]').setAttribute("aria-expanded", String(open));
+  }
+
+  root.addEventListener("click", (event) => !event.target.closest('[data-action="choices"]') && showChoices(false));
 
   async function cancel() {
     if (!workOf(store.state).active) return;
@@ -64,6 +123,15 @@ export function makeActions(app) {
   function showTake(take) {
     page.viewer.dataset.take = take;
     store.set({});
+    readWords();
+  }
+
+  /** Get the words that the shown take was rendered from. */
+  async function readWords() {
+    const { id } = takeShown();
+    if (id in store.state.takeWords) return;
+    const answer = await ask("take_words", { take: id });
+    if (answer) store.set({ takeWords: { ...store.state.takeWords, [id]: answer.words } });
   }
 
   async function removeTake() {
@@ -101,8 +169,9 @@ export function makeActions(app) {
 
   /** @param {string} id */
   function lookAt(id) {
-    paintViewer(page.viewer, store.state.board, resultsNow(store.state), id);
+    paintViewer(page.viewer, store.state, resultsNow(store.state), id);
     if (!page.viewer.open) page.viewer.showModal();
+    readWords();
   }
 
   /** Show the frame before (-1) or after (1) in the viewer. @param {number} direction */
@@ -140,11 +209,26 @@ export function makeActions(app) {
   const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
 
   return {
-    generate: () => generate(),
+    generate: () => generate("new"),
+    "generate-new": () => generate("new"),
+    "generate-all": () => generate("all"),
+    choices: () => showChoices(root.querySelector(".tl-menu").hidden),
     // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
     cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
     stop: cancel,
-    redo: (id) => generate(id),
+    redo: (id) => generate([id]),
+    identity: (id) => {
+      const { board, identity } = store.state;
+      const words = `Frame ${number(id)} made the identity frame`;
+      if (identity === id && board.settings.consistent) return;
+      editing.change((now) => editSettings(now, { identity: id, consistent: true }), { words, frame: id, soon: true });
+      say(`Frames keep the character of frame ${number(id)} now.`, "Undo", editing.undo);
+    },
+    "keep-take": (id) => {
+      const locked = !frameOf(store.state.board, id)?.locked;
+      const words = `Take of frame ${number(id)} ${locked ? "kept" : "no longer kept"}`;
+      editing.change((now) => editFrame(now, id, { locked }), { words, frame: id, soon: true });
+    },
     undo: editing.undo,
     "redo-change": editing.redo,
     view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
@@ -202,7 +286,7 @@ export function makeActions(app) {
     earlier: (id) => chooseTake(id, -1),
     later: (id) => chooseTake(id, 1),
     lock: (id) => {
-      const kept = frameOf(store.state.board, id)?.seed !== null;
+      const kept = frameOf(store.state.board, id)?.seed != null;
       const take = chosenTake(resultsNow(store.state)[id]);
       const seed = kept ? null : (take?.seed ?? null);
       store.set({ refused: withoutRefusals(store.state.refused, fieldKey(id, "seed")) });
@@ -212,6 +296,12 @@ export function makeActions(app) {
     previous: () => turn(-1),
     next: () => turn(1),
     "show-take": (_, control) => showTake(control.dataset.take),
+    "raw-mask": () => {
+      page.viewer.dataset.raw = String(page.viewer.dataset.raw !== "true");
+      // A mask can be seen only in a view that shows masks.
+      if (page.viewer.dataset.raw === "true" && ["picture", "grid"].includes(store.state.view)) setView("overlay");
+      store.set({});
+    },
     compare: () => {
       page.viewer.dataset.compare = String(page.viewer.dataset.compare !== "true");
       store.set({});
@@ -221,7 +311,7 @@ export function makeActions(app) {
     "remove-take": removeTake,
     "use-words": () => {
       const id = page.viewer.dataset.shows;
-      const { words } = takeShown();
+      const words = store.state.takeWords[takeShown().id];
       editing.change((board) => editFrame(board, id, words), { words: `Words of frame ${number(id)} taken back`, frame: id, soon: true });
       say(`Frame ${number(id)} has the words of this take again.`, "Undo", editing.undo);
     },

@@ -6,7 +6,8 @@ import { makeActions } from "./actions.js";
 import { makeCall, reachableAt } from "./call.js";
 import { make } from "./dom.js";
 import { makeEditing } from "./editing.js";
-import { makeConsent } from "./elements/consent.js";
+import { consentQuestion } from "./elements/consent.js";
+import { makeQuestion } from "./elements/question.js";
 import { makeMaskEditor } from "./elements/mask_editor.js";
 import { makeFollowing } from "./following.js";
 import { listen } from "./input.js";
@@ -42,18 +43,18 @@ export async function mount(root, { server, upload, base }) {
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
   const messages = makeMessages(root);
-  const consent = makeConsent();
+  const question = makeQuestion();
   const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
-  const page = makePage(root, setup, { banner: messages.banner, maskEditor, consent });
+  const page = makePage(root, setup, { banner: messages.banner, maskEditor, question });
   root.append(messages.toast, messages.live);
 
   // ---- the server
 
   /** Show the parts of an answer. */
-  function show({ results, outdated, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
-    if (outdated) changes.outdated = outdated;
+    if (outdated) Object.assign(changes, { outdated, kept, origins, identity });
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -93,7 +94,7 @@ export async function mount(root, { server, upload, base }) {
         return answer.ok;
       }
       if ("consent" in answer) {
-        if (!(await consent.ask(answer.consent))) return null;
+        if (!(await question.ask(consentQuestion(answer.consent)))) return null;
         await call("give_consent", { key: answer.consent.key });
         continue;
       }
@@ -151,7 +152,11 @@ export async function mount(root, { server, upload, base }) {
       saving: "saved",
       results: {},
       wished: {},
+      takeWords: {},
       outdated: {},
+      kept: {},
+      origins: {},
+      identity: null,
       progress: idle(),
       previews: {},
       asked: [],
@@ -233,6 +238,7 @@ export async function mount(root, { server, upload, base }) {
     look: following.look,
     witness: following.witness,
     say: messages.say,
+    question,
     announce: messages.announce,
     chooseModel(/** @type {string} */ name) {
       store.set({ refused: withoutRefusals(store.state.refused, fieldKey(undefined, "settings.steps")) });
@@ -275,6 +281,7 @@ export async function mount(root, { server, upload, base }) {
  * @property {() => Promise<void>} look
  * @property {(job: string) => void} witness
  * @property {(text: string, label?: string, action?: () => void) => void} say
+ * @property {ReturnType<typeof makeQuestion>} question
  * @property {(words: string) => void} announce
  * @property {(name: string) => void} chooseModel
  */

@@ -12,14 +12,15 @@ import { isBlank } from "./state/board.js";
 import { workOf } from "./state/jobs.js";
 import { modelOf, strengthOf } from "./state/models.js";
 import { chosenTake, resultsNow } from "./state/results.js";
+import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
 /**
  * @param {HTMLElement} root
  * @param {State["setup"]} setup
- * @param {object} parts made elsewhere: the banner, the mask editor and the question for an agreement
+ * @param {object} parts made elsewhere: the banner, the mask editor and the dialog for questions
  */
-export function makePage(root, setup, { banner, maskEditor, consent }) {
+export function makePage(root, setup, { banner, maskEditor, question }) {
   const viewer = makeViewer();
   const picker = makePicker();
   const warnings = makeWarnings();
@@ -46,7 +47,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     viewer,
     picker,
     maskEditor.dialog,
-    consent.dialog,
+    question.dialog,
   );
   const cards = root.querySelector(".tl-cards");
 
@@ -62,7 +63,7 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
     const { usable, refused } = state;
     paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab, usable, refused });
-    paintBar(root.querySelector(".tl-bar"), work, board);
+    paintBar(root.querySelector(".tl-bar"), work, board, generateLabel({ ...state, results }));
     paintViews(state.view);
     paintWarnings(warnings, warningsOf(state, null));
     paintLost(root.querySelector(".tl-lost"), state);
@@ -77,13 +78,13 @@ export function makePage(root, setup, { banner, maskEditor, consent }) {
     const strength = strengthOf(state);
     const model = modelOf(board, setup);
     board.frames.forEach(({ id }, index) => {
-      const outdated = state.outdated[id] ?? [];
-      paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], outdated, strength, model, refused: state.refused[fieldKey(id, "seed")] });
+      const facts = { outdated: id in state.outdated, origins: state.origins[id], identity: state.identity === id };
+      paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], facts, strength, model, refused: state.refused[fieldKey(id, "seed")] });
       paintWarnings(cards.children[index].querySelector(".tl-warnings"), warningsOf(state, id));
     });
     paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
-    if (viewer.open) paintViewer(viewer, board, results, viewer.dataset.shows);
+    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows);
   }
 
   /** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. */

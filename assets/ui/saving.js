@@ -63,6 +63,7 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
       if (!("ok" in answer)) {
         keep();
         if ("problem" in answer) store.set({ saving: "refused", fault: answer });
+        else if ("lost" in answer) store.set({ connection: "lost" }); // saved when it is back
         return false;
       }
       const { board, revision, stale, ...parts } = answer.ok;

@@ -21,12 +21,16 @@
  * @typedef {{ board: Board, revision: string }} Base The board that the server had last, and its name for it.
  *
  * @typedef {{
- *   id: string, image: string, mask: string, seed: number, seconds: number, foreground: number, matches: number | null,
- *   starred: boolean, words: { action: string, location: string } | null,
+ *   id: string, image: string, mask: string, smooth: string, seed: number, seconds: number, foreground: number, matches: number | null,
+ *   starred: boolean,
  * }} Take Addresses of a take's pictures, and facts about it.
  *
  * @typedef {{ chosen: string | null, takes: Take[] }} Result
  * @typedef {Record<string, Result>} Results Takes by frame.
+ *
+ * @typedef {{ frame: string, current: boolean }} Origin The frame that a take has its character or location from, and
+ *   whether that frame's chosen take is still the one.
+ * @typedef {{ identity: Origin | null, location: Origin | null }} Origins
  *
  * @typedef {{ state: string, phase?: string, step?: number, steps?: number, mask?: string }} FrameProgress
  * @typedef {{
@@ -88,7 +92,8 @@
  *
  * @typedef {{
  *   setup: Setup, board: Board, base: Base, saving: "saved" | "waiting" | "refused", connection: Connection,
- *   results: Results, wished: Record<string, string>, outdated: Record<string, string[]>,
+ *   results: Results, wished: Record<string, string>, takeWords: Record<string, { action: string, location: string }>,
+ *   outdated: Record<string, string[]>, kept: Record<string, string[]>, origins: Record<string, Origins>, identity: string | null,
  *   progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
  *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string,

@@ -20,10 +20,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
+from pipelines.pictures import png_bytes, read_png, smooth_mask
 from storyboard.storage.character_file import save_character
 from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
+SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for
 
 # Windows takes the types of files from its registry, where programs leave others.
 mimetypes.add_type("text/javascript", ".js")
@@ -33,7 +35,7 @@ _PLAIN = {"X-Content-Type-Options": "nosniff"}
 
 
 def take_address(project: Project, take_id: str, name: str) -> dict[str, str]:
-    """Return the address of a take's "image.png" or "mask.png", relative to the application."""
+    """Return the address of a take's "image.png", "mask.png" or `SMOOTH_MASK`."""
     return {"at": f"boards/{project.id}/takes/{take_id}/{name}"}
 
 
@@ -68,8 +70,12 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
 
     def take(request: Request) -> Response:
         project, name = project_of(request), request.path_params["name"]
+        take_id = request.path_params["take"]
+        if name == SMOOTH_MASK:
+            mask = smooth_mask(read_png(project.mask_path(take_id).read_bytes()))
+            return Response(png_bytes(mask), media_type="image/png", headers=_FOREVER | _PLAIN)
         find = {"image.png": project.image_path, "mask.png": project.mask_path}
-        return _picture(find[name](request.path_params["take"]))
+        return _picture(find[name](take_id))
 
     def picture(request: Request) -> Response:
         folder, name = request.path_params["folder"], request.path_params["name"]

@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-from storyboard.api.routes import take_address
+from storyboard.api.routes import SMOOTH_MASK, take_address
 from storyboard.board import Storyboard, Take
 from storyboard.frames import identity_frame
 from storyboard.freshness import Origin, compare_takes
@@ -33,6 +33,7 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "id": take.id,
                     "image": take_address(project, take.id, "image.png"),
                     "mask": take_address(project, take.id, "mask.png"),
+                    "smooth": take_address(project, take.id, SMOOTH_MASK),
                     "seed": take.seed,
                     "seconds": round(take.seconds, 1),
                     "foreground": round(take.foreground, 3),

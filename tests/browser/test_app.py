@@ -38,7 +38,7 @@ def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Ser
     within(page, 1, ".tl-toggle").click()
     within(page, 3, ".tl-toggle").click()
     expect(within(page, 1, ".tl-place")).to_have_text("Frame 3 keeps this location.")
-    expect(within(page, 3, ".tl-place")).to_have_text("Same location as frame 1.")
+    expect(within(page, 3, ".tl-place")).to_have_text("Will have the location of frame 1.")
 
     generate(page)
     has_status(page, "running", timeout=RENDERING)

@@ -158,7 +158,9 @@ def test_a_page_that_is_loaded_anew_sends_what_it_could_not(
     page.goto("about:blank")
     own_server.start()
     page.goto(address)
-    expect(within(page, 1, "textarea")).to_have_value("typed before the page was closed", timeout=SOON)
+    expect(within(page, 1, "textarea")).to_have_value(
+        "typed before the page was closed", timeout=SOON
+    )
     is_saved(page)
     assert stored_actions(own_server, page) == ["typed before the page was closed"]
     page.context.close()

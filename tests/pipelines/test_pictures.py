@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.pictures import Reference, mask_picture, png_bytes, read_png
+from pipelines.pictures import Reference, mask_picture, png_bytes, read_png, smooth_mask
 from tests.pipelines.pictures import drawing, mask_of_drawing, reference
 
 
@@ -54,3 +54,16 @@ def test_the_size_of_a_picture_is_checked_before_it_is_decoded() -> None:
     for wrong in (b"", b"GIF89a", reference().content[:-30], reference().content[:20]):
         with pytest.raises(ValueError, match=r"not a PNG|damaged"):
             read_png(wrong)
+
+
+def test_a_smooth_mask_keeps_its_place_and_has_no_steps() -> None:
+    tokens = np.zeros((8, 8), bool)
+    tokens[2:6, 3:7] = True
+    raw = mask_picture(tokens, (128, 128))
+    smooth = smooth_mask(raw)
+    hard, soft = (np.asarray(mask, float) for mask in (raw, smooth))
+    assert smooth.size == raw.size and smooth.mode == "L"
+    assert soft[64, 80] == 255 and soft[4, 4] == 0
+    assert abs(soft.mean() - hard.mean()) < 0.03 * 255
+    steps = [np.abs(np.diff(mask, axis=0)).max() for mask in (hard, soft)]
+    assert steps[0] == 255 and steps[1] < 100

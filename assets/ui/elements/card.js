@@ -25,8 +25,8 @@ export function makeShot() {
   );
 }
 
-/** Show a take, if there is one; while the frame renders, also its mask and its `preview`. */
-export function paintShot(shot, take, words, earlyMask = null, preview = null) {
+/** Show a take, if there is one, with its mask smooth or `raw`; while it renders, also its mask and its `preview`. */
+export function paintShot(shot, take, words, { earlyMask = null, preview = null, raw = false } = {}) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     shot.querySelector(name),
   );
@@ -34,10 +34,11 @@ export function paintShot(shot, take, words, earlyMask = null, preview = null) {
   tint.hidden = !take || Boolean(preview);
   if (take) {
     setSource(picture, take.image);
-    setSource(mask, take.mask);
+    const shape = raw ? take.mask : take.smooth;
+    setSource(mask, shape);
     picture.alt = words;
     mask.alt = "Foreground mask: the character is white";
-    tint.style.setProperty("--tl-mask", `url("${take.mask}")`);
+    tint.style.setProperty("--tl-mask", `url("${shape}")`);
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
@@ -64,11 +65,12 @@ export function makeCard(frame, setup) {
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
       make("span", { class: "tl-number" }),
-      make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
-      make("span", { class: "tl-badge tl-edited", title: "This frame was edited after it was generated", text: "Edited" }),
+      make("span", { class: "tl-gap" }),
+      button("identity", "person", { hint: "Let the other frames keep the character of this one", kind: "tl-small" }),
+      button("keep-take", "lock", { hint: "Keep this take: do not generate it with the others", kind: "tl-small" }),
       icon("grip"),
     ),
-    make("div", { class: "tl-stage" }, open, make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
+    make("div", { class: "tl-stage" }, open, makeBadges(), make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
     make("p", { class: "tl-caption", dir: "auto" }),
     makeTakes(setup, frame),
     make("p", { class: "tl-refused", id: `tl-seed-${frame.id}`, role: "status", hidden: true }),
@@ -103,6 +105,15 @@ function makeCloseness(setup) {
   );
 }
 
+function makeBadges() {
+  return make(
+    "span",
+    { class: "tl-badges" },
+    make("span", { class: "tl-badge tl-identity", title: "The other frames keep the character of this frame", text: "Identity frame" }),
+    make("span", { class: "tl-badge tl-edited", text: "Out of date" }),
+  );
+}
+
 function makeTakes(setup, frame) {
   return make(
     "div",
@@ -125,7 +136,7 @@ function makeSeed(setup, frame) {
     { class: "tl-seed" },
     make("span", { class: "tl-label", text: "Seed" }),
     seed,
-    button("lock", "lock", { hint: "Keep the seed of this take" }),
+    button("lock", "pin", { hint: "Keep the seed of this take" }),
   );
 }
 
@@ -146,7 +157,7 @@ function makeTools() {
  * Update a card from the board, its takes and the running jobs; `strength` is the storyboard's
  * reference strength, null where no reference picture is used; `refused` says why a seed was.
  */
-export function paintCard(card, { board, index, result, preview, work, outdated, strength, model, refused }) {
+export function paintCard(card, { board, index, result, preview, work, facts, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -155,16 +166,19 @@ export function paintCard(card, { board, index, result, preview, work, outdated,
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
   setText(find(".tl-caption"), [frame.action, frame.location].filter(Boolean).join(", "));
-  find(".tl-identity").hidden = index > 0 || !board.settings.consistent;
-  find(".tl-edited").hidden = !outdated.length;
-  find(".tl-edited").title = outdated.join(" ");
+  const identity = facts.identity && board.settings.consistent;
+  find(".tl-identity").hidden = !identity;
+  find(".tl-edited").hidden = !facts.outdated;
+  find('[data-action="identity"]').setAttribute("aria-pressed", String(identity));
+  find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
+  find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
   for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
   for (const box of card.querySelectorAll(".tl-known")) paintKnown(box, model, board.character.name);
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), locationHint(board, frame));
+  setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = doing?.phase === "render" ? preview : null;
-  paintShot(find(".tl-shot"), take, frameWords(frame, index), doing?.mask, becoming);
+  paintShot(find(".tl-shot"), take, frameWords(frame, index), { earlyMask: doing?.mask, preview: becoming });
   paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
   look.disabled = !take;

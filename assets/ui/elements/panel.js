@@ -274,6 +274,7 @@ export function makeBar() {
     "div",
     { class: "tl-bar" },
     button("generate", "play", { label: "Generate all", hint: "Generate all frames (Ctrl+Enter)", kind: "tl-primary" }),
+    makeChoices(),
     button("cancel", "stop", { label: "Cancel", hint: "Stop generating (Esc)", kind: "tl-stop" }),
     make(
       "div",
@@ -302,10 +303,29 @@ export function makeBar() {
   );
 }
 
+/** Make the menu of what to generate. */
+function makeChoices() {
+  const open = button("choices", "down", { hint: "Choose what to generate" });
+  open.setAttribute("aria-expanded", "false");
+  open.setAttribute("aria-haspopup", "true");
+  return make(
+    "div",
+    { class: "tl-choices" },
+    open,
+    make(
+      "div",
+      { class: "tl-menu", hidden: true },
+      button("generate-new", "", { label: "New and out of date" }),
+      button("generate-all", "", { label: "Everything again" }),
+    ),
+  );
+}
+
 /** Update the bar from `work` (see `workOf` in state/jobs.js). */
-export function paintBar(bar, work, board) {
+export function paintBar(bar, work, board, label) {
   const [generate, cancel] = ["generate", "cancel"].map((name) => bar.querySelector(`[data-action="${name}"]`));
   generate.disabled = work.active;
+  setText(generate.querySelector("span"), label);
   cancel.hidden = !work.active;
   cancel.disabled = work.state === "cancelling";
   const progress = bar.querySelector(".tl-progress");

@@ -1,6 +1,6 @@
 // Dialogs: the enlarged frame with all of its takes, and the list of storyboards.
 
-/** @import { Board, Results, Take } from "../types.js" */
+/** @import { Results, State, Take } from "../types.js" */
 
 import { button, icon, make, setSource, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
@@ -27,6 +27,7 @@ export function makeViewer() {
       { class: "tl-row tl-viewer-tools" },
       button("use-take", "check", { label: "Use this take" }),
       button("compare", "columns", { label: "Compare", hint: "Show this take beside the one in use" }),
+      button("raw-mask", "grid", { hint: "Show the mask as its raw tokens" }),
       button("star", "star", { hint: "Mark as a favourite" }),
       make("span", { class: "tl-gap" }),
       button("use-words", "undo", { label: "Use its words", hint: "Give the frame the words of this take again" }),
@@ -43,9 +44,9 @@ function makeFigure(name) {
 /**
  * Show the takes of a frame.
  * @param {any} viewer the dialog; it keeps the take that is shown, and whether it is compared
- * @param {Board} board @param {Results} results @param {string} id of the frame
+ * @param {State} state @param {Results} results @param {string} id of the frame
  */
-export function paintViewer(viewer, board, results, id) {
+export function paintViewer(viewer, { board, takeWords }, results, id) {
   const index = indexOf(board, id);
   const result = results[id];
   const chosen = chosenTake(result);
@@ -63,8 +64,10 @@ export function paintViewer(viewer, board, results, id) {
   setText(find("strong"), words);
   setText(find(".tl-viewer-words span"), takeFacts(shown));
   find(".tl-viewer-chosen").hidden = !compared;
-  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, "In use");
-  paintFigure(find(".tl-viewer-shown"), shown, words, result, compared ? "" : null);
+  const raw = viewer.dataset.raw === "true";
+  paintFigure(find(".tl-viewer-chosen"), chosen, words, result, raw, "In use");
+  paintFigure(find(".tl-viewer-shown"), shown, words, result, raw, compared ? "" : null);
+  find('[data-action="raw-mask"]').setAttribute("aria-pressed", String(raw));
   paintFilm(find(".tl-film"), result, chosen, shown);
   find('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
   find('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
@@ -72,12 +75,13 @@ export function paintViewer(viewer, board, results, id) {
   find('[data-action="compare"]').disabled = shown === chosen;
   find('[data-action="compare"]').setAttribute("aria-pressed", String(compared));
   find('[data-action="star"]').setAttribute("aria-pressed", String(shown.starred));
-  find('[data-action="use-words"]').hidden = !shown.words || (shown.words.action === frame.action && shown.words.location === frame.location);
+  const then = takeWords[shown.id];
+  find('[data-action="use-words"]').hidden = !then || (then.action === frame.action && then.location === frame.location);
 }
 
 /** @param {any} figure @param {Take} take @param {string | null} note null for no caption */
-function paintFigure(figure, take, words, result, note) {
-  paintShot(figure.querySelector(".tl-shot"), take, words);
+function paintFigure(figure, take, words, result, raw, note) {
+  paintShot(figure.querySelector(".tl-shot"), take, words, { raw });
   const caption = figure.querySelector("figcaption");
   caption.hidden = note === null;
   const position = `Take ${result.takes.indexOf(take) + 1}`;

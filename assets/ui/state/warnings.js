@@ -50,7 +50,8 @@ function ofModel({ board, setup, usable }) {
 
 /** Return the warnings of a frame, or with null those of the whole board. @param {State} state @param {string | null} frame */
 export function warningsOf(state, frame) {
-  const { conflicts, progress, outdated, readNotices } = state;
+  const { conflicts, progress, outdated, kept, readNotices } = state;
+  const reasons = frame === null ? [] : (outdated[frame] ?? kept[frame] ?? []);
   const settled = frame !== null && (outdated[frame] ?? []).length > 0; // its words changed since
   const notices = (progress.notices ?? []).flatMap((notice, index) => {
     const key = `${progress.job} ${index}`;
@@ -58,5 +59,6 @@ export function warningsOf(state, frame) {
     return [{ key, words: `${notice.problem} ${notice.remedy}`.trim(), answers: [{ action: "read-notice", label: "", data: { notice: key } }] }];
   });
   const unusable = frame === null ? ofModel(state) : [];
-  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...notices];
+  const old = reasons.length ? [{ key: "outdated", words: reasons.join(" "), answers: [] }] : [];
+  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
 }
