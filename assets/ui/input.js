@@ -194,6 +194,9 @@ export function listen(app, actions) {
     if (event.target.matches("dialog:not(.tl-mender)")) event.target.close();
     else if (control) actions[control.dataset.action]?.(control.closest("[data-frame]")?.dataset.frame, control);
   });
+  root.addEventListener("focusin", (event) => {
+    if (event.target.closest(".tl-known")) store.set({}); // to suggest phrases
+  });
   root.addEventListener("focusout", () => {
     saving.flush();
     // Words are checked to the last one, once nobody types there.

@@ -80,6 +80,13 @@ def test_words_that_the_miniature_does_not_know_are_named_quietly(opened: Opened
     expect(action).to_be_focused()
     expect(hint).to_be_hidden()
     expect(phrases).to_be_hidden()
+    action.fill("")
+    action.press("Tab")  # phrases are reached by keys too, and suggested for an empty field
+    expect(phrases.get_by_role("button", name="standing", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(action).to_have_value("waving")
+    expect(action).to_be_focused()
     description = page.get_by_label("Description")
     description.fill("Three girls' hats; a wizard")
     hint = page.locator(".tl-character .tl-unknown-words")

@@ -19,6 +19,11 @@ export function makeKnown(field, kind = null, eager = false) {
     // The field keeps the focus, so that the phrases stay until the click ends.
     phrases.addEventListener("mousedown", (event) => event.preventDefault());
     box.append(phrases);
+    // Not `:focus-within`, which is off for a moment when the focus goes from the field to a phrase.
+    box.addEventListener("focusin", () => box.classList.add("tl-entered"));
+    box.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!box.contains(/** @type {Node | null} */ (relatedTarget))) box.classList.remove("tl-entered");
+    });
   }
   return box;
 }
@@ -33,21 +38,23 @@ export function paintKnown(box, model, names) {
   const control = /** @type {HTMLTextAreaElement} */ (box.querySelector("[data-field]"));
   const knows = model?.knows ?? null;
   const caret = control === document.activeElement ? control.selectionStart : null;
-  const shown = JSON.stringify([model?.name, names, caret, control.value]);
+  const entered = box.classList.contains("tl-entered");
+  const shown = JSON.stringify([model?.name, names, caret, entered, control.value]);
   if (box.dataset.shown === shown) return;
   box.dataset.shown = shown;
   const words = knows ? unknownWords(control.value, knows, { names, caret }) : [];
   const hint = /** @type {HTMLElement} */ (box.querySelector(".tl-unknown-words"));
   hint.hidden = !words.length;
   setText(hint, model ? unknownHint(words, model.title) : "");
-  paintPhrases(box, knows, control.value, words.length > 0);
+  // Phrases are hidden outside (see advice.css), so they are made only where somebody types.
+  if (entered) paintPhrases(box, knows, control.value, words.length > 0);
 }
 
 /** @param {HTMLElement} box @param {Knows | null} knows @param {string} text @param {boolean} lost whether there are unknown words */
 function paintPhrases(box, knows, text, lost) {
   const row = /** @type {HTMLElement | null} */ (box.querySelector(".tl-phrases"));
   if (!row) return;
-  const wanted = knows && (lost || (box.dataset.eager === "true" && !text.trim()));
+  const wanted = knows && (lost || ("eager" in box.dataset && !text.trim()));
   row.hidden = !wanted;
   if (!wanted) return;
   const phrases = suggestionsFor(text, knows[/** @type {"actions" | "locations"} */ (box.dataset.kind)]);
