@@ -162,6 +162,12 @@ export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
+/** Call back once no pointer is pressed, so that nothing moves under a click. */
+export function afterPress(then) {
+  if (!document.querySelector(":active")) queueMicrotask(then);
+  else for (const end of ["mouseup", "dragend"]) document.addEventListener(end, () => setTimeout(then), { once: true, capture: true });
+}
+
 /** Mark a number field whose content was refused, and say why in its message; empty words unmark it. */
 export function paintRefusal(control, message, words = "") {
   if (words) control.setAttribute("aria-invalid", "true");

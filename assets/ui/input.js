@@ -3,7 +3,7 @@
 /** @import { App } from "./main.js" */
 /** @import { Actions } from "./actions.js" */
 
-import { valueOf } from "./dom.js";
+import { afterPress, valueOf } from "./dom.js";
 import { fieldKey, refusalOf, withoutRefusals } from "./state/bounds.js";
 import { editCharacter, editFrame, editSettings, editStyle, indexOf, moveFrame } from "./state/board.js";
 import { modelOf, strengthOf } from "./state/models.js";
@@ -200,7 +200,7 @@ export function listen(app, actions) {
   root.addEventListener("focusout", () => {
     saving.flush();
     // Words are checked to the last one, once nobody types there.
-    queueMicrotask(() => store.set({}));
+    afterPress(() => store.set({}));
   });
   document.addEventListener("keydown", pressed);
   document.addEventListener("paste", pasted);

@@ -87,6 +87,12 @@ def test_words_that_the_miniature_does_not_know_are_named_quietly(opened: Opened
     page.keyboard.press("Enter")
     expect(action).to_have_value("waving")
     expect(action).to_be_focused()
+    action.fill("juggling")
+    # The hint and the phrases come and go only when the click is over, which would miss otherwise.
+    within(page, 1, "[data-action=redo]").click(delay=300)
+    expect(page.get_by_role("alert").filter(has_text="no description")).to_be_visible()
+    expect(hint).to_contain_text("juggling")
+    expect(phrases).to_be_hidden()
     description = page.get_by_label("Description")
     description.fill("Three girls' hats; a wizard")
     hint = page.locator(".tl-character .tl-unknown-words")

@@ -2,7 +2,7 @@
 
 /** @import { Knows, Model } from "../types.js" */
 
-import { make, setText } from "../dom.js";
+import { afterPress, make, setText } from "../dom.js";
 import { suggestionsFor, unknownHint, unknownWords } from "../state/knowledge.js";
 
 /**
@@ -19,12 +19,13 @@ export function makeKnown(field, kind = null, eager = false) {
     // The field keeps the focus, so that the phrases stay until the click ends.
     phrases.addEventListener("mousedown", (event) => event.preventDefault());
     box.append(phrases);
-    // Not `:focus-within`, which is off for a moment when the focus goes from the field to a phrase.
-    box.addEventListener("focusin", () => box.classList.add("tl-entered"));
-    box.addEventListener("focusout", ({ relatedTarget }) => {
-      if (!box.contains(/** @type {Node | null} */ (relatedTarget))) box.classList.remove("tl-entered");
-    });
   }
+  // Not `:focus-within`: hints come and phrases go only when a click that ends the typing is over.
+  box.addEventListener("focusin", () => box.classList.add("tl-entered"));
+  box.addEventListener("focusout", ({ relatedTarget }) => {
+    if (box.contains(/** @type {Node | null} */ (relatedTarget))) return;
+    afterPress(() => box.classList.toggle("tl-entered", box.contains(document.activeElement)));
+  });
   return box;
 }
 
@@ -37,8 +38,8 @@ export function makeKnown(field, kind = null, eager = false) {
 export function paintKnown(box, model, names) {
   const control = /** @type {HTMLTextAreaElement} */ (box.querySelector("[data-field]"));
   const knows = model?.knows ?? null;
-  const caret = control === document.activeElement ? control.selectionStart : null;
   const entered = box.classList.contains("tl-entered");
+  const caret = entered ? control.selectionStart : null;
   const shown = JSON.stringify([model?.name, names, caret, entered, control.value]);
   if (box.dataset.shown === shown) return;
   box.dataset.shown = shown;
