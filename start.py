@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -35,6 +36,7 @@ REQUIREMENTS = ("requirements.txt",)
 TEST_REQUIREMENTS = (*REQUIREMENTS, "requirements-dev.txt")
 STAMP = "throughline-requirements.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+TYPESCRIPT = "5.9.3"  # checks the types of the page's scripts
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a Space runs and shows; everything else (tests, projects, environments) stays here.
 SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt")
@@ -93,6 +95,7 @@ def run_tests(options: list[str]) -> None:
     """Run the tests, files side by side; `options` are pytest's (`-n 0`: one after another)."""
     python = prepare(TEST_REQUIREMENTS)
     ensure_chromium(python)
+    ensure_typescript()
     os.chdir(ROOT)
     # A file's tests stay together; files of long tests begin first (tests/conftest.py).
     side_by_side = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
@@ -252,7 +255,7 @@ def run_quietly(command: list[str]) -> bool:
         return False
 
 
-# What the browser test needs.
+# What the tests of the page need.
 
 
 def ensure_chromium(python: str) -> None:
@@ -267,6 +270,25 @@ def ensure_chromium(python: str) -> None:
         return
     if subprocess.call([python, "-m", "playwright", "install", "chromium"]) != 0:
         print("No Chromium could be installed: the browser tests will be skipped.", flush=True)
+
+
+def ensure_typescript() -> None:
+    """Install TypeScript into the environment where npm is there; without it a check is skipped."""
+    folder = environment_folder() / "node"
+    package = folder / "node_modules" / "typescript" / "package.json"
+    npm = shutil.which("npm")
+    if npm is None:
+        return
+    if package.is_file() and json.loads(package.read_text("utf-8"))["version"] == TYPESCRIPT:
+        return
+    print("Installing TypeScript for the check of the page's scripts", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Without a registry, give up soon.
+    options = ["--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000"]
+    if subprocess.call(
+        [npm, "install", "--prefix", str(folder), *options, f"typescript@{TYPESCRIPT}"]
+    ):
+        print("TypeScript could not be installed: the check of types will be skipped.", flush=True)
 
 
 def install_from_debian(package: str) -> bool:

@@ -3,6 +3,7 @@
 UserError
 ├── StoryFileError   a story file that cannot be read, with file and line
 ├── ProjectError     a file of a project that cannot be read or written
+│   └── DeletedError  a project that is in the bin, or gone
 ├── UsageError       a command with options that make no sense
 └── ConsentNeeded    weights or code whose terms a person has to agree to first
 RenderCancelled      a render that was stopped on purpose
@@ -36,6 +37,27 @@ class StoryFileError(UserError):
 
 class ProjectError(UserError):
     """A file of a project that cannot be read or written."""
+
+
+class DeletedError(ProjectError):
+    """A project that was deleted.
+
+    Args:
+        project: its identifier.
+        restorable: whether it is in the bin; otherwise it is gone.
+    """
+
+    def __init__(self, project: str, restorable: bool = True) -> None:
+        if restorable:
+            words = ("This storyboard has been deleted; it is in the bin.", "Restore it to go on.")
+        else:
+            words = (
+                "This storyboard is no longer there: it was deleted for good, or its folder moved.",
+                "Keep the words on this page, or open another storyboard.",
+            )
+        super().__init__(*words)
+        self.project = project
+        self.restorable = restorable
 
 
 class UsageError(UserError):

@@ -83,6 +83,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_command_becomes_its_program(project, installed, handed, monkeypatch, typed, run):
     monkeypatch.setattr(start, "ensure_chromium", lambda python: None)
+    monkeypatch.setattr(start, "ensure_typescript", lambda: None)
     monkeypatch.chdir(project)
     with pytest.raises(Handed) as caught:
         start.main(typed)
@@ -345,3 +346,43 @@ def test_a_refused_upload_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_some_token")
     assert start.main(["publish", "someone/storyboards"]) == 1
     assert "the upload to someone/storyboards failed: 403" in capsys.readouterr().err
+
+
+@pytest.fixture
+def npm(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Every call of an npm that installs what it is asked for."""
+    called: list[list[str]] = []
+
+    def call(command: list[str]) -> int:
+        called.append(command)
+        package = Path(command[command.index("--prefix") + 1], "node_modules", "typescript")
+        package.mkdir(parents=True, exist_ok=True)
+        wanted = command[-1].partition("@")[2]
+        (package / "package.json").write_text(f'{{"version": "{wanted}"}}')
+        return 0
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(start.subprocess, "call", call)
+    return called
+
+
+def test_typescript_is_installed_once_into_the_environment(npm, tmp_path, monkeypatch):
+    start.ensure_typescript()
+    start.ensure_typescript()
+    ((program, verb, *_, package),) = npm
+    assert (program, verb, package) == ("/usr/bin/npm", "install", f"typescript@{start.TYPESCRIPT}")
+    assert npm[0][npm[0].index("--prefix") + 1] == str(tmp_path / "env" / "node")
+    monkeypatch.setattr(start, "TYPESCRIPT", "9.9.9")
+    start.ensure_typescript()
+    assert npm[1][-1] == "typescript@9.9.9"
+
+
+def test_without_npm_or_its_registry_the_tests_go_on(project, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: pytest.fail(str(command)))
+    start.ensure_typescript()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
+    start.ensure_typescript()
+    assert "will be skipped" in capsys.readouterr().out

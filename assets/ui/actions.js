@@ -1,21 +1,25 @@
 // What a click on a control with `data-action` does.
 
 /** @import { App } from "./main.js" */
+/** @import { Take } from "./types.js" */
 /** @import { Plan } from "./state/renders.js" */
 
+import { part } from "./dom.js";
 import { takePhrase } from "./elements/known.js";
-import { fieldKey, withoutRefusals } from "./state/bounds.js";
+import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
 import { plural } from "./words.js";
-import { paintPicker, paintViewer } from "./elements/viewer.js";
+import { paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
 const VIEWS = ["picture", "overlay", "side", "grid"];
 
-/** @param {App} app */
+/** @typedef {Record<string, (id?: any, control?: any) => unknown>} Actions By name; the frame and the control may be left out. */
+
+/** @param {App} app @returns {Actions} */
 export function makeActions(app) {
   const { root, store, ask, editing, page, pictures, maskEditor, question, say } = app;
   let generated = 0; // time of the last click on Generate
@@ -86,11 +90,13 @@ export function makeActions(app) {
 
   /** Open or close the menu of what to generate. @param {boolean} open */
   function showChoices(open) {
-    root.querySelector(".tl-menu").hidden = !open;
-    root.querySelector('[data-action="choices"]').setAttribute("aria-expanded", String(open));
+    part(root, ".tl-menu").hidden = !open;
+    part(root, '[data-action="choices"]').setAttribute("aria-expanded", String(open));
   }
 
-  root.addEventListener("click", (event) => !event.target.closest('[data-action="choices"]') && showChoices(false));
+  root.addEventListener("click", (event) => {
+    if (!(/** @type {Element} */ (event.target).closest('[data-action="choices"]'))) showChoices(false);
+  });
 
   async function cancel() {
     if (!workOf(store.state).active) return;
@@ -113,10 +119,13 @@ export function makeActions(app) {
     store.set({ wished });
   }
 
+  /** Return the frame that the viewer shows. */
+  const frameShown = () => page.viewer.dataset.shows ?? "";
+
   /** Return the take that the viewer shows. */
   function takeShown() {
-    const result = resultsNow(store.state)[page.viewer.dataset.shows];
-    return result.takes.find((take) => take.id === page.viewer.dataset.take) ?? chosenTake(result);
+    const result = resultsNow(store.state)[frameShown()];
+    return /** @type {Take} */ (result.takes.find((take) => take.id === page.viewer.dataset.take) ?? chosenTake(result));
   }
 
   /** @param {string} take */
@@ -146,7 +155,7 @@ export function makeActions(app) {
     editing.change((board) => moveFrame(board, id, to), { words: `Frame ${number(id)} moved`, frame: id, soon: true });
     const card = page.cardOf(id);
     card.scrollIntoView({ block: "nearest" });
-    if (control?.disabled) card.querySelector(".tl-tools [data-action]:not(:disabled)").focus();
+    if (control?.disabled) part(card, ".tl-tools [data-action]:not(:disabled)").focus();
     app.announce(`Frame moved to position ${number(id)} of ${store.state.board.frames.length}.`);
   }
 
@@ -156,7 +165,7 @@ export function makeActions(app) {
     editing.change((board) => removeFrame(board, id), { words: `Frame ${index + 1} removed`, frame: id, soon: true });
     const { frames } = store.state.board;
     const neighbour = frames[Math.min(index, frames.length - 1)];
-    const next = neighbour ? page.cardOf(neighbour.id).querySelector('[data-action="remove"]') : root.querySelector('[data-action="add"]');
+    const next = neighbour ? part(page.cardOf(neighbour.id), '[data-action="remove"]') : part(root, '[data-action="add"]');
     next.focus({ preventScroll: true });
     say(`Frame ${index + 1} removed.`, "Undo", editing.undo);
   }
@@ -164,7 +173,7 @@ export function makeActions(app) {
   /** @param {import("./types.js").Frame} frame @param {number} index @param {string} words */
   function insert(frame, index, words) {
     editing.change((board) => insertFrame(board, frame, index), { words, frame: frame.id, soon: true });
-    page.cardOf(frame.id).querySelector("textarea").focus();
+    part(page.cardOf(frame.id), "textarea").focus();
   }
 
   /** @param {string} id */
@@ -176,7 +185,7 @@ export function makeActions(app) {
 
   /** Show the frame before (-1) or after (1) in the viewer. @param {number} direction */
   function turn(direction) {
-    const other = frameBeside(store.state.board, resultsNow(store.state), page.viewer.dataset.shows, direction);
+    const other = frameBeside(store.state.board, resultsNow(store.state), frameShown(), direction);
     if (other) lookAt(other);
   }
 
@@ -190,7 +199,8 @@ export function makeActions(app) {
 
   /** @param {HTMLElement} control */
   function removeStyle(control) {
-    const index = Number(control.closest("[data-style]").dataset.style);
+    const row = /** @type {HTMLElement} */ (control.closest("[data-style]"));
+    const index = Number(row.dataset.style);
     const { styles } = store.state.board.settings;
     const named = styles[index].source.trim();
     editing.change((board) => editSettings(board, { styles: styles.toSpliced(index, 1) }), { words: "Style removed", soon: true });
@@ -206,13 +216,13 @@ export function makeActions(app) {
     editing.change((board) => withField(board, found.frame, found.field, found.theirs), { words: "The other version taken", frame: found.frame, soon: true });
   }
 
-  const pickFile = (/** @type {string} */ purpose) => root.querySelector(`[data-file="${purpose}"]`).click();
+  const pickFile = (/** @type {string} */ purpose) => part(root, `[data-file="${purpose}"]`).click();
 
   return {
     generate: () => generate("new"),
     "generate-new": () => generate("new"),
     "generate-all": () => generate("all"),
-    choices: () => showChoices(root.querySelector(".tl-menu").hidden),
+    choices: () => showChoices(part(root, ".tl-menu").hidden),
     // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
     cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
     stop: cancel,
@@ -233,19 +243,15 @@ export function makeActions(app) {
     "redo-change": editing.redo,
     view: (_, control) => setView(control.dataset.view === store.state.view ? nextView() : control.dataset.view),
     "next-view": () => setView(nextView()),
-    archive: () => app.download("archive"),
+    archive: (_, control) => {
+      control.closest("dialog").close();
+      app.download("archive", { form: control.dataset.form });
+    },
     new: () => app.open("new"),
     example: () => app.open("example"),
-    projects: async () => {
-      const boards = await ask("boards");
-      if (!boards) return;
-      paintPicker(page.picker, boards.boards, store.state.board.project);
-      page.picker.showModal();
-    },
-    open: (_, control) => {
-      page.picker.close();
-      app.open("open", control.dataset.project);
-    },
+    ...app.shelf.actions,
+    "restore-here": app.restoreHere,
+    "keep-here": app.keepHere,
     tab: (_, control) => store.set({ tab: control.dataset.tab }),
     suggest: (_, control) => takePhrase(control),
     pick: () => pickFile("picture"),
@@ -266,7 +272,7 @@ export function makeActions(app) {
         (board) => editSettings(board, { styles: [...board.settings.styles, { source: "", weight: 1, trigger: "" }] }),
         { words: "Style added" },
       );
-      root.querySelector(".tl-style:last-child [data-field=source]").focus();
+      part(root, ".tl-style:last-child [data-field=source]").focus();
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
@@ -289,7 +295,7 @@ export function makeActions(app) {
       const kept = frameOf(store.state.board, id)?.seed != null;
       const take = chosenTake(resultsNow(store.state)[id]);
       const seed = kept ? null : (take?.seed ?? null);
-      store.set({ refused: withoutRefusals(store.state.refused, fieldKey(id, "seed")) });
+      store.set({ refused: withoutRefusal(store.state.refused, fieldKey(id, "seed")) });
       editing.change((board) => editFrame(board, id, { seed }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
     },
     look: lookAt,
@@ -306,11 +312,11 @@ export function makeActions(app) {
       page.viewer.dataset.compare = String(page.viewer.dataset.compare !== "true");
       store.set({});
     },
-    "use-take": () => choose(page.viewer.dataset.shows, takeShown().id),
+    "use-take": () => choose(frameShown(), takeShown().id),
     star: () => ask("star_take", { take: takeShown().id, starred: !takeShown().starred }),
     "remove-take": removeTake,
     "use-words": () => {
-      const id = page.viewer.dataset.shows;
+      const id = frameShown();
       const words = store.state.takeWords[takeShown().id];
       editing.change((board) => editFrame(board, id, words), { words: `Words of frame ${number(id)} taken back`, frame: id, soon: true });
       say(`Frame ${number(id)} has the words of this take again.`, "Undo", editing.undo);
@@ -318,5 +324,3 @@ export function makeActions(app) {
     move,
   };
 }
-
-/** @typedef {ReturnType<typeof makeActions>} Actions */

@@ -1,8 +1,13 @@
 // Building blocks: elements, icons, fields and values. Text is inserted as text, never as markup.
 
+/**
+ * @typedef {HTMLInputElement} Control
+ *   A field or a button. Selections, text areas and buttons have those of its properties that are used of them.
+ */
+
 const SVG = "http://www.w3.org/2000/svg";
 
-// Paths in a square of 24 units.
+/** Paths in a square of 24 units. @type {Record<string, string>} */
 const ICONS = {
   alert: "M12 8v5M12 16.5v.5M10.3 4 2.6 17.5A2 2 0 0 0 4.3 20.5h15.4a2 2 0 0 0 1.7-3L13.7 4a2 2 0 0 0-3.4 0Z",
   book: "M12 6.5C10 5 7 4.5 3 4.5v13c4 0 7 .5 9 2 2-1.5 5-2 9-2v-13c-4 0-7 .5-9 2Zm0 0v13",
@@ -20,6 +25,7 @@ const ICONS = {
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   minus: "M5 12h14",
   overlay: "M4 5h16v14H4zM12 8.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4ZM8 19c0-3 1.5-4.5 4-4.5s4 1.5 4 4.5",
+  pencil: "M4 20l1-4.5L16 4.5l3.5 3.5L8.5 19zM13.5 7l3.5 3.5",
   person: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM4.5 20.5c0-4 3-6 7.5-6s7.5 2 7.5 6",
   picture: "M4 5h16v14H4zM4 16l5-5 5 5 2-2 4 4M15.5 9h.01",
   pin: "M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6",
@@ -35,17 +41,34 @@ const ICONS = {
   upload: "M12 15V4m-5 5 5-5 5 5M5 20h14",
 };
 
-/** Make an element. Attributes that are null or false are left out; true gives an empty one. */
+/**
+ * Make an element. Attributes that are null or false are left out; true gives an empty one.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number | boolean | null>} attributes and the "text"
+ * @param {(Node | string | null)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") element.textContent = value;
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (name === "text") element.textContent = String(value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children.filter((child) => child !== null));
   return element;
 }
 
+/** Return a part of an element, which is there. @param {ParentNode} root @param {string} selector */
+export const part = (root, selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
+
+/** Return a field or a button in an element, which is there. @param {ParentNode} root @param {string} selector */
+export const control = (root, selector) => /** @type {Control} */ (root.querySelector(selector));
+
+/** Return all fields or buttons of a kind. @param {ParentNode} root @param {string} selector */
+export const controls = (root, selector) => /** @type {NodeListOf<Control>} */ (root.querySelectorAll(selector));
+
+/** @param {string} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -57,7 +80,10 @@ export function icon(name) {
   return svg;
 }
 
-/** Make a button for `action`; without a visible label, `hint` is its name. */
+/**
+ * Make a button for `action`; without a visible label, `hint` is its name.
+ * @param {string} action @param {string} iconName @param {{ label?: string, hint?: string, kind?: string }} words
+ */
 export function button(action, iconName, { label = "", hint = label, kind = "" } = {}) {
   return make(
     "button",
@@ -73,11 +99,15 @@ export function button(action, iconName, { label = "", hint = label, kind = "" }
   );
 }
 
-/** Make a labelled field; `data-field` names the part of the document that it edits. */
+/**
+ * Make a labelled field; `data-field` names the part of the document that it edits.
+ * @param {string} label @param {Node} control @param {Node | null} hint
+ */
 export function field(label, control, hint = null) {
   return make("label", { class: "tl-field" }, make("span", { class: "tl-label", text: label }), control, hint);
 }
 
+/** @param {string} name @param {{ placeholder?: string, longest?: number, list?: string | null }} options */
 export function textInput(name, { placeholder = "", longest = 500, list = null } = {}) {
   return make("input", {
     type: "text",
@@ -92,6 +122,7 @@ export function textInput(name, { placeholder = "", longest = 500, list = null }
   });
 }
 
+/** @param {string} name @param {{ placeholder?: string, longest?: number, rows?: number }} options */
 export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {}) {
   return make("textarea", {
     class: "tl-input",
@@ -104,6 +135,7 @@ export function textArea(name, { placeholder = "", longest = 500, rows = 2 } = {
   });
 }
 
+/** @param {string} name @param {string} label @param {Node | null} hint */
 export function toggle(name, label, hint = null) {
   return make(
     "label",
@@ -113,6 +145,7 @@ export function toggle(name, label, hint = null) {
   );
 }
 
+/** @param {string} name @param {{ lowest: number, highest: number, placeholder?: string }} options */
 export function numberInput(name, { lowest, highest, placeholder = "" }) {
   return make("input", {
     type: "number",
@@ -126,6 +159,7 @@ export function numberInput(name, { lowest, highest, placeholder = "" }) {
   });
 }
 
+/** @param {string} name @param {{ lowest: number, highest: number, step: number }} options */
 export function slider(name, { lowest, highest, step }) {
   return make("input", {
     type: "range",
@@ -137,38 +171,52 @@ export function slider(name, { lowest, highest, step }) {
   });
 }
 
-/** Set a text only where it differs, so that screen readers and selections are not disturbed. */
+/**
+ * Set a text only where it differs, so that screen readers and selections are not disturbed.
+ * @param {Node} element @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set a control's value, unless a person is typing in it, or what was typed was refused and stays. */
+/**
+ * Set a control's value, unless a person is typing in it, or what was typed was refused and stays.
+ * @param {Control} control @param {unknown} value
+ */
 export function setValue(control, value) {
   if (control === document.activeElement || control.matches("[aria-invalid]")) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
-  else if (control.value !== String(value ?? "")) control.value = value ?? "";
+  else if (control.value !== String(value ?? "")) control.value = String(value ?? "");
 }
 
-/** Move a slider and the mark below it, which a `mark` of null hides. */
+/**
+ * Move a slider and the mark below it, which a `mark` of null hides.
+ * @param {Control} control @param {number} value @param {number | null} mark
+ */
 export function setSlider(control, value, mark) {
-  const share = (number) => (number - control.min) / (control.max - control.min);
-  control.value = value;
-  control.style.setProperty("--tl-at", share(control.value));
+  const [lowest, highest] = [Number(control.min), Number(control.max)];
+  const share = (/** @type {number} */ number) => String((number - lowest) / (highest - lowest));
+  control.value = String(value);
+  control.style.setProperty("--tl-at", share(control.valueAsNumber));
   control.style.setProperty("--tl-mark-at", mark === null ? null : share(mark));
   control.classList.toggle("tl-marked", mark !== null);
 }
 
+/** @param {HTMLElement} image @param {string} address */
 export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** Call back once no pointer is pressed, so that nothing moves under a click. */
+/** Call back once no pointer is pressed, so that nothing moves under a click. @param {() => void} then */
 export function afterPress(then) {
   if (!document.querySelector(":active")) queueMicrotask(then);
   else for (const end of ["mouseup", "dragend"]) document.addEventListener(end, () => setTimeout(then), { once: true, capture: true });
 }
 
-/** Mark a number field whose content was refused, and say why in its message; empty words unmark it. */
+/**
+ * Mark a number field whose content was refused, and say why in its message; empty words unmark it.
+ * @param {Control} control @param {HTMLElement} message @param {string} [words]
+ */
 export function paintRefusal(control, message, words = "") {
   if (words) control.setAttribute("aria-invalid", "true");
   else control.removeAttribute("aria-invalid");
@@ -176,7 +224,7 @@ export function paintRefusal(control, message, words = "") {
   setText(message, words);
 }
 
-/** Return a control's value: a boolean, a slider's number, a number or null, or a text. */
+/** Return a control's value: a boolean, a slider's number, a number or null, or a text. @param {Control} control */
 export function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;

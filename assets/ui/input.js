@@ -1,16 +1,25 @@
 // Input of a person: clicks, keys, text, drags, files.
 
+/** @import { Control } from "./dom.js" */
 /** @import { App } from "./main.js" */
+/** @import { Board } from "./types.js" */
 /** @import { Actions } from "./actions.js" */
 
-import { afterPress, valueOf } from "./dom.js";
-import { fieldKey, refusalOf, withoutRefusals } from "./state/bounds.js";
+import { afterPress, controls, part, valueOf } from "./dom.js";
+import { fieldKey, refusalOf, withoutRefusal } from "./state/bounds.js";
 import { editCharacter, editFrame, editSettings, editStyle, indexOf, moveFrame } from "./state/board.js";
 import { modelOf, strengthOf } from "./state/models.js";
 
+/** @type {Record<string, number>} */
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
-const isTyping = (target) => target.matches?.("input:not([type=checkbox], [type=range]), textarea, select");
+/** Return the element of an event; of events of the document itself, it is no element. */
+const targetOf = (/** @type {Event} */ event) => /** @type {Control} */ (event.target);
+
+/** Return the element around it that a selector names. @param {Event} event @param {string} selector */
+const around = (event, selector) => /** @type {HTMLElement | null | undefined} */ (targetOf(event).closest?.(selector));
+
+const isTyping = (/** @type {Event} */ event) => targetOf(event).matches?.("input:not([type=checkbox], [type=range]), textarea, select");
 
 /** @param {App} app @param {Actions} actions */
 export function listen(app, actions) {
@@ -18,11 +27,12 @@ export function listen(app, actions) {
 
   // ---- fields
 
-  /** Edit the part of the board that a control stands for. */
+  /** Edit the part of the board that a control stands for. @param {Control} control */
   function edit(control) {
-    const id = control.closest("[data-frame]")?.dataset.frame;
-    const style = control.closest("[data-style]")?.dataset.style;
-    const name = control.dataset.field;
+    const closest = (/** @type {string} */ selector) => /** @type {HTMLElement | null} */ (control.closest(selector));
+    const id = closest("[data-frame]")?.dataset.frame ?? "";
+    const style = closest("[data-style]")?.dataset.style;
+    const name = control.dataset.field ?? "";
     const value = valueOf(control); // before anything is painted
     const refused = control.type === "number" ? refusal(control) : "";
     const key = fieldKey(id, name);
@@ -32,19 +42,21 @@ export function listen(app, actions) {
       return;
     }
     // A model brings its own steps.
-    const settled = name === "settings.model" ? [fieldKey(undefined, "settings.steps")] : [key];
-    if (settled.some((other) => other in before)) store.set({ refused: withoutRefusals(before, ...settled) });
-    const where = `${id ?? style ?? ""} ${name}`;
+    const settled = name === "settings.model" ? fieldKey("", "settings.steps") : key;
+    if (settled in before) store.set({ refused: withoutRefusal(before, settled) });
+    const where = `${id || style || ""} ${name}`;
     const typing = control.type === "checkbox" || control.tagName === "SELECT" ? "" : where;
     const number = indexOf(store.state.board, id) + 1;
     const words = id ? `Frame ${number} edited` : style ? "Style edited" : name === "title" ? "Title edited" : name.startsWith("settings") ? "Settings changed" : "Character edited";
-    editing.change((board) => edited(board, { id, style, name, value }), { words, frame: id ?? null, typing });
+    editing.change((board) => edited(board, { id, style, name, value }), { words, frame: id || null, typing });
   }
 
+  /** @param {Control} control */
   function refusal({ dataset, value, min, max, validity }) {
-    return refusalOf(dataset.field, value, { lowest: Number(min), highest: Number(max), isNumber: !validity.badInput });
+    return refusalOf(dataset.field ?? "", value, { lowest: Number(min), highest: Number(max), isNumber: !validity.badInput });
   }
 
+  /** @param {Board} board @param {{ id: string, style: string | undefined, name: string, value: any }} change @returns {Board} */
   function edited(board, { id, style, name, value }) {
     if (style) return editStyle(board, Number(style), { [name]: value });
     if (id) return editFrame(board, id, { [name]: name === "reference_strength" && value === strengthOf(store.state) ? null : value });
@@ -62,32 +74,33 @@ export function listen(app, actions) {
 
   // ---- keys
 
+  /** @param {KeyboardEvent} event */
   function pressed(event) {
     if (!store.state.board) return;
     const dialog = root.querySelector("dialog[open]");
     const command = event.ctrlKey || event.metaKey;
-    const card = event.target.closest?.("[data-frame]");
+    const card = around(event, "[data-frame]");
     if (command && event.key === "Enter") {
       event.preventDefault();
       if (card) actions.redo(card.dataset.frame);
       else actions.generate();
-    } else if (command && ["z", "y"].includes(event.key.toLowerCase()) && !isTyping(event.target) && !dialog) {
+    } else if (command && ["z", "y"].includes(event.key.toLowerCase()) && !isTyping(event) && !dialog) {
       event.preventDefault();
       if (event.key.toLowerCase() === "y" || event.shiftKey) editing.redo();
       else editing.undo();
     } else if (event.key === "Escape" && !dialog) {
       actions.stop();
-    } else if (event.key === "m" && !isTyping(event.target) && !command && !event.altKey) {
+    } else if (event.key === "m" && !isTyping(event) && !command && !event.altKey) {
       actions["next-view"]();
     } else if (dialog === page.viewer && event.key in STEPS) {
       if (STEPS[event.key] < 0) actions.previous();
       else actions.next();
-    } else if (card && event.altKey && event.key in STEPS && !isTyping(event.target)) {
+    } else if (card && event.altKey && event.key in STEPS && !isTyping(event)) {
       event.preventDefault();
       actions.move(card.dataset.frame, STEPS[event.key]);
-    } else if (event.target.role === "tab" && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+    } else if (targetOf(event).role === "tab" && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
       event.preventDefault();
-      const other = root.querySelector('[role="tab"]:not([aria-selected="true"])');
+      const other = part(root, '[role="tab"]:not([aria-selected="true"])');
       other.click();
       other.focus();
     }
@@ -95,57 +108,69 @@ export function listen(app, actions) {
 
   // ---- cards that are dragged; touch cannot drag this way, it has the buttons
 
-  let dragged = null;
+  /** The frame that is dragged; empty for none. */
+  let dragged = "";
 
+  /** @param {DragEvent} event @param {HTMLElement} card */
   function dropSide(event, card) {
     const box = card.getBoundingClientRect();
     return event.clientX < box.left + box.width / 2 ? "before" : "after";
   }
 
   function clearDrop() {
-    for (const card of root.querySelectorAll("[data-drop]")) delete card.dataset.drop;
+    for (const card of controls(root, "[data-drop]")) delete card.dataset.drop;
   }
 
+  /** @type {Record<string, (event: DragEvent) => void>} */
   const DRAGGING = {
     dragstart: (event) => {
-      const card = event.target.closest?.(".tl-card-head")?.parentElement;
-      if (!card) return;
-      dragged = card.dataset.frame;
+      const card = around(event, ".tl-card-head")?.parentElement;
+      if (!card || !event.dataTransfer) return;
+      dragged = card.dataset.frame ?? "";
       event.dataTransfer.effectAllowed = "move";
       event.dataTransfer.setData("text/plain", dragged);
       event.dataTransfer.setDragImage(card, 24, 24);
     },
     dragover: (event) => {
-      const card = event.target.closest?.("[data-frame]");
+      const card = around(event, "[data-frame]");
       if (!dragged || !card) return;
       event.preventDefault();
       clearDrop();
       if (card.dataset.frame !== dragged) card.dataset.drop = dropSide(event, card);
     },
     drop: (event) => {
-      const card = event.target.closest?.("[data-frame]");
+      const card = around(event, "[data-frame]");
       if (!dragged || !card) return;
       event.preventDefault();
       const id = dragged;
       const from = indexOf(store.state.board, id);
-      const to = indexOf(store.state.board, card.dataset.frame) + (dropSide(event, card) === "after" ? 1 : 0);
+      const to = indexOf(store.state.board, card.dataset.frame ?? "") + (dropSide(event, card) === "after" ? 1 : 0);
       const words = `Frame ${from + 1} moved`;
       editing.change((board) => moveFrame(board, id, to > from ? to - 1 : to), { words, frame: id, soon: true });
     },
     dragend: () => {
-      dragged = null;
+      dragged = "";
       clearDrop();
     },
   };
 
   // ---- files that are dropped or pasted anywhere on the page
 
-  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  /** Open storyboards; use any other file for the character. @param {File[]} files */
+  function bring(files) {
+    const boards = files.filter(({ name }) => app.shelf.isBoardFile(name));
+    if (boards.length) app.shelf.bring(boards);
+    else if (files.length) pictures.bring(files[0]);
+  }
+
+  const hasFiles = (/** @type {DragEvent} */ event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let leaving;
 
+  /** @type {Record<string, (event: DragEvent) => void>} */
   const DROPPING = {
     dragover: (event) => {
-      if (!hasFiles(event)) return;
+      if (!event.dataTransfer || !hasFiles(event)) return;
       event.preventDefault();
       event.dataTransfer.dropEffect = "copy";
       root.dataset.dropping = "true";
@@ -153,19 +178,20 @@ export function listen(app, actions) {
       leaving = setTimeout(() => delete root.dataset.dropping, 300);
     },
     drop: (event) => {
-      if (!hasFiles(event)) return;
+      if (!event.dataTransfer || !hasFiles(event)) return;
       event.preventDefault();
       delete root.dataset.dropping;
-      const [file] = event.dataTransfer.files;
-      if (file) pictures.bring(file);
+      bring([...event.dataTransfer.files]);
     },
   };
 
+  /** @param {ClipboardEvent} event */
   function pasted(event) {
+    if (!event.clipboardData) return;
     const { files, types } = event.clipboardData;
     const file = [...files].find(({ type }) => type.startsWith("image/"));
     // Office programs copy text also as a picture.
-    const meansWords = isTyping(event.target) && types.includes("text/plain");
+    const meansWords = isTyping(event) && types.includes("text/plain");
     if (!file || meansWords) return;
     event.preventDefault();
     pictures.bring(file);
@@ -173,29 +199,37 @@ export function listen(app, actions) {
 
   // ---- listeners
 
-  for (const [name, listener] of Object.entries(DRAGGING)) root.addEventListener(name, listener);
-  for (const [name, listener] of Object.entries(DROPPING)) document.addEventListener(name, listener);
+  for (const [target, listeners] of /** @type {const} */ ([[root, DRAGGING], [document, DROPPING]])) {
+    for (const [name, listener] of Object.entries(listeners)) {
+      target.addEventListener(name, (event) => listener(/** @type {DragEvent} */ (event)));
+    }
+  }
   const growing = CSS.supports("field-sizing", "content");
   root.addEventListener("input", (event) => {
-    if (!growing && event.target.matches("textarea")) {
-      event.target.style.height = "auto";
-      event.target.style.height = `${event.target.scrollHeight + 2}px`;
+    const target = targetOf(event);
+    if (!growing && target.matches("textarea")) {
+      target.style.height = "auto";
+      target.style.height = `${target.scrollHeight + 2}px`;
     }
-    if (event.target.dataset.field) edit(event.target);
+    if (target.dataset.field) edit(target);
   });
   root.addEventListener("change", (event) => {
-    const [file] = (event.target.dataset.file && event.target.files) || [];
-    if (!file) return;
-    event.target.value = ""; // so that the same file can be chosen again
-    pictures.bring(file);
+    const target = targetOf(event);
+    const purpose = target.dataset.file;
+    const files = [...((purpose && target.files) || [])];
+    if (!files.length) return;
+    target.value = ""; // so that the same file can be chosen again
+    if (purpose === "board") app.shelf.bring(files);
+    else pictures.bring(files[0]);
   });
   root.addEventListener("click", (event) => {
-    const control = event.target.closest("[data-action]");
-    if (event.target.matches("dialog:not(.tl-mender)")) event.target.close();
-    else if (control) actions[control.dataset.action]?.(control.closest("[data-frame]")?.dataset.frame, control);
+    const control = around(event, "[data-action]");
+    const dialog = /** @type {HTMLElement} */ (event.target);
+    if (dialog instanceof HTMLDialogElement && !dialog.matches(".tl-mender")) dialog.close();
+    else if (control) actions[control.dataset.action ?? ""]?.(around(event, "[data-frame]")?.dataset.frame, control);
   });
   root.addEventListener("focusin", (event) => {
-    if (event.target.closest(".tl-known")) store.set({}); // to suggest phrases
+    if (around(event, ".tl-known")) store.set({}); // to suggest phrases
   });
   root.addEventListener("focusout", () => {
     saving.flush();

@@ -11,18 +11,21 @@ import { makeQuestion } from "./elements/question.js";
 import { makeMaskEditor } from "./elements/mask_editor.js";
 import { makeFollowing } from "./following.js";
 import { listen } from "./input.js";
-import { lastBoard, lastView, rememberBoard, rememberView, takeUnsent } from "./memory.js";
+import { lastBoard, lastExample, lastView, rememberBoard, rememberExample, rememberView, takeUnsent } from "./memory.js";
 import { makeMessages } from "./messages.js";
 import { makePage } from "./page.js";
 import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
-import { fieldKey, withoutRefusals } from "./state/bounds.js";
+import { makeShelfParts } from "./shelf.js";
+import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { contentOf, editSettings, indexOf } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
-import { merge } from "./state/merge.js";
+import { mergeUnsent } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 import { askForUsableModels } from "./usable.js";
+
+const OF_NO_BOARD = ["boards"]; // questions about no board in particular
 
 /**
  * Show the page in an element.
@@ -50,7 +53,7 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- the server
 
-  /** Show the parts of an answer. */
+  /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
   function show({ results, outdated, kept, origins, identity, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
@@ -69,7 +72,7 @@ export async function mount(root, { server, upload, base }) {
     store.set(changes);
   }
 
-  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. */
+  /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. @param {any} data @returns {any} */
   function withAddresses(data) {
     if (Array.isArray(data)) return data.map(withAddresses);
     if (data === null || typeof data !== "object") return data;
@@ -79,17 +82,18 @@ export async function mount(root, { server, upload, base }) {
 
   /**
    * Ask the server about the board on the page, once it has all changes; show the answer.
-   * @param {string} name @param {object} data
+   * @param {string} name @param {Record<string, unknown>} data
    * @returns {Promise<any>} what was asked for; null where there was a problem, which the page shows
    */
   async function ask(name, data = {}) {
     const { project } = store.state.board;
     if (!(await saving.flush())) return null;
     for (;;) {
-      const answer = await call(name, { project, ...data });
+      const quiet = saving.quiet();
+      const answer = await call(name, OF_NO_BOARD.includes(name) ? data : { project, ...data });
       if (project !== store.state.board.project) return null;
       if ("ok" in answer) {
-        if (answer.ok.board) saving.take(answer.ok);
+        if (answer.ok.board && quiet()) saving.take({ board: answer.ok.board, revision: answer.ok.revision }); // else it comes with the news
         show(answer.ok);
         return answer.ok;
       }
@@ -106,13 +110,14 @@ export async function mount(root, { server, upload, base }) {
 
   const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
   const editing = makeEditing({ store, save: saving.later, announce });
-  const following = makeFollowing({ store, call, show, saving, ended, back });
+  const following = makeFollowing({ store, call, show, saving, ended, back, gone });
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
   /** @param {Outcome} outcome */
-  function ended({ job, state, rendered, problem, remedy }) {
+  function ended(outcome) {
+    const { job, state, problem, remedy } = outcome;
     if (state === "failed") store.set({ fault: { problem, remedy, job } });
-    else messages.say(endWords({ state, rendered }));
+    else messages.say(endWords(outcome));
   }
 
   /** @param {boolean} restarted */
@@ -129,11 +134,48 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- boards
 
+  let left = ""; // the board that was deleted elsewhere
+
+  /** Say once that the board was deleted elsewhere. @param {import("./types.js").Fault} fault */
+  function gone(fault) {
+    if (left === fault.deleted?.project) return;
+    left = fault.deleted?.project ?? "";
+    store.set({ fault });
+  }
+
+  /** Take the board of the message out of the bin, and go on with it. */
+  async function restoreHere() {
+    const deleted = store.state.fault?.deleted;
+    if (!deleted) return;
+    const answer = await call("restore_board", { project: deleted.project });
+    if (!("ok" in answer)) {
+      if ("problem" in answer) store.set({ fault: answer });
+      else store.set({ connection: "lost" });
+      return;
+    }
+    left = "";
+    store.set({ fault: null });
+    if (store.state.board.project !== deleted.project) await open("open", deleted.project);
+    else if (await saving.flush()) following.look();
+  }
+
+  /** Store the words of the page where their board is gone for good; its pictures are lost. */
+  async function keepHere() {
+    const { board } = store.state;
+    left = "";
+    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
+    if (await saving.flush()) following.restart("");
+  }
+
   /** Open a board: one that is stored ("open"), the example, or a new one. */
   async function open(/** @type {"open" | "new" | "example"} */ how, project = "") {
-    if (store.state.board && !(await saving.flush())) return;
-    const answer = await call(how, how === "open" ? { project } : {});
-    if ("ok" in answer) showBoard(answer.ok, how !== "new");
+    const stays = store.state.board && store.state.board.project !== left;
+    if (stays && !(await saving.flush())) return;
+    const answer = await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]);
+    if ("ok" in answer) {
+      showBoard(answer.ok, how !== "new");
+      if (how === "example") rememberExample(answer.ok.board.project);
+    }
     else if ("lost" in answer) store.set({ connection: "lost" });
     else if ("problem" in answer) {
       if (!store.state.board) await open("new");
@@ -141,6 +183,7 @@ export async function mount(root, { server, upload, base }) {
     }
   }
 
+  /** @param {import("./types.js").Opened} opened @param {boolean} stored */
   function showBoard({ board, revision, tag, ...parts }, stored) {
     /** @type {State["base"]} */
     const now = { board, revision };
@@ -171,11 +214,11 @@ export async function mount(root, { server, upload, base }) {
     });
     show(parts);
     if (stored) address(board.project);
-    for (const unsent of takeUnsent(board.project)) {
-      const { board: merged, conflicts } = merge(unsent.base.board, unsent.board, store.state.board);
-      store.set({ board: merged, conflicts, saving: "waiting" });
+    store.set(mergeUnsent(board, takeUnsent(board.project)));
+    if (saving.unsent()) {
+      store.set({ saving: "waiting" });
+      saving.later(true);
     }
-    if (saving.unsent()) saving.later(true);
     following.restart(tag);
   }
 
@@ -187,9 +230,9 @@ export async function mount(root, { server, upload, base }) {
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   }
 
-  /** Download a file that the server makes. @param {string} name */
-  async function download(name) {
-    const answer = await ask(name);
+  /** Download a file that the server makes. @param {string} name @param {Record<string, unknown>} data */
+  async function download(name, data = {}) {
+    const answer = await ask(name, data);
     if (!answer) return;
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
@@ -210,7 +253,7 @@ export async function mount(root, { server, upload, base }) {
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
-    if (place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
+    if (frame !== null && place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
     messages.say(words);
   }
 
@@ -219,6 +262,19 @@ export async function mount(root, { server, upload, base }) {
     store.set({ fault: null });
     if (fault?.job) await call("read_outcome", { project: store.state.board.project, job: fault.job });
   }
+
+  const shelf = makeShelfParts({
+    store,
+    call,
+    base,
+    dialog: page.shelf,
+    saveAs: page.saveAs,
+    upload,
+    editing,
+    flush: saving.flush,
+    open,
+    say: messages.say,
+  });
 
   const app = {
     root,
@@ -232,6 +288,9 @@ export async function mount(root, { server, upload, base }) {
     page,
     pictures,
     maskEditor,
+    shelf,
+    restoreHere,
+    keepHere,
     withModel,
     rememberView,
     dismiss,
@@ -241,7 +300,7 @@ export async function mount(root, { server, upload, base }) {
     question,
     announce: messages.announce,
     chooseModel(/** @type {string} */ name) {
-      store.set({ refused: withoutRefusals(store.state.refused, fieldKey(undefined, "settings.steps")) });
+      store.set({ refused: withoutRefusal(store.state.refused, fieldKey("", "settings.steps")) });
       editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
     },
   };
@@ -267,9 +326,12 @@ export async function mount(root, { server, upload, base }) {
  * @typedef {object} App
  * @property {HTMLElement} root
  * @property {import("./store.js").Store} store
- * @property {(name: string, data?: object) => Promise<any>} ask
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
  * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string) => Promise<void>} download
+ * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
+ * @property {ReturnType<typeof makeShelfParts>} shelf
+ * @property {() => Promise<void>} restoreHere
+ * @property {() => Promise<void>} keepHere
  * @property {ReturnType<typeof makeSaving>} saving
  * @property {import("./editing.js").Editing} editing
  * @property {ReturnType<typeof makePage>} page

@@ -6,6 +6,7 @@
 /** @typedef {{ base: Base, board: Board }} Unsent */
 
 const BOARD = "throughline-board";
+const EXAMPLE = "throughline-example";
 const VIEW = "throughline-view";
 const UNSENT = "throughline-unsent:";
 const TAB = "throughline-tab";
@@ -28,6 +29,8 @@ function write(key, value) {
 
 export const lastBoard = () => read(BOARD) ?? "";
 export const rememberBoard = (/** @type {string} */ project) => write(BOARD, project);
+export const lastExample = () => read(EXAMPLE) ?? "";
+export const rememberExample = (/** @type {string} */ project) => write(EXAMPLE, project);
 export const lastView = () => read(VIEW);
 export const rememberView = (/** @type {string} */ view) => write(VIEW, view);
 

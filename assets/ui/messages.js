@@ -7,6 +7,10 @@ import { button, icon, make } from "./dom.js";
 const SHORT = 4000; // milliseconds
 const WITH_ACTION = 8000;
 
+/** Make the button that brings back a board that was deleted elsewhere. @param {{ restorable: boolean }} deleted */
+const makeRemedy = ({ restorable }) =>
+  restorable ? button("restore-here", "undo", { label: "Restore" }) : button("keep-here", "check", { label: "Keep the words" });
+
 /** @param {HTMLElement} root */
 export function makeMessages(root) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -24,9 +28,11 @@ export function makeMessages(root) {
     shown = fault;
     banner.hidden = !fault;
     if (!fault) return;
+    banner.dataset.kind = fault.kind ?? "fault";
     banner.replaceChildren(
       icon("alert"),
       make("p", {}, make("strong", { text: fault.problem }), fault.remedy ? ` ${fault.remedy}` : ""),
+      ...(fault.deleted ? [makeRemedy(fault.deleted)] : []),
       button("dismiss", "close", { hint: "Dismiss" }),
     );
     banner.scrollIntoView({ block: "nearest" });

@@ -1,28 +1,34 @@
 // The page: its parts, made once, and painted anew whenever the state changes.
 
-/** @import { State } from "./types.js" */
+/** @import { Board, Frame, Model, Setup, State } from "./types.js" */
 
-import { button, make, setText } from "./dom.js";
+import { button, control, controls, make, part, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
-import { makePicker, makeViewer, paintViewer } from "./elements/viewer.js";
-import { fieldKey } from "./state/bounds.js";
+import { makeSaveAs } from "./elements/save_as.js";
+import { makeShelf } from "./elements/shelf.js";
+import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
+import { fieldKey } from "./state/bounds.js";
 import { workOf } from "./state/jobs.js";
 import { modelOf, strengthOf } from "./state/models.js";
-import { chosenTake, resultsNow } from "./state/results.js";
+import { resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
 /**
  * @param {HTMLElement} root
  * @param {State["setup"]} setup
- * @param {object} parts made elsewhere: the banner, the mask editor and the dialog for questions
+ * @param {object} parts made elsewhere
+ * @param {HTMLElement} parts.banner
+ * @param {import("./elements/mask_editor.js").MaskEditor} parts.maskEditor
+ * @param {{ dialog: HTMLElement }} parts.question the dialog for questions
  */
 export function makePage(root, setup, { banner, maskEditor, question }) {
   const viewer = makeViewer();
-  const picker = makePicker();
+  const shelf = makeShelf();
+  const saveAs = makeSaveAs();
   const warnings = makeWarnings();
   root.hidden = true; // until there is a board to show
   root.replaceChildren(
@@ -45,13 +51,15 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     ),
     make("datalist", { id: "tl-locations" }),
     viewer,
-    picker,
+    shelf,
+    saveAs,
     maskEditor.dialog,
     question.dialog,
   );
-  const cards = root.querySelector(".tl-cards");
+  const cards = part(root, ".tl-cards");
+  const cardsNow = () => /** @type {HTMLCollectionOf<HTMLElement>} */ (cards.children);
 
-  /** @param {State} state */
+  /** @param {State} state @param {{ canUndo: boolean, canRedo: boolean }} history */
   function paint(state, { canUndo, canRedo }) {
     const { board, setup } = state;
     const work = workOf(state);
@@ -63,51 +71,54 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
     const { usable, refused } = state;
     paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab, usable, refused });
-    paintBar(root.querySelector(".tl-bar"), work, board, generateLabel({ ...state, results }));
+    paintBar(part(root, ".tl-bar"), work, board, generateLabel({ ...state, results }));
     paintViews(state.view);
     paintWarnings(warnings, warningsOf(state, null));
-    paintLost(root.querySelector(".tl-lost"), state);
-    paintSaved(root.querySelector(".tl-saved"), state);
-    root.querySelector(".tl-welcome").hidden = !isBlank(board) || Boolean(state.reference.used);
-    const control = (action) => root.querySelector(`[data-action="${action}"]`);
-    control("archive").disabled = !board.frames.some((frame) => chosenTake(results[frame.id]));
-    control("add").disabled = board.frames.length >= setup.limits.frames;
-    control("undo").disabled = !canUndo;
-    control("redo-change").disabled = !canRedo;
+    paintLost(part(root, ".tl-lost"), state);
+    paintSaved(part(root, ".tl-saved"), state);
+    part(root, ".tl-welcome").hidden = !isBlank(board) || Boolean(state.reference.used);
+    const act = (/** @type {string} */ action) => control(root, `[data-action="${action}"]`);
+    act("save-as").disabled = state.base.revision === "" && state.saving === "saved";
+    act("add").disabled = board.frames.length >= setup.limits.frames;
+    act("undo").disabled = !canUndo;
+    act("redo-change").disabled = !canRedo;
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
     const model = modelOf(board, setup);
     board.frames.forEach(({ id }, index) => {
       const facts = { outdated: id in state.outdated, origins: state.origins[id], identity: state.identity === id };
-      paintCard(cards.children[index], { board, index, work, result: results[id], preview: state.previews[id], facts, strength, model, refused: state.refused[fieldKey(id, "seed")] });
-      paintWarnings(cards.children[index].querySelector(".tl-warnings"), warningsOf(state, id));
+      const card = cardsNow()[index];
+      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], facts, strength, model, refused: state.refused[fieldKey(id, "seed")] });
+      paintWarnings(part(card, ".tl-warnings"), warningsOf(state, id));
     });
     paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
-    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows);
+    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
   }
 
-  /** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. */
+  /** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. @param {Frame[]} frames @param {Setup} setup */
   function arrangeCards(frames, setup) {
-    const known = new Map([...cards.children].map((card) => [card.dataset.frame, card]));
-    const focused = cards.contains(document.activeElement) ? document.activeElement : null;
+    const known = new Map([...cardsNow()].map((card) => [card.dataset.frame, card]));
+    const focused = cards.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
     frames.forEach((frame, index) => {
       const card = known.get(frame.id) ?? makeCard(frame, setup);
       known.delete(frame.id);
-      if (cards.children[index] !== card) cards.insertBefore(card, cards.children[index] ?? null);
+      if (cardsNow()[index] !== card) cards.insertBefore(card, cardsNow()[index] ?? null);
     });
     known.forEach((card) => card.remove());
     if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
   }
 
+  /** @param {string} view */
   function paintViews(view) {
-    for (const choice of root.querySelectorAll("button[data-view]")) {
+    for (const choice of controls(root, "button[data-view]")) {
       choice.setAttribute("aria-pressed", String(choice.dataset.view === view));
     }
   }
 
+  /** @param {Board} board @param {Model | undefined} model */
   function paintLocations(board, model) {
-    const list = root.querySelector("#tl-locations");
+    const list = part(root, "#tl-locations");
     const known = model?.knows?.locations ?? [];
     const used = [...new Set([...board.frames.map((frame) => frame.location.trim()).filter(Boolean), ...known])];
     if (list.dataset.used === used.join("\n")) return;
@@ -118,8 +129,9 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
   return {
     paint,
     viewer,
-    picker,
-    cardOf: (id) => cards.querySelector(`[data-frame="${id}"]`),
+    shelf,
+    saveAs,
+    cardOf: (/** @type {string} */ id) => part(cards, `[data-frame="${id}"]`),
     clearCards: () => cards.replaceChildren(),
   };
 }
@@ -134,13 +146,13 @@ function makeWelcome() {
   );
 }
 
-/** @param {State} state */
+/** @param {HTMLElement} strip @param {State} state */
 function paintLost(strip, { connection }) {
   strip.hidden = connection === "ok";
   setText(strip, strip.hidden ? "" : "The connection to the server is lost. What you type stays on this page, and is saved when the server is back.");
 }
 
-/** @param {State} state */
+/** @param {HTMLElement} line @param {State} state */
 function paintSaved(line, { saving, connection, board, base }) {
   line.dataset.saved = String(saving === "saved");
   line.hidden = saving === "saved" && base.revision === "" && isBlank(board);

@@ -11,17 +11,18 @@ const CHARACTER_FILE = /\.character$/i;
  * @param {object} parts
  * @param {HTMLElement} parts.root
  * @param {Store} parts.store
- * @param {(name: string, data?: object) => Promise<any>} parts.ask asks the server; gives null after a problem
+ * @param {(name: string, data?: Record<string, unknown>) => Promise<any>} parts.ask asks the server; gives null after a problem
  * @param {(file: File) => Promise<{ path: string }>} parts.upload
  * @param {import("./editing.js").Editing} parts.editing
  * @param {(text: string, label?: string, action?: () => void) => void} parts.say
+ * @param {import("./elements/mask_editor.js").MaskEditor} parts.maskEditor
  */
 export function makePictures({ root, store, ask, upload, editing, say, maskEditor }) {
   // One question at a time, so that answers come in their order.
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
 
-  /** @param {string} name @param {object} data @param {string} busy shown meanwhile */
+  /** @param {string} name @param {Record<string, unknown>} data @param {string} busy shown meanwhile */
   function inTurn(name, data = {}, busy = "") {
     if (busy) store.set({ busy });
     const next = last.then(() => ask(name, data));

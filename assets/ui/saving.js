@@ -9,12 +9,13 @@ import { merge } from "./state/merge.js";
 import { forgetUnsent, rememberUnsent } from "./memory.js";
 
 const WAIT = 400; // milliseconds without a change
+const MOST_DOUBTFUL = 20; // boards
 
 /**
  * @param {object} parts
  * @param {Store} parts.store
  * @param {Call} parts.call
- * @param {(answer: object) => void} parts.show shows the parts of an answer
+ * @param {(parts: import("./types.js").Parts) => void} parts.show shows the parts of an answer
  * @param {(before: Base, now: Base) => void} parts.changedElsewhere hears of changes that came from elsewhere
  */
 export function makeSaving({ store, call, show, changedElsewhere }) {
@@ -22,6 +23,9 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
   let timer;
   /** @type {Promise<boolean> | null} */
   let sending = null;
+  let saves = 0; // saves that were begun, and that were answered
+  /** @type {Board[]} */
+  let doubtful = []; // sent without an answer, so that the server may have them
 
   const unsent = () => !same(contentOf(store.state.board), store.state.base.board);
 
@@ -58,9 +62,12 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
     while (unsent()) {
       const { base } = store.state;
       const sent = contentOf(store.state.board);
+      saves += 1;
       const answer = await call("save", { project: sent.project, board: sent, base: base.revision });
+      saves += 1;
       if (store.state.board.project !== sent.project) return true;
       if (!("ok" in answer)) {
+        doubtful = [...doubtful, sent].slice(-MOST_DOUBTFUL);
         keep();
         if ("problem" in answer) store.set({ saving: "refused", fault: answer });
         else if ("lost" in answer) store.set({ connection: "lost" }); // saved when it is back
@@ -69,6 +76,7 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
       const { board, revision, stale, ...parts } = answer.ok;
       if (stale) take({ board, revision });
       else store.set({ base: { board: sent, revision } });
+      doubtful = [];
       show(parts);
     }
     forgetUnsent(store.state.board.project);
@@ -78,7 +86,9 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
 
   /** Take the board that the server has, merged with our unsent changes. @param {Base} theirs */
   function take(theirs) {
-    const { base, board, conflicts } = store.state;
+    const { board, conflicts } = store.state;
+    // What arrived though its answer was lost is no change of somebody else.
+    const base = doubtful.some((sent) => same(sent, theirs.board)) ? theirs : store.state.base;
     const merged = merge(base.board, board, theirs.board);
     /** @type {Conflict[]} */
     const left = conflicts.filter(({ frame, field }) => !merged.conflicts.some((c) => c.frame === frame && c.field === field));
@@ -86,5 +96,15 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
     store.set({ base: theirs, board: merged.board, conflicts: [...left, ...merged.conflicts] });
   }
 
-  return { later, flush, keep, take, unsent };
+  /**
+   * Watch for saves while a question is asked: the board in its answer is the newest one only where none was
+   * begun or answered meanwhile.
+   * @returns {() => boolean} whether there was none
+   */
+  function quiet() {
+    const before = saves;
+    return () => sending === null && saves === before;
+  }
+
+  return { later, flush, keep, take, unsent, quiet };
 }

@@ -46,7 +46,10 @@
  *
  * @typedef {{ job: string, state: string, rendered: number, problem: string, remedy: string }} Outcome The end of a job.
  *
- * @typedef {{ problem: string, remedy: string, job?: string }} Fault
+ * @typedef {{
+ *   problem: string, remedy: string, job?: string, kind?: "note",
+ *   deleted?: { project: string, restorable: boolean },
+ * }} Fault A problem; "note" is a remark. `deleted` is there where the board was deleted.
  *
  * @typedef {{
  *   id: string, view: string, mask: string, strokes: string | null, mended: string, prepared: string | null,
@@ -74,7 +77,7 @@
  *   models: Model[], listed: boolean, matting: string | null, server: string,
  *   limits: {
  *     frames: number, guidance: [number, number], long: number, seed: number, short: number, steps: number,
- *     strength: [number, number], style_weight: [number, number], styles: number, upload: number,
+ *     strength: [number, number], style_weight: [number, number], styles: number, upload: number, board: number,
  *   },
  * }} Setup What stays the same while the server runs.
  *
@@ -83,10 +86,19 @@
  *   licence_url: string, download_bytes: number,
  * }} Consent A question that has to be agreed to before a download.
  *
- * @typedef {{ id: string, title: string, frames: number, modified: string }} BoardInfo
+ * @typedef {{
+ *   id: string, title: string, frames: number, modified: string, picture: string | null, deleted?: string,
+ * }} BoardInfo A board on the shelf; `deleted` is the time when it went to the bin.
  *
  * @typedef {{ frame: string | null, field: string, mine: unknown, theirs: unknown }} Conflict
  *   A field that was changed in two places; `mine` is in the board.
+ *
+ * @typedef {{
+ *   results?: any, outdated?: Record<string, string[]>, kept?: Record<string, string[]>,
+ *   origins?: Record<string, Origins>, identity?: string | null, progress?: Progress, previews?: Record<string, string>, reference?: any,
+ * }} Parts Parts of an answer that the page shows; pictures have paths, not addresses yet.
+ *
+ * @typedef {Parts & { board: Board, revision: string, tag: string }} Opened A board that the server opened.
  *
  * @typedef {"ok" | "lost"} Connection
  *

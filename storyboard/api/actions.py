@@ -6,10 +6,8 @@ checks what a front end sends, and turns errors into answers.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,20 +17,22 @@ from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.document import blank_storyboard, document_of, read_document, revision_of
-from storyboard.api.limits import LIMITS, model_fields
+from storyboard.api.limits import LIMITS, MAX_UPLOAD_BYTES, model_fields
 from storyboard.api.progress import JobViews, idle
 from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.routes import download_address
+from storyboard.api.shelf import ShelfActions, file_name
 from storyboard.api.takes import frame_results, freshness_fields, take_words, target_fields
 from storyboard.api.usable import UsableModels
 from storyboard.board import Storyboard, new_id
-from storyboard.errors import ProjectError
+from storyboard.errors import DeletedError, ProjectError
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.character_file import SUFFIX, load_character
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Project, Store
+from storyboard.storage.shelf import Shelf
 
 Answer = dict[str, Any]
 
@@ -70,6 +70,8 @@ class Actions:
         self._references = ReferenceEditor(prepare, find)
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
+        self._marks = Shelf(store)
+        self.shelf = ShelfActions(runner, store, self._models, listed=not self._space)
         self._views = JobViews(runner)
         self._server = new_id()
         self._creating = threading.Lock()
@@ -102,16 +104,23 @@ class Actions:
         """Return a blank board; its project is stored with the first change."""
         return self._blank(blank_storyboard(self._spec), new_id())
 
-    def example(self) -> Answer:
-        """Create a project that holds the example."""
-        settings = blank_storyboard(self._spec).settings
-        story = read_story(EXAMPLE_STORY).storyboards[0].model_copy(update={"settings": settings})
-        return self._opened(self._store.create(story))
+    def example(self, known: str = "") -> Answer:
+        """Open the board that holds the example, as a person has left it; make it the first time.
 
-    def boards(self) -> Answer:
-        """Return the stored boards, newest first; none where strangers share them."""
-        infos = [] if self._space else self._store.projects()
-        return {"boards": [asdict(i) | {"modified": i.modified.isoformat()} for i in infos]}
+        Args:
+            known: the example's board that the browser remembers. Where strangers share the
+                application, it alone is opened again.
+        """
+        with self._creating:
+            found = self._marks.example() if not self._space else None
+            if known and self._marks.is_example(known):
+                found = self._store.open(known)
+            if found is None:
+                settings = blank_storyboard(self._spec).settings
+                (story,) = read_story(EXAMPLE_STORY).storyboards
+                found = self._store.create(story.model_copy(update={"settings": settings}))
+                self._marks.mark_example(found)
+        return self._opened(found)
 
     def save(self, project: str, board: dict[str, Any], base: str) -> Answer:
         """Store the document that a page edited.
@@ -125,6 +134,8 @@ class Actions:
             The new "revision", and what the change means for the takes.
         """
         models = [spec.name for spec in self._models]
+        if not self._store.has(project):  # a page may still show a board whose files are gone
+            base = ""
         opened = self._open_or_create(project)
         restored: set[str] = set()
         stale: list[Storyboard] = []
@@ -157,11 +168,19 @@ class Actions:
             seen: the "tag" of the stored state that the page shows. Where it is still the same, the
                 answer holds no board and no takes.
             previews: the number of previews that the page has heard of.
+
+        Raises:
+            DeletedError: if the board was deleted, by whoever has it open too.
         """
         answer: Answer = {"server": self._server, "outcomes": [], "tag": ""}
         try:
             opened = self._store.open(project)
-        except ProjectError:  # a blank board that was never changed
+        except DeletedError:
+            raise
+        except ProjectError as error:
+            if seen:
+                raise DeletedError(project, restorable=False) from error
+            # A blank board that was never changed.
             return answer | {"progress": idle()}
         answer |= self._views.news(opened.id, previews)
         tag = opened.tag()
@@ -259,19 +278,6 @@ class Actions:
         opened = self._open_or_create(project)
         return self._results(opened, opened.bring_back_take(take))
 
-    def archive(self, project: str) -> Answer:
-        """Return the address of the frames and their masks as a ZIP file, and its name.
-
-        Raises:
-            UserError: if no frame has been rendered yet.
-        """
-        opened = self._open_or_create(project)
-        board = opened.load()
-        if not any(frame.take for frame in board.frames):
-            raise UserError("No frame has been generated yet.", "Generate first.")
-        name = f"{_file_name(board.title) or 'storyboard'}.zip"
-        return {"name": name, "file": download_address(opened, "storyboard.zip")}
-
     def give_consent(self, key: str) -> Answer:
         """Remember that a person has agreed to a download.
 
@@ -295,7 +301,11 @@ class Actions:
 
         Args:
             path: the picture; never a path that a browser named.
+
+        Raises:
+            UserError: if the file is too large.
         """
+        _check_size(path)
         return {"reference": self._references.begin(self._open_or_create(project), path)}
 
     def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
@@ -370,7 +380,7 @@ class Actions:
         character = opened.load().character
         if not (character.name.strip() or character.description.strip() or character.reference):
             raise UserError("There is no character to save yet.", "Describe one first.")
-        name = f"{_file_name(character.name) or 'character'}{SUFFIX}"
+        name = f"{file_name(character.name) or 'character'}{SUFFIX}"
         return {"name": name, "file": download_address(opened, "board.character")}
 
     def load_character(self, project: str, path: Path) -> Answer:
@@ -383,6 +393,7 @@ class Actions:
             UserError: if the file holds no character, or it cannot be stored.
         """
         opened = self._open_or_create(project)
+        _check_size(path)
         try:
             character = load_character(path).adopt(opened.references)
         except UserError as error:  # without the server's folder, which means nothing to a person
@@ -394,7 +405,11 @@ class Actions:
     # ---- parts of answers
 
     def _open_or_create(self, project_id: str) -> Project:
-        """Return a project; a blank board becomes one with its first change."""
+        """Return a project; a blank board becomes one with its first change.
+
+        Raises:
+            DeletedError: if it is in the bin.
+        """
         with self._creating:
             try:
                 return self._store.open(project_id)
@@ -431,6 +446,12 @@ def _is_used(board: Storyboard) -> bool:
     return any(words) or any(frames)
 
 
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > MAX_UPLOAD_BYTES:
+        most = f"{MAX_UPLOAD_BYTES // 1_000_000} MB"
+        raise UserError(f"{path.name} is larger than {most}.", "Choose a smaller file.")
+
+
 def _check_ready(storyboard: Storyboard) -> None:
     if not storyboard.frames:
         raise UserError("The storyboard has no frames.", "Add a frame and write its action.")
@@ -452,7 +473,3 @@ def _with_reference(project: Project, name: str) -> Storyboard:
         return stored.model_copy(update={"character": character})
 
     return project.edit(change)
-
-
-def _file_name(words: str) -> str:
-    return re.sub(r"\W+", "-", words.casefold()).strip("-")[:60]

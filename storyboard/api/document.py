@@ -133,9 +133,14 @@ def _settings(sent: object) -> dict[str, Any]:
     return settings | {"styles": named} if "styles" in settings else settings
 
 
+def is_on_hub(source: str) -> bool:
+    """Return whether a style's source is a name on the Hugging Face hub, not a file."""
+    return _HUB_LORA.fullmatch(source.strip()) is not None
+
+
 def _check_styles(styles: list[dict[str, Any]]) -> None:
     for style in styles:
-        if not _HUB_LORA.fullmatch(str(style["source"]).strip()):
+        if not is_on_hub(str(style["source"])):
             raise UserError(
                 f"{style['source']} is not the name of a LoRA on the Hugging Face hub.",
                 "Write owner/name or owner/name/file.safetensors of a LoRA on the hub.",

@@ -30,8 +30,10 @@ _MODEL_FIELDS = ("name", "title", "note", "licence", "licence_url", "non_commerc
 _ADAPTER_FIELDS = ("title", "licence", "licence_url", "research_only", "strength", "note")
 
 MAX_UPLOAD_BYTES = 20_000_000  # of a picture or a character file
+MAX_BOARD_BYTES = 500_000_000  # of a storyboard's ZIP
 
 LIMITS: dict[str, Any] = {
+    "board": MAX_BOARD_BYTES,
     "frames": MAX_FRAMES,
     "guidance": [MIN_GUIDANCE, MAX_GUIDANCE],
     "long": LONG_TEXT,

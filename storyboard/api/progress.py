@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _PREVIEW_QUALITY = 80
+_KEPT = 200  # views of jobs that are over; one that is wanted again is made anew
 
 
 def idle() -> dict[str, Any]:
@@ -176,7 +177,12 @@ class JobViews:
         return answer | {"preview_count": count}
 
     def _view(self, job: Job) -> JobView:
-        view = self._views.setdefault(job.id, JobView(job))
+        view = self._views.get(job.id)
+        if view is None:
+            over = [known for known, view in self._views.items() if view.over]
+            for forgotten in over[:-_KEPT]:
+                del self._views[forgotten]
+            view = self._views[job.id] = JobView(job)
         view.catch_up()
         return view
 

@@ -1,7 +1,8 @@
 """Addresses of the files that a page shows: its scripts, pictures of takes, downloads.
 
 Pictures are sent from their projects, so that nothing is copied and nothing can be cleaned away
-under an open page. A board's address contains its project's id, which nobody can guess.
+under an open page. A take's picture carries its own frame's part of its request alone, however it
+is saved from the page. A board's address contains its project's id, which nobody can guess.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import mimetypes
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from starlette.background import BackgroundTask
@@ -21,7 +23,9 @@ from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
 from pipelines.pictures import png_bytes, read_png, smooth_mask
+from storyboard.exchange import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
+from storyboard.storage.own_pictures import own_picture, small_picture
 from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
@@ -49,6 +53,11 @@ def download_address(project: Project, name: str) -> dict[str, str]:
     return {"at": f"boards/{project.id}/{name}"}
 
 
+def small_address(project_id: str, take_id: str | None, deleted: bool = False) -> dict[str, str]:
+    """Return the address of a small picture of a take, of a project that may be in the bin."""
+    return {"at": f"{'bin' if deleted else 'boards'}/{project_id}/takes/{take_id}/small.jpg"}
+
+
 def scripts_version(folder: Path) -> str:
     """Return a name for the scripts as they are now, so that no browser mixes two versions."""
     digest = hashlib.sha256()
@@ -71,18 +80,31 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
     def take(request: Request) -> Response:
         project, name = project_of(request), request.path_params["name"]
         take_id = request.path_params["take"]
-        if name == SMOOTH_MASK:
-            mask = smooth_mask(read_png(project.mask_path(take_id).read_bytes()))
-            return Response(png_bytes(mask), media_type="image/png", headers=_FOREVER | _PLAIN)
-        find = {"image.png": project.image_path, "mask.png": project.mask_path}
-        return _picture(find[name](take_id))
+        match name:
+            case "image.png":
+                return _png(own_picture(project, take_id))
+            case "small.jpg":
+                return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
+            case "mask.png":
+                return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
+            case _ if name == SMOOTH_MASK:
+                mask = smooth_mask(read_png(project.mask_path(take_id).read_bytes()))
+                return _png(png_bytes(mask))
+        raise KeyError(name)
+
+    def deleted_take(request: Request) -> Response:
+        project = store.deleted(request.path_params["project"])
+        path = small_picture(project, request.path_params["take"])
+        return FileResponse(path, headers=_FOREVER | _PLAIN)
 
     def picture(request: Request) -> Response:
         folder, name = request.path_params["folder"], request.path_params["name"]
         return _picture(project_of(request).path / folder / name)
 
-    def archive(request: Request) -> Response:
-        return _made(project_of(request).zip_frames, "storyboard.zip")
+    def board_file(request: Request) -> Response:
+        project, ending = project_of(request), request.path_params["ending"]
+        form = next(form for form in FORMS if ENDINGS[form] == f".{ending}")
+        return _made(lambda path: export_board(project, form, path), f"storyboard.{ending}")
 
     def character(request: Request) -> Response:
         project = project_of(request)
@@ -92,7 +114,8 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
         Route("/alive", lambda _: PlainTextResponse("alive"), methods=["GET", "HEAD"]),
         Mount(f"/ui/{scripts_version(scripts)}", _Scripts(directory=scripts)),
         Route("/boards/{project}/takes/{take}/{name}", _answered(take)),
-        Route("/boards/{project}/storyboard.zip", _answered(archive)),
+        Route("/bin/{project}/takes/{take}/small.jpg", _answered(deleted_take)),
+        Route("/boards/{project}/storyboard.{ending}", _answered(board_file)),
         Route("/boards/{project}/board.character", _answered(character)),
         Route("/boards/{project}/{folder}/{name}", _answered(picture)),
     ]
@@ -114,14 +137,19 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
     def endpoint(request: Request) -> Response:
         try:
             return answer(request)
-        except (UserError, KeyError) as error:
+        except (UserError, KeyError, ValueError, OSError, StopIteration) as error:
+            # A picture that is damaged, or a name that is too long for a file, too.
             raise HTTPException(404, "There is no such file.") from error
 
     return endpoint
 
 
+def _png(content: bytes) -> Response:
+    return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
+
+
 def _picture(path: Path) -> Response:
-    shown = path.parent.name in ("references", "draft") or path.parent.parent.name == "takes"
+    shown = path.parent.name in ("references", "draft")
     if not shown or path.suffix != ".png" or path.name.startswith(".") or not path.is_file():
         raise HTTPException(404, "There is no such picture.")
     return FileResponse(path, headers=_FOREVER | _PLAIN)
@@ -129,6 +157,7 @@ def _picture(path: Path) -> Response:
 
 def _made(write: Callable[[Path], Path], name: str) -> Response:
     """Send a file that is written for this answer, and delete it afterwards."""
-    folder = tempfile.TemporaryDirectory()
-    path = write(Path(folder.name, name))
-    return FileResponse(path, headers=_PLAIN, background=BackgroundTask(folder.cleanup))
+    with ExitStack() as made:
+        path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        delete = BackgroundTask(made.pop_all().close)
+    return FileResponse(path, headers=_PLAIN, background=delete)

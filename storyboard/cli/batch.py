@@ -13,7 +13,6 @@ comes from one.
 from __future__ import annotations
 
 import hashlib
-import json
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from storyboard.jobs.events import JobEvent, JobFailed
 from storyboard.jobs.job import Job
 from storyboard.jobs.runner import Runner
 from storyboard.storage.files import DocumentKind, file_stem, write_result
-from storyboard.storage.projects import REQUEST_KEY
+from storyboard.storage.own_pictures import own_texts
 from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
@@ -181,7 +180,6 @@ class _OutputFolder:
         frame = self.storyboard.frame(take.frame_id)
         number = self.storyboard.position(frame.id) + 1
         stem = file_stem(number, f"{frame.action} {frame.location}")
-        recipe = json.dumps(request.to_dict(), ensure_ascii=False)
         entry: dict[str, Any] = {
             "number": number,
             "frame_id": frame.id,
@@ -190,7 +188,7 @@ class _OutputFolder:
             "seconds": round(take.seconds, 2),
             "matches": take.matches,
             "foreground": round(take.foreground, 4),
-            "image": self._write(f"{stem}.png", png_bytes(image, **{REQUEST_KEY: recipe})),
+            "image": self._write(f"{stem}.png", png_bytes(image, **own_texts(request, frame.id))),
         }
         if self.save_masks:
             entry["mask"] = self._write(

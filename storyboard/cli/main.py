@@ -14,6 +14,7 @@ from pathlib import Path
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
+from storyboard.cli.boards import add_boards
 from storyboard.cli.models import add_models
 from storyboard.cli.render import INTERRUPTED, add_render
 from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError, UsageError
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     new.set_defaults(run=_write_example)
     new.add_argument("file", metavar="FILE", type=Path, help="a file that does not exist yet")
+    add_boards(commands.add_parser)
     add_models(commands.add_parser)
     return parser
 

@@ -75,11 +75,15 @@ class StoryFile:
     one_character: bool = True
 
 
-def read_story(path: Path) -> StoryFile:
+def read_story(path: Path, alone: bool = False) -> StoryFile:
     """Read a story file of either format.
 
     The ending decides: `.yaml` and `.yml` against `.txt`. With any other, the file is in the line
     format where each of its lines has exactly two "#".
+
+    Args:
+        alone: whether the file came without those that it names, from another machine: none of
+            them is looked for then.
 
     Raises:
         StoryFileError: if it cannot be read, with the line and what to do.
@@ -90,7 +94,7 @@ def read_story(path: Path) -> StoryFile:
     looks_like_lines = bool(lines) and all(line.count(_SEPARATOR) == 2 for line in lines)
     if suffix == ".txt" or (looks_like_lines and suffix not in (".yaml", ".yml")):
         return _read_lines(path, text)
-    return _read_yaml(path, text)
+    return _read_yaml(path, text, alone)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -222,10 +226,13 @@ def _parse_size(value: object) -> tuple[int, int]:
     return parse_size("x".join(side if isinstance(side, str) else "?" for side in sides))
 
 
-def _near(value: str | Path, info: ValidationInfo) -> Path:
-    """Return a path as seen from the story file, whose folder is the context."""
+def _near(value: str | Path, info: ValidationInfo) -> Path | None:
+    """Return a path as seen from the story file, whose folder is the context.
+
+    It is None where the file came alone.
+    """
     folder: Any = info.context
-    return Path(folder, os.path.expanduser(value))
+    return None if folder is None else Path(folder, os.path.expanduser(value))
 
 
 class _Character(Value, defer_build=True):
@@ -238,6 +245,8 @@ class _Character(Value, defer_build=True):
     @classmethod
     def _find(cls, value: Path, info: ValidationInfo) -> Path:
         path = _near(value, info)
+        if path is None:
+            return value
         if not os.path.isfile(path):  # Path.is_file fails at names that are too long
             raise ValueError(f"there is no picture {path} (name it as seen from the story file)")
         return path
@@ -255,7 +264,7 @@ class _Style(Style, defer_build=True):
     @classmethod
     def _find(cls, value: str, info: ValidationInfo) -> str:
         near = _near(value, info)
-        return str(near) if os.path.exists(near) else value
+        return str(near) if near is not None and os.path.exists(near) else value
 
 
 class _Frame(Value, defer_build=True):
@@ -326,7 +335,7 @@ class _Story(Value, defer_build=True):
         return _with_identity(board, self.identity)
 
 
-def _read_yaml(path: Path, text: str) -> StoryFile:
+def _read_yaml(path: Path, text: str, alone: bool) -> StoryFile:
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -345,7 +354,7 @@ def _read_yaml(path: Path, text: str) -> StoryFile:
         fault = "it is empty (`python -m storyboard new FILE` writes an example)"
         raise StoryFileError(path, None, fault)
     try:
-        story = _Story.model_validate(content, context=path.parent)
+        story = _Story.model_validate(content, context=None if alone else path.parent)
         board = story.storyboard(path.stem[:SHORT_TEXT])
     except ValidationError as error:
         # What is missing may be misspelt elsewhere.

@@ -4,25 +4,22 @@
     <root>/<project id>/takes/<take id>/{image.png, mask.png, take.json}, starred
     <root>/<project id>/takes/.bin/<take id>/    takes that a person has removed
     <root>/<project id>/references/    see `storyboard.storage.reference_store`
+    <root>/<project id>/.small/        small copies of pictures, made anew where they are missing
+    <root>/.bin/<project id>/          see `storyboard.storage.shelf`
 
 Nothing is ever overwritten in place or deleted: documents are replaced whole
-(`storyboard.storage.files`), a take's folder appears complete or not at all, and a damaged or
-foreign file is reported and left. This module knows nothing of models, jobs or pages.
+(`storyboard.storage.files`), a take's folder and a new project appear complete or not at all, and a
+damaged or foreign file is reported and left. This module knows nothing of models, jobs or pages.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import threading
-import zipfile
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +28,17 @@ from pydantic import ValidationError
 from pipelines.pictures import mask_picture, png_bytes
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
-from storyboard.errors import ProjectError
+from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage.files import (
     DocumentKind,
     Migration,
-    file_stem,
     unwritable,
     write_atomically,
     write_result,
 )
+from storyboard.storage.locks import ProjectLock
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.summaries import ProjectInfo, Summaries
 from storyboard.storage.take_files import TAKE_FILE, TakeFiles, invalid
 
 if TYPE_CHECKING:
@@ -75,21 +73,11 @@ STORYBOARD_FILE = DocumentKind(
     ),
 )
 REQUEST_KEY = "throughline-request"
+BIN = ".bin"
 
-_STAR = "starred"  # an empty file in the folder of a favourite take
-_BIN = ".bin"
+STAR = "starred"  # an empty file in the folder of a favourite take
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-@dataclass(frozen=True)
-class ProjectInfo:
-    """Summary of a project, for a list: its number of frames, and when it was last saved, UTC."""
-
-    id: str
-    title: str
-    frames: int
-    modified: datetime
 
 
 class Store:
@@ -98,8 +86,9 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._guard = threading.Lock()
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks: dict[str, ProjectLock] = {}
         self._takes = TakeFiles()
+        self._summaries = Summaries(lambda folder: self._in(folder).load())
 
     def create(self, storyboard: Storyboard, project_id: str | None = None) -> Project:
         """Make a new project with this storyboard.
@@ -108,9 +97,11 @@ class Store:
             project_id: its identifier, which may come from a browser; None for a new one.
 
         Raises:
+            DeletedError: if there was one of this name, and it is in the bin.
             ProjectError: if it exists already or cannot be written.
         """
-        project_id = _checked(project_id or new_id(), "project")
+        project_id = _checked(new_id() if project_id is None else project_id, "project")
+        self._check_kept(project_id)
         folder = self.root / project_id
         try:
             folder.mkdir(parents=True)
@@ -120,38 +111,85 @@ class Store:
         project.save(storyboard)
         return project
 
+    def build(self, fill: Callable[[Path], None]) -> Project:
+        """Make a new project whose files something else writes; it appears whole or not at all.
+
+        Args:
+            fill: writes all files of a project into an empty folder.
+
+        Raises:
+            ProjectError: if they cannot be written.
+        """
+        project_id = new_id()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as temporary:
+                unfinished = Path(temporary, project_id)
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(self.root / project_id)
+        except OSError as error:
+            raise unwritable(self.root / project_id, error) from error
+        return self._project(project_id)
+
     def open(self, project_id: str) -> Project:
         """Return the project of this identifier, which may come from a browser.
 
         Raises:
+            DeletedError: if it is in the bin.
             ProjectError: if there is none.
         """
-        folder = self.root / _checked(project_id, "project")
-        if not (folder / "storyboard.json").is_file():
+        if not self.has(project_id):
+            self._check_kept(project_id)
             raise ProjectError(
                 f"There is no project {project_id!r} in {self.root}.",
                 "Open another one, or start a new storyboard.",
             )
         return self._project(project_id)
 
+    def has(self, project_id: str) -> bool:
+        """Return whether there is a project of this identifier, which may come from a browser.
+
+        Raises:
+            ProjectError: if it cannot be the name of one.
+        """
+        return (self.root / _checked(project_id, "project") / "storyboard.json").is_file()
+
+    def deleted(self, project_id: str) -> Project:
+        """Return a project in the bin, whose identifier may come from a browser.
+
+        Raises:
+            ProjectError: if there is none.
+        """
+        folder = self.root / BIN / _checked(project_id, "project")
+        if not (folder / "storyboard.json").is_file():
+            raise ProjectError(
+                f"There is no project {project_id!r} in the bin.", "Reload the page."
+            )
+        return self._in(folder)
+
     def projects(self) -> list[ProjectInfo]:
         """Return all readable projects, the last saved first."""
-        found = []
-        for path in self.root.glob("*/storyboard.json"):
-            if _IDENTIFIER.fullmatch(path.parent.name):
-                project_id = path.parent.name
-                try:
-                    board = self._project(project_id).load()
-                except ProjectError:  # opening such a project reports why it cannot be read
-                    continue
-                modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                found.append(ProjectInfo(project_id, board.title, len(board.frames), modified))
-        return sorted(found, key=lambda info: info.modified, reverse=True)
+        return self.infos(self.root)
+
+    def infos(self, folder: Path) -> list[ProjectInfo]:
+        """Return the readable projects in a folder, the last saved first."""
+        folders = (path.parent for path in folder.glob("*/storyboard.json"))
+        found = (self._summaries.of(f) for f in folders if _IDENTIFIER.fullmatch(f.name))
+        infos = [info for info in found if info is not None]
+        return sorted(infos, key=lambda info: info.modified, reverse=True)
+
+    def _check_kept(self, project_id: str) -> None:
+        if (self.root / BIN / project_id).is_dir():
+            raise DeletedError(project_id)
 
     def _project(self, project_id: str) -> Project:
+        return self._in(self.root / project_id)
+
+    def _in(self, folder: Path) -> Project:
         with self._guard:
-            lock = self._locks[project_id]
-        return Project(self.root / project_id, lock, self._takes)
+            lock = self._locks.setdefault(folder.name, ProjectLock(self.root, folder.name))
+        return Project(folder, lock, self._takes)
 
 
 class Project:
@@ -163,7 +201,7 @@ class Project:
         takes: reads the files of its takes.
     """
 
-    def __init__(self, path: Path, lock: threading.RLock, takes: TakeFiles) -> None:
+    def __init__(self, path: Path, lock: ProjectLock, takes: TakeFiles) -> None:
         self.path = path
         self._lock = lock
         self._takes = takes
@@ -206,18 +244,20 @@ class Project:
             ProjectError: if it cannot be written.
         """
         content = STORYBOARD_FILE.dump({"storyboard": storyboard.model_dump(mode="json")})
-        with self._lock:
+        with self._lock.held():
             write_result(self.path / "storyboard.json", content)
 
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
-        """Change the stored storyboard under its lock; save the new one and return it.
+        """Change the stored storyboard under its lock; save it if it is another one, and return it.
 
         Raises:
             ProjectError: as `load` and `save`.
         """
-        with self._lock:
-            storyboard = change(self.load())
-            self.save(storyboard)
+        with self._lock.held():
+            stored = self.load()
+            storyboard = change(stored)
+            if storyboard != stored:
+                self.save(storyboard)
         return storyboard
 
     def add_take(
@@ -291,7 +331,7 @@ class Project:
         Raises:
             ProjectError: if there is no such take, or the mark cannot be stored.
         """
-        mark = self._take_folder(self.take(take_id).id) / _STAR
+        mark = self._take_folder(self.take(take_id).id) / STAR
         try:
             if starred:
                 mark.touch()
@@ -302,7 +342,7 @@ class Project:
 
     def is_starred(self, take_id: str) -> bool:
         """Return whether a take is marked as a favourite."""
-        return (self._take_folder(take_id) / _STAR).exists()
+        return (self._take_folder(take_id) / STAR).exists()
 
     def remove_take(self, take_id: str) -> Storyboard:
         """Move a take to the project's bin; its frame shows its newest other take, or none.
@@ -315,7 +355,7 @@ class Project:
         """
         take = self.take(take_id)
         folder = self._take_folder(take_id)
-        self._move(folder, folder.parent / _BIN / take_id)
+        self._move(folder, folder.parent / BIN / take_id)
         left = [other.id for other in self.takes() if other.frame_id == take.frame_id]
 
         def change(storyboard: Storyboard) -> Storyboard:
@@ -335,7 +375,7 @@ class Project:
             ProjectError: if it is not in the bin, or cannot be moved.
         """
         folder = self._take_folder(take_id)
-        self._move(folder.parent / _BIN / take_id, folder)
+        self._move(folder.parent / BIN / take_id, folder)
         take = self.take(take_id)
         return self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take_id))
 
@@ -366,38 +406,21 @@ class Project:
         """
         return self._picture(take_id, "mask.png")
 
-    def zip_frames(self, path: Path) -> Path:
-        """Write an archive of the chosen takes, their masks, the storyboard and its reference.
-
-        Returns:
-            The archive's path, as given; replaced if it exists.
+    def move(self, folder: Path) -> None:
+        """Move the project to another folder, between two changes of its storyboard.
 
         Raises:
-            ProjectError: if no frame has been rendered yet, a picture is missing, or the archive
-                cannot be written.
+            ProjectError: if there is something already, or it cannot be moved.
         """
-        storyboard = self.load()
-        reference = storyboard.character.reference
-        rendered = [(n, f, f.take) for n, f in enumerate(storyboard.frames, 1) if f.take]
-        if not rendered:
-            raise ProjectError("No frame has been generated yet.", "Generate first.")
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            # PNG is compressed already: packing it again only costs time.
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                for number, frame, take_id in rendered:
-                    stem = file_stem(number, f"{frame.action} {frame.location}")
-                    archive.write(self.image_path(take_id), f"{stem}.png")
-                    archive.write(self.mask_path(take_id), f"masks/{stem}.png")
-                archive.write(self.path / "storyboard.json", "storyboard.json")
-                if reference:
-                    archive.write(self.references.path(reference), f"references/{reference}")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        with self._lock.held():
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                self.path.rename(folder)
+            except OSError as error:
+                raise ProjectError(
+                    f"{self.path} cannot be moved to {folder} ({error.strerror or error}).",
+                    "Check the permissions of both folders, and that nothing has that name.",
+                ) from error
 
     def _take_folder(self, take_id: str) -> Path:
         return self.path / "takes" / _checked(take_id, "take")

@@ -21,7 +21,7 @@ from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
-from storyboard.api.limits import MAX_UPLOAD_BYTES
+from storyboard.api.limits import MAX_BOARD_BYTES
 from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
@@ -32,11 +32,7 @@ ASSETS = ROOT / "assets" / "ui"
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later files override earlier ones.
 _STYLE_FILES = (
-    "controls.css",
-    "layout.css",
-    "character.css",
-    "cards.css",
-    "advice.css",
+    *("controls.css", "layout.css", "character.css", "cards.css", "shelf.css", "advice.css"),
     "narrow.css",
 )
 _THREADS = 200
@@ -99,7 +95,7 @@ def launch_options(store: Store) -> dict[str, Any]:
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],
-        "max_file_size": MAX_UPLOAD_BYTES,
+        "max_file_size": MAX_BOARD_BYTES,
         "max_threads": _THREADS,
         "run_history": False,
         "enable_monitoring": False,
@@ -118,8 +114,12 @@ def uploaded(sent: object) -> Path:
         UserError: if it is not a file in the folder for uploads.
     """
     folder = Path(get_upload_folder()).resolve()
-    path = Path(sent if isinstance(sent, str) else "").resolve()
-    if not (path.is_relative_to(folder) and path.is_file()):
+    try:
+        path = Path(sent if isinstance(sent, str) else "").resolve()
+        arrived = path.is_relative_to(folder) and path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        arrived = False
+    if not arrived:
         raise UserError("The upload did not arrive.", "Choose the file again.")
     return path
 

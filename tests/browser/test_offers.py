@@ -1,4 +1,4 @@
-"""What a card says of its take, and what Generate offers: new, out of date, locked, empty, unchanged."""
+"""Words of a card on its take, and what Generate offers: new, out of date, locked, empty."""
 
 from __future__ import annotations
 

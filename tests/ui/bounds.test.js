@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fieldKey, refusalOf, withoutRefusals } from "../../assets/ui/state/bounds.js";
+import { fieldKey, refusalOf, withoutRefusal } from "../../assets/ui/state/bounds.js";
 
 const steps = { lowest: 1, highest: 200, isNumber: true };
 
@@ -20,7 +20,7 @@ test("others are refused with what was typed and the limit", () => {
 });
 
 test("a refusal belongs to a field of a frame or of the board", () => {
-  const refused = { [fieldKey("a", "seed")]: "No.", [fieldKey(undefined, "settings.steps")]: "No." };
-  assert.deepEqual(withoutRefusals(refused, fieldKey("a", "seed")), { " settings.steps": "No." });
-  assert.deepEqual(withoutRefusals(refused, fieldKey("b", "seed")), refused);
+  const refused = { [fieldKey("a", "seed")]: "No.", [fieldKey("", "settings.steps")]: "No." };
+  assert.deepEqual(withoutRefusal(refused, fieldKey("a", "seed")), { " settings.steps": "No." });
+  assert.deepEqual(withoutRefusal(refused, fieldKey("b", "seed")), refused);
 });

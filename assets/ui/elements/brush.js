@@ -2,25 +2,40 @@
 
 import { make } from "../dom.js";
 
+/**
+ * @typedef {"add" | "remove"} Mode
+ * @typedef {{ mode: Mode, size: number }} Tool `size` in per cent of the picture's longer side.
+ * @typedef {{ x: number, y: number }} Point in pixels of the canvas
+ * @typedef {{ mode: Mode | "none", width: number, points: Point[] }} Stroke
+ *   "none" takes back all strokes before it.
+ * @typedef {CanvasRenderingContext2D} Sheet
+ */
+
 export const BRUSH = { smallest: 1, largest: 25, usual: 7 }; // widths in per cent of the picture's longer side
 const BRUSH_STEP = 0.02; // move by an arrow key, as a share of the longer side
-const MARKS = { add: "#00ff00", remove: "#ff0000" }; // colours that the server reads
+/** Colours that the server reads. @type {Record<Mode, string>} */
+const MARKS = { add: "#00ff00", remove: "#ff0000" };
 const AROUND = [-1, 0, 1].flatMap((x) => [-1, 0, 1].map((y) => [x, y])); // offsets of the outline's copies
 const ERASER = 32; // eraser end of a pen, in `event.buttons`
 
+/** @param {number} width @param {number} height */
 function layer(width, height) {
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width, height });
-  return canvas.getContext("2d", { willReadFrequently: true });
+  return /** @type {Sheet} */ (canvas.getContext("2d", { willReadFrequently: true }));
 }
 
+/** @param {string} address */
 function loadedImage(address) {
   const image = new Image();
   image.src = address;
   return image.decode().then(() => image);
 }
 
-/** Make the canvas. Calls `done` after every stroke and `turned` where a key changes the tool. */
+/**
+ * Make the canvas. Calls `done` after every stroke and `turned` where a key changes the tool.
+ * @param {{ done: () => void, turned: (tool: Tool) => void }} listeners
+ */
 export function makeBrush({ done, turned }) {
   const canvas = make("canvas", {
     class: "tl-canvas",
@@ -30,21 +45,32 @@ export function makeBrush({ done, turned }) {
   });
   const ring = make("span", { class: "tl-ring", hidden: true });
   const box = make("div", { class: "tl-canvas-box" }, canvas, ring);
-  const context = canvas.getContext("2d");
-  let view = null; // the picture below the mask
-  let found = null; // the mask before any stroke, in its alpha
-  let begun = null; // strokes stored before
-  let shape, marks, lines; // the current mask, all strokes, and a buffer for drawing
+  const context = /** @type {Sheet} */ (canvas.getContext("2d"));
+  /** The picture below the mask. @type {HTMLImageElement | null} */
+  let view = null;
+  let found = layer(1, 1); // the mask before any stroke, in its alpha
+  /** Strokes stored before. @type {Sheet | null} */
+  let begun = null;
+  // The current mask, all strokes, and a buffer for drawing.
+  let [shape, marks, lines] = [found, found, found];
+  /** @type {Stroke[]} */
   let strokes = [];
-  let stroke = null; // the stroke in progress
-  let at = { x: 0, y: 0 }; // position of the brush in canvas pixels
+  /** The stroke in progress. @type {Stroke | null} */
+  let stroke = null;
+  /** Position of the brush. @type {Point} */
+  let at = { x: 0, y: 0 };
+  /** @type {Tool} */
   const tool = { mode: "add", size: BRUSH.usual };
 
-  /** Load a picture; `mask` is white where the figure is, `earlier` is a result of `marked` or null. */
+  /**
+   * Load a picture; `mask` is white where the figure is, `earlier` is a result of `marked` or null.
+   * @param {{ picture: string, mask: string, earlier: string | null }} addresses
+   */
   async function load({ picture, mask, earlier }) {
-    const [image, ...sheets] = await Promise.all([picture, mask, earlier].filter(Boolean).map(loadedImage));
+    const addresses = earlier ? [picture, mask, earlier] : [picture, mask];
+    const [image, ...sheets] = await Promise.all(addresses.map(loadedImage));
     Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
-    box.style.setProperty("--tl-ratio", canvas.width / canvas.height);
+    box.style.setProperty("--tl-ratio", String(canvas.width / canvas.height));
     view = image;
     [shape, marks, lines] = [1, 2, 3].map(() => layer(canvas.width, canvas.height));
     const [lit, before] = sheets.map((sheet) => {
@@ -70,6 +96,7 @@ export function makeBrush({ done, turned }) {
     draw();
   }
 
+  /** @param {Sheet | null} earlier strokes to begin with */
   function restart(earlier) {
     for (const sheet of [shape, marks]) sheet.clearRect(0, 0, canvas.width, canvas.height);
     shape.drawImage(found.canvas, 0, 0);
@@ -78,7 +105,10 @@ export function makeBrush({ done, turned }) {
     shape.putImageData(mended(shape, earlier), 0, 0);
   }
 
+  /** @param {Stroke} part @param {Point} from @param {Point} to */
   function segment({ mode, width }, from, to) {
+    if (mode === "none") return;
+    /** @type {[Sheet, string, GlobalCompositeOperation][]} */
     const ways = [
       [shape, "#ffffff", mode === "add" ? "source-over" : "destination-out"],
       [marks, MARKS[mode], "source-over"],
@@ -99,6 +129,7 @@ export function makeBrush({ done, turned }) {
 
   /** Draw the figure in colour with an outline, and everything else faint. */
   function draw() {
+    if (!view) return;
     const { width, height } = canvas;
     context.clearRect(0, 0, width, height);
     Object.assign(context, { filter: "grayscale(1)", globalAlpha: 0.3 });
@@ -118,6 +149,7 @@ export function makeBrush({ done, turned }) {
     showRing();
   }
 
+  /** @param {GlobalCompositeOperation} how @param {CanvasImageSource} what */
   function overlay(how, what, x = 0, y = 0) {
     lines.globalCompositeOperation = how;
     lines.drawImage(what, x, y, canvas.width, canvas.height);
@@ -133,12 +165,14 @@ export function makeBrush({ done, turned }) {
     ring.style.width = `${(100 * share * longSide()) / canvas.width}%`;
   }
 
+  /** @param {Mode} mode */
   function begin(mode = tool.mode) {
     stroke = { mode, width: (tool.size / 100) * longSide(), points: [{ ...at }] };
     segment(stroke, at, at);
     draw();
   }
 
+  /** @param {Point} point */
   function go(point) {
     if (stroke) {
       segment(stroke, at, point);
@@ -165,16 +199,18 @@ export function makeBrush({ done, turned }) {
 
   /** Restore the detected mask; can be undone like a stroke. */
   function restore() {
-    strokes.push({ mode: "none", points: [] });
+    strokes.push({ mode: "none", width: 0, points: [] });
     replay();
     done();
   }
 
+  /** @param {PointerEvent} event @returns {Point} */
   function pointOf(event) {
     const { left, top, width, height } = canvas.getBoundingClientRect();
     return { x: ((event.clientX - left) / width) * canvas.width, y: ((event.clientY - top) / height) * canvas.height };
   }
 
+  /** @type {Record<string, (event: PointerEvent) => void>} */
   const POINTER = {
     pointerdown: (event) => {
       if (!event.isPrimary || !(event.buttons & (1 | ERASER))) return;
@@ -187,22 +223,24 @@ export function makeBrush({ done, turned }) {
       ring.hidden = false;
       for (const each of event.getCoalescedEvents?.() ?? [event]) go(pointOf(each));
     },
-    pointerup: end,
+    pointerup: () => end(),
     // A second finger starts a pinch zoom: the first one's stroke is dropped.
     pointercancel: () => {
       stroke = null;
       replay();
     },
-    pointerleave: () => (ring.hidden = document.activeElement !== canvas),
+    pointerleave: () => void (ring.hidden = document.activeElement !== canvas),
   };
 
+  /** @type {Record<string, [number, number]>} */
   const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+  /** @param {KeyboardEvent} event */
   function pressed(event) {
     const { key } = event;
     if (key in MOVES && !event.altKey) {
       const reach = longSide() * BRUSH_STEP;
-      const inside = (value, most) => Math.min(Math.max(value, 0), most);
+      const inside = (/** @type {number} */ value, /** @type {number} */ most) => Math.min(Math.max(value, 0), most);
       const [right, down] = MOVES[key];
       go({ x: inside(at.x + reach * right, canvas.width), y: inside(at.y + reach * down, canvas.height) });
     } else if (key === " ") {
@@ -214,6 +252,7 @@ export function makeBrush({ done, turned }) {
     event.stopPropagation();
   }
 
+  /** @param {Partial<Tool>} changes */
   function turn(changes) {
     Object.assign(tool, changes);
     tool.size = Math.min(Math.max(tool.size, BRUSH.smallest), BRUSH.largest);
@@ -221,7 +260,9 @@ export function makeBrush({ done, turned }) {
     turned(tool);
   }
 
-  for (const [name, listener] of Object.entries(POINTER)) canvas.addEventListener(name, listener);
+  for (const [name, listener] of Object.entries(POINTER)) {
+    canvas.addEventListener(name, (event) => listener(/** @type {PointerEvent} */ (event)));
+  }
   canvas.addEventListener("keydown", pressed);
   canvas.addEventListener("keyup", (event) => event.key === " " && end());
   canvas.addEventListener("focus", () => (ring.hidden = !canvas.matches(":focus-visible")));
@@ -242,7 +283,7 @@ export function makeBrush({ done, turned }) {
   };
 }
 
-/** Set a canvas's opacity to its brightness. */
+/** Set a canvas's opacity to its brightness. @param {Sheet} drawn */
 function withBrightnessAsAlpha(drawn) {
   const { width, height } = drawn.canvas;
   const pixels = drawn.getImageData(0, 0, width, height);
@@ -251,7 +292,7 @@ function withBrightnessAsAlpha(drawn) {
   return drawn;
 }
 
-/** Apply strokes to a mask as the server does: removing wins. */
+/** Apply strokes to a mask as the server does: removing wins. @param {Sheet} shape @param {Sheet} strokes */
 function mended(shape, strokes) {
   const { width, height } = shape.canvas;
   const pixels = shape.getImageData(0, 0, width, height);

@@ -1,6 +1,8 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
-import { button, field, icon, make, numberInput, paintRefusal, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
+/** @import { Board, Frame, FrameProgress, Model, Origins, Result, Setup, Take, Work } from "../types.js" */
+
+import { button, control as controlOf, controls, field, icon, make, numberInput, paintRefusal, part as partOf, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
 import { stepWords } from "../state/jobs.js";
 import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
@@ -25,10 +27,14 @@ export function makeShot() {
   );
 }
 
-/** Show a take, if there is one, with its mask smooth or `raw`; while it renders, also its mask and its `preview`. */
+/**
+ * Show a take, if there is one, with its mask smooth or `raw`; while it renders, also its mask and its `preview`.
+ * @param {HTMLElement} shot @param {Take | null} take @param {string} words
+ * @param {{ earlyMask?: string | null, preview?: string | null, raw?: boolean }} more
+ */
 export function paintShot(shot, take, words, { earlyMask = null, preview = null, raw = false } = {}) {
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
-    shot.querySelector(name),
+    controlOf(shot, name),
   );
   picture.hidden = mask.hidden = !take;
   tint.hidden = !take || Boolean(preview);
@@ -48,14 +54,16 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
 /**
  * Show the preview of a frame that renders, sharper with every step. Without a `preview` the last
  * one fades out over the take.
+ * @param {HTMLElement} image @param {string | null} preview @param {FrameProgress | undefined} doing
  */
 function paintPreview(image, preview, doing) {
   image.classList.toggle("tl-shown", Boolean(preview));
   if (!preview) return;
   setSource(image, preview);
-  image.style.setProperty("--tl-soft", (1 - doing.step / doing.steps).toFixed(3));
+  image.style.setProperty("--tl-soft", doing?.steps ? (1 - (doing.step ?? 0) / doing.steps).toFixed(3) : "1");
 }
 
+/** @param {Frame} frame @param {Setup} setup @returns {HTMLElement} */
 export function makeCard(frame, setup) {
   const open = make("button", { type: "button", class: "tl-open", "data-action": "look" }, makeShot());
   return make(
@@ -94,6 +102,7 @@ export function makeCard(frame, setup) {
   );
 }
 
+/** @param {Setup} setup */
 function makeCloseness(setup) {
   const [lowest, highest] = setup.limits.strength;
   const control = slider("reference_strength", { lowest, highest, step: 0.05 });
@@ -114,6 +123,7 @@ function makeBadges() {
   );
 }
 
+/** @param {Setup} setup @param {Frame} frame */
 function makeTakes(setup, frame) {
   return make(
     "div",
@@ -126,7 +136,7 @@ function makeTakes(setup, frame) {
   );
 }
 
-/** Make the field of the seed; it shows the take's seed where the frame has none of its own. */
+/** Make the field of the seed; it shows the take's seed where the frame has none of its own. @param {Setup} setup @param {Frame} frame */
 function makeSeed(setup, frame) {
   const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed });
   seed.setAttribute("aria-label", "Seed");
@@ -154,14 +164,24 @@ function makeTools() {
 }
 
 /**
- * Update a card from the board, its takes and the running jobs; `strength` is the storyboard's
- * reference strength, null where no reference picture is used; `refused` says why a seed was.
+ * @typedef {object} CardShown
+ * @property {Board} board
+ * @property {number} index of the frame
+ * @property {Result | undefined} result
+ * @property {string | undefined} preview
+ * @property {Work} work
+ * @property {{ outdated: boolean, origins: Origins | undefined, identity: boolean }} facts
+ * @property {number | null} strength the storyboard's reference strength; null where no reference picture is used
+ * @property {Model | undefined} model
+ * @property {string | undefined} refused why the seed that was typed was refused
  */
+
+/** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
 export function paintCard(card, { board, index, result, preview, work, facts, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
-  const find = (name) => card.querySelector(name);
+  const find = (/** @type {string} */ name) => controlOf(card, name);
   card.setAttribute("aria-label", `Frame ${index + 1}`);
   card.dataset.state = doing?.state ?? (take ? "rendered" : "empty");
   setText(find(".tl-number"), String(index + 1));
@@ -173,11 +193,13 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
   find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
-  for (const control of card.querySelectorAll("[data-field]:not([type=range])")) setValue(control, frame[control.dataset.field]);
-  for (const box of card.querySelectorAll(".tl-known")) paintKnown(box, model, board.character.name);
+  for (const control of controls(card, "[data-field]:not([type=range])")) {
+    setValue(control, frame[/** @type {keyof Frame} */ (control.dataset.field)]);
+  }
+  for (const box of controls(card, ".tl-known")) paintKnown(box, model, board.character.name);
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
-  const becoming = doing?.phase === "render" ? preview : null;
+  const becoming = (doing?.phase === "render" && preview) || null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), { earlyMask: doing?.mask, preview: becoming });
   paintPreview(find(".tl-preview"), becoming, doing);
   const look = find(".tl-open");
@@ -188,40 +210,50 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   paintTools(card, { frame, index, count: board.frames.length, take, doing });
 }
 
+/** @param {HTMLElement} row @param {Frame} frame @param {number | null} strength */
 function paintCloseness(row, frame, strength) {
   row.hidden = strength === null || Boolean(frame.character.trim());
-  if (!row.hidden) paintStrength(row, frame.reference_strength, strength, "the storyboard's strength");
+  if (strength !== null && !row.hidden) paintStrength(row, frame.reference_strength, strength, "the storyboard's strength");
 }
 
+/** @param {HTMLElement} card @param {FrameProgress | undefined} doing @param {Take | null} take */
 function paintDoing(card, doing, take) {
   const rendering = doing?.state === "rendering";
-  const words = { waiting: "Waiting", rendering: stepWords(doing) }[doing?.state] ?? (take ? "" : "Not generated yet");
-  const state = card.querySelector(".tl-state");
+  /** @type {Record<string, string>} */
+  const doings = { waiting: "Waiting", rendering: stepWords(doing) };
+  const words = doings[doing?.state ?? ""] ?? (take ? "" : "Not generated yet");
+  const state = partOf(card, ".tl-state");
   setText(state, words);
   state.hidden = !words;
-  const track = card.querySelector(".tl-stage > .tl-track");
+  const track = partOf(card, ".tl-stage > .tl-track");
   track.hidden = !rendering;
-  track.firstChild.style.width = rendering && doing.steps ? `${(100 * doing.step) / doing.steps}%` : "0";
+  partOf(track, "i").style.width = rendering && doing.steps ? `${(100 * (doing.step ?? 0)) / doing.steps}%` : "0";
 }
 
+/** @param {HTMLElement} row @param {Result | undefined} result @param {Take | null} take the chosen one */
 function paintTakes(row, result, take) {
-  const position = take ? result.takes.indexOf(take) : -1;
-  const part = (name) => row.querySelector(name);
+  const takes = result?.takes ?? [];
+  const position = take ? takes.indexOf(take) : -1;
+  const part = (/** @type {string} */ name) => controlOf(row, name);
   for (const name of ['[data-action="earlier"]', ".tl-take-words", '[data-action="later"]']) part(name).hidden = !take;
   part('[data-action="earlier"]').disabled = position <= 0;
-  part('[data-action="later"]').disabled = !take || position === result.takes.length - 1;
-  setText(part(".tl-take-words"), take ? `Take ${position + 1} of ${result.takes.length}` : "");
+  part('[data-action="later"]').disabled = !take || position === takes.length - 1;
+  setText(part(".tl-take-words"), take ? `Take ${position + 1} of ${takes.length}` : "");
   part(".tl-take-words").title = take ? takeFacts(take) : "";
   part('[data-field="seed"]').placeholder = take ? String(take.seed) : "new each time";
 }
 
+/**
+ * @param {HTMLElement} card
+ * @param {{ frame: Frame, index: number, count: number, take: Take | null, doing: FrameProgress | undefined }} shown
+ */
 function paintTools(card, { frame, index, count, take, doing }) {
-  const tool = (action) => card.querySelector(`[data-action="${action}"]`);
+  const tool = (/** @type {string} */ action) => controlOf(card, `[data-action="${action}"]`);
   tool("back").disabled = index === 0;
   tool("forth").disabled = index === count - 1;
-  tool("redo").disabled = Boolean(doing) && doing.state !== "rendered";
-  setText(tool("redo").querySelector("span"), take ? "Redo" : "Generate");
-  tool("redo").querySelector("svg").toggleAttribute("hidden", !take);
+  tool("redo").disabled = doing !== undefined && doing.state !== "rendered";
+  setText(partOf(tool("redo"), "span"), take ? "Redo" : "Generate");
+  partOf(tool("redo"), "svg").toggleAttribute("hidden", !take);
   const lock = tool("lock");
   const kept = frame.seed !== null;
   lock.setAttribute("aria-pressed", String(kept));

@@ -1,16 +1,21 @@
 // Box of the character: a description, a reference picture, or both.
 
-import { button, field, icon, make, setSource, setText, slider, textArea, textInput } from "../dom.js";
+/** @import { Board, Draft, Model, Reference, Setup } from "../types.js" */
+
+import { button, control, controls, field, icon, make, part, setSource, setText, slider, textArea, textInput } from "../dom.js";
 import { modelOf } from "../state/models.js";
 import { makeKnown, paintKnown } from "./known.js";
 import { licenceLink } from "./licence.js";
 import { paintStrength } from "./strength.js";
+
+/** @typedef {Reference & { busy: string }} Picture The server's reference, and what is done with it now. */
 
 const TABS = [
   ["describe", "Describe"],
   ["upload", "Upload a picture"],
 ];
 
+/** @param {Setup} setup */
 export function makeCharacter(setup) {
   return make(
     "section",
@@ -32,6 +37,7 @@ export function makeCharacter(setup) {
   );
 }
 
+/** @param {string[]} tab */
 function makeTab([name, label]) {
   return make(
     "button",
@@ -41,6 +47,7 @@ function makeTab([name, label]) {
   );
 }
 
+/** @param {string} name @param {Node[]} content */
 function makePage(name, ...content) {
   return make(
     "div",
@@ -49,23 +56,20 @@ function makePage(name, ...content) {
   );
 }
 
+/** @param {Setup} setup */
 function makeDescription(setup) {
-  return makeKnown(
-    field(
-      "Description",
-      textArea("character.description", {
-        placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
-        longest: setup.limits.long,
-        rows: 4,
-      }),
-      make("span", { class: "tl-hint tl-words-hint" }),
-    ),
-  );
+  const description = textArea("character.description", {
+    placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
+    longest: setup.limits.long,
+    rows: 4,
+  });
+  return makeKnown(field("Description", description, make("span", { class: "tl-hint tl-words-hint" })));
 }
 
-const fileInput = (purpose, accept) =>
+const fileInput = (/** @type {string} */ purpose, /** @type {string} */ accept) =>
   make("input", { type: "file", hidden: true, "data-file": purpose, accept });
 
+/** @param {Setup} setup */
 function makeUpload(setup) {
   return [
     make("div", { class: "tl-note tl-cannot", hidden: true }),
@@ -85,7 +89,7 @@ function makeUpload(setup) {
   ];
 }
 
-/** Make the part for an uploaded picture that is not in use yet. */
+/** Make the part for an uploaded picture that is not in use yet. @param {Setup} setup */
 function makeDraft(setup) {
   return make(
     "div",
@@ -109,7 +113,7 @@ function makeDraft(setup) {
   );
 }
 
-/** Make the offer to find the figure with a network. */
+/** Make the offer to find the figure with a network. @param {string} network its name */
 function makeSearch(network) {
   return make(
     "p",
@@ -122,10 +126,11 @@ function makeSearch(network) {
 
 /** Make a picture in which everything but the figure is faint. */
 function makeCutout() {
-  const layer = (alt, kind) => make("img", { class: kind, alt, draggable: "false" });
+  const layer = (/** @type {string} */ alt, /** @type {string} */ kind) => make("img", { class: kind, alt, draggable: "false" });
   return make("span", { class: "tl-cutout" }, layer("", "tl-faint"), layer("Your picture, with everything but the character faded", "tl-clear"));
 }
 
+/** @param {string} caption */
 export function makePrepared(caption) {
   return make(
     "figure",
@@ -137,7 +142,7 @@ export function makePrepared(caption) {
 
 export const makeDoubt = () => make("p", { class: "tl-note tl-doubt", role: "status", hidden: true });
 
-/** Make the part for the reference picture in use, with its strength. */
+/** Make the part for the reference picture in use, with its strength. @param {Setup} setup */
 function makeUsed(setup) {
   const [lowest, highest] = setup.limits.strength;
   const control = slider("character.strength", { lowest, highest, step: 0.05 });
@@ -169,83 +174,95 @@ function makeUsed(setup) {
   );
 }
 
-/** Update the character's box; `picture` is the server's reference, with `busy` and `fault`. */
+/**
+ * Update the character's box.
+ * @param {HTMLElement} box @param {{ board: Board, setup: Setup, picture: Picture, tab: string }} shown
+ */
 export function paintCharacter(box, { board, setup, picture, tab }) {
   const model = modelOf(board, setup);
-  for (const control of box.querySelectorAll('[role="tab"]')) {
-    const chosen = control.dataset.tab === tab;
-    control.setAttribute("aria-selected", String(chosen));
-    control.tabIndex = chosen ? 0 : -1;
-    control.querySelector(".tl-dot").hidden = control.dataset.tab === "upload" ? !picture.used : !board.character.description.trim();
+  for (const choice of controls(box, '[role="tab"]')) {
+    const chosen = choice.dataset.tab === tab;
+    choice.setAttribute("aria-selected", String(chosen));
+    choice.tabIndex = chosen ? 0 : -1;
+    part(choice, ".tl-dot").hidden = choice.dataset.tab === "upload" ? !picture.used : !board.character.description.trim();
   }
-  for (const page of box.querySelectorAll("[data-page]")) page.hidden = page.dataset.page !== tab;
-  setText(box.querySelector(".tl-words-hint"), wordsHint(picture));
-  paintKnown(box.querySelector(".tl-known"), modelOf(board, setup), board.character.name);
-  paintCannot(box.querySelector(".tl-cannot"), model, board, setup);
-  box.querySelector(".tl-drop").hidden = Boolean(picture.used || picture.draft);
-  paintFault(box.querySelector(".tl-fault"), picture.fault);
-  const working = box.querySelector(".tl-working");
+  for (const page of controls(box, "[data-page]")) page.hidden = page.dataset.page !== tab;
+  setText(part(box, ".tl-words-hint"), wordsHint(picture));
+  paintKnown(part(box, ".tl-known"), model, board.character.name);
+  paintCannot(part(box, ".tl-cannot"), model, board, setup);
+  part(box, ".tl-drop").hidden = Boolean(picture.used || picture.draft);
+  paintFault(part(box, ".tl-fault"), picture.fault);
+  const working = part(box, ".tl-working");
   working.hidden = !picture.busy;
-  setText(working.firstChild, picture.busy ?? "");
-  paintDraft(box.querySelector(".tl-draft"), picture);
-  paintUsed(box.querySelector(".tl-used"), { board, model, picture });
-  box.querySelector('[data-action="export"]').disabled = !picture.used && !board.character.description.trim() && !board.character.name.trim();
+  setText(part(working, "span"), picture.busy);
+  paintDraft(part(box, ".tl-draft"), picture);
+  paintUsed(part(box, ".tl-used"), { board, model, picture });
+  control(box, '[data-action="export"]').disabled = !picture.used && !board.character.description.trim() && !board.character.name.trim();
 }
 
+/** @param {Picture} picture */
 function wordsHint(picture) {
   if (picture.used) return "Used together with the picture. Describe what the picture does not show.";
   return "Added to every frame's prompt, without the name.";
 }
 
+/** @param {HTMLElement} line @param {string} fault */
 function paintFault(line, fault) {
   line.hidden = !fault;
   if (fault && line.textContent !== fault) line.replaceChildren(icon("alert"), make("span", { text: fault }));
 }
 
+/** @param {HTMLElement} line @param {Draft} draft */
 export function paintDoubt(line, draft) {
   paintFault(line, draft.fault || draft.doubt);
   line.classList.toggle("tl-fault", Boolean(draft.fault));
 }
 
-function paintDraft(part, { draft, used, busy }) {
-  part.hidden = !draft;
+/** @param {HTMLElement} box @param {Picture} picture */
+function paintDraft(box, { draft, used, busy }) {
+  box.hidden = !draft;
   if (!draft) return;
-  const layers = part.querySelector(".tl-cutout").children;
+  const layers = controls(part(box, ".tl-cutout"), "img");
   for (const layer of layers) setSource(layer, draft.view);
   layers[1].style.setProperty("--tl-mask", `url("${draft.mended}")`);
-  paintPrepared(part.querySelector(".tl-prepared"), draft.prepared);
-  paintDoubt(part.querySelector(".tl-doubt"), draft);
-  for (const control of part.querySelectorAll('[data-action="search"], [data-action="discard"]')) control.disabled = Boolean(busy);
-  part.querySelector('[data-action="use"]').disabled = !draft.prepared || Boolean(busy);
-  part.querySelector(".tl-still").hidden = !used;
+  paintPrepared(part(box, ".tl-prepared"), draft.prepared);
+  paintDoubt(part(box, ".tl-doubt"), draft);
+  for (const choice of controls(box, '[data-action="search"], [data-action="discard"]')) choice.disabled = Boolean(busy);
+  control(box, '[data-action="use"]').disabled = !draft.prepared || Boolean(busy);
+  part(box, ".tl-still").hidden = !used;
 }
 
+/** @param {HTMLElement} figure @param {string | null} file */
 export function paintPrepared(figure, file) {
-  const image = figure.querySelector("img");
+  const image = part(figure, "img");
   image.hidden = !file;
   if (file) setSource(image, file);
 }
 
-function paintUsed(part, { board, model, picture }) {
-  part.hidden = !picture.used || Boolean(picture.draft);
+/** @param {HTMLElement} box @param {{ board: Board, model: Model | undefined, picture: Picture }} shown */
+function paintUsed(box, { board, model, picture }) {
+  box.hidden = !picture.used || Boolean(picture.draft);
   if (!picture.used) return;
-  paintPrepared(part.querySelector(".tl-prepared"), picture.used.picture);
-  setText(part.querySelector(".tl-follows"), model?.subject ? "Frames are generated with this picture." : "This model cannot use a reference picture.");
-  const row = part.querySelector(".tl-closeness");
+  paintPrepared(part(box, ".tl-prepared"), picture.used.picture);
+  setText(part(box, ".tl-follows"), model?.subject ? "Frames are generated with this picture." : "This model cannot use a reference picture.");
+  const row = part(box, ".tl-closeness");
   row.hidden = !model?.subject;
   if (model?.subject) paintStrength(row, board.character.strength, model.subject.strength, "the model's default");
-  paintAdapter(part.querySelector(".tl-adapter"), model?.subject);
+  paintAdapter(part(box, ".tl-adapter"), model?.subject ?? null);
 }
 
-/** Show the adapter that uses reference pictures, and its licence. */
+/** Show the adapter that uses reference pictures, and its licence. @param {HTMLElement} line @param {Model["subject"]} subject */
 function paintAdapter(line, subject) {
   line.hidden = !subject?.research_only;
-  if (line.hidden || line.dataset.adapter === subject.title) return;
+  if (!subject?.research_only || line.dataset.adapter === subject.title) return;
   line.dataset.adapter = subject.title;
   line.replaceChildren(`Reference pictures are used by ${subject.title}. Licence: `, licenceLink(subject), ".");
 }
 
-/** Show that the model cannot use reference pictures, and which models can. */
+/**
+ * Show that the model cannot use reference pictures, and which models can.
+ * @param {HTMLElement} note @param {Model | undefined} model @param {Board} board @param {Setup} setup
+ */
 function paintCannot(note, model, board, setup) {
   note.hidden = Boolean(model?.subject);
   if (note.hidden || note.dataset.model === board.settings.model) return;

@@ -2,7 +2,7 @@
 
 /** @import { Knows, Model } from "../types.js" */
 
-import { afterPress, make, setText } from "../dom.js";
+import { afterPress, control as controlOf, make, part, setText } from "../dom.js";
 import { suggestionsFor, unknownHint, unknownWords } from "../state/knowledge.js";
 
 /**
@@ -36,19 +36,19 @@ export function makeKnown(field, kind = null, eager = false) {
  * @param {string} names names of the story, which are no words of a prompt
  */
 export function paintKnown(box, model, names) {
-  const control = /** @type {HTMLTextAreaElement} */ (box.querySelector("[data-field]"));
+  const field = controlOf(box, "[data-field]");
   const knows = model?.knows ?? null;
   const entered = box.classList.contains("tl-entered");
-  const caret = entered ? control.selectionStart : null;
-  const shown = JSON.stringify([model?.name, names, caret, entered, control.value]);
+  const caret = entered ? field.selectionStart : null;
+  const shown = JSON.stringify([model?.name, names, caret, entered, field.value]);
   if (box.dataset.shown === shown) return;
   box.dataset.shown = shown;
-  const words = knows ? unknownWords(control.value, knows, { names, caret }) : [];
-  const hint = /** @type {HTMLElement} */ (box.querySelector(".tl-unknown-words"));
+  const words = knows ? unknownWords(field.value, knows, { names, caret }) : [];
+  const hint = part(box, ".tl-unknown-words");
   hint.hidden = !words.length;
   setText(hint, model ? unknownHint(words, model.title) : "");
   // Phrases are hidden outside (see advice.css), so they are made only where somebody types.
-  if (entered) paintPhrases(box, knows, control.value, words.length > 0);
+  if (entered) paintPhrases(box, knows, field.value, words.length > 0);
 }
 
 /** @param {HTMLElement} box @param {Knows | null} knows @param {string} text @param {boolean} lost whether there are unknown words */
@@ -69,8 +69,8 @@ function paintPhrases(box, knows, text, lost) {
 
 /** Write a suggested phrase into its field, as if a person had typed it. @param {HTMLElement} phrase */
 export function takePhrase(phrase) {
-  const control = /** @type {HTMLTextAreaElement} */ (phrase.closest(".tl-known").querySelector("[data-field]"));
-  control.focus();
-  control.value = phrase.textContent;
-  control.dispatchEvent(new Event("input", { bubbles: true }));
+  const field = controlOf(/** @type {HTMLElement} */ (phrase.closest(".tl-known")), "[data-field]");
+  field.focus();
+  field.value = phrase.textContent;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
 }

@@ -2,7 +2,7 @@
 
 /** @import { Draft } from "../types.js" */
 
-import { button, make, setSlider, slider } from "../dom.js";
+import { button, control, controls, make, part, setSlider, slider } from "../dom.js";
 import { BRUSH, makeBrush } from "./brush.js";
 import { makeDoubt, makePrepared, paintDoubt, paintPrepared } from "./character.js";
 
@@ -60,7 +60,7 @@ export function makeMaskEditor(send) {
     brush.undo();
   });
 
-  /** @param {string} mode */
+  /** @param {string} mode @param {string} iconName @param {string} label */
   function makeTool(mode, iconName, label) {
     const choice = button("tool", iconName, { label });
     choice.dataset.mode = mode;
@@ -109,15 +109,16 @@ export function makeMaskEditor(send) {
       return;
     }
     draft = shown;
-    paintPrepared(dialog.querySelector(".tl-prepared"), draft.prepared);
-    dialog.querySelector(".tl-prepared").classList.toggle("tl-stale", made > sent);
-    paintDoubt(dialog.querySelector(".tl-doubt"), draft);
-    dialog.querySelector('[data-action="use"]').disabled = !draft.prepared && made === sent;
-    dialog.querySelector('[data-action="undo-stroke"]').disabled = !brush.canUndo();
+    paintPrepared(part(dialog, ".tl-prepared"), draft.prepared);
+    part(dialog, ".tl-prepared").classList.toggle("tl-stale", made > sent);
+    paintDoubt(part(dialog, ".tl-doubt"), draft);
+    control(dialog, '[data-action="use"]').disabled = !draft.prepared && made === sent;
+    control(dialog, '[data-action="undo-stroke"]').disabled = !brush.canUndo();
   }
 
+  /** @param {import("./brush.js").Tool} tool */
   function paintTool({ mode, size }) {
-    for (const choice of dialog.querySelectorAll("[data-mode]")) choice.setAttribute("aria-pressed", String(choice.dataset.mode === mode));
+    for (const choice of controls(dialog, "[data-mode]")) choice.setAttribute("aria-pressed", String(choice.dataset.mode === mode));
     setSlider(width, size, null);
   }
 
@@ -138,3 +139,5 @@ export function makeMaskEditor(send) {
     },
   };
 }
+
+/** @typedef {ReturnType<typeof makeMaskEditor>} MaskEditor */

@@ -1,11 +1,13 @@
 // Parts around the frames: header, character, settings, and the bar with the buttons.
 
-import { button, field, icon, make, numberInput, paintRefusal, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
-import { fieldKey } from "../state/bounds.js";
-import { guidanceDoubt, sizeDoubt, stepsDoubt } from "../state/made_for.js";
+/** @import { Board, Model, Setup, Usable, Work } from "../types.js" */
+
+import { button, control as controlOf, controls, field, icon, make, part as partOf, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { guidanceDoubt } from "../state/made_for.js";
 import { modelOf } from "../state/models.js";
 import { progressWords } from "../state/jobs.js";
 import { makeCharacter, paintCharacter } from "./character.js";
+import { makeDoubts, makeSteps, makeUsable, paintDoubts, paintLine, paintUsable, titleHere } from "./doubts.js";
 import { licenceLink } from "./licence.js";
 import { makeStyles, paintStyles } from "./styles.js";
 
@@ -16,6 +18,7 @@ export const VIEWS = [
   ["grid", "grid", "The whole story, small"],
 ];
 
+/** @param {Setup} setup */
 export function makeHead(setup) {
   const title = textInput("title", { placeholder: "Untitled storyboard" });
   title.classList.add("tl-title");
@@ -30,7 +33,7 @@ export function makeHead(setup) {
       "nav",
       { class: "tl-row", "aria-label": "Storyboards" },
       button("new", "plus", { label: "New", hint: "Start a new storyboard" }),
-      setup.listed ? button("projects", "folder", { label: "Open", hint: "Open another storyboard" }) : null,
+      button("projects", "folder", { label: "Boards", hint: setup.listed ? "All storyboards, the bin, and files to open" : "Copy or delete this storyboard, or open a file" }),
       button("example", "book", { label: "Example", hint: "Open the example storyboard" }),
     ),
   );
@@ -39,10 +42,11 @@ export function makeHead(setup) {
 function makeMark() {
   const mark = icon("picture");
   mark.classList.add("tl-mark");
-  mark.firstChild.setAttribute("d", "M3 6h7v12H3zM14 6h7v12h-7zM1 14.5c5 0 4-5 8-5s5 5 8 5 3-2 6-2");
+  mark.firstElementChild?.setAttribute("d", "M3 6h7v12H3zM14 6h7v12h-7zM1 14.5c5 0 4-5 8-5s5 5 8 5 3-2 6-2");
   return mark;
 }
 
+/** @param {Setup} setup */
 export function makePanel(setup) {
   return make(
     "aside",
@@ -53,6 +57,7 @@ export function makePanel(setup) {
   );
 }
 
+/** @param {Setup} setup */
 function makeSettings(setup) {
   const model = make("select", { class: "tl-input", "data-field": "settings.model" });
   const size = make("select", { class: "tl-input", "data-field": "settings.size" });
@@ -64,7 +69,7 @@ function makeSettings(setup) {
       "div",
       { class: "tl-stack" },
       setup.models.length > 1 ? field("Model", model) : null,
-      make("p", { class: "tl-usable", role: "status", hidden: true }),
+      makeUsable(),
       make(
         "div",
         { class: "tl-pair" },
@@ -89,36 +94,7 @@ function makeSettings(setup) {
   );
 }
 
-function makeSteps(setup) {
-  const steps = numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps });
-  steps.setAttribute("aria-describedby", "tl-steps-refused tl-doubts");
-  return steps;
-}
-
-/** Make the lines on size and steps, below the pair of fields. */
-function makeDoubts() {
-  return make(
-    "div",
-    { class: "tl-stack tl-doubts" },
-    make("p", { class: "tl-refused", id: "tl-steps-refused", role: "status", hidden: true }),
-    make("p", { class: "tl-doubt", id: "tl-doubts", hidden: true }),
-  );
-}
-
-function paintDoubts(part, steps, { model, settings, refused }) {
-  const [refusal, doubt] = part.children;
-  paintRefusal(steps, refusal, refused[fieldKey(undefined, "settings.steps")]);
-  paintLine(doubt, [sizeDoubt(model, settings), stepsDoubt(model, settings)].filter(Boolean).join(" "));
-  part.hidden = refusal.hidden && doubt.hidden;
-}
-
-/** Show a line of words, or hide it where there are none. */
-function paintLine(line, words) {
-  line.hidden = !words;
-  setText(line, words);
-}
-
-/** Make the guidance slider; the mark is the model's default, where the board stores none. */
+/** Make the guidance slider; the mark is the model's default, where the board stores none. @param {[number, number]} limits */
 function makeGuidance([lowest, highest]) {
   const control = slider("settings.guidance", { lowest, highest, step: 0.5 });
   control.setAttribute("aria-label", "Guidance");
@@ -132,20 +108,22 @@ function makeGuidance([lowest, highest]) {
   );
 }
 
+/** @param {HTMLElement} row @param {Model | undefined} model @param {Board} board */
 function paintGuidance(row, model, board) {
   const own = model?.guidance ?? null;
   const strength = board.settings.guidance ?? own;
-  const control = row.querySelector("input");
+  const control = controlOf(row, "input");
   const words = own === null ? "" : strength === own ? `${own}, the model's default` : String(strength);
   control.disabled = own === null;
   control.title = own === null ? "" : `The mark shows the model's default: ${own}`;
-  setSlider(control, own === null ? control.min : strength, own);
+  setSlider(control, own === null || strength === null ? Number(control.min) : strength, own);
   control.setAttribute("aria-valuetext", words);
-  setText(row.querySelector(".tl-strength"), words);
-  setText(row.querySelector(".tl-hint"), guidanceHint(model, board));
-  paintLine(row.querySelector(".tl-doubt"), guidanceDoubt(model, board.settings));
+  setText(partOf(row, ".tl-strength"), words);
+  setText(partOf(row, ".tl-hint"), guidanceHint(model, board));
+  paintLine(partOf(row, ".tl-doubt"), guidanceDoubt(model, board.settings));
 }
 
+/** @param {Model | undefined} model @param {Board} board */
 function guidanceHint(model, board) {
   if (!model) return `The guidance of ${board.settings.model} is not known.`;
   return model.guidance === null ? `${model.title} does not use guidance.` : "How closely pictures match the prompt.";
@@ -170,23 +148,24 @@ function makeShortcut() {
   );
 }
 
-function paintShortcut(part, board, setup) {
+/** @param {HTMLElement} box @param {Board} board @param {Setup} setup */
+function paintShortcut(box, board, setup) {
   const model = modelOf(board, setup);
   const { shortcut, consistent } = board.settings;
   const choices = (model ?? setup.models[0]).shortcuts;
   const chosen = choices.find(({ name }) => name === shortcut);
-  const [, note, costs, conditions, fewer] = part.children;
-  paintOptions(part.querySelector("select"), choices.map(({ name, title }) => [name, title]), shortcut);
-  const alone = chosen.probe && !consistent ? " Without \u201cKeep the character\u201d there is no probe." : "";
-  setText(note, (model ? chosen.note : `Not measured on ${board.settings.model}.`) + alone);
-  paintCosts(costs, model ? chosen.cost : []);
+  const [, note, costs, conditions, fewer] = /** @type {HTMLCollectionOf<HTMLElement>} */ (box.children);
+  paintOptions(controlOf(box, "select"), choices.map(({ name, title }) => [name, title]), shortcut);
+  const alone = chosen?.probe && !consistent ? " Without \u201cKeep the character\u201d there is no probe." : "";
+  setText(note, (model ? (chosen?.note ?? "") : `Not measured on ${board.settings.model}.`) + alone);
+  paintCosts(costs, (model && chosen?.cost) || []);
   conditions.hidden = costs.hidden;
-  setText(conditions, `${chosen.conditions}; 95 % intervals on the right.`);
+  setText(conditions, `${chosen?.conditions ?? ""}; 95 % intervals on the right.`);
   setText(fewer, model?.fewer_steps ?? "");
   fewer.hidden = !fewer.textContent;
 }
 
-/** Show the costs: each with its name, change and interval. */
+/** Show the costs: each with its name, change and interval. @param {HTMLElement} list @param {string[][]} cost */
 function paintCosts(list, cost) {
   const known = JSON.stringify(cost);
   list.hidden = !cost.length;
@@ -199,44 +178,50 @@ function paintCosts(list, cost) {
   );
 }
 
+/**
+ * @typedef {object} PanelShown
+ * @property {Board} board
+ * @property {Setup} setup
+ * @property {import("./character.js").Picture} picture
+ * @property {string} tab
+ * @property {Record<string, Usable>} usable
+ * @property {Record<string, string>} refused
+ */
+
+/** @param {HTMLElement} root @param {PanelShown} shown */
 export function paintPanel(root, { board, setup, picture, tab, usable, refused }) {
   const model = modelOf(board, setup);
-  const steps = root.querySelector('[data-field="settings.steps"]');
-  paintDoubts(root.querySelector(".tl-doubts"), steps, { model, settings: board.settings, refused });
-  for (const control of root.querySelectorAll("[data-field]")) {
+  paintDoubts(root, { model, settings: board.settings, refused });
+  for (const control of controls(root, "[data-field]")) {
     if (control.closest("[data-frame], [data-style]")) continue;
-    const [part, name] = control.dataset.field.split(".");
+    const [part, name] = (control.dataset.field ?? "").split(".");
+    const values = /** @type {Record<string, any>} */ (board);
     if (name === "model") paintOptions(control, modelOptions(board, setup, usable), board.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(board, setup), sizeName(board.settings));
     else if (["guidance", "strength", "shortcut"].includes(name)) continue;
-    else setValue(control, name ? board[part][name] : board[part]);
+    else setValue(control, name ? values[part][name] : values[part]);
   }
-  paintUsable(root.querySelector(".tl-usable"), usable[board.settings.model]);
+  paintUsable(partOf(root, ".tl-usable"), usable[board.settings.model]);
+  const steps = controlOf(root, '[data-field="settings.steps"]');
   steps.placeholder = model ? String(model.steps) : "";
-  paintGuidance(root.querySelector(".tl-guidance"), model, board);
-  paintShortcut(root.querySelector(".tl-shortcut"), board, setup);
-  root.querySelector('[data-field="settings.merge"]').disabled = !board.settings.consistent;
-  paintCharacter(root.querySelector(".tl-character"), { board, setup, picture, tab });
-  paintStyles(root.querySelector(".tl-styles"), { board, setup });
-  paintModel(root.querySelector(".tl-model"), model, board);
+  paintGuidance(partOf(root, ".tl-guidance"), model, board);
+  paintShortcut(partOf(root, ".tl-shortcut"), board, setup);
+  controlOf(root, '[data-field="settings.merge"]').disabled = !board.settings.consistent;
+  paintCharacter(partOf(root, ".tl-character"), { board, setup, picture, tab });
+  paintStyles(partOf(root, ".tl-styles"), { board, setup });
+  paintModel(partOf(root, ".tl-model"), model, board);
   root.style.setProperty("--tl-shape", `${board.settings.width} / ${board.settings.height}`);
 }
 
-const sizeName = ({ width, height }) => `${width}x${height}`;
+const sizeName = (/** @type {{ width: number, height: number }} */ { width, height }) => `${width}x${height}`;
 
-/** Say whether the chosen model can render here; nothing where that is not known yet. */
-function paintUsable(line, found) {
-  paintLine(line, found?.words ?? "");
-  line.classList.toggle("tl-doubt", found?.usable === false);
-  line.classList.toggle("tl-hint", found?.usable !== false);
-}
-
+/** @param {Board} board @param {Setup} setup @param {Record<string, Usable>} usable */
 function modelOptions(board, setup, usable) {
-  const missing = ({ name }) => (usable[name]?.usable === false ? " \u2013 not on this machine" : "");
-  const options = setup.models.map((model) => [model.name, model.title + missing(model)]);
+  const options = setup.models.map((model) => [model.name, titleHere(model, usable)]);
   return modelOf(board, setup) ? options : [...options, [board.settings.model, board.settings.model]];
 }
 
+/** @param {Board} board @param {Setup} setup */
 function sizeOptions(board, setup) {
   const sizes = modelOf(board, setup)?.sizes ?? [];
   const options = sizes.map((size) => [sizeName(size), `${size.ratio} (${size.width} \u00d7 ${size.height})`]);
@@ -245,6 +230,7 @@ function sizeOptions(board, setup) {
   return [...options, [own, `${board.settings.width} \u00d7 ${board.settings.height}`]];
 }
 
+/** @param {HTMLElement & { value: string }} select @param {string[][]} options values and texts @param {string} chosen */
 function paintOptions(select, options, chosen) {
   const known = JSON.stringify(options);
   if (select.dataset.options !== known) {
@@ -254,6 +240,7 @@ function paintOptions(select, options, chosen) {
   select.value = chosen;
 }
 
+/** @param {HTMLElement} line @param {Model | undefined} model @param {Board} board */
 function paintModel(line, model, board) {
   if (line.dataset.model === board.settings.model) return;
   line.dataset.model = board.settings.model;
@@ -299,7 +286,7 @@ export function makeBar() {
     ),
     button("undo", "undo", { hint: "Undo (Ctrl+Z)" }),
     button("redo-change", "redo", { hint: "Redo (Ctrl+Y)" }),
-    button("archive", "download", { label: "ZIP", hint: "Download the frames and masks as a ZIP file" }),
+    button("save-as", "download", { label: "Save as", hint: "Save the storyboard as a file: ZIP, JSON or YAML" }),
   );
 }
 
@@ -321,20 +308,24 @@ function makeChoices() {
   );
 }
 
-/** Update the bar from `work` (see `workOf` in state/jobs.js). */
+/**
+ * Update the bar.
+ * @param {HTMLElement} bar @param {Work} work see `workOf` in state/jobs.js
+ * @param {Board} board @param {string} label of what Generate does
+ */
 export function paintBar(bar, work, board, label) {
-  const [generate, cancel] = ["generate", "cancel"].map((name) => bar.querySelector(`[data-action="${name}"]`));
+  const [generate, cancel] = ["generate", "cancel"].map((name) => controlOf(bar, `[data-action="${name}"]`));
   generate.disabled = work.active;
-  setText(generate.querySelector("span"), label);
+  setText(partOf(generate, "span"), label);
   cancel.hidden = !work.active;
   cancel.disabled = work.state === "cancelling";
-  const progress = bar.querySelector(".tl-progress");
+  const progress = partOf(bar, ".tl-progress");
   progress.hidden = !work.active;
   if (!work.active) return;
-  setText(progress.firstChild, progressWords(work, board));
+  setText(partOf(progress, ".tl-progress-words"), progressWords(work, board));
   const percent = Math.round(100 * work.fraction);
-  const track = progress.lastChild;
+  const track = partOf(progress, ".tl-track");
   track.classList.toggle("tl-unknown", work.state === "loading" || work.state === "queued");
-  track.setAttribute("aria-valuenow", percent);
-  track.firstChild.style.width = `${percent}%`;
+  track.setAttribute("aria-valuenow", String(percent));
+  partOf(track, "i").style.width = `${percent}%`;
 }

@@ -1,6 +1,6 @@
 // Dialog with a question that a person answers by one of two buttons.
 
-import { button, make } from "../dom.js";
+import { button, make, part } from "../dom.js";
 
 /**
  * @typedef {object} Question
@@ -29,8 +29,8 @@ export function makeQuestion() {
     heading.textContent = title;
     dialog.setAttribute("aria-label", title);
     words.replaceChildren(...paragraphs.map((paragraph) => make("p", {}, paragraph)));
-    yes.querySelector("span").textContent = agree;
-    no.querySelector("span").textContent = refuse;
+    part(yes, "span").textContent = agree;
+    part(no, "span").textContent = refuse;
     no.title = refuse;
     yes.title = agree;
     dialog.returnValue = "";

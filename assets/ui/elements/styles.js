@@ -1,9 +1,12 @@
 // Styles: LoRAs for all frames.
 
-import { button, field, make, setSlider, setText, setValue, slider, textInput } from "../dom.js";
+/** @import { Board, Setup } from "../types.js" */
 
-const STYLE_FIELDS = ["source", "weight", "trigger"];
+import { button, control, field, make, part, setSlider, setText, setValue, slider, textInput } from "../dom.js";
 
+const WORDS = /** @type {const} */ (["source", "trigger"]);
+
+/** @param {Setup} setup */
 export function makeStyles(setup) {
   return make(
     "div",
@@ -20,6 +23,7 @@ export function makeStyles(setup) {
   );
 }
 
+/** @param {Setup} setup */
 function makeStyle(setup) {
   const [lowest, highest] = setup.limits.style_weight;
   const weight = slider("weight", { lowest, highest, step: 0.05 });
@@ -35,22 +39,20 @@ function makeStyle(setup) {
   );
 }
 
-export function paintStyles(part, { board, setup }) {
+/** @param {HTMLElement} box @param {{ board: Board, setup: Setup }} shown */
+export function paintStyles(box, { board, setup }) {
   const { styles } = board.settings;
-  const list = part.querySelector(".tl-style-list");
-  while (list.children.length > styles.length) list.lastChild.remove();
+  const list = part(box, ".tl-style-list");
+  while (list.children.length > styles.length) list.lastElementChild?.remove();
   while (list.children.length < styles.length) list.append(makeStyle(setup));
   styles.forEach((style, index) => {
-    const row = list.children[index];
-    row.dataset.style = index;
+    const row = /** @type {HTMLElement} */ (list.children[index]);
+    row.dataset.style = String(index);
     row.setAttribute("aria-label", `Style ${index + 1}`);
-    for (const name of STYLE_FIELDS) {
-      const control = row.querySelector(`[data-field="${name}"]`);
-      if (name === "weight") setSlider(control, style.weight, 1);
-      else setValue(control, style[name]);
-    }
-    setText(row.querySelector(".tl-strength"), style.weight.toFixed(2));
+    for (const name of WORDS) setValue(control(row, `[data-field="${name}"]`), style[name]);
+    setSlider(control(row, '[data-field="weight"]'), style.weight, 1);
+    setText(part(row, ".tl-strength"), style.weight.toFixed(2));
   });
   list.hidden = !styles.length;
-  part.querySelector('[data-action="style"]').disabled = styles.length >= setup.limits.styles;
+  control(box, '[data-action="style"]').disabled = styles.length >= setup.limits.styles;
 }

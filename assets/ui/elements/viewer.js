@@ -1,11 +1,11 @@
-// Dialogs: the enlarged frame with all of its takes, and the list of storyboards.
+// Dialog of the enlarged frame with all of its takes, each of which can be saved as a file.
 
-/** @import { Results, State, Take } from "../types.js" */
+/** @import { Result, Results, State, Take } from "../types.js" */
 
-import { button, icon, make, setSource, setText } from "../dom.js";
+import { button, control, icon, make, part, setSource, setText } from "../dom.js";
 import { indexOf } from "../state/board.js";
 import { chosenTake, frameBeside, takeFacts } from "../state/results.js";
-import { plural } from "../words.js";
+import { fileStem } from "../state/shelf.js";
 import { frameWords, makeShot, paintShot } from "./card.js";
 
 export function makeViewer() {
@@ -18,6 +18,8 @@ export function makeViewer() {
       button("previous", "left", { hint: "Previous frame" }),
       make("p", { class: "tl-viewer-words" }, make("strong"), make("span")),
       button("next", "right", { hint: "Next frame" }),
+      makeLink("picture", "download", "Save this picture; it carries its own frame\u2019s prompt and settings, and no other frame\u2019s"),
+      makeLink("mask", "overlay", "Save its mask"),
       button("shut", "close", { hint: "Close" }),
     ),
     make("div", { class: "tl-viewer-shots" }, makeFigure("tl-viewer-chosen"), makeFigure("tl-viewer-shown")),
@@ -36,6 +38,11 @@ export function makeViewer() {
   );
 }
 
+/** @param {string} part @param {string} iconName @param {string} hint */
+function makeLink(part, iconName, hint) {
+  return make("a", { class: "tl-button tl-only-icon", "data-part": part, title: hint, "aria-label": hint }, icon(iconName));
+}
+
 /** @param {string} name */
 function makeFigure(name) {
   return make("figure", { class: name }, makeShot(), make("figcaption"));
@@ -43,7 +50,7 @@ function makeFigure(name) {
 
 /**
  * Show the takes of a frame.
- * @param {any} viewer the dialog; it keeps the take that is shown, and whether it is compared
+ * @param {HTMLDialogElement} viewer it keeps the take that is shown, and whether it is compared
  * @param {State} state @param {Results} results @param {string} id of the frame
  */
 export function paintViewer(viewer, { board, takeWords }, results, id) {
@@ -60,7 +67,7 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   const compared = viewer.dataset.compare === "true" && shown !== chosen;
   const frame = board.frames[index];
   const words = frameWords(frame, index);
-  const find = (name) => viewer.querySelector(name);
+  const find = (/** @type {string} */ name) => control(viewer, name);
   setText(find("strong"), words);
   setText(find(".tl-viewer-words span"), takeFacts(shown));
   find(".tl-viewer-chosen").hidden = !compared;
@@ -69,6 +76,10 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   paintFigure(find(".tl-viewer-shown"), shown, words, result, raw, compared ? "" : null);
   find('[data-action="raw-mask"]').setAttribute("aria-pressed", String(raw));
   paintFilm(find(".tl-film"), result, chosen, shown);
+  const stem = fileStem(board, index);
+  const take = shown === chosen ? stem : `${stem}-take-${result.takes.indexOf(shown) + 1}`;
+  setDownload(find('[data-part="picture"]'), shown.image, `${take}.png`);
+  setDownload(find('[data-part="mask"]'), shown.mask, `${take}-mask.png`);
   find('[data-action="previous"]').disabled = !frameBeside(board, results, id, -1);
   find('[data-action="next"]').disabled = !frameBeside(board, results, id, 1);
   find('[data-action="use-take"]').disabled = shown === chosen;
@@ -79,16 +90,20 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
   find('[data-action="use-words"]').hidden = !then || (then.action === frame.action && then.location === frame.location);
 }
 
-/** @param {any} figure @param {Take} take @param {string | null} note null for no caption */
+/**
+ * @param {HTMLElement} figure @param {Take} take @param {string} words @param {Result} result
+ * @param {boolean} raw whether the mask shows its tokens
+ * @param {string | null} note null for no caption
+ */
 function paintFigure(figure, take, words, result, raw, note) {
-  paintShot(figure.querySelector(".tl-shot"), take, words, { raw });
-  const caption = figure.querySelector("figcaption");
+  paintShot(part(figure, ".tl-shot"), take, words, { raw });
+  const caption = part(figure, "figcaption");
   caption.hidden = note === null;
   const position = `Take ${result.takes.indexOf(take) + 1}`;
   setText(caption, note ? `${position}, ${note.toLowerCase()}` : position);
 }
 
-/** Show the takes as a strip of small pictures. */
+/** Show the takes as a strip of small pictures. @param {HTMLElement} film @param {Result} result @param {Take} chosen @param {Take} shown */
 function paintFilm(film, result, chosen, shown) {
   film.hidden = result.takes.length < 2;
   const known = result.takes.map((take) => `${take.id}${take.starred}`).join();
@@ -117,25 +132,8 @@ function makeFilmTake(take, index) {
   );
 }
 
-export function makePicker() {
-  return make(
-    "dialog",
-    { class: "tl-dialog tl-picker", "aria-label": "Open a storyboard" },
-    make("div", { class: "tl-row" }, make("h2", { text: "Storyboards" }), make("span", { class: "tl-gap" }), button("shut", "close", { hint: "Close" })),
-    make("div", { class: "tl-list" }),
-  );
-}
-
-export function paintPicker(picker, items, current) {
-  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const entries = items.map((item) =>
-    make(
-      "button",
-      { type: "button", class: "tl-entry", "data-action": "open", "data-project": item.id, "aria-current": item.id === current ? "true" : null },
-      make("strong", { text: item.title || "Untitled storyboard" }),
-      make("span", { text: `${plural(item.frames, "frame")}, ${when.format(new Date(item.modified))}` }),
-    ),
-  );
-  const list = picker.querySelector(".tl-list");
-  list.replaceChildren(...(entries.length ? entries : [make("p", { class: "tl-hint", text: "Nothing has been saved yet." })]));
+/** @param {any} link @param {string} address @param {string} name */
+function setDownload(link, address, name) {
+  link.href = address;
+  link.download = name;
 }

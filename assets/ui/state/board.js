@@ -84,8 +84,14 @@ export function contentOf(board) {
   return styles.length === board.settings.styles.length ? board : editSettings(board, { styles });
 }
 
-/** @param {unknown} one @param {unknown} other */
-export const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
+/** Return whether plain data is the same, in whatever order its fields are. @param {unknown} one @param {unknown} other @returns {boolean} */
+export function same(one, other) {
+  if (one === other) return true;
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  const [ours, others] = [Object.entries(one), new Map(Object.entries(other))];
+  if (Array.isArray(one) !== Array.isArray(other) || ours.length !== others.size) return false;
+  return ours.every(([key, value]) => others.has(key) && same(value, others.get(key)));
+}
 
 /** Return a frame's location in the form that is compared; the server does the same. @param {Frame} frame */
 export const locationOf = (frame) =>

@@ -3,8 +3,8 @@
 /** Names of number fields, for one and for many. @type {Record<string, string>} */
 const NAMES = { "settings.steps": "steps", seed: "seeds" };
 
-/** Key of a field in the state's `refused`. @param {string | undefined} frame @param {string} field */
-export const fieldKey = (frame, field) => `${frame ?? ""} ${field}`;
+/** Key of a field in the state's `refused`. @param {string} frame empty for the board @param {string} field */
+export const fieldKey = (frame, field) => `${frame} ${field}`;
 
 /**
  * Say why a number is refused; nothing where it is taken.
@@ -22,6 +22,5 @@ export function refusalOf(field, typed, { lowest, highest, isNumber }) {
   return Number.isInteger(number) ? "" : `${typed} was not taken: ${name} are whole numbers.`;
 }
 
-/** Return the refusals without those of some fields. @param {Record<string, string>} refused @param {string[]} keys */
-export const withoutRefusals = (refused, ...keys) =>
-  Object.fromEntries(Object.entries(refused).filter(([key]) => !keys.includes(key)));
+/** Return the refusals without that of a field. @param {Record<string, string>} refused @param {string} settled its key */
+export const withoutRefusal = (refused, settled) => Object.fromEntries(Object.entries(refused).filter(([key]) => key !== settled));

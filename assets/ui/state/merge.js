@@ -40,7 +40,7 @@ export function merge(base, mine, theirs) {
     return before && same(before, left) ? [] : [left]; // removed in one place, untouched in the other
   });
   const { frames: _, character, settings, ...rest } = mine;
-  const top = ({ title }) => ({ title });
+  const top = (/** @type {Board} */ { title }) => ({ title });
   return {
     board: {
       ...rest,
@@ -51,6 +51,23 @@ export function merge(base, mine, theirs) {
     },
     conflicts,
   };
+}
+
+/**
+ * Merge changes that could not be sent, perhaps of several tabs, into a board.
+ * @param {Board} board @param {{ base: { board: Board }, board: Board }[]} unsent
+ * @returns {{ board: Board, conflicts: Conflict[] }}
+ */
+export function mergeUnsent(board, unsent) {
+  /** @type {Conflict[]} */
+  const conflicts = [];
+  let now = board;
+  for (const { base, board: mine } of unsent) {
+    const merged = merge(base.board, mine, now);
+    now = merged.board;
+    conflicts.push(...merged.conflicts);
+  }
+  return { board: now, conflicts };
 }
 
 /** Return the ids of all frames, in our order where frames were moved here, else in theirs. */

@@ -43,8 +43,8 @@ function ofConflict({ frame, field, mine, theirs }) {
 /** Return a warning where the chosen model cannot render here. @param {State} state @returns {Warning[]} */
 function ofModel({ board, setup, usable }) {
   const found = usable[board.settings.model];
-  const title = modelOf(board, setup)?.title ?? board.settings.model;
   if (!found || found.usable) return [];
+  const title = modelOf(board, setup)?.title ?? board.settings.model;
   return [{ key: "model", words: `${title} ${found.words.replace(/^D/, "d")} Choose another model in the settings, or go on writing.`, answers: [] }];
 }
 

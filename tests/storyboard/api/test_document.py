@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
@@ -12,7 +14,6 @@ from storyboard.api.document import (
     blank_storyboard,
     document_of,
     picture_sizes,
-    project_id_of,
     read_document,
     revision_of,
 )
@@ -54,12 +55,8 @@ def test_what_a_page_edits_is_read() -> None:
     sent["settings"]["styles"] = [{"source": "a/b", "weight": -1, "trigger": "ink", "path": "x"}]
     read = read_document(sent, STORED, MODEL_NAMES)
     assert (read.title, read.character.description) == ("A night", "a boy")
-    assert read.frames[0].model_dump(exclude={"id", "location", "character", "take"}) == {
-        "action": "singing",
-        "reference_strength": None,
-        "share_background": False,
-        "seed": 5,
-    }
+    changes = {"action": "singing", "share_background": False, "seed": 5}
+    assert read.frames[0] == STORED.frames[0].model_copy(update=changes)
     assert (read.settings.width, read.settings.steps) == (320, None)
     assert (read.settings.guidance, read.settings.consistent) == (4.5, False)
     assert read.settings.shortcut == "both"
@@ -144,12 +141,55 @@ def test_only_offered_models_and_the_stored_one_can_be_chosen() -> None:
     assert read_document(sent, kept, MODEL_NAMES).settings.model == "somebody/else"
 
 
-def test_project_and_revision_are_read_from_a_document() -> None:
-    assert project_id_of(document()) == "p1"
-    assert revision_of(document() | {"revision": 4}) == 4
-    assert revision_of(document() | {"revision": "4"}) == 0
-    with pytest.raises(UserError, match="Reload the page"):
-        project_id_of({"project": 7})
+def test_a_revision_is_a_name_for_what_a_page_edits() -> None:
+    revision = revision_of(STORED)
+    assert revision_of(Storyboard.model_validate(STORED.model_dump())) == revision
+    character = STORED.character.model_copy(update={"reference": f"{'0' * 64}.png"})
+    taken = STORED.with_take("a", "t9").model_copy(update={"character": character})
+    assert revision_of(taken) == revision  # takes and pictures are the server's
+    others = [
+        {"title": "A night"},
+        {"frames": STORED.frames[::-1]},
+        {"frames": STORED.frames[:1]},
+        {"settings": STORED.settings.model_copy(update={"steps": 13})},
+        {"character": STORED.character.model_copy(update={"strength": 0.5})},
+    ]
+    changed = {revision_of(STORED.model_copy(update=change)) for change in others}
+    assert len(changed) == len(others) and revision not in changed
+
+
+def test_a_document_names_its_project_and_nothing_else_of_the_server() -> None:
+    assert document()["project"] == "p1"
+    assert document().keys() == {"project", "title", "character", "frames", "settings"}
+    assert json.loads(json.dumps(document())) == document()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("title",), "\ud800"),
+        (("settings", "guidance"), math.nan),
+        (("settings", "guidance"), math.inf),
+        (("frames", 0, "seed"), 10**400),
+        (("frames", 0, "seed"), math.nan),
+        (("frames", 0, "reference_strength"), math.nan),
+        (("settings", "width"), True),
+        (("settings", "styles"), [{"source": "a/b", "weight": math.nan}]),
+        (("frames", 0, "id"), "a\n"),
+        (("frames", 0, "id"), "\ud800"),
+    ],
+)
+def test_values_that_no_page_sends_are_refused_in_words(
+    place: tuple[Any, ...], value: object
+) -> None:
+    sent = document()
+    target: Any = sent
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    with pytest.raises(UserError) as refused:
+        read_document(sent, STORED, MODEL_NAMES)
+    assert refused.value.remedy
 
 
 def test_a_blank_storyboard_is_as_large_as_its_model_likes() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
+from pipelines.request import Shortcuts
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
 from storyboard.board import new_id
@@ -19,6 +20,7 @@ from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.files import DocumentKind
 from storyboard.storage.projects import Store
+from tests.storyboard.api.backend import Backend, backend_in, outdated, rendered, saved, story
 from tests.storyboard.fakes import FakeEngine
 
 
@@ -75,6 +77,28 @@ def page(tmp_path: Path) -> Iterator[Page]:
     page.save()
     yield page
     runner.close()
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    backend = backend_in(tmp_path / "projects", FakeEngine())
+    yield backend
+    backend.runner.close()
+
+
+def test_frames_rendered_with_other_shortcuts_are_outdated(backend: Backend) -> None:
+    document = story(backend)
+    assert outdated(rendered(backend, document)) == []
+    ids = [frame["id"] for frame in document["frames"]]
+    for shortcut, edited in (("half-steps", ids), ("both", ids), ("coarse-probe", ids[1:])):
+        document["settings"]["shortcut"] = shortcut
+        assert outdated(saved(backend, document)) == edited, shortcut
+    # The identity frame has no probe pass, so its take is current and serves as a source.
+    assert outdated(rendered(backend, document, [ids[1]])) == []
+    assert backend.engine.requests[-1].targets == (ids[1],)
+    assert backend.engine.requests[-1].shortcuts == Shortcuts(probe_every=2)
+    document["settings"]["shortcut"] = "exact"
+    assert outdated(saved(backend, document)) == ids[1:]
 
 
 def test_a_rendered_board_is_up_to_date_and_says_where_its_takes_came_from(page: Page) -> None:
@@ -197,7 +221,7 @@ def test_a_blank_board_has_nothing_to_plan_and_is_not_stored(page: Page) -> None
     plan = page.actions.plan(blank, "new")
     assert set(plan) == {"targets", "extra", "empty", "locked", "unchanged"}
     assert not any(plan.values())
-    assert [info["id"] for info in page.actions.boards()["boards"]] == [page.project]
+    assert [info["id"] for info in page.actions.shelf.boards()["boards"]] == [page.project]
 
 
 def test_a_plan_is_asked_by_its_name_with_checked_arguments(page: Page, tmp_path: Path) -> None:

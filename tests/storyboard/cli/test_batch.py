@@ -19,6 +19,7 @@ from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.cli.batch import render_batch
 from storyboard.jobs.events import JobEvent, TakeSaved
 from storyboard.jobs.local import LocalRunner
+from storyboard.storage.own_pictures import own_part
 from storyboard.storage.projects import REQUEST_KEY
 from tests.storyboard.fakes import FakeEngine, picture_of
 
@@ -82,7 +83,8 @@ def test_pictures_masks_and_manifest_agree(tmp_path: Path) -> None:
         with Image.open(tmp_path / "deep" / "out" / line["image"]["path"]) as image:
             image.load()
             assert image.tobytes() == picture_of(frame).tobytes()
-            assert RenderRequest.from_dict(json.loads(image.info[REQUEST_KEY])) == one
+            carried = RenderRequest.from_dict(json.loads(image.info[REQUEST_KEY]))
+            assert carried == own_part(one, frame.frame_id)
     out = tmp_path / "deep" / "out"
     assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == listed
     assert listed >= {"01-waving-beach.png", "masks/02-running-beach.png"}

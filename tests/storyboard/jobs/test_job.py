@@ -302,7 +302,7 @@ def test_an_error_for_people_is_passed_on_in_its_words(
     job = runner.start(project, None)
     events = finish(job)
     assert job.state == "failed"
-    assert events[-1] == JobFailed("It does not fit. Make it smaller.")
+    assert events[-1] == JobFailed("It does not fit.", "Make it smaller.")
     assert takes_of(events) == ["a"]
     assert [t.frame_id for t in project.takes()] == ["a"]
     engine.fault = None
@@ -466,3 +466,101 @@ def test_the_callers_context_reaches_the_engine(project: Project) -> None:
     finish(runner.start(project, None))
     runner.close()
     assert seen == ["Maya"]
+
+
+# ---- ends that stay until they are read
+
+
+def test_ends_are_remembered_in_order_until_read(
+    project: Project, runner: LocalRunner, engine: FakeEngine, tmp_path: Path
+) -> None:
+    other = Store(tmp_path / "others").create(BOARD)
+    jobs = [runner.start(each, ["a"]) for each in (project, other, project)]
+    for job in jobs:
+        finish(job)
+    first, foreign, second = jobs
+    assert runner.ended(project.id) == (first, second)
+    assert runner.ended(other.id) == (foreign,)
+    assert not any(job.read for job in jobs)
+    runner.read(project.id, foreign.id)  # a project reads its own jobs
+    runner.read(project.id, "unknown")
+    assert not any(job.read for job in jobs)
+    runner.read(project.id, second.id)
+    runner.read(project.id, second.id)
+    assert [job.read for job in jobs] == [False, False, True]
+
+
+def test_a_job_that_runs_is_neither_ended_nor_read(
+    project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.permits = threading.Semaphore(0)
+    job = runner.start(project, ["a"])
+    runner.read(project.id, job.id)
+    assert runner.ended(project.id) == () and not job.read
+    engine.permits.release(1000)
+    finish(job)
+    assert runner.ended(project.id) == (job,) and not job.read
+
+
+def test_the_last_200_ends_are_remembered_and_no_more(project: Project) -> None:
+    class Waiting(LocalRunner):
+        """Runner whose jobs wait."""
+
+        def _begin(self, job: Job) -> None:
+            pass
+
+    runner = Waiting(FakeEngine())
+    kept = runner.start(project, None)
+    jobs = []
+    for _ in range(210):
+        jobs.append(runner.start(project, None))
+        jobs[-1].end(None)
+    runner.start(project, None)
+    assert runner.ended(project.id) == tuple(jobs[-200:])
+    assert runner.pending(project.id)[0] is kept  # a job that is not over is never forgotten
+    runner.close()
+
+
+def test_a_job_that_fails_at_once_is_remembered_and_logged(
+    project: Project, runner: LocalRunner, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.fault = ModelError("FLUX is not there.", "Download it first.")
+    job = runner.start(project, None)
+    assert finish(job)[-1] == JobFailed("FLUX is not there.", "Download it first.")
+    assert runner.ended(project.id) == (job,)
+    (record,) = [entry for entry in caplog.records if job.id in entry.getMessage()]
+    assert "FLUX is not there. Download it first." in record.getMessage()
+    assert project.id in record.getMessage()
+    assert record.exc_info is None  # an error for people needs no trace
+
+
+def test_a_cancel_is_no_fault_in_the_log(
+    project: Project, runner: LocalRunner, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.permits = threading.Semaphore(2)
+    job = runner.start(project, None)
+    job.cancel()
+    engine.permits.release(1000)
+    finish(job)
+    assert job.state == "cancelled" and runner.ended(project.id) == (job,)
+    assert not [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
+
+
+def test_events_so_far_are_given_without_waiting(project: Project) -> None:
+    job = Job(project, BOARD, ("a",))
+    assert job.begin() and job.events_now() == []
+    job.report(FrameStarted("a"))
+    image = Image.new("RGB", (4, 4))
+    job.report(Preview("a", image))
+    assert job.events_now() == [FrameStarted("a")] and job.events_now(1) == []
+    assert job.previews_now() == (1, {"a": Preview("a", image)})
+    job.end(None)
+    assert job.events_now(1) == [JobEnded()]
+    assert job.previews_now() == (1, {})
+
+
+def test_a_failure_has_one_text() -> None:
+    assert JobFailed("It does not fit.", "Make it smaller.").message == (
+        "It does not fit. Make it smaller."
+    )
+    assert JobFailed("It does not fit.").message == "It does not fit."

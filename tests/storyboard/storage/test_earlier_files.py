@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.freshness import Origin, compare_takes
 from storyboard.planning import plan_render
 from storyboard.settings import ROOT
+from storyboard.storage.archive import write_archive
+from storyboard.storage.archive_reading import read_archive
 from storyboard.storage.character_file import load_character
 from storyboard.storage.projects import REQUEST_KEY, Project, Store
 
@@ -131,16 +132,10 @@ def test_the_reference_picture_is_what_its_name_says(project: Project) -> None:
         assert reference.source.tobytes() == hero.tobytes()
 
 
-def test_the_chosen_takes_can_be_packed(project: Project, tmp_path: Path) -> None:
-    with zipfile.ZipFile(project.zip_frames(tmp_path / "frames.zip")) as archive:
-        assert archive.namelist() == [
-            "01-waving-on-a-beach.png",
-            "masks/01-waving-on-a-beach.png",
-            "02-jumping-on-a-beach.png",
-            "masks/02-jumping-on-a-beach.png",
-            "storyboard.json",
-            f"references/{PICTURE}",
-        ]
+def test_all_takes_are_packed_and_come_back(project: Project, tmp_path: Path) -> None:
+    path = write_archive(project, tmp_path / "board.zip")
+    again, notes = read_archive(path, Store(tmp_path / "others"), lambda board: board)
+    assert (again.load(), again.takes(), notes) == (project.load(), project.takes(), [])
 
 
 def test_the_character_file_holds_the_character_and_its_picture(project: Project) -> None:

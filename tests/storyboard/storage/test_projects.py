@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -259,7 +258,7 @@ def test_a_storyboard_from_before_there_were_references_is_opened(project: Proje
         del frame["reference_strength"], frame["locked"]
     path.write_text(json.dumps(document))
     assert project.load() == BOARD
-    project.edit(lambda board: board)
+    project.save(project.load())
     assert json.loads(path.read_text("utf-8"))["version"] == STORYBOARD_FILE.version == 4
     path.write_text(json.dumps({"kind": document["kind"], "version": 1, "storyboard": {}}))
     assert project.load() == Storyboard()
@@ -344,37 +343,19 @@ def test_projects_are_listed_from_the_last_saved(store: Store, project: Project)
     assert listed[1].modified.timestamp() == 1000
 
 
-def test_the_archive_holds_chosen_frames_masks_and_storyboard(
-    project: Project, tmp_path: Path
-) -> None:
-    path = tmp_path / "frames.zip"
-    with pytest.raises(ProjectError, match="Generate first"):
-        project.zip_frames(path)
-    assert not path.exists()
-    add_take(project, "t1", "a", colour=1)
-    add_take(project, "t2", "a", colour=2)
-    assert project.zip_frames(path) == path
-    with zipfile.ZipFile(path) as archive:
-        assert sorted(archive.namelist()) == [
-            "01-waving-beach.png",
-            "masks/01-waving-beach.png",
-            "storyboard.json",
-        ]
-        assert archive.read("01-waving-beach.png") == project.image_path("t2").read_bytes()
-        stored = (project.path / "storyboard.json").read_bytes()
-        assert archive.read("storyboard.json") == stored
-    assert list(tmp_path.glob(".*")) == []
+def test_an_edit_that_changes_nothing_writes_nothing(project: Project) -> None:
+    before = project.tag()
+    assert project.edit(lambda board: board.model_copy()) == project.load()
+    assert project.tag() == before
+    project.edit(lambda board: board.model_copy(update={"title": "Another"}))
+    assert project.tag() != before
 
 
-def test_the_archive_holds_the_picture_that_the_storyboard_names(
-    project: Project, tmp_path: Path
-) -> None:
-    project.references.add(reference((1, 2, 3)))
-    name = project.references.add(reference())
-    character = BOARD.character.model_copy(update={"reference": name})
-    project.save(BOARD.model_copy(update={"character": character}))
-    add_take(project, "t1", "a")
-    with zipfile.ZipFile(project.zip_frames(tmp_path / "frames.zip")) as archive:
-        pictures = [n for n in archive.namelist() if n.startswith("references/")]
-        assert pictures == [f"references/{name}"]
-        assert archive.read(pictures[0]) == reference().content
+def test_a_store_knows_what_it_has(project: Project, tmp_path: Path) -> None:
+    store = Store(project.path.parent)
+    assert store.has(project.id) and not store.has("another")
+    for name in ("", "..", "a/b", "a\n"):
+        with pytest.raises(ProjectError, match="not the name"):
+            store.has(name)
+        with pytest.raises(ProjectError, match="not the name"):
+            store.create(BOARD, name)

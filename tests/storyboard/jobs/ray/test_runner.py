@@ -244,7 +244,7 @@ def test_a_part_that_kills_its_workers_is_given_up(runner: RayRunner, store: Sto
 def test_an_error_for_people_comes_in_its_words(runner: RayRunner, store: Store) -> None:
     project = project_of(store, "waving", "waving", "fails", "waving")
     events = finish(runner.start(project, None))
-    assert events[-1] == JobFailed("It does not fit. Make it smaller.")
+    assert events[-1] == JobFailed("It does not fit.", "Make it smaller.")
     assert takes_of(events) == sorted(take.frame_id for take in project.takes())
 
 

@@ -1,0 +1,221 @@
+"""Questions of a front end: whatever is sent, the answer is in words, and never an exception."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.errors import UserError
+from pipelines.models.catalog import INSTANT_CHARACTER
+from storyboard.api.actions import Actions
+from storyboard.api.calls import CALLS, Calls
+from storyboard.board import Storyboard
+from storyboard.errors import ConsentNeeded
+from storyboard.settings import ROOT
+from tests.storyboard.api.backend import Backend, backend_in, stored_story
+from tests.storyboard.fakes import FakeEngine
+
+FAULT = "cannot be understood"
+# Values of every kind that JSON has, and some that a stranger would try.
+ODD = [None, True, 0, -1, 1.5, "", "x", "../x", "\ud800", "a\0b", [], ["x"], [None], {}, {"a": []}]
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    backend = backend_in(tmp_path / "projects", FakeEngine())
+    yield backend
+    backend.runner.close()
+
+
+@pytest.fixture
+def calls(backend: Backend) -> Calls:
+    def uploaded(sent: object) -> Path:
+        raise UserError("The upload did not arrive.", "Choose the file again.")
+
+    return Calls(backend.actions, uploaded)
+
+
+def test_every_name_is_an_action_and_every_action_has_a_name() -> None:
+    public = {name for name, _ in inspect.getmembers(Actions, inspect.isfunction)}
+    assert set(CALLS) == {name for name in public if not name.startswith("_")}
+    assert len(set(CALLS)) == len(CALLS)
+
+
+def test_the_page_asks_for_actions_alone() -> None:
+    """The names in the scripts are found where they are asked for."""
+    code = "\n".join(path.read_text() for path in (ROOT / "assets" / "ui").rglob("*.js"))
+    for name in CALLS:
+        assert f'"{name}"' in code, name
+
+
+def test_an_action_is_asked_by_its_name_and_arguments(calls: Calls, backend: Backend) -> None:
+    new = calls.answer({"name": "new"})["ok"]["board"]
+    sent = {"project": new["project"], "board": new | {"title": "A day"}, "base": ""}
+    answer = calls.answer({"name": "save", "data": sent})
+    assert answer["ok"]["revision"]
+    assert backend.store.open(new["project"]).load().title == "A day"
+
+
+def test_answers_of_all_questions_are_plain_data(calls: Calls, backend: Backend) -> None:
+    document = stored_story(backend)
+    project = document["project"]
+    backend.actions.generate(project)
+    for job in backend.runner.pending(project):
+        assert job.wait(20)
+    for name, data in (
+        ("setup", {}),
+        ("open", {"project": project}),
+        ("new", {}),
+        ("example", {}),
+        ("boards", {}),
+        ("news", {"project": project, "seen": "", "previews": 0}),
+        ("archive", {"project": project}),
+        ("save_character", {"project": project}),
+    ):
+        answer = calls.answer({"name": name, "data": data})
+        assert answer.keys() == {"ok"}
+        assert json.loads(json.dumps(answer)) == answer, name
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        *(None, 1, "save", [], ["save", {}], True),
+        {},
+        {"name": None},
+        {"name": ["open"]},
+        {"name": {"a": 1}},
+        {"name": "", "data": {}},
+        {"name": "delete_everything", "data": {}},
+        {"name": "open"},
+        {"name": "open", "data": None},
+        {"name": "open", "data": []},
+        {"name": "open", "data": "p"},
+        {"name": "open", "data": {}},
+        {"name": "open", "data": {"project": 7}},
+        {"name": "open", "data": {"project": "p", "more": 1}},
+        {"name": "open", "data": {"self": "x", "project": "p"}},
+        {"name": "open", "data": {7: "p"}},
+        {"name": "new", "data": {"project": "p"}},
+    ],
+)
+def test_what_is_no_question_gets_an_answer_in_words(calls: Calls, question: object) -> None:
+    answer = calls.answer(question)
+    assert answer.keys() == {"problem", "remedy"}
+    assert FAULT in answer["problem"] and answer["remedy"] == "Reload the page."
+
+
+def test_private_names_are_not_asked(calls: Calls) -> None:
+    private = [name for name in dir(Actions) if name.startswith("_")]
+    assert {"_results", "__init__", "__class__"} <= set(private)
+    for name in private:
+        assert FAULT in calls.answer({"name": name, "data": {"project": "p"}})["problem"]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_of_any_type_get_an_answer_in_words(
+    calls: Calls, backend: Backend, name: str
+) -> None:
+    document = stored_story(backend)
+    before = backend.store.open(document["project"]).load()
+    parameters = inspect.signature(getattr(backend.actions, name)).parameters
+    good = {"project": document["project"], "board": document, "base": "", "draft": "d"}
+    usual = {other: good.get(other, "x") for other in parameters}
+    for parameter, described in parameters.items():
+        for odd in ODD:
+            answer = calls.answer({"name": name, "data": usual | {parameter: odd}})
+            assert answer.keys() in ({"ok"}, {"problem", "remedy"}), (parameter, odd, answer)
+            assert "Traceback" not in str(answer) and "pydantic" not in str(answer)
+        if described.default is inspect.Parameter.empty:
+            missing = {other: value for other, value in usual.items() if other != parameter}
+            assert "problem" in calls.answer({"name": name, "data": missing}), parameter
+    # Whatever came, the board is one that opens; only `save` may have changed it.
+    after = backend.store.open(document["project"]).load()
+    assert after == before or name == "save"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"frames": [{}] * 3}, {"frames": 7}, {"title": 7}, {"settings": 7}]
+)
+def test_a_board_of_another_shape_is_refused_and_changes_nothing(
+    calls: Calls, backend: Backend, odd: dict[str, Any]
+) -> None:
+    document = stored_story(backend)
+    project = document["project"]
+    before = backend.store.open(project).load()
+    data = {"project": project, "board": document | odd, "base": ""}
+    assert "problem" in calls.answer({"name": "save", "data": data})
+    assert backend.store.open(project).load() == before
+
+
+def test_errors_for_people_become_answers(calls: Calls) -> None:
+    answer = calls.answer({"name": "open", "data": {"project": "gone"}})
+    assert "no project 'gone'" in answer["problem"]
+    assert answer["remedy"] == "Open another one, or start a new storyboard."
+
+
+def test_a_consent_becomes_a_question(calls: Calls, backend: Backend) -> None:
+    document = stored_story(backend)
+    needed = ConsentNeeded(INSTANT_CHARACTER.consent, INSTANT_CHARACTER, "For research only.")
+    backend.engine.refusal = needed
+    answer = calls.answer({"name": "generate", "data": {"project": document["project"]}})
+    assert answer.keys() == {"consent"}
+    consent = answer["consent"]
+    assert consent.keys() == {"key", "terms", "licence", "licence_url", "download_bytes"}
+    assert (consent["key"], consent["terms"]) == (INSTANT_CHARACTER.consent, "For research only.")
+    assert consent["download_bytes"] > 1e9
+    assert calls.answer({"name": "give_consent", "data": {"key": consent["key"]}}) == {"ok": {}}
+    backend.engine.refusal = None
+    again = calls.answer({"name": "generate", "data": {"project": document["project"]}})
+    assert again["ok"]["job"]
+
+
+def test_a_fault_of_the_house_is_not_hidden_as_one_of_the_page(
+    calls: Calls, backend: Backend
+) -> None:
+    document = stored_story(backend)
+    with pytest.raises(ValidationError) as invalid:
+        Storyboard(title=7)  # type: ignore[arg-type]
+    for fault in (ZeroDivisionError("inside"), invalid.value):
+        backend.engine.refusal = fault  # type: ignore[assignment]
+        with pytest.raises(type(fault)):
+            calls.answer({"name": "generate", "data": {"project": document["project"]}})
+
+
+def test_strange_questions_leave_nothing_behind(calls: Calls) -> None:
+    class Question(dict[str, Any]):
+        """A question that can be watched."""
+
+    question = Question(name="open", data={"project": 7})
+    watched = weakref.ref(question)
+    assert FAULT in calls.answer(question)["problem"]
+    del question
+    gc.collect()
+    assert watched() is None
+
+
+def test_a_path_is_one_of_an_upload(backend: Backend, tmp_path: Path) -> None:
+    """A browser never names a file of the server."""
+    seen: list[object] = []
+    upload = tmp_path / "upload.png"
+    upload.write_bytes(b"no picture")
+
+    def uploaded(sent: object) -> Path:
+        seen.append(sent)
+        return upload
+
+    calls = Calls(backend.actions, uploaded)
+    project = stored_story(backend)["project"]
+    data = {"project": project, "path": "/etc/passwd"}
+    answer = calls.answer({"name": "upload_picture", "data": data})
+    assert seen == ["/etc/passwd"]
+    assert "upload.png" not in str(answer["ok"]["reference"]["used"])
+    assert answer["ok"]["reference"]["fault"]

@@ -1,0 +1,46 @@
+"""The page's scripts, tested by Node and checked by TypeScript; skipped, visibly, without them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import start
+
+HERE = Path(__file__).resolve().parent
+TESTS = sorted(HERE.glob("*.test.js"))
+# Where start.py installs it.
+TYPESCRIPT = Path(sys.prefix) / "node" / "node_modules" / "typescript" / "lib" / "tsc.js"
+
+
+def run_node(*arguments: str) -> str:
+    """Run Node, assert that it succeeds, and return its output."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node on this machine")
+    command = [node, *arguments]
+    run = subprocess.run(command, cwd=start.ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_the_scripts_pass_their_own_tests(path: Path) -> None:
+    output = run_node("--test", "--test-reporter=tap", str(path))
+    assert "# fail 0" in output and "# pass 0" not in output
+
+
+def test_there_are_tests_of_the_scripts() -> None:
+    tested = {path.name.removesuffix(".test.js") for path in TESTS}
+    assert {"board", "merge", "history", "saving", "following", "memory", "call"} <= tested
+
+
+def test_the_types_of_the_scripts_are_right() -> None:
+    if not TYPESCRIPT.is_file():
+        pytest.skip("no TypeScript in this environment; `python3 start.py test` installs it")
+    assert run_node(str(TYPESCRIPT), "--version").strip() == f"Version {start.TYPESCRIPT}"
+    run_node(str(TYPESCRIPT), "--project", str(HERE / "tsconfig.json"))
