@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 
 # Loggers that warn of what does not concern a person who renders.
 _TALKATIVE = ("torchao", "torch.utils._pytree")
+# Bytes of host memory that Python and its libraries take at most, without any model.
+_LIBRARIES = GIGABYTE
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of control groups, version 2
 
@@ -74,17 +76,36 @@ def choose_dtype(dtype: str | None, device: torch.device, spec: ModelSpec) -> to
     return torch.bfloat16 if in_hardware else torch.float32
 
 
-def find_machine(device: torch.device) -> Machine:
+def find_machine(
+    device: torch.device, held: Callable[[torch.device], int] = lambda device: 0
+) -> Machine:
     """Return the free memory of this machine, for a model that computes on this device.
 
     Other GPUs count for the device "cuda"; one with a number is used alone.
+
+    Args:
+        device: the device that computes.
+        held: returns the bytes of a device that count as free besides those that are.
     """
-    host = free_memory(torch.device("cpu"))
+
+    def room(place: torch.device) -> int:
+        return free_memory(place) + held(place)
+
+    host = room(torch.device("cpu"))
     if device.type == "mps":
-        return Machine("mps", host=free_memory(device))
+        return Machine("mps", host=room(device))
     if device.type != "cuda":
         return Machine("cpu", host=host)
-    return Machine("cuda", tuple(map(free_memory, (device, *other_gpus(device)))), host)
+    return Machine("cuda", tuple(map(room, (device, *other_gpus(device)))), host)
+
+
+def held_memory(device: torch.device) -> int:
+    """Return the bytes of a device that this process would give back if it unloaded its model."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    process = psutil.Process().memory_info()
+    # Pages of files, such as weights that are mapped, count as free already.
+    return max(0, int(process.rss - getattr(process, "shared", 0)) - _LIBRARIES)
 
 
 def other_gpus(device: torch.device) -> list[torch.device]:

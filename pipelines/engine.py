@@ -30,6 +30,7 @@ from pipelines.exchange import NO_BANKS, BankExchange, Pictures, Render, Renderi
 from pipelines.models.catalog import find_model
 from pipelines.models.presets import AUTO, Machine
 from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.out_of_memory import bank_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
 
@@ -298,25 +299,41 @@ def machine_here(options: EngineOptions) -> Machine:
     return find_machine(choose_device(options.device))
 
 
-def usability(spec: ModelSpec, options: EngineOptions) -> str:
-    """Say in a few words whether a model can render on this machine; loads torch but no model."""
+def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
+    """Find out whether a model can render on this machine; loads torch but no model.
+
+    Memory that this process holds counts as free, since a model is unloaded before another one is
+    loaded.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     import_libraries()
-    from pipelines.devices import choose_device
-    from pipelines.loading.model import plan_placement
+    from pipelines.devices import choose_device, held_memory
+    from pipelines.loading.model import check_files, find_fit
 
     try:
+        check_files(spec)
         device = choose_device(options.device)
-        placement = plan_placement(spec, device, options.dtype, options.memory)
+        found, _, _ = find_fit(spec, device, options.dtype, options.memory, held_memory)
     except UserError as error:
-        return f"no: {error.problem}"
-    answer = f"yes, on {placement.device.type}, with memory preset {placement.preset.name}"
+        return Usability(False, f"Does not run here. {error}")
+    preset = found.preset.name
+    if found.problem and not found.about_memory:
+        return Usability(
+            False, f"Does not run here with memory preset {preset}, which {found.problem}."
+        )
+    if found.problem:
+        with_preset = "" if preset == "full" else f"with memory preset {preset} "
+        even = "even " if with_preset and options.memory == AUTO else ""
+        return Usability(False, f"Does not run here: {even}{with_preset}it {found.problem}.")
+    where = "CPU" if device.type == "cpu" else "GPU"
+    with_preset = "" if preset == "full" else f" with memory preset {preset}"
+    words = f"Runs here, on the {where}{with_preset}"
     if spec.kind == "hub" and try_to_load_from_cache(spec.source, "model_index.json") is None:
-        terms = "accepting its terms and " if spec.gated else ""
-        size = f" {spec.download_bytes / 1e9:.0f} GB" if spec.download_bytes else ""
-        answer += f", after {terms}downloading{size or ' it'}"
-    return answer
+        size = f" of {spec.download_bytes / 1e9:.0f} GB" if spec.download_bytes else ""
+        terms = " and accepting its terms" if spec.gated else ""
+        words += f", after a download{size}{terms}"
+    return Usability(True, f"{words}.")
 
 
 def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, int] | None:

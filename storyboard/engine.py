@@ -11,7 +11,8 @@ from pipelines.errors import out_of_memory
 from pipelines.events import Events
 from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.models.catalog import BIREFNET, find_model
-from pipelines.models.specs import MattingSpec
+from pipelines.models.specs import MattingSpec, ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.reference.from_upload import prepare_reference as prepare_reference
 from pipelines.request import RenderRequest
 from storyboard.planning import references_unsupported
@@ -91,6 +92,11 @@ def engine_options(settings: Settings, previews: bool = False) -> engine.EngineO
         compiled=settings.compiled,
         previews=previews,
     )
+
+
+def usability(spec: ModelSpec, settings: Settings) -> Usability:
+    """Find out whether a model can render on this machine; imports torch."""
+    return engine.usability(spec, engine_options(settings))
 
 
 class NetworkMatting:

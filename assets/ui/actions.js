@@ -5,6 +5,8 @@
 /** @import { Plan } from "./state/renders.js" */
 
 import { part } from "./dom.js";
+import { takePhrase } from "./elements/known.js";
+import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
 import { isResting, workOf } from "./state/jobs.js";
 import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
@@ -251,6 +253,7 @@ export function makeActions(app) {
     "restore-here": app.restoreHere,
     "keep-here": app.keepHere,
     tab: (_, control) => store.set({ tab: control.dataset.tab }),
+    suggest: (_, control) => takePhrase(control),
     pick: () => pickFile("picture"),
     import: () => pickFile("import"),
     export: () => app.download("save_character"),
@@ -292,6 +295,7 @@ export function makeActions(app) {
       const kept = frameOf(store.state.board, id)?.seed != null;
       const take = chosenTake(resultsNow(store.state)[id]);
       const seed = kept ? null : (take?.seed ?? null);
+      store.set({ refused: withoutRefusal(store.state.refused, fieldKey(id, "seed")) });
       editing.change((board) => editFrame(board, id, { seed }), { words: `Seed of frame ${number(id)} changed`, frame: id, soon: true });
     },
     look: lookAt,

@@ -179,9 +179,12 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set a control's value, unless a person is typing in it. @param {Control} control @param {unknown} value */
+/**
+ * Set a control's value, unless a person is typing in it, or what was typed was refused and stays.
+ * @param {Control} control @param {unknown} value
+ */
 export function setValue(control, value) {
-  if (control === document.activeElement) return;
+  if (control === document.activeElement || control.matches("[aria-invalid]")) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
   else if (control.value !== String(value ?? "")) control.value = String(value ?? "");
 }
@@ -204,12 +207,27 @@ export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** Return a control's value: a boolean, a slider's number, a whole number or null, or a text. @param {Control} control */
+/** Call back once no pointer is pressed, so that nothing moves under a click. @param {() => void} then */
+export function afterPress(then) {
+  if (!document.querySelector(":active")) queueMicrotask(then);
+  else for (const end of ["mouseup", "dragend"]) document.addEventListener(end, () => setTimeout(then), { once: true, capture: true });
+}
+
+/**
+ * Mark a number field whose content was refused, and say why in its message; empty words unmark it.
+ * @param {Control} control @param {HTMLElement} message @param {string} [words]
+ */
+export function paintRefusal(control, message, words = "") {
+  if (words) control.setAttribute("aria-invalid", "true");
+  else control.removeAttribute("aria-invalid");
+  message.hidden = !words;
+  setText(message, words);
+}
+
+/** Return a control's value: a boolean, a slider's number, a number or null, or a text. @param {Control} control */
 export function valueOf(control) {
   if (control.type === "checkbox") return control.checked;
   if (control.type === "range") return control.valueAsNumber;
   if (control.type !== "number") return control.value;
-  if (control.value === "") return null;
-  const number = Math.trunc(Number(control.value));
-  return Math.min(Math.max(number, Number(control.min)), Number(control.max));
+  return control.value === "" ? null : Number(control.value);
 }

@@ -5,7 +5,8 @@
 /** @import { Board } from "./types.js" */
 /** @import { Actions } from "./actions.js" */
 
-import { controls, part, valueOf } from "./dom.js";
+import { afterPress, controls, part, valueOf } from "./dom.js";
+import { fieldKey, refusalOf, withoutRefusal } from "./state/bounds.js";
 import { editCharacter, editFrame, editSettings, editStyle, indexOf, moveFrame } from "./state/board.js";
 import { modelOf, strengthOf } from "./state/models.js";
 
@@ -32,12 +33,27 @@ export function listen(app, actions) {
     const id = closest("[data-frame]")?.dataset.frame ?? "";
     const style = closest("[data-style]")?.dataset.style;
     const name = control.dataset.field ?? "";
-    const value = valueOf(control);
+    const value = valueOf(control); // before anything is painted
+    const refused = control.type === "number" ? refusal(control) : "";
+    const key = fieldKey(id, name);
+    const { refused: before } = store.state;
+    if (refused) {
+      store.set({ refused: { ...before, [key]: refused } });
+      return;
+    }
+    // A model brings its own steps.
+    const settled = name === "settings.model" ? fieldKey("", "settings.steps") : key;
+    if (settled in before) store.set({ refused: withoutRefusal(before, settled) });
     const where = `${id || style || ""} ${name}`;
     const typing = control.type === "checkbox" || control.tagName === "SELECT" ? "" : where;
     const number = indexOf(store.state.board, id) + 1;
     const words = id ? `Frame ${number} edited` : style ? "Style edited" : name === "title" ? "Title edited" : name.startsWith("settings") ? "Settings changed" : "Character edited";
     editing.change((board) => edited(board, { id, style, name, value }), { words, frame: id || null, typing });
+  }
+
+  /** @param {Control} control */
+  function refusal({ dataset, value, min, max, validity }) {
+    return refusalOf(dataset.field ?? "", value, { lowest: Number(min), highest: Number(max), isNumber: !validity.badInput });
   }
 
   /** @param {Board} board @param {{ id: string, style: string | undefined, name: string, value: any }} change @returns {Board} */
@@ -212,10 +228,13 @@ export function listen(app, actions) {
     if (dialog instanceof HTMLDialogElement && !dialog.matches(".tl-mender")) dialog.close();
     else if (control) actions[control.dataset.action ?? ""]?.(around(event, "[data-frame]")?.dataset.frame, control);
   });
+  root.addEventListener("focusin", (event) => {
+    if (around(event, ".tl-known")) store.set({}); // to suggest phrases
+  });
   root.addEventListener("focusout", () => {
     saving.flush();
-    // What was typed out of bounds is shown as it was understood.
-    queueMicrotask(() => store.set({}));
+    // Words are checked to the last one, once nobody types there.
+    afterPress(() => store.set({}));
   });
   document.addEventListener("keydown", pressed);
   document.addEventListener("paste", pasted);

@@ -17,11 +17,13 @@ import { makePage } from "./page.js";
 import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
+import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { contentOf, editSettings, indexOf } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
+import { askForUsableModels } from "./usable.js";
 
 const OF_NO_BOARD = ["boards"]; // questions about no board in particular
 
@@ -42,7 +44,7 @@ export async function mount(root, { server, upload, base }) {
   }
   /** @type {Setup} */
   const setup = first.ok;
-  const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved" }));
+  const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
   const messages = makeMessages(root);
   const question = makeQuestion();
   const maskEditor = makeMaskEditor((draft, strokes) => pictures.sendStrokes(draft, strokes));
@@ -207,6 +209,7 @@ export async function mount(root, { server, upload, base }) {
       tab: null,
       conflicts: [],
       readNotices: [],
+      refused: {},
       fault: null,
     });
     show(parts);
@@ -296,8 +299,10 @@ export async function mount(root, { server, upload, base }) {
     say: messages.say,
     question,
     announce: messages.announce,
-    chooseModel: (/** @type {string} */ name) =>
-      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true }),
+    chooseModel(/** @type {string} */ name) {
+      store.set({ refused: withoutRefusal(store.state.refused, fieldKey("", "settings.steps")) });
+      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
+    },
   };
 
   store.subscribe(() => {
@@ -314,6 +319,7 @@ export async function mount(root, { server, upload, base }) {
   const wanted = new URL(location.href).searchParams.get("board") ?? lastBoard();
   await open(wanted ? "open" : "new", wanted);
   listen(app, makeActions(app));
+  askForUsableModels({ root, store, call });
 }
 
 /**

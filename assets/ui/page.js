@@ -1,6 +1,6 @@
 // The page: its parts, made once, and painted anew whenever the state changes.
 
-/** @import { Board, Frame, Setup, State } from "./types.js" */
+/** @import { Board, Frame, Model, Setup, State } from "./types.js" */
 
 import { button, control, controls, make, part, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
@@ -10,8 +10,9 @@ import { makeSaveAs } from "./elements/save_as.js";
 import { makeShelf } from "./elements/shelf.js";
 import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
+import { fieldKey } from "./state/bounds.js";
 import { workOf } from "./state/jobs.js";
-import { strengthOf } from "./state/models.js";
+import { modelOf, strengthOf } from "./state/models.js";
 import { resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
@@ -68,7 +69,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     root.dataset.status = work.state;
     root.dataset.view = state.view;
     document.title = `${work.active ? `${Math.round(100 * work.fraction)} % \u00b7 ` : ""}${board.title || "Untitled"}`;
-    paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab });
+    const { usable, refused } = state;
+    paintPanel(root, { board, setup, picture: { ...state.reference, busy: state.busy }, tab, usable, refused });
     paintBar(part(root, ".tl-bar"), work, board, generateLabel({ ...state, results }));
     paintViews(state.view);
     paintWarnings(warnings, warningsOf(state, null));
@@ -82,13 +84,14 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     act("redo-change").disabled = !canRedo;
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
+    const model = modelOf(board, setup);
     board.frames.forEach(({ id }, index) => {
       const facts = { outdated: id in state.outdated, origins: state.origins[id], identity: state.identity === id };
       const card = cardsNow()[index];
-      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], facts, strength });
+      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], facts, strength, model, refused: state.refused[fieldKey(id, "seed")] });
       paintWarnings(part(card, ".tl-warnings"), warningsOf(state, id));
     });
-    paintLocations(board);
+    paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
     if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
   }
@@ -113,10 +116,11 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     }
   }
 
-  /** @param {Board} board */
-  function paintLocations(board) {
+  /** @param {Board} board @param {Model | undefined} model */
+  function paintLocations(board, model) {
     const list = part(root, "#tl-locations");
-    const used = [...new Set(board.frames.map((frame) => frame.location.trim()).filter(Boolean))];
+    const known = model?.knows?.locations ?? [];
+    const used = [...new Set([...board.frames.map((frame) => frame.location.trim()).filter(Boolean), ...known])];
     if (list.dataset.used === used.join("\n")) return;
     list.dataset.used = used.join("\n");
     list.replaceChildren(...used.map((value) => make("option", { value })));

@@ -63,8 +63,15 @@
  *   steps: number, guidance: number | null, sizes: { ratio: string, width: number, height: number }[],
  *   shortcuts: { name: string, title: string, note: string, probe: boolean, conditions: string, cost: string[][] }[],
  *   fewer_steps: string,
+ *   made_for: { steps: [number, number], area: [number, number], guidance: [number, number] | null } | null,
+ *   knows: Knows | null,
  *   subject: { title: string, licence: string, licence_url: string, research_only: boolean, strength: number, note: string } | null,
  * }} Model
+ *
+ * @typedef {{ words: string[], locations: string[], actions: string[] }} Knows
+ *   The words, in lower case, and the phrases that a small model knows.
+ *
+ * @typedef {{ usable: boolean, words: string }} Usable Whether a model can render on the server's machine.
  *
  * @typedef {{
  *   models: Model[], listed: boolean, matting: string | null, server: string,
@@ -102,6 +109,7 @@
  *   progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
  *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string,
+ *   usable: Record<string, Usable>, refused: Record<string, string>,
  * }} State Everything that the page shows.
  */
 

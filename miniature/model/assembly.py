@@ -14,6 +14,7 @@ from diffusers import (
 from miniature.model.latent_map import FILE_NAME
 from miniature.model.text_encoders import TextEncoders, load_text_encoders
 from miniature.model.tokens import Tokenizers, load_tokenizers
+from miniature.world import words
 from training.files import load_json, save_json, write_folder
 
 
@@ -62,5 +63,6 @@ def save_assembled(folder: Path, destination: Path, text_tokens: int) -> None:
             del config["_name_or_path"]
             save_json(saved / part / "config.json", config)
         shutil.copy(folder / FILE_NAME, saved / "vae" / FILE_NAME)
+        words.save_words(saved / words.FILE_NAME)
 
     write_folder(destination, save)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,10 +73,7 @@ def open_pipeline(
     Raises:
         ModelError: if it cannot be loaded.
     """
-    if spec.packed and importlib.util.find_spec("gguf") is None:
-        raise ModelError(
-            f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`.", "missing"
-        )
+    _check_packages(spec)
     options: dict[str, object] = {}
     device = placement.device
     # bitsandbytes quantises on the current GPU.
@@ -114,18 +112,39 @@ def plan_placement(
         ModelError: if memory does not suffice, or the preset cannot be used here.
         ValueError: if `dtype` is no name of a known format, or `memory` none of a preset.
     """
+    found, machine, chosen = find_fit(spec, device, dtype, memory)
+    if found.problem:
+        raise _unfit(spec, found, automatic=memory == AUTO)
+    return _placement(spec, device, chosen, machine, found)
+
+
+def find_fit(
+    spec: ModelSpec,
+    device: torch.device,
+    dtype: str | None,
+    memory: str = AUTO,
+    held: Callable[[torch.device], int] | None = None,
+) -> tuple[Fit, Machine, torch.dtype]:
+    """Find the memory preset for a model; it may not fit.
+
+    Args:
+        spec, device, dtype, memory: as in `plan_placement`.
+        held: returns the bytes of a device that count as free besides those that are.
+
+    Returns:
+        The fit, the machine with its free memory, and the number format of the weights.
+
+    Raises:
+        ValueError: as `plan_placement`.
+    """
     wanted = None if memory == AUTO else find_preset(memory)
     chosen = choose_dtype(dtype, device, spec)
     if wanted is not None and not wanted.exact and dtype is None:
         chosen = torch.bfloat16  # the format of the kernels for quantised weights
-    machine = find_machine(device)
+    machine = find_machine(device) if held is None else find_machine(device, held)
     if wanted is None:
-        found = choose(spec, machine, chosen.itemsize)
-    else:
-        found = fit(wanted, spec, machine, chosen.itemsize)
-    if found.problem:
-        raise _unfit(spec, found, automatic=wanted is None)
-    return _placement(spec, device, chosen, machine, found)
+        return choose(spec, machine, chosen.itemsize), machine, chosen
+    return fit(wanted, spec, machine, chosen.itemsize), machine, chosen
 
 
 def plan_step_down(spec: ModelSpec, placement: Placement) -> Placement | None:
@@ -177,6 +196,24 @@ def _unfit(spec: ModelSpec, found: Fit, *, automatic: bool) -> ModelError:
         "Leave the preset out (THROUGHLINE_MEMORY) to take one that fits.",
         "missing",
     )
+
+
+def check_files(spec: ModelSpec) -> None:
+    """Check what can be checked of a model without loading it.
+
+    Raises:
+        ModelError: if its folder is not complete, or a package for its files is missing.
+    """
+    if spec.kind != "hub":
+        check_folder(spec)
+    _check_packages(spec)
+
+
+def _check_packages(spec: ModelSpec) -> None:
+    if spec.packed and importlib.util.find_spec("gguf") is None:
+        raise ModelError(
+            f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`.", "missing"
+        )
 
 
 def check_folder(spec: ModelSpec) -> None:

@@ -17,7 +17,13 @@ from typing import Any
 
 from pipelines.errors import UnknownModelError
 from pipelines.models.sizes import FLUX_DEV_PARTS, FLUX_SCHNELL_PARTS, parts_of_folder
-from pipelines.models.specs import FOLDER_FILES, CharacterAdapterSpec, MattingSpec, ModelSpec
+from pipelines.models.specs import (
+    FOLDER_FILES,
+    CharacterAdapterSpec,
+    MadeFor,
+    MattingSpec,
+    ModelSpec,
+)
 from pipelines.request import ConsistencySettings
 
 _MINIATURE_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "miniature"
@@ -40,6 +46,11 @@ _SMALLEST_SIDE = 64
 # Classifier-free guidance of models that are distilled neither for guidance nor for few steps.
 _TRUE_CFG_SCALE = 2.5
 
+# Pictures of FLUX.1 models have 0.1 to 2 megapixels, by their makers' word.
+_FLUX_AREA = (100_000, 2_100_000)
+# A small model draws pictures of one area, as its training did; sides are rounded.
+_AREA_TOLERANCE = 0.1
+
 _APACHE, _APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 
 
@@ -55,6 +66,17 @@ def _bundled_adapter(folder: Path) -> CharacterAdapterSpec:
         licence="see the folder",
         note="What it was trained on is not known.",
     )
+
+
+def _vocabulary(folder: Path) -> Path:
+    """Return the path of the words that training leaves beside a small model."""
+    return folder / "words.json"
+
+
+def _around(side: int) -> tuple[int, int]:
+    """Return the areas of pictures that count as those of a small model's training."""
+    area = side * side
+    return round(area * (1 - _AREA_TOLERANCE)), round(area * (1 + _AREA_TOLERANCE))
 
 
 def _latent_map(folder: Path) -> Path:
@@ -129,6 +151,9 @@ MINIATURE = ModelSpec(
         note="Ships with Throughline; reads drawings of characters like its own.",
     ),
     preview=str(_latent_map(_MINIATURE_FOLDER)),
+    # It has learnt guidance from 1 to 6; see miniature/README.md.
+    made_for=MadeFor(steps=(10, 50), area=_around(256), guidance=(1, 6)),
+    vocabulary=str(_vocabulary(_MINIATURE_FOLDER)),
 )
 
 FLUX1_DEV = ModelSpec(
@@ -150,6 +175,7 @@ FLUX1_DEV = ModelSpec(
     note="The model that CharaConsist was published with.",
     character_adapter=INSTANT_CHARACTER,
     preview="madebyollin/taef1",  # TAEF1, 10 MB under MIT, for the latents of all FLUX.1 models
+    made_for=MadeFor(steps=(20, 50), area=_FLUX_AREA, guidance=(1.5, 5)),
 )
 
 FLUX1_SCHNELL = replace(
@@ -165,6 +191,7 @@ FLUX1_SCHNELL = replace(
     max_sequence_length=256,
     published_parts=FLUX_SCHNELL_PARTS,
     note="Distilled to four steps: fast, and free for commercial use.",
+    made_for=MadeFor(steps=(1, 4), area=_FLUX_AREA),
     character_adapter=None,
 )
 
@@ -253,6 +280,7 @@ def _spec_of_repository(repository: str) -> ModelSpec:
         licence_url=f"https://huggingface.co/{repository}",
         non_commercial=False,
         published_parts=None,
+        made_for=None,
         note="Not in Throughline's list: renders with the settings of FLUX.1 [dev].",
     )
 
@@ -284,6 +312,10 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
     side = max(_SMALLEST_SIDE, int(vae.get("sample_size", base.width)))
     longest = 256 if base is FLUX1_SCHNELL else 512
     adapter, latent_map = _bundled_adapter(folder), _latent_map(folder)
+    vocabulary = _vocabulary(folder)
+    made_for = base.made_for
+    if small and made_for is not None:
+        made_for = replace(made_for, area=_around(side))
     return replace(
         base,
         name=str(folder),
@@ -301,6 +333,8 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         note="A folder on this machine.",
         character_adapter=adapter if (Path(adapter.adapter) / "config.json").is_file() else None,
         preview=str(latent_map) if latent_map.is_file() else ("" if small else base.preview),
+        made_for=made_for,
+        vocabulary=str(vocabulary) if vocabulary.is_file() else "",
         files_state=_files_state([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]),
     )
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pipelines.errors import ModelError
 from pipelines.models.sizes import ModelParts, parts_of_folder, with_packed_transformer
+from pipelines.models.vocabulary import Vocabulary, read_vocabulary
 from pipelines.request import ConsistencySettings
 
 ModelKind = Literal["embedded", "hub", "folder"]
@@ -92,6 +93,26 @@ class MattingSpec:
 
 
 @dataclass(frozen=True)
+class MadeFor:
+    """Settings that a model was made for; others work, with worse pictures or for nothing.
+
+    Attributes:
+        steps: the fewest and the most denoising steps.
+        area: the smallest and the largest area of a picture, in pixels.
+        guidance: the lowest and the highest guidance scale; None without a guidance embedding.
+    """
+
+    steps: tuple[int, int]
+    area: tuple[int, int]
+    guidance: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for lowest, highest in filter(None, (self.steps, self.area, self.guidance)):
+            if not 0 < lowest <= highest:
+                raise ValueError(f"{lowest} to {highest} is no range of settings")
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model and its default settings.
 
@@ -117,6 +138,8 @@ class ModelSpec:
         transformer_file: GGUF file of its transformer; empty where it has none.
         preview: file with a linear map of its latents, or the Hugging Face repository of a tiny
             autoencoder, for previews of unfinished frames; empty where there is neither.
+        made_for: settings that it was made for; None where they are not known.
+        vocabulary: file with the words that it knows; empty for a model that knows the language.
         files_state: digest of the sizes and modification times of its files in a folder, so that
             the model with replaced files is another one; empty for other models.
     """
@@ -141,6 +164,8 @@ class ModelSpec:
     character_adapter: CharacterAdapterSpec | None = None
     transformer_file: str = ""
     preview: str = ""
+    made_for: MadeFor | None = None
+    vocabulary: str = ""
     files_state: str = ""
 
     @cached_property
@@ -180,6 +205,16 @@ class ModelSpec:
     def packed(self) -> bool:
         """True where its transformer is read from a GGUF file."""
         return bool(self.transformer_file)
+
+    @property
+    def known_words(self) -> Vocabulary | None:
+        """Words that it knows; None for a model that knows the language.
+
+        Raises:
+            ModelError: if the file is missing or damaged.
+        """
+        remedy = SHIPPED_FILES if self.kind == "embedded" else FOLDER_FILES
+        return read_vocabulary(Path(self.vocabulary), remedy) if self.vocabulary else None
 
     @property
     def url(self) -> str:

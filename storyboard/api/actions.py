@@ -7,11 +7,14 @@ checks what a front end sends, and turns errors into answers.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.document import blank_storyboard, document_of, read_document, revision_of
 from storyboard.api.limits import LIMITS, MAX_UPLOAD_BYTES, model_fields
@@ -20,6 +23,7 @@ from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.routes import download_address
 from storyboard.api.shelf import ShelfActions, file_name
 from storyboard.api.takes import frame_results, freshness_fields, take_words, target_fields
+from storyboard.api.usable import UsableModels
 from storyboard.board import Storyboard, new_id
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
@@ -42,6 +46,7 @@ class Actions:
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
+        usability: finds out whether a model can render here; None where that is not known.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
+        usability: Callable[[ModelSpec], Usability] | None = None,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -59,6 +65,8 @@ class Actions:
         # Where strangers share the application, only its own model may be chosen.
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
+        self._offered = [model_fields(spec) for spec in self._models]
+        self._usable = UsableModels(self._models, usability)
         self._references = ReferenceEditor(prepare, find)
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
@@ -71,12 +79,16 @@ class Actions:
     def setup(self) -> Answer:
         """Return what stays the same while the application runs: models, limits and features."""
         return {
-            "models": [model_fields(spec) for spec in self._models],
+            "models": self._offered,
             "listed": not self._space,
             "matting": self._matting and self._matting.title,
             "limits": LIMITS,
             "server": self._server,
         }
+
+    def models(self) -> Answer:
+        """Return whether each model can render on this machine; slow the first time."""
+        return {"usable": self._usable.answers()}
 
     # ---- boards
 

@@ -21,7 +21,7 @@ from storyboard.errors import ConsentNeeded, DeletedError
 
 # Every public method of `Actions` that a front end may call.
 CALLS = (
-    *("setup", "open", "new", "example", "save", "news"),
+    *("setup", "models", "open", "new", "example", "save", "news"),
     *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
     *("take_words", "star_take", "remove_take", "bring_back_take"),
     *("save_character", "load_character"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pipelines.models.catalog import FLUX1_SCHNELL
@@ -47,13 +48,19 @@ LIMITS: dict[str, Any] = {
 
 
 def model_fields(spec: ModelSpec) -> dict[str, Any]:
-    """Return a model's fields on the page."""
-    adapter = spec.character_adapter
+    """Return a model's fields on the page.
+
+    Raises:
+        ModelError: if the file of its words is missing or damaged.
+    """
+    adapter, words = spec.character_adapter, spec.known_words
     return {
         **{name: getattr(spec, name) for name in _MODEL_FIELDS},
         "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
         "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
+        "made_for": spec.made_for and asdict(spec.made_for),
+        "knows": words and asdict(words),
         "fewer_steps": _fewer_steps(turbo_loras().get(spec.name, ())),
         "subject": adapter and {name: getattr(adapter, name) for name in _ADAPTER_FIELDS},
     }

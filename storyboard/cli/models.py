@@ -104,10 +104,9 @@ def list_models(options: argparse.Namespace) -> None:
     for spec in specs:
         lines = _about(spec)
         if here:
-            from pipelines.engine import usability
-            from storyboard.engine import engine_options
+            from storyboard.engine import usability
 
-            lines.append(f"usable here: {usability(spec, engine_options(settings))}")
+            lines.append(usability(spec, settings).words)
         try:
             lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
         except ModelError as error:  # of its files; the other models are listed all the same

@@ -8,6 +8,7 @@ off, Gradio loads the page anew, and what was typed is gone.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from pipelines.errors import UserError
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
@@ -29,7 +32,7 @@ ASSETS = ROOT / "assets" / "ui"
 _ONE_HOUR, _ONE_DAY = 3600, 86400
 # In this order: later files override earlier ones.
 _STYLE_FILES = (
-    *("controls.css", "layout.css", "character.css", "cards.css", "shelf.css"),
+    *("controls.css", "layout.css", "character.css", "cards.css", "shelf.css", "advice.css"),
     "narrow.css",
 )
 _THREADS = 200
@@ -53,6 +56,7 @@ def build_ui(
     settings: Settings,
     prepare: PrepareReference,
     find: FindFigure | None = None,
+    usability: Callable[[ModelSpec], Usability] | None = None,
 ) -> gr.Blocks:
     """Build the application's page; its arguments are those of `Actions`.
 
@@ -65,7 +69,7 @@ def build_ui(
         analytics_enabled=False,
         delete_cache=(_ONE_HOUR, _ONE_DAY),
     )
-    calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
+    calls = Calls(Actions(runner, store, settings, prepare, find, usability), uploaded)
 
     def call(question: Any) -> dict[str, Any]:
         return calls.answer(question)

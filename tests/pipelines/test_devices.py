@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipelines import devices
-from pipelines.devices import choose_device, choose_dtype, free_memory
+from pipelines.devices import choose_device, choose_dtype, find_machine, free_memory, held_memory
 from pipelines.errors import ModelError
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE
 
@@ -65,3 +65,16 @@ def test_a_containers_limit_counts(monkeypatch, tmp_path):
     for limit, free in (("max", 32 * 10**6), ("8192000", 8192000), ("1" * 15, 32 * 10**6)):
         (tmp_path / "memory.max").write_text(limit + "\n")
         assert free_memory(torch.device("cpu")) == free
+
+
+def test_memory_that_a_loaded_model_holds_is_counted_beyond_the_libraries(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(devices, "_LIBRARIES", 0)
+    before = held_memory(cpu)
+    weights = torch.ones(50_000_000, dtype=torch.uint8)
+    assert 45e6 < held_memory(cpu) - before < 60e6
+    del weights
+    monkeypatch.setattr(devices, "_LIBRARIES", 2**62)
+    assert held_memory(cpu) == 0
+    monkeypatch.setattr(devices, "free_memory", lambda device: 10**9)
+    assert find_machine(cpu, lambda device: 5).host == 10**9 + 5

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from pipelines.events import FrameDone, ModelLoading, PipelineEvent, Preview, St
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, find_model
 from pipelines.models.presets import Machine
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from pipelines.sampling.context import RenderContext
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
@@ -257,15 +260,40 @@ def test_more_work_requests_more_time() -> None:
     assert 30 + 5 * 2 * 0.2 < requested_seconds(large) < 300
 
 
+def test_a_folder_that_is_not_complete_is_not_usable(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(MINIATURE.source, folder)
+    spec = find_model(str(folder))
+    assert usability(spec, OPTIONS).usable
+    shutil.rmtree(folder / "tokenizer")
+    answer = usability(spec, OPTIONS)
+    assert not answer.usable and "has no 'tokenizer' component" in answer.words
+
+
 def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usability(MINIATURE, OPTIONS) == "yes, on cpu, with memory preset full"
+    assert usability(MINIATURE, OPTIONS) == Usability(True, "Runs here, on the CPU.")
     monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**9)
-    assert usability(FLUX1_DEV, OPTIONS).startswith("no: ")
+    monkeypatch.setattr("pipelines.devices.held_memory", lambda device: 10**9)
+    short = usability(FLUX1_DEV, OPTIONS)
+    assert not short.usable
+    assert re.fullmatch(
+        r"Does not run here: (even with memory preset \w+ )?it needs \d+\.\d GB of host memory, "
+        r"and 2\.0 GB are free\.",
+        short.words,
+    )
     monkeypatch.setattr("pipelines.devices.free_memory", lambda device: 10**12)
-    assert "accepting its terms and downloading 34 GB" in usability(FLUX1_DEV, OPTIONS)
-    assert usability(find_model("someone/finetune"), OPTIONS).endswith(", after downloading it")
+    assert usability(FLUX1_DEV, OPTIONS) == Usability(
+        True, "Runs here, on the CPU, after a download of 34 GB and accepting its terms."
+    )
+    unknown = usability(find_model("someone/finetune"), OPTIONS)
+    assert unknown == Usability(True, "Runs here, on the CPU, after a download.")
+    offloaded = usability(MINIATURE, replace(OPTIONS, memory="model-offload"))
+    assert offloaded == Usability(
+        False, "Does not run here with memory preset model-offload, which is for CUDA GPUs."
+    )
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
-    assert usability(MINIATURE, EngineOptions(device=absent)).startswith("no: ")
+    refused = usability(MINIATURE, EngineOptions(device=absent))
+    assert not refused.usable and refused.words.startswith("Does not run here. This machine has no")
     with pytest.raises(ModelError, match="no device"):
         machine_here(EngineOptions(device=absent))
     assert machine_here(OPTIONS) == Machine("cpu", host=10**12)

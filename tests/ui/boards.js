@@ -73,6 +73,8 @@ export const storeWith = (shown = board(), parts = {}) =>
       previews: {},
       asked: [],
       stopping: false,
+      usable: {},
+      refused: {},
       conflicts: [],
       fault: null,
       ...parts,

@@ -54,3 +54,12 @@ test("a frame that is out of date says why, also where it is locked", () => {
     assert.deepEqual(warningsOf(state(parts), null), []);
   }
 });
+
+test("a model that does not run here is a warning on the board, which names it", () => {
+  const setup = { server: "s", models: [{ name: board().settings.model, title: "FLUX" }] };
+  const usable = { [board().settings.model]: { usable: false, words: "Does not run here: it needs 35 GB." } };
+  assert.match(warningsOf(state({ setup, usable }), null)[0].words, /^FLUX does not run here: it needs 35 GB\. Choose another model/);
+  assert.deepEqual(warningsOf(state({ setup, usable }), "a"), []);
+  const able = { [board().settings.model]: { usable: true, words: "Runs here." } };
+  assert.deepEqual(warningsOf(state({ setup, usable: able }), null), []);
+});

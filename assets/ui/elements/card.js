@@ -1,11 +1,12 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
-/** @import { Board, Frame, FrameProgress, Origins, Result, Setup, Take, Work } from "../types.js" */
+/** @import { Board, Frame, FrameProgress, Model, Origins, Result, Setup, Take, Work } from "../types.js" */
 
-import { button, control as controlOf, controls, field, icon, make, numberInput, part as partOf, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
+import { button, control as controlOf, controls, field, icon, make, numberInput, paintRefusal, part as partOf, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
 import { stepWords } from "../state/jobs.js";
 import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
+import { makeKnown, paintKnown } from "./known.js";
 import { paintStrength } from "./strength.js";
 import { makeWarnings } from "./warnings.js";
 
@@ -79,19 +80,23 @@ export function makeCard(frame, setup) {
     ),
     make("div", { class: "tl-stage" }, open, makeBadges(), make("span", { class: "tl-state" }), make("span", { class: "tl-track" }, make("i"))),
     make("p", { class: "tl-caption", dir: "auto" }),
-    makeTakes(setup),
+    makeTakes(setup, frame),
+    make("p", { class: "tl-refused", id: `tl-seed-${frame.id}`, role: "status", hidden: true }),
     makeWarnings(),
     make(
       "div",
       { class: "tl-stack" },
-      field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })),
-      field(
-        "Location",
-        textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
+      makeKnown(field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })), "actions", true),
+      makeKnown(
+        field(
+          "Location",
+          textInput("location", { placeholder: "on a sunny beach", longest: setup.limits.short, list: "tl-locations" }),
+        ),
+        "locations",
       ),
       toggle("share_background", "Keep this location", make("span", { class: "tl-hint tl-place" })),
       makeCloseness(setup),
-      frame.character ? field("Character in this frame", textArea("character", { longest: setup.limits.long })) : null,
+      frame.character ? makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))) : null,
     ),
     makeTools(),
   );
@@ -118,8 +123,8 @@ function makeBadges() {
   );
 }
 
-/** @param {Setup} setup */
-function makeTakes(setup) {
+/** @param {Setup} setup @param {Frame} frame */
+function makeTakes(setup, frame) {
   return make(
     "div",
     { class: "tl-takes" },
@@ -127,14 +132,15 @@ function makeTakes(setup) {
     make("span", { class: "tl-take-words" }),
     button("later", "right", { hint: "Next take" }),
     make("span", { class: "tl-gap" }),
-    makeSeed(setup),
+    makeSeed(setup, frame),
   );
 }
 
-/** Make the field of the seed; it shows the take's seed where the frame has none of its own. @param {Setup} setup */
-function makeSeed(setup) {
+/** Make the field of the seed; it shows the take's seed where the frame has none of its own. @param {Setup} setup @param {Frame} frame */
+function makeSeed(setup, frame) {
   const seed = numberInput("seed", { lowest: 0, highest: setup.limits.seed });
   seed.setAttribute("aria-label", "Seed");
+  seed.setAttribute("aria-describedby", `tl-seed-${frame.id}`);
   return make(
     "span",
     { class: "tl-seed" },
@@ -166,10 +172,12 @@ function makeTools() {
  * @property {Work} work
  * @property {{ outdated: boolean, origins: Origins | undefined, identity: boolean }} facts
  * @property {number | null} strength the storyboard's reference strength; null where no reference picture is used
+ * @property {Model | undefined} model
+ * @property {string | undefined} refused why the seed that was typed was refused
  */
 
 /** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
-export function paintCard(card, { board, index, result, preview, work, facts, strength }) {
+export function paintCard(card, { board, index, result, preview, work, facts, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -184,9 +192,11 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   find('[data-action="identity"]').setAttribute("aria-pressed", String(identity));
   find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
   find('[data-action="keep-take"]').disabled = !take && !frame.locked;
+  paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
   for (const control of controls(card, "[data-field]:not([type=range])")) {
     setValue(control, frame[/** @type {keyof Frame} */ (control.dataset.field)]);
   }
+  for (const box of controls(card, ".tl-known")) paintKnown(box, model, board.character.name);
   paintCloseness(find(".tl-closeness"), frame, strength);
   setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
   const becoming = (doing?.phase === "render" && preview) || null;

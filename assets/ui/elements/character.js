@@ -4,6 +4,7 @@
 
 import { button, control, controls, field, icon, make, part, setSource, setText, slider, textArea, textInput } from "../dom.js";
 import { modelOf } from "../state/models.js";
+import { makeKnown, paintKnown } from "./known.js";
 import { licenceLink } from "./licence.js";
 import { paintStrength } from "./strength.js";
 
@@ -57,15 +58,12 @@ function makePage(name, ...content) {
 
 /** @param {Setup} setup */
 function makeDescription(setup) {
-  return field(
-    "Description",
-    textArea("character.description", {
-      placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
-      longest: setup.limits.long,
-      rows: 4,
-    }),
-    make("span", { class: "tl-hint tl-words-hint" }),
-  );
+  const description = textArea("character.description", {
+    placeholder: "a girl with long red hair, wearing a green hoodie and blue jeans",
+    longest: setup.limits.long,
+    rows: 4,
+  });
+  return makeKnown(field("Description", description, make("span", { class: "tl-hint tl-words-hint" })));
 }
 
 const fileInput = (/** @type {string} */ purpose, /** @type {string} */ accept) =>
@@ -190,6 +188,7 @@ export function paintCharacter(box, { board, setup, picture, tab }) {
   }
   for (const page of controls(box, "[data-page]")) page.hidden = page.dataset.page !== tab;
   setText(part(box, ".tl-words-hint"), wordsHint(picture));
+  paintKnown(part(box, ".tl-known"), model, board.character.name);
   paintCannot(part(box, ".tl-cannot"), model, board, setup);
   part(box, ".tl-drop").hidden = Boolean(picture.used || picture.draft);
   paintFault(part(box, ".tl-fault"), picture.fault);

@@ -1,11 +1,13 @@
 // Parts around the frames: header, character, settings, and the bar with the buttons.
 
-/** @import { Board, Model, Setup, Work } from "../types.js" */
+/** @import { Board, Model, Setup, Usable, Work } from "../types.js" */
 
-import { button, control as controlOf, controls, field, icon, make, numberInput, part as partOf, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { button, control as controlOf, controls, field, icon, make, part as partOf, setSlider, setText, setValue, slider, textInput, toggle } from "../dom.js";
+import { guidanceDoubt } from "../state/made_for.js";
 import { modelOf } from "../state/models.js";
 import { progressWords } from "../state/jobs.js";
 import { makeCharacter, paintCharacter } from "./character.js";
+import { makeDoubts, makeSteps, makeUsable, paintDoubts, paintLine, paintUsable, titleHere } from "./doubts.js";
 import { licenceLink } from "./licence.js";
 import { makeStyles, paintStyles } from "./styles.js";
 
@@ -67,12 +69,14 @@ function makeSettings(setup) {
       "div",
       { class: "tl-stack" },
       setup.models.length > 1 ? field("Model", model) : null,
+      makeUsable(),
       make(
         "div",
         { class: "tl-pair" },
         field("Size", size),
-        field("Steps", numberInput("settings.steps", { lowest: 1, highest: setup.limits.steps })),
+        field("Steps", makeSteps(setup)),
       ),
+      makeDoubts(),
       makeGuidance(setup.limits.guidance),
       makeShortcut(),
       toggle(
@@ -100,6 +104,7 @@ function makeGuidance([lowest, highest]) {
     make("span", { class: "tl-label tl-row" }, "Guidance", make("span", { class: "tl-gap" }), make("span", { class: "tl-strength" })),
     control,
     make("span", { class: "tl-hint" }),
+    make("span", { class: "tl-doubt", hidden: true }),
   );
 }
 
@@ -115,6 +120,7 @@ function paintGuidance(row, model, board) {
   control.setAttribute("aria-valuetext", words);
   setText(partOf(row, ".tl-strength"), words);
   setText(partOf(row, ".tl-hint"), guidanceHint(model, board));
+  paintLine(partOf(row, ".tl-doubt"), guidanceDoubt(model, board.settings));
 }
 
 /** @param {Model | undefined} model @param {Board} board */
@@ -173,20 +179,29 @@ function paintCosts(list, cost) {
 }
 
 /**
- * @param {HTMLElement} root
- * @param {{ board: Board, setup: Setup, picture: import("./character.js").Picture, tab: string }} shown
+ * @typedef {object} PanelShown
+ * @property {Board} board
+ * @property {Setup} setup
+ * @property {import("./character.js").Picture} picture
+ * @property {string} tab
+ * @property {Record<string, Usable>} usable
+ * @property {Record<string, string>} refused
  */
-export function paintPanel(root, { board, setup, picture, tab }) {
+
+/** @param {HTMLElement} root @param {PanelShown} shown */
+export function paintPanel(root, { board, setup, picture, tab, usable, refused }) {
+  const model = modelOf(board, setup);
+  paintDoubts(root, { model, settings: board.settings, refused });
   for (const control of controls(root, "[data-field]")) {
     if (control.closest("[data-frame], [data-style]")) continue;
     const [part, name] = (control.dataset.field ?? "").split(".");
     const values = /** @type {Record<string, any>} */ (board);
-    if (name === "model") paintOptions(control, modelOptions(board, setup), board.settings.model);
+    if (name === "model") paintOptions(control, modelOptions(board, setup, usable), board.settings.model);
     else if (name === "size") paintOptions(control, sizeOptions(board, setup), sizeName(board.settings));
     else if (["guidance", "strength", "shortcut"].includes(name)) continue;
     else setValue(control, name ? values[part][name] : values[part]);
   }
-  const model = modelOf(board, setup);
+  paintUsable(partOf(root, ".tl-usable"), usable[board.settings.model]);
   const steps = controlOf(root, '[data-field="settings.steps"]');
   steps.placeholder = model ? String(model.steps) : "";
   paintGuidance(partOf(root, ".tl-guidance"), model, board);
@@ -200,9 +215,9 @@ export function paintPanel(root, { board, setup, picture, tab }) {
 
 const sizeName = (/** @type {{ width: number, height: number }} */ { width, height }) => `${width}x${height}`;
 
-/** @param {Board} board @param {Setup} setup */
-function modelOptions(board, setup) {
-  const options = setup.models.map((model) => [model.name, model.title]);
+/** @param {Board} board @param {Setup} setup @param {Record<string, Usable>} usable */
+function modelOptions(board, setup, usable) {
+  const options = setup.models.map((model) => [model.name, titleHere(model, usable)]);
   return modelOf(board, setup) ? options : [...options, [board.settings.model, board.settings.model]];
 }
 

@@ -3,6 +3,8 @@
 /** @import { Conflict, State } from "../types.js" */
 /** @import { Warning } from "../elements/warnings.js" */
 
+import { modelOf } from "./models.js";
+
 /** Names of fields in warnings. @type {Record<string, string>} */
 const FIELDS = {
   title: "The title",
@@ -38,6 +40,14 @@ function ofConflict({ frame, field, mine, theirs }) {
   };
 }
 
+/** Return a warning where the chosen model cannot render here. @param {State} state @returns {Warning[]} */
+function ofModel({ board, setup, usable }) {
+  const found = usable[board.settings.model];
+  if (!found || found.usable) return [];
+  const title = modelOf(board, setup)?.title ?? board.settings.model;
+  return [{ key: "model", words: `${title} ${found.words.replace(/^D/, "d")} Choose another model in the settings, or go on writing.`, answers: [] }];
+}
+
 /** Return the warnings of a frame, or with null those of the whole board. @param {State} state @param {string | null} frame */
 export function warningsOf(state, frame) {
   const { conflicts, progress, outdated, kept, readNotices } = state;
@@ -48,6 +58,7 @@ export function warningsOf(state, frame) {
     if (notice.frame !== frame || settled || readNotices.includes(key)) return [];
     return [{ key, words: `${notice.problem} ${notice.remedy}`.trim(), answers: [{ action: "read-notice", label: "", data: { notice: key } }] }];
   });
+  const unusable = frame === null ? ofModel(state) : [];
   const old = reasons.length ? [{ key: "outdated", words: reasons.join(" "), answers: [] }] : [];
-  return [...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
+  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
 }

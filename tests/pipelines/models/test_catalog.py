@@ -33,7 +33,7 @@ from pipelines.models.catalog import (
     MODELS,
     find_model,
 )
-from pipelines.models.specs import ModelSpec
+from pipelines.models.specs import MadeFor, ModelSpec
 from pipelines.request import ConsistencySettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -375,3 +375,33 @@ def test_the_catalog_needs_no_torch_and_reads_no_file():
         "assert not [name for name in opened if 'assets' in str(name)], opened"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_model_was_made_for_its_own_settings(spec):
+    made_for = spec.made_for
+    assert made_for.steps[0] <= spec.steps <= made_for.steps[1]
+    assert made_for.area[0] <= spec.width * spec.height <= made_for.area[1]
+    assert (made_for.guidance is not None) == spec.learnt_guidance
+    if made_for.guidance is not None:
+        assert made_for.guidance[0] <= spec.guidance_scale <= made_for.guidance[1]
+
+
+def test_a_folder_was_made_for_its_own_size_and_may_list_its_words(folder):
+    change(folder / "vae" / "config.json", sample_size=128)
+    spec = find_model(str(folder))
+    assert spec.made_for.area[0] < 128 * 128 < spec.made_for.area[1] < 256 * 256
+    assert spec.made_for.steps == MINIATURE.made_for.steps
+    assert Path(spec.vocabulary) == folder / "words.json"
+    (folder / "words.json").unlink()
+    assert find_model(str(folder)).vocabulary == ""
+
+
+def test_what_an_unlisted_repository_was_made_for_is_not_known():
+    assert find_model("someone/finetune").made_for is None
+
+
+@pytest.mark.parametrize("steps", [(0, 4), (8, 4)])
+def test_a_range_of_settings_begins_above_nothing_and_ends_after_it_begins(steps):
+    with pytest.raises(ValueError, match="is no range"):
+        MadeFor(steps=steps, area=(1, 2))

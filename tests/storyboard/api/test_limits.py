@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.models import measured
-from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS, find_model
 from pipelines.models.measured import NOT_MEASURED, Interval, ShortcutCost, turbo_loras
 from pipelines.models.shortcuts import SHORTCUTS
 from storyboard.api.limits import model_fields
@@ -35,3 +35,12 @@ def test_advice_on_fewer_steps_names_turbo_loras() -> None:
         assert f"{lora.source} with weight {lora.weight:g}, {lora.steps} steps" in words
     assert "not tried" in words
     assert model_fields(MINIATURE)["fewer_steps"] == ""
+
+
+def test_a_page_gets_what_a_model_was_made_for_and_the_words_that_it_knows() -> None:
+    fields = model_fields(MINIATURE)
+    assert fields["made_for"]["steps"] == (10, 50)
+    assert fields["made_for"]["guidance"] == (1, 6)
+    assert "waving" in fields["knows"]["words"] and "fishing" in fields["knows"]["actions"]
+    assert model_fields(FLUX1_DEV)["knows"] is None
+    assert model_fields(find_model("someone/finetune"))["made_for"] is None

@@ -37,14 +37,14 @@ def test_models_are_listed_with_licence_size_and_use(
     assert "reference pictures: not supported" in text
     supported = f"reference pictures: with {INSTANT_CHARACTER.title}"
     assert f"{supported}, {INSTANT_CHARACTER.licence}, {INSTANT_CHARACTER.licence_url}" in text
-    assert "usable here: yes, on cpu, with memory preset full" in text
+    assert "Runs here, on the CPU.\n" in text
     assert "GPU" not in row(text, "full") and "group-offload" not in text
 
 
 def test_a_card_is_tried_before_it_is_bought(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "flux1-dev", "--gpu", "24", "--host", "64")
     assert text.startswith("Memory: a GPU with 24.0 GB and 64.0 GB of host memory free\n")
-    assert "usable here" not in text and "miniature" not in text
+    assert "run here" not in text and "Runs here" not in text and "miniature" not in text
     assert row(text, "full").endswith("needs 35.9 GB of GPU memory, and 24.0 GB are free")
     assert row(text, "group-offload").endswith("23.8 GB a step fits <- auto")
     assert row(text, "leaf-offload").endswith(" fits")
