@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
 from pipelines.pictures import png_bytes, read_png, smooth_mask
-from storyboard.exchange import ENDINGS, FORMS, export_board
+from storyboard.formats import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
 from storyboard.storage.own_pictures import own_picture, small_picture
 from storyboard.storage.projects import Project, Store

@@ -17,8 +17,8 @@ from storyboard.api.document import is_on_hub
 from storyboard.api.routes import download_address, small_address
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError
-from storyboard.exchange import ENDINGS, FORMS, Imported, import_file
 from storyboard.exporting.story import story_text
+from storyboard.formats import ENDINGS, FORMS, Imported, import_file
 from storyboard.jobs.runner import Runner
 from storyboard.storage.archive import check_archive
 from storyboard.storage.projects import Store

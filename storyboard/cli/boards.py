@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
 from storyboard.errors import UsageError
-from storyboard.exchange import FORMS, export_board, form_of, import_file
+from storyboard.formats import FORMS, export_board, form_of, import_file
 from storyboard.settings import Settings
 from storyboard.storage.projects import Project, Store
 
