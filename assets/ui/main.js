@@ -18,7 +18,7 @@ import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
-import { contentOf, editSettings, indexOf } from "./state/board.js";
+import { contentOf, editSettings, indexOf, same } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
 import { wishesLeft } from "./state/results.js";
@@ -64,12 +64,12 @@ export async function mount(root, { server, upload, base }) {
       changes.results = withAddresses(results);
       changes.wished = wishesLeft(store.state.wished, results);
     }
-    if (progress) {
+    if (progress && (!same(progress, store.state.progress) || store.state.asked.length)) {
       changes.progress = progress;
       changes.asked = stillAsked(store.state.asked, progress);
       if (isResting(progress)) Object.assign(changes, { stopping: false, previews: {} });
     }
-    store.set(changes);
+    if (Object.keys(changes).length) store.set(changes);
   }
 
   /** Turn the server's paths of pictures (`{"at": ...}`) into addresses. @param {any} data @returns {any} */

@@ -12,8 +12,9 @@ import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { fieldKey } from "./state/bounds.js";
 import { workOf } from "./state/jobs.js";
+import { locationHint } from "./state/locations.js";
 import { modelOf, strengthOf } from "./state/models.js";
-import { resultsNow } from "./state/results.js";
+import { chosenTake, resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
@@ -33,7 +34,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
   root.hidden = true; // until there is a board to show
   root.replaceChildren(
     makeHead(setup),
-    make("div", { class: "tl-lost", role: "status", hidden: true }),
+    make("div", { class: "tl-banner tl-lost", role: "status", hidden: true }),
     make(
       "div",
       { class: "tl-body" },
@@ -57,6 +58,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     question.dialog,
   );
   const cards = part(root, ".tl-cards");
+  /** @type {WeakMap<HTMLElement, { values: unknown[], focused: boolean }>} */
+  const painted = new WeakMap();
   const cardsNow = () => /** @type {HTMLCollectionOf<HTMLElement>} */ (cards.children);
 
   /** @param {State} state @param {{ canUndo: boolean, canRedo: boolean }} history */
@@ -85,15 +88,33 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
     const model = modelOf(board, setup);
-    board.frames.forEach(({ id }, index) => {
-      const facts = { outdated: id in state.outdated, origins: state.origins[id], identity: state.identity === id };
+    board.frames.forEach((frame, index) => {
+      const { id } = frame;
+      const facts = { outdated: id in state.outdated, identity: state.identity === id };
+      const hint = locationHint(board, frame, chosenTake(results[id]) ? state.origins[id] : undefined);
+      const shown = { board, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
+      const others = [board.frames.length, board.settings.consistent, board.character.name, state.outdated[id], state.kept[id], state.conflicts, state.readNotices, state.progress.notices];
       const card = cardsNow()[index];
-      paintCard(card, { board, index, work, result: results[id], preview: state.previews[id], facts, strength, model, refused: state.refused[fieldKey(id, "seed")] });
+      const seen = [frame, index, shown.result, shown.preview, work.frames[id], facts.outdated, facts.identity, hint, strength, model, shown.refused, ...others];
+      if (isPainted(card, seen)) return;
+      paintCard(card, shown);
       paintWarnings(part(card, ".tl-warnings"), warningsOf(state, id));
     });
     paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
     if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
+  }
+
+  /**
+   * Return whether a card shows these values already, so that a key in one card does not paint 47 others. The card
+   * that has the focus, or had it the last time, is always painted: there, controls show what is typed.
+   * @param {HTMLElement} card @param {unknown[]} values
+   */
+  function isPainted(card, values) {
+    const before = painted.get(card);
+    const focused = card.contains(document.activeElement);
+    painted.set(card, { values, focused });
+    return Boolean(before) && !focused && !before?.focused && values.every((value, index) => value === before?.values[index]);
   }
 
   /** Put the cards in the order of the frames; a moved card keeps its focus, caret and text. @param {Frame[]} frames @param {Setup} setup */

@@ -98,7 +98,17 @@ class Actions:
         Raises:
             ProjectError: if there is none, or it cannot be read.
         """
-        return self._opened(self._store.open(project))
+        try:
+            opened = self._store.open(project)
+        except DeletedError:
+            raise
+        except ProjectError as error:  # without the server's folder
+            raise ProjectError(
+                f"There is no storyboard {project!r} here.",
+                "If its folder is only away for a moment, load this address again; else open "
+                "another one.",
+            ) from error
+        return self._opened(opened)
 
     def new(self) -> Answer:
         """Return a blank board; its project is stored with the first change."""

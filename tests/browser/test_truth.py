@@ -208,6 +208,6 @@ def test_a_board_has_an_address(opened: Opened, server: Server, browser: Browser
     elsewhere.goto(page.url)
     expect(within(elsewhere, 1, "textarea")).to_have_value("waving", timeout=SOON)
     elsewhere.goto(f"{server.url}?board=nowhere")
-    expect(elsewhere.get_by_role("alert")).to_contain_text("no project 'nowhere'", timeout=SOON)
+    expect(elsewhere.get_by_role("alert")).to_contain_text("no storyboard 'nowhere'", timeout=SOON)
     expect(cards(elsewhere)).to_have_count(4)
     elsewhere.context.close()

@@ -1,10 +1,9 @@
 // Card of one frame: picture and mask, takes, fields and tools.
 
-/** @import { Board, Frame, FrameProgress, Model, Origins, Result, Setup, Take, Work } from "../types.js" */
+/** @import { Board, Frame, FrameProgress, Model, Result, Setup, Take, Work } from "../types.js" */
 
 import { button, control as controlOf, controls, field, icon, make, numberInput, paintRefusal, part as partOf, setSource, setText, setValue, slider, textArea, textInput, toggle } from "../dom.js";
 import { stepWords } from "../state/jobs.js";
-import { locationHint } from "../state/locations.js";
 import { chosenTake, takeFacts } from "../state/results.js";
 import { makeKnown, paintKnown } from "./known.js";
 import { paintStrength } from "./strength.js";
@@ -170,14 +169,15 @@ function makeTools() {
  * @property {Result | undefined} result
  * @property {string | undefined} preview
  * @property {Work} work
- * @property {{ outdated: boolean, origins: Origins | undefined, identity: boolean }} facts
+ * @property {{ outdated: boolean, identity: boolean }} facts
+ * @property {string} hint sentence about the frames that share its location
  * @property {number | null} strength the storyboard's reference strength; null where no reference picture is used
  * @property {Model | undefined} model
  * @property {string | undefined} refused why the seed that was typed was refused
  */
 
 /** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
-export function paintCard(card, { board, index, result, preview, work, facts, strength, model, refused }) {
+export function paintCard(card, { board, index, result, preview, work, facts, hint, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -198,7 +198,7 @@ export function paintCard(card, { board, index, result, preview, work, facts, st
   }
   for (const box of controls(card, ".tl-known")) paintKnown(box, model, board.character.name);
   paintCloseness(find(".tl-closeness"), frame, strength);
-  setText(find(".tl-place"), locationHint(board, frame, take ? facts.origins : undefined));
+  setText(find(".tl-place"), hint);
   const becoming = (doing?.phase === "render" && preview) || null;
   paintShot(find(".tl-shot"), take, frameWords(frame, index), { earlyMask: doing?.mask, preview: becoming });
   paintPreview(find(".tl-preview"), becoming, doing);

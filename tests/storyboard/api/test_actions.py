@@ -90,7 +90,7 @@ def test_a_page_that_never_changed_anything_hears_of_no_board(backend: Backend) 
     before = backend.actions.new()["board"]
     news = backend.actions.news(before["project"])
     assert "board" not in news and news["progress"]["state"] == "idle"
-    with pytest.raises(ProjectError, match="no project"):
+    with pytest.raises(ProjectError, match="no storyboard"):
         backend.actions.open(before["project"])
     again = backend.actions.new()["board"]
     assert [frame["action"] for frame in again["frames"]] == [""] * 4

@@ -158,8 +158,12 @@ def test_a_board_of_another_shape_is_refused_and_changes_nothing(
 
 def test_errors_for_people_become_answers(calls: Calls) -> None:
     answer = calls.answer({"name": "open", "data": {"project": "gone"}})
-    assert "no project 'gone'" in answer["problem"]
-    assert answer["remedy"] == "Open another one, or start a new storyboard."
+    assert "no storyboard 'gone'" in answer["problem"]
+    assert (
+        answer["remedy"]
+        == "If its folder is only away for a moment, load this address again; else open "
+        "another one."
+    )
 
 
 def test_a_consent_becomes_a_question(calls: Calls, backend: Backend) -> None:
