@@ -184,7 +184,7 @@ export function setText(element, text) {
  * @param {Control} control @param {unknown} value
  */
 export function setValue(control, value) {
-  if (control === document.activeElement || control.matches("[aria-invalid]")) return;
+  if (control === document.activeElement || control.hasAttribute("aria-invalid")) return;
   if (control.type === "checkbox") control.checked = Boolean(value);
   else if (control.value !== String(value ?? "")) control.value = String(value ?? "");
 }

@@ -30,25 +30,32 @@ export function makeKnown(field, kind = null, eager = false) {
 }
 
 /**
+ * What the hints of fields were painted from, as a board has many.
+ * @type {WeakMap<HTMLElement, { field: import("../dom.js").Control, text: string, caret: number | null, model: Model | undefined, names: string }>}
+ */
+const shown = new WeakMap();
+
+/**
  * Update the hints of a field.
  * @param {HTMLElement} box
  * @param {Model | undefined} model
  * @param {string} names names of the story, which are no words of a prompt
  */
 export function paintKnown(box, model, names) {
-  const field = controlOf(box, "[data-field]");
-  const knows = model?.knows ?? null;
+  const before = shown.get(box);
+  const field = before?.field ?? controlOf(box, "[data-field]");
+  const text = field.value;
   const entered = box.classList.contains("tl-entered");
   const caret = entered ? field.selectionStart : null;
-  const shown = JSON.stringify([model?.name, names, caret, entered, field.value]);
-  if (box.dataset.shown === shown) return;
-  box.dataset.shown = shown;
-  const words = knows ? unknownWords(field.value, knows, { names, caret }) : [];
+  if (before && before.text === text && before.caret === caret && before.model === model && before.names === names) return;
+  shown.set(box, { field, text, caret, model, names });
+  const knows = model?.knows ?? null;
+  const words = knows ? unknownWords(text, knows, { names, caret }) : [];
   const hint = part(box, ".tl-unknown-words");
   hint.hidden = !words.length;
   setText(hint, model ? unknownHint(words, model.title) : "");
   // Phrases are hidden outside (see advice.css), so they are made only where somebody types.
-  if (entered) paintPhrases(box, knows, field.value, words.length > 0);
+  if (entered) paintPhrases(box, knows, text, words.length > 0);
 }
 
 /** @param {HTMLElement} box @param {Knows | null} knows @param {string} text @param {boolean} lost whether there are unknown words */
