@@ -240,7 +240,7 @@ function paintTakes(row, result, take) {
   part('[data-action="later"]').disabled = !take || position === takes.length - 1;
   setText(part(".tl-take-words"), take ? `Take ${position + 1} of ${takes.length}` : "");
   part(".tl-take-words").title = take ? takeFacts(take) : "";
-  part('[data-field="seed"]').placeholder = take ? String(take.seed) : "new each time";
+  part('[data-field="seed"]').placeholder = take ? String(take.seed) : "random";
 }
 
 /**

@@ -82,12 +82,12 @@ function makeSettings(setup) {
       toggle(
         "settings.consistent",
         "Keep the character",
-        make("span", { class: "tl-hint", text: "All frames show the character of the first frame." }),
+        make("span", { class: "tl-hint", text: "All frames show the character of the identity frame." }),
       ),
       toggle(
         "settings.merge",
         "Merge matching parts",
-        make("span", { class: "tl-hint", text: "Closer to the first frame, with less varied poses." }),
+        make("span", { class: "tl-hint", text: "Closer to the identity frame, with less varied poses." }),
       ),
       makeStyles(setup),
     ),
