@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.errors import UserError
@@ -16,20 +15,20 @@ from pipelines.models.catalog import BIREFNET, MODELS, find_model
 from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
+from storyboard.api.board_answers import BoardAnswers
+from storyboard.api.character import CharacterActions
 from storyboard.api.document import blank_storyboard, document_of, read_document, revision_of
-from storyboard.api.limits import LIMITS, MAX_UPLOAD_BYTES, model_fields
+from storyboard.api.limits import LIMITS, model_fields
 from storyboard.api.progress import JobViews, idle
 from storyboard.api.reference_editor import ReferenceEditor
-from storyboard.api.routes import download_address
-from storyboard.api.shelf import ShelfActions, file_name
-from storyboard.api.takes import frame_results, freshness_fields, take_words, target_fields
+from storyboard.api.shelf import ShelfActions
+from storyboard.api.takes import freshness_fields, take_words, target_fields
 from storyboard.api.usable import UsableModels
 from storyboard.board import Storyboard, new_id
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
-from storyboard.storage.character_file import SUFFIX, load_character
 from storyboard.storage.consents import Consents
 from storyboard.storage.projects import Project, Store
 from storyboard.storage.shelf import Shelf
@@ -67,14 +66,16 @@ class Actions:
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
         self._usable = UsableModels(self._models, usability)
-        self._references = ReferenceEditor(prepare, find)
+        references = ReferenceEditor(prepare, find)
+        self._boards = BoardAnswers(store, self._spec, references)
+        self.character = CharacterActions(self._boards, references)
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
         self._marks = Shelf(store)
         self.shelf = ShelfActions(runner, store, self._models, listed=not self._space)
         self._views = JobViews(runner)
         self._server = new_id()
-        self._creating = threading.Lock()
+        self._making_example = threading.Lock()
 
     def setup(self) -> Answer:
         """Return what stays the same while the application runs: models, limits and features."""
@@ -121,7 +122,7 @@ class Actions:
             known: the example's board that the browser remembers. Where strangers share the
                 application, it alone is opened again.
         """
-        with self._creating:
+        with self._making_example:
             found = self._marks.example() if not self._space else None
             if known and self._marks.is_example(known):
                 found = self._store.open(known)
@@ -146,7 +147,7 @@ class Actions:
         models = [spec.name for spec in self._models]
         if not self._store.has(project):  # a page may still show a board whose files are gone
             base = ""
-        opened = self._open_or_create(project)
+        opened = self._boards.open_or_create(project)
         restored: set[str] = set()
         stale: list[Storyboard] = []
 
@@ -168,7 +169,7 @@ class Actions:
         if stale:
             return answer | {"stale": True, "board": document_of(storyboard, opened.id)}
         if restored:
-            return answer | self._results(opened, storyboard)
+            return answer | self._boards.results(opened, storyboard)
         return answer | freshness_fields(opened, storyboard)
 
     def news(self, project: str, seen: str = "", previews: int = 0) -> Answer:
@@ -195,7 +196,7 @@ class Actions:
         answer |= self._views.news(opened.id, previews)
         tag = opened.tag()
         if tag != seen:
-            answer |= self._board(opened, opened.load())
+            answer |= self._boards.board(opened, opened.load())
         return answer | {"tag": tag}
 
     # ---- takes
@@ -233,7 +234,7 @@ class Actions:
             UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
                 a person has to agree to a download first.
         """
-        opened = self._open_or_create(project)
+        opened = self._boards.open_or_create(project)
         board = opened.load()
         _check_ready(board)
         if frames is None:
@@ -263,30 +264,32 @@ class Actions:
         Raises:
             UserError: if the take does not belong to that frame.
         """
-        opened = self._open_or_create(project)
+        opened = self._boards.open_or_create(project)
         if opened.take(take).frame_id != frame:
             raise UserError("That take belongs to another frame.", "Reload the page.")
-        return self._results(opened, opened.edit(lambda stored: stored.with_take(frame, take)))
+        return self._boards.results(
+            opened, opened.edit(lambda stored: stored.with_take(frame, take))
+        )
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""
-        return {"words": take_words(self._open_or_create(project), take)}
+        return {"words": take_words(self._boards.open_or_create(project), take)}
 
     def star_take(self, project: str, take: str, starred: bool) -> Answer:
         """Mark a take as a favourite, or as none."""
-        opened = self._open_or_create(project)
+        opened = self._boards.open_or_create(project)
         opened.star(take, starred)
-        return self._results(opened, opened.load())
+        return self._boards.results(opened, opened.load())
 
     def remove_take(self, project: str, take: str) -> Answer:
         """Move a take to the board's bin."""
-        opened = self._open_or_create(project)
-        return self._results(opened, opened.remove_take(take))
+        opened = self._boards.open_or_create(project)
+        return self._boards.results(opened, opened.remove_take(take))
 
     def bring_back_take(self, project: str, take: str) -> Answer:
         """Bring a removed take back, and choose it for its frame."""
-        opened = self._open_or_create(project)
-        return self._results(opened, opened.bring_back_take(take))
+        opened = self._boards.open_or_create(project)
+        return self._boards.results(opened, opened.bring_back_take(take))
 
     def give_consent(self, key: str) -> Answer:
         """Remember that a person has agreed to a download.
@@ -304,149 +307,15 @@ class Actions:
         self._consents.give(key)
         return {}
 
-    # ---- the character
-
-    def upload_picture(self, project: str, path: Path) -> Answer:
-        """Find the character in an uploaded picture; the answer says if it cannot be used.
-
-        Args:
-            path: the picture; never a path that a browser named.
-
-        Raises:
-            UserError: if the file is too large.
-        """
-        _check_size(path)
-        return {"reference": self._references.begin(self._open_or_create(project), path)}
-
-    def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
-        """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
-
-        Raises:
-            UserError: if the strokes cannot be read, or the picture is damaged.
-        """
-        return {
-            "reference": self._references.edit_mask(self._open_or_create(project), draft, strokes)
-        }
-
-    def find_figure(self, project: str, draft: str) -> Answer:
-        """Find the figure in an uploaded picture with the network.
-
-        Raises:
-            UserError: if there is no network, or it fails; the mask is unchanged. A `ConsentNeeded`
-                where a person has to agree to its download first.
-        """
-        return {"reference": self._references.find_figure(self._open_or_create(project), draft)}
-
-    def use_picture(self, project: str, draft: str, strokes: str) -> Answer:
-        """Make an uploaded picture the character's reference picture.
-
-        Args:
-            draft: the uploaded picture.
-            strokes: all strokes, empty where there are none; see `ReferenceEditor.edit_mask`.
-
-        Raises:
-            UserError: if no figure was found in it, or it cannot be stored.
-        """
-        opened = self._open_or_create(project)
-        board = _with_reference(opened, self._references.finish(opened, draft, strokes))
-        self._references.discard(opened, draft)
-        return self._reference(opened, board)
-
-    def set_reference(self, project: str, name: str) -> Answer:
-        """Choose the character's reference picture among the project's, or none.
-
-        Args:
-            name: the picture's name; empty for none.
-
-        Raises:
-            UserError: if the project has no such picture.
-        """
-        opened = self._open_or_create(project)
-        if name:
-            opened.references.path(name)
-        return self._reference(opened, _with_reference(opened, name))
-
-    def reopen_picture(self, project: str) -> Answer:
-        """Open the reference picture again, to edit its mask.
-
-        Raises:
-            UserError: if there is none, or its files are missing.
-        """
-        return {"reference": self._references.reopen(self._open_or_create(project))}
-
-    def discard_picture(self, project: str, draft: str) -> Answer:
-        """Delete an uploaded picture that is not in use."""
-        opened = self._open_or_create(project)
-        self._references.discard(opened, draft)
-        return {"reference": self._references.state(opened)}
-
-    def save_character(self, project: str) -> Answer:
-        """Return the address of the character as a file that other storyboards load, and its name.
-
-        Raises:
-            UserError: if there is nothing to save.
-        """
-        opened = self._open_or_create(project)
-        character = opened.load().character
-        if not (character.name.strip() or character.description.strip() or character.reference):
-            raise UserError("There is no character to save yet.", "Describe one first.")
-        name = f"{file_name(character.name) or 'character'}{SUFFIX}"
-        return {"name": name, "file": download_address(opened, "board.character")}
-
-    def load_character(self, project: str, path: Path) -> Answer:
-        """Replace the storyboard's character by a file's; everything else stays.
-
-        Args:
-            path: the file; never a path that a browser named.
-
-        Raises:
-            UserError: if the file holds no character, or it cannot be stored.
-        """
-        opened = self._open_or_create(project)
-        _check_size(path)
-        try:
-            character = load_character(path).adopt(opened.references)
-        except UserError as error:  # without the server's folder, which means nothing to a person
-            problem = error.problem.replace(str(path), path.name)
-            raise UserError(problem, error.remedy) from error
-        changes = {"character": character}
-        return self._board(opened, opened.edit(lambda old: old.model_copy(update=changes)))
-
     # ---- parts of answers
-
-    def _open_or_create(self, project_id: str) -> Project:
-        """Return a project; a blank board becomes one with its first change.
-
-        Raises:
-            DeletedError: if it is in the bin.
-        """
-        with self._creating:
-            try:
-                return self._store.open(project_id)
-            except ProjectError:
-                return self._store.create(blank_storyboard(self._spec), project_id)
 
     def _opened(self, project: Project) -> Answer:
         tag = project.tag()
-        return self._board(project, project.load()) | self._views.news(project.id) | {"tag": tag}
+        board = self._boards.board(project, project.load())
+        return board | self._views.news(project.id) | {"tag": tag}
 
     def _blank(self, board: Storyboard, project_id: str) -> Answer:
         return {"board": document_of(board, project_id), "revision": "", "tag": ""}
-
-    def _board(self, project: Project, board: Storyboard) -> Answer:
-        """Return everything that is stored of a board."""
-        return (
-            {"board": document_of(board, project.id), "revision": revision_of(board)}
-            | self._results(project, board)
-            | {"reference": self._references.state(project)}
-        )
-
-    def _results(self, project: Project, board: Storyboard) -> Answer:
-        # In this order, the file of a chosen take is read once.
-        return freshness_fields(project, board) | {"results": frame_results(project, board)}
-
-    def _reference(self, project: Project, board: Storyboard) -> Answer:
-        return {"reference": self._references.state(project)} | freshness_fields(project, board)
 
 
 def _is_used(board: Storyboard) -> bool:
@@ -454,12 +323,6 @@ def _is_used(board: Storyboard) -> bool:
     words = [board.title != Storyboard().title, board.character.description, board.character.name]
     frames = [f.action or f.location or f.take for f in board.frames]
     return any(words) or any(frames)
-
-
-def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_UPLOAD_BYTES:
-        most = f"{MAX_UPLOAD_BYTES // 1_000_000} MB"
-        raise UserError(f"{path.name} is larger than {most}.", "Choose a smaller file.")
 
 
 def _check_ready(storyboard: Storyboard) -> None:
@@ -473,13 +336,3 @@ def _check_ready(storyboard: Storyboard) -> None:
             "Describe the character, for example: a girl with long red hair, wearing a green "
             "hoodie. Or upload a picture of the character.",
         )
-
-
-def _with_reference(project: Project, name: str) -> Storyboard:
-    """Store the character with this reference picture and return the storyboard."""
-
-    def change(stored: Storyboard) -> Storyboard:
-        character = stored.character.model_copy(update={"reference": name})
-        return stored.model_copy(update={"character": character})
-
-    return project.edit(change)

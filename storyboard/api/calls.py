@@ -24,6 +24,9 @@ CALLS = (
     *("setup", "models", "open", "new", "example", "save", "news"),
     *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
     *("take_words", "star_take", "remove_take", "bring_back_take"),
+)
+# Every public method of `CharacterActions` likewise.
+CHARACTER_CALLS = (
     *("save_character", "load_character"),
     *("upload_picture", "edit_mask", "find_figure", "use_picture", "set_reference"),
     *("reopen_picture", "discard_picture"),
@@ -46,6 +49,7 @@ class Calls:
     def __init__(self, actions: Actions, uploaded: Callable[[object], Path]) -> None:
         strict = ConfigDict(strict=True, arbitrary_types_allowed=True)
         methods = {name: getattr(actions, name) for name in CALLS}
+        methods |= {name: getattr(actions.character, name) for name in CHARACTER_CALLS}
         methods |= {name: getattr(actions.shelf, name) for name in SHELF_CALLS}
         self._calls = {name: validate_call(config=strict)(call) for name, call in methods.items()}
         self._uploaded = uploaded

@@ -9,7 +9,8 @@ from typing import Any
 from pipelines.models.catalog import FLUX1_SCHNELL
 from pipelines.models.measured import NOT_MEASURED, TurboLora, cost_of, turbo_loras
 from pipelines.models.shortcuts import SHORTCUTS, Shortcut
-from pipelines.models.specs import ModelSpec
+from pipelines.models.specs import MadeFor, ModelSpec
+from pipelines.models.vocabulary import Vocabulary
 from pipelines.request import Shortcuts
 from storyboard.api.document import picture_sizes
 from storyboard.board import (
@@ -59,11 +60,16 @@ def model_fields(spec: ModelSpec) -> dict[str, Any]:
         "guidance": spec.guidance_scale if spec.learnt_guidance else None,
         "sizes": picture_sizes(spec),
         "shortcuts": [_shortcut(shortcut, spec) for shortcut in SHORTCUTS],
-        "made_for": spec.made_for and asdict(spec.made_for),
-        "knows": words and asdict(words),
+        "made_for": spec.made_for and _plain(spec.made_for),
+        "knows": words and _plain(words),
         "fewer_steps": _fewer_steps(turbo_loras().get(spec.name, ())),
         "subject": adapter and {name: getattr(adapter, name) for name in _ADAPTER_FIELDS},
     }
+
+
+def _plain(values: MadeFor | Vocabulary) -> dict[str, list[Any] | None]:
+    """Return a dataclass of tuples as JSON has it."""
+    return {name: value and list(value) for name, value in asdict(values).items()}
 
 
 def _shortcut(shortcut: Shortcut, spec: ModelSpec) -> dict[str, Any]:

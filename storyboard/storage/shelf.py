@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from storyboard.board import SHORT_TEXT, Storyboard, new_id
 from storyboard.errors import ProjectError
 from storyboard.storage.files import DocumentKind, unwritable, write_result
@@ -49,11 +51,15 @@ class Shelf:
         """Give a project another title, and return its storyboard.
 
         Raises:
-            ProjectError: if there is no such project, or the title is too long.
+            ProjectError: if there is no such project, or the title is too long or no text.
         """
         if len(title) > SHORT_TEXT:
             raise ProjectError(f"The title is longer than {SHORT_TEXT} characters.", "Shorten it.")
         project = self._store.open(project_id)
+        try:
+            Storyboard(title=title)
+        except ValidationError as error:  # halves of characters, which no file can hold
+            raise ProjectError("The title cannot be stored.", "Type it anew.") from error
         return project.edit(lambda board: board.model_copy(update={"title": title}))
 
     def duplicate(self, project_id: str) -> Project:

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.pictures import FindFigure
 from pipelines.reference.from_upload import prepare_reference
 from storyboard.api.actions import Actions
+from storyboard.api.character import CharacterActions
 from storyboard.api.document import revision_of
 from storyboard.errors import ProjectError
 from storyboard.jobs.local import LocalRunner
@@ -30,6 +31,10 @@ class Backend:
     store: Store
     runner: LocalRunner
     engine: FakeEngine
+
+    @property
+    def character(self) -> CharacterActions:
+        return self.actions.character
 
 
 def backend_in(

@@ -108,7 +108,7 @@ def test_names_that_are_no_projects_open_nothing_and_make_nothing(
         lambda: backend.actions.save(name, document, ""),
         lambda: backend.actions.generate(name),
         lambda: backend.actions.shelf.archive(name),
-        lambda: backend.actions.reopen_picture(name),
+        lambda: backend.character.reopen_picture(name),
     ):
         with pytest.raises(ProjectError):
             ask()

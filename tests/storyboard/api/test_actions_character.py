@@ -56,8 +56,8 @@ def reference_story(backend: Backend) -> dict[str, Any]:
 
 def used(backend: Backend, document: dict[str, Any], picture: Path) -> dict[str, Any]:
     """Upload a picture and use it; return the page's reference."""
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
-    answer = backend.actions.use_picture(document["project"], draft["id"], "")
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
+    answer = backend.character.use_picture(document["project"], draft["id"], "")
     return cast(dict[str, Any], answer["reference"])
 
 
@@ -72,7 +72,7 @@ def address(box: tuple[int, int, int, int], colour: tuple[int, int, int, int]) -
 
 def test_an_upload_is_shown_before_it_is_used(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
-    reference = backend.actions.upload_picture(document["project"], picture)["reference"]
+    reference = backend.character.upload_picture(document["project"], picture)["reference"]
     assert reference["used"] is None and reference["draft"]["fault"] == ""
     project = backend.store.open(document["project"])
     prepared = reference["draft"]["prepared"]["at"].removeprefix(f"boards/{project.id}/")
@@ -100,24 +100,24 @@ def test_frames_are_rendered_with_the_reference_in_use(backend: Backend, picture
 
 def test_the_last_stroke_is_in_what_is_used(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
     marks = address((5, 5, 20, 20), (0, 255, 0, 255))
-    answer = backend.actions.edit_mask(document["project"], draft["id"], marks)["reference"]
+    answer = backend.character.edit_mask(document["project"], draft["id"], marks)["reference"]
     # The name is that of the content.
     assert answer["draft"]["prepared"]["at"] != draft["prepared"]["at"]
     more = address((5, 5, 20, 40), (0, 255, 0, 255))
-    name = backend.actions.use_picture(document["project"], draft["id"], more)["reference"]["used"][
-        "name"
-    ]
+    name = backend.character.use_picture(document["project"], draft["id"], more)["reference"][
+        "used"
+    ]["name"]
     mask = backend.store.open(document["project"]).references.load(name).mask
     assert mask.getpixel((12, 35)) == 255
 
 
 def test_strokes_that_come_too_late_change_nothing(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
-    before = backend.actions.use_picture(document["project"], draft["id"], "")["reference"]
-    late = backend.actions.edit_mask(
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
+    before = backend.character.use_picture(document["project"], draft["id"], "")["reference"]
+    late = backend.character.edit_mask(
         document["project"], draft["id"], address((0, 0, 9, 9), (0, 255, 0, 255))
     )
     assert late["reference"]["used"] == before["used"]
@@ -135,16 +135,16 @@ def test_a_late_answer_gives_the_current_state(tmp_path: Path, picture: Path) ->
 
     backend = backend_in(tmp_path / "projects", FakeEngine(), find=find)
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
     late: list[dict[str, Any]] = []
     searching = threading.Thread(
         target=lambda: late.append(
-            backend.actions.find_figure(document["project"], draft["id"])["reference"]
+            backend.character.find_figure(document["project"], draft["id"])["reference"]
         )
     )
     searching.start()
     assert begun.wait(20)
-    reference = backend.actions.use_picture(document["project"], draft["id"], "")["reference"]
+    reference = backend.character.use_picture(document["project"], draft["id"], "")["reference"]
     go_on.set()
     searching.join()
     assert (late[0]["used"], late[0]["draft"]) == (reference["used"], None)
@@ -154,9 +154,9 @@ def test_a_late_answer_gives_the_current_state(tmp_path: Path, picture: Path) ->
 @pytest.mark.parametrize("sent", ["", "x", "data:image/png;base64,?", "data:image/png;base64,eA=="])
 def test_what_is_no_mask_is_refused(backend: Backend, picture: Path, sent: str) -> None:
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
     with pytest.raises(UserError, match="not a mask"):
-        backend.actions.edit_mask(document["project"], draft["id"], sent)
+        backend.character.edit_mask(document["project"], draft["id"], sent)
     assert backend.actions.open(document["project"])["reference"]["draft"] == draft
 
 
@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_used_is_reported_and_nothing_is_lost(
     document = stored_story(backend)
     before = used(backend, document, picture)["used"]
     picture.write_bytes(b"%PDF-1.7")
-    reference = backend.actions.upload_picture(document["project"], picture)["reference"]
+    reference = backend.character.upload_picture(document["project"], picture)["reference"]
     assert "PDF" in reference["fault"] and reference["used"] == before
     assert backend.actions.open(document["project"])["board"]["frames"][0]["action"] == "waving"
 
@@ -174,14 +174,14 @@ def test_a_picture_that_cannot_be_used_is_reported_and_nothing_is_lost(
 def test_a_removed_picture_can_be_brought_back(backend: Backend, picture: Path) -> None:
     document = reference_story(backend)
     name = used(backend, document, picture)["used"]["name"]
-    assert backend.actions.set_reference(document["project"], "")["reference"]["used"] is None
+    assert backend.character.set_reference(document["project"], "")["reference"]["used"] is None
     assert (
-        backend.actions.set_reference(document["project"], name)["reference"]["used"]["name"]
+        backend.character.set_reference(document["project"], name)["reference"]["used"]["name"]
         == name
     )
     for foreign in ("0" * 64 + ".png", "../../storyboard.json"):
         with pytest.raises(UserError):
-            backend.actions.set_reference(document["project"], foreign)
+            backend.character.set_reference(document["project"], foreign)
     assert backend.store.open(document["project"]).load().character.reference == name
 
 
@@ -196,17 +196,17 @@ def test_a_document_cannot_name_a_picture(backend: Backend, picture: Path) -> No
 def test_the_mask_of_the_picture_in_use_can_be_edited(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
     before = used(backend, document, picture)["used"]
-    reference = backend.actions.reopen_picture(document["project"])["reference"]
+    reference = backend.character.reopen_picture(document["project"])["reference"]
     assert reference["used"] == before and reference["draft"]["strokes"] is None
     assert (
-        backend.actions.discard_picture(document["project"], reference["draft"]["id"])["reference"][
-            "draft"
-        ]
+        backend.character.discard_picture(document["project"], reference["draft"]["id"])[
+            "reference"
+        ]["draft"]
         is None
     )
-    backend.actions.set_reference(document["project"], "")
+    backend.character.set_reference(document["project"], "")
     with pytest.raises(UserError, match="no picture"):
-        backend.actions.reopen_picture(document["project"])
+        backend.character.reopen_picture(document["project"])
 
 
 def test_a_missing_picture_is_reported_and_the_project_opens(
@@ -222,12 +222,14 @@ def test_a_missing_picture_is_reported_and_the_project_opens(
 
 def test_a_damaged_draft_is_reported_and_the_project_opens(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
-    backend.actions.upload_picture(document["project"], picture)
+    backend.character.upload_picture(document["project"], picture)
     (backend.store.root / document["project"] / "draft" / "draft.json").write_text("{ half")
     reference = backend.actions.open(document["project"])["reference"]
     assert "lost" in reference["fault"] and reference["draft"] is None
     assert (
-        backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]["fault"]
+        backend.character.upload_picture(document["project"], picture)["reference"]["draft"][
+            "fault"
+        ]
         == ""
     )
 
@@ -241,8 +243,8 @@ def test_frames_rendered_with_another_picture_are_marked(backend: Backend, pictu
     assert outdated(saved(backend, document)) == [two["id"]]
     two["reference_strength"] = None
     drawing((20, 90, 200)).save(picture)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
-    answer = backend.actions.use_picture(document["project"], draft["id"], "")
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
+    answer = backend.character.use_picture(document["project"], draft["id"], "")
     assert outdated(answer) == [one["id"], two["id"]]
 
 
@@ -274,15 +276,15 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
     backend = backend_in(folder, FakeEngine(), find=find)
     assert backend.actions.setup()["matting"] == "BiRefNet"
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
     project = document["project"]
-    backend.actions.edit_mask(project, draft["id"], address((5, 5, 20, 20), (0, 255, 0, 255)))
+    backend.character.edit_mask(project, draft["id"], address((5, 5, 20, 20), (0, 255, 0, 255)))
     with pytest.raises(ConsentNeeded) as asked:
-        backend.actions.find_figure(project, draft["id"])
+        backend.character.find_figure(project, draft["id"])
     backend.actions.give_consent(asked.value.key)
-    reference = backend.actions.find_figure(project, draft["id"])["reference"]
+    reference = backend.character.find_figure(project, draft["id"])["reference"]
     assert reference["draft"]["id"] != draft["id"] and reference["draft"]["strokes"] is None
-    used = backend.actions.use_picture(project, reference["draft"]["id"], "")["reference"]["used"]
+    used = backend.character.use_picture(project, reference["draft"]["id"], "")["reference"]["used"]
     name = used["name"]
     kept = backend.store.open(document["project"]).references.load(name)
     assert kept.mask.getbbox() == (0, 0, 60, 60)
@@ -291,10 +293,10 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
 
 def test_without_a_network_none_is_offered(backend: Backend, picture: Path) -> None:
     document = stored_story(backend)
-    draft = backend.actions.upload_picture(document["project"], picture)["reference"]["draft"]
+    draft = backend.character.upload_picture(document["project"], picture)["reference"]["draft"]
     assert backend.actions.setup()["matting"] is None
     with pytest.raises(UserError, match="no other way"):
-        backend.actions.find_figure(document["project"], draft["id"])
+        backend.character.find_figure(document["project"], draft["id"])
     with pytest.raises(UserError, match="agree"):
         backend.actions.give_consent(BIREFNET.source)
 
@@ -363,12 +365,12 @@ def test_a_character_goes_from_one_storyboard_to_another(tmp_path: Path, picture
     document["character"] |= {"name": "Zo\u00eb  Q.", "strength": 0.7}
     saved(backend, document)
     reference = used(backend, document, picture)["used"]["name"]
-    answer = actions.save_character(document["project"])
+    answer = actions.character.save_character(document["project"])
     assert answer["name"] == "zo\u00eb-q.character"
     assert document["project"] in answer["file"]["at"]  # what it gives: see test_routes.py
     kept = tmp_path / "kept.character"
     save_character(backend.store.open(document["project"]), kept)
-    answer = actions.load_character(other["project"], kept)
+    answer = actions.character.load_character(other["project"], kept)
     assert answer["board"]["character"] == document["character"]
     assert answer["board"]["frames"] == other["frames"]
     assert answer["reference"]["used"]["name"] == reference
@@ -380,7 +382,7 @@ def test_a_character_of_which_nothing_is_known_cannot_be_saved(backend: Backend)
     document["character"]["description"] = " "
     saved(backend, document)
     with pytest.raises(UserError, match="no character to save"):
-        backend.actions.save_character(document["project"])
+        backend.character.save_character(document["project"])
 
 
 def test_a_file_that_is_no_character_is_refused_and_loses_nothing(
@@ -388,7 +390,7 @@ def test_a_file_that_is_no_character_is_refused_and_loses_nothing(
 ) -> None:
     document = stored_story(backend)
     with pytest.raises(UserError) as refused:
-        backend.actions.load_character(document["project"], picture)
+        backend.character.load_character(document["project"], picture)
     assert str(picture) not in str(refused.value) and picture.name in str(refused.value)
     assert (
         backend.actions.open(document["project"])["board"]["character"]["description"] == "a girl"

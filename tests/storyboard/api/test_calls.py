@@ -6,9 +6,9 @@ import gc
 import inspect
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from pipelines.errors import UserError
 from pipelines.models.catalog import INSTANT_CHARACTER
 from storyboard.api.actions import Actions
-from storyboard.api.calls import CALLS, Calls
+from storyboard.api.calls import CALLS, CHARACTER_CALLS, SHELF_CALLS, Calls
+from storyboard.api.character import CharacterActions
+from storyboard.api.shelf import ShelfActions
 from storyboard.board import Storyboard
 from storyboard.errors import ConsentNeeded
 from storyboard.settings import ROOT
@@ -26,6 +28,9 @@ from tests.storyboard.fakes import FakeEngine
 FAULT = "cannot be understood"
 # Values of every kind that JSON has, and some that a stranger would try.
 ODD = [None, True, 0, -1, 1.5, "", "x", "../x", "\ud800", "a\0b", [], ["x"], [None], {}, {"a": []}]
+
+
+ALL_CALLS = (*CALLS, *CHARACTER_CALLS, *SHELF_CALLS)
 
 
 @pytest.fixture
@@ -43,16 +48,29 @@ def calls(backend: Backend) -> Calls:
     return Calls(backend.actions, uploaded)
 
 
-def test_every_name_is_an_action_and_every_action_has_a_name() -> None:
-    public = {name for name, _ in inspect.getmembers(Actions, inspect.isfunction)}
-    assert set(CALLS) == {name for name in public if not name.startswith("_")}
-    assert len(set(CALLS)) == len(CALLS)
+def action_of(backend: Backend, name: str) -> Callable[..., object]:
+    """Return the action of this name."""
+    actions = backend.actions
+    room = next(one for one in (actions, actions.character, actions.shelf) if hasattr(one, name))
+    return cast(Callable[..., object], getattr(room, name))
+
+
+@pytest.mark.parametrize(
+    ("actions", "names"),
+    [(Actions, CALLS), (CharacterActions, CHARACTER_CALLS), (ShelfActions, SHELF_CALLS)],
+)
+def test_every_name_is_an_action_and_every_action_has_a_name(
+    actions: type, names: tuple[str, ...]
+) -> None:
+    public = {name for name, _ in inspect.getmembers(actions, inspect.isfunction)}
+    assert set(names) == {name for name in public if not name.startswith("_")}
+    assert len(set(names)) == len(names)
 
 
 def test_the_page_asks_for_actions_alone() -> None:
     """The names in the scripts are found where they are asked for."""
     code = "\n".join(path.read_text() for path in (ROOT / "assets" / "ui").rglob("*.js"))
-    for name in CALLS:
+    for name in ALL_CALLS:
         assert f'"{name}"' in code, name
 
 
@@ -115,18 +133,18 @@ def test_what_is_no_question_gets_an_answer_in_words(calls: Calls, question: obj
 
 def test_private_names_are_not_asked(calls: Calls) -> None:
     private = [name for name in dir(Actions) if name.startswith("_")]
-    assert {"_results", "__init__", "__class__"} <= set(private)
+    assert {"_opened", "__init__", "__class__"} <= set(private)
     for name in private:
         assert FAULT in calls.answer({"name": name, "data": {"project": "p"}})["problem"]
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", ALL_CALLS)
 def test_arguments_of_any_type_get_an_answer_in_words(
     calls: Calls, backend: Backend, name: str
 ) -> None:
     document = stored_story(backend)
     before = backend.store.open(document["project"]).load()
-    parameters = inspect.signature(getattr(backend.actions, name)).parameters
+    parameters = inspect.signature(action_of(backend, name)).parameters
     good = {"project": document["project"], "board": document, "base": "", "draft": "d"}
     usual = {other: good.get(other, "x") for other in parameters}
     for parameter, described in parameters.items():

@@ -53,7 +53,7 @@ def at(address: dict[str, str]) -> str:
 def picture(backend: Backend, document: dict[str, Any], path: Path) -> dict[str, Any]:
     """Upload a picture; return the page's reference."""
     drawing().save(path)
-    reference: dict[str, Any] = backend.actions.upload_picture(document["project"], path)[
+    reference: dict[str, Any] = backend.character.upload_picture(document["project"], path)[
         "reference"
     ]
     return reference
@@ -90,7 +90,7 @@ def test_the_reference_and_its_draft_are_sent(
     for name in ("view", "prepared"):
         sent = client.get(at(draft[name]))
         assert (sent.status_code, sent.headers["content-type"]) == (200, "image/png")
-    used = backend.actions.use_picture(document["project"], draft["id"], "")["reference"]["used"]
+    used = backend.character.use_picture(document["project"], draft["id"], "")["reference"]["used"]
     sent = client.get(at(used["picture"]))
     assert sent.status_code == 200 and Image.open(io.BytesIO(sent.content)).mode == "RGB"
     # The draft is gone with its use.
@@ -105,7 +105,7 @@ def test_a_picture_of_another_content_has_another_address(
     project, path = document["project"], tmp_path / "drawn.png"
     names = [picture(backend, document, path)["draft"][name]["at"] for name in ("view", "prepared")]
     drawing((20, 90, 200)).save(path)
-    other = backend.actions.upload_picture(project, path)["reference"]["draft"]
+    other = backend.character.upload_picture(project, path)["reference"]["draft"]
     assert {other["view"]["at"], other["prepared"]["at"]}.isdisjoint(names)
 
 
@@ -261,8 +261,8 @@ def test_the_character_is_a_file_that_loads(
 ) -> None:
     document = stored_story(backend)
     draft = picture(backend, document, tmp_path / "drawn.png")["draft"]
-    backend.actions.use_picture(document["project"], draft["id"], "")
-    sent = client.get(at(backend.actions.save_character(document["project"])["file"]))
+    backend.character.use_picture(document["project"], draft["id"], "")
+    sent = client.get(at(backend.character.save_character(document["project"])["file"]))
     assert sent.status_code == 200
     assert list(made_in.iterdir()) == []
     kept = tmp_path / "kept.character"

@@ -123,7 +123,7 @@ def test_every_answer_about_a_board_says_what_is_outdated(page: Page) -> None:
     saved = page.save()
     assert saved["outdated"]["a"] == ["The action has changed."]
     assert set(saved["outdated"]) == {"a", "b"}
-    assert page.actions.set_reference(page.project, "")["outdated"] == saved["outdated"]
+    assert page.actions.character.set_reference(page.project, "")["outdated"] == saved["outdated"]
 
 
 def test_steps_count_and_shortcuts_count_where_they_matter(page: Page) -> None:
