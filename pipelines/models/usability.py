@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usability:
-    """Chance of a model to render on a machine, in plain words.
+    """Answer for one model, in plain words.
 
     Attributes:
         usable: True where it can, if need be after a download.

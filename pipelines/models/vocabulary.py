@@ -11,7 +11,7 @@ from pipelines.errors import ModelError
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words that a model knows, for whoever writes prompts.
+    """Words and phrases that a model knows, for whoever writes prompts.
 
     Attributes:
         words: all words that it knows, in lower case.

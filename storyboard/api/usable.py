@@ -15,7 +15,7 @@ SECONDS_KEPT = 30.0  # free memory changes
 
 
 class UsableModels:
-    """Models that can render on this machine, and those that cannot; for any thread.
+    """Asks whether models can render on this machine, and keeps the answers; for any thread.
 
     Args:
         models: the models of the page.
