@@ -11,7 +11,6 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
-from storyboard import exchange
 from storyboard.formats import ENDINGS, FORMS, export_board, form_of, import_file
 from storyboard.storage.projects import Project, Store
 from tests.conftest import ROOT
