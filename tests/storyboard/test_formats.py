@@ -144,7 +144,7 @@ def test_wrong_files_are_refused_in_words(
 def test_text_that_is_too_large_is_refused_unread(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "_MOST_TEXT", 1000)
+    monkeypatch.setattr(formats, "_MOST_TEXT", 1000)
     for name in ("board.json", "story.yaml", "story.txt"):
         path = tmp_path / name
         path.write_text("x" * 1001)
