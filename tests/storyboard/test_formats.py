@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
+from storyboard import formats
 from storyboard.formats import ENDINGS, FORMS, export_board, form_of, import_file
 from storyboard.storage.projects import Project, Store
 from tests.conftest import ROOT
