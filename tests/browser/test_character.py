@@ -275,7 +275,7 @@ def test_a_model_without_references_says_so_and_terms_are_asked_first(
     expect(note).to_be_hidden()
     expect(page.get_by_label("Model")).to_have_value("flux1-dev")
     generate(page)
-    dialog = page.get_by_role("dialog", name="Download terms")
+    dialog = page.get_by_role("dialog", name="Before the first download")
     expect(dialog).to_be_visible(timeout=SOON)
     expect(dialog).to_contain_text("research only")
     expect(dialog).to_contain_text(re.compile(r"About \d+ GB"))
@@ -303,7 +303,7 @@ def test_a_character_is_saved_and_loaded_into_another_storyboard(
     use(page)
     picture = used_name(page)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
     assert download.value.suggested_filename == "maya.character"
     file = download.value.path().rename(download.value.path().with_suffix(".character"))
 

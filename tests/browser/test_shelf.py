@@ -141,7 +141,7 @@ def test_a_page_is_told_that_its_board_was_deleted_and_keeps_what_is_typed(
     one.wait_for_load_state("networkidle")  # with all pictures
     open_shelf(two, 3)
     act(two, TITLES[0], "delete-board")
-    banner = one.locator(".tl-banner")
+    banner = one.locator(".tl-main > .tl-banner")
     expect(banner).to_contain_text("This storyboard has been deleted", timeout=SOON)
     within(one, 1, "textarea").fill("reading")
     one.wait_for_timeout(1500)
@@ -166,7 +166,7 @@ def test_words_of_a_board_that_is_gone_for_good_can_be_kept(
     page = visit(opened(), server, "b0")
     page.wait_for_load_state("networkidle")  # with all pictures
     shutil.rmtree(server.projects / "b0")
-    banner = page.locator(".tl-banner")
+    banner = page.locator(".tl-main > .tl-banner")
     expect(banner).to_contain_text("no longer there", timeout=SOON)
     page.get_by_role("button", name="Keep the words").click()
     is_saved(page)
@@ -224,7 +224,7 @@ def test_files_are_opened_where_they_are_dropped(
     expect(entry(page, "prompts, group 2")).to_contain_text("2 frames")
     page.keyboard.press("Escape")
     page.evaluate(DROP, ["broken.zip", "no zip at all"])
-    banner = page.locator(".tl-banner")
+    banner = page.locator(".tl-main > .tl-banner")
     expect(banner).to_contain_text("broken.zip is not an archive", timeout=SOON)
     assert len(store.projects()) == 5
 

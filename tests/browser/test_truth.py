@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driving import (
+    RENDERING,
     SOON,
     Opened,
     Server,
@@ -130,7 +131,7 @@ def test_words_typed_without_a_connection_are_kept_and_sent(
     # The server goes, in the middle of a render, and so does the page.
     page.get_by_label("Steps").fill("150")
     generate(page)
-    has_status(page, "running", timeout=SOON)
+    has_status(page, "running", timeout=RENDERING)
     own_server.kill()
     expect(page.locator(".tl-lost")).to_be_visible(timeout=SOON)
     within(page, 2, "textarea").fill("typed while it was away")
