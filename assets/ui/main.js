@@ -37,7 +37,10 @@ const OF_NO_BOARD = ["boards"]; // questions about no board in particular
  */
 export async function mount(root, { server, upload, base }) {
   const call = makeCall(server, reachableAt(`${base}/tl/alive`));
-  const first = await call("setup");
+  const wanted = new URL(location.href).searchParams.get("board") ?? lastBoard();
+  const how = wanted ? "open" : "new";
+  // Asked together, so that the page opens in one round trip.
+  const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
   if (!("ok" in first)) {
     root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
     return;
@@ -168,10 +171,11 @@ export async function mount(root, { server, upload, base }) {
   }
 
   /** Open a board: one that is stored ("open"), the example, or a new one. */
-  async function open(/** @type {"open" | "new" | "example"} */ how, project = "") {
+  /** @param {"open" | "new" | "example"} how @param {string} project @param {import("./call.js").Answer | null} answered where it was asked before */
+  async function open(how, project = "", answered = null) {
     const stays = store.state.board && store.state.board.project !== left;
     if (stays && !(await saving.flush())) return;
-    const answer = await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]);
+    const answer = answered ?? (await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]));
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
@@ -316,8 +320,7 @@ export async function mount(root, { server, upload, base }) {
     const { base, saving: how, board } = store.state;
     if (board && how === "saved" && base.revision !== "" && lastBoard() !== board.project) address(board.project);
   });
-  const wanted = new URL(location.href).searchParams.get("board") ?? lastBoard();
-  await open(wanted ? "open" : "new", wanted);
+  await open(how, wanted, begun);
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }

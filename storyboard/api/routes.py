@@ -7,10 +7,10 @@ is saved from the page. A board's address contains its project's id, which nobod
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import mimetypes
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from pipelines.errors import UserError
 from pipelines.pictures import png_bytes, read_png, smooth_mask
@@ -30,9 +29,6 @@ from storyboard.storage.projects import Project, Store
 
 PREFIX = "/tl"
 SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for
-
-# Windows takes the types of files from its registry, where programs leave others.
-mimetypes.add_type("text/javascript", ".js")
 
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _PLAIN = {"X-Content-Type-Options": "nosniff"}
@@ -112,7 +108,7 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
 
     routes: list[BaseRoute] = [
         Route("/alive", lambda _: PlainTextResponse("alive"), methods=["GET", "HEAD"]),
-        Mount(f"/ui/{scripts_version(scripts)}", _Scripts(directory=scripts)),
+        Route(f"/ui/{scripts_version(scripts)}/{{path:path}}", _scripts(scripts)),
         Route("/boards/{project}/takes/{take}/{name}", _answered(take)),
         Route("/bin/{project}/takes/{take}/small.jpg", _answered(deleted_take)),
         Route("/boards/{project}/storyboard.{ending}", _answered(board_file)),
@@ -122,13 +118,28 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
     return [Mount(PREFIX, routes=routes)]
 
 
-class _Scripts(StaticFiles):
-    """Scripts at an address that names their version, so that they never change."""
+def _scripts(folder: Path) -> Callable[[Request], Awaitable[Response]]:
+    """Return what sends the scripts, from memory: a page fetches dozens of them at once.
 
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        response: Response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers.update(_FOREVER)
-        return response
+    Their address names their version, so that they never change.
+    """
+    packed = {
+        path.relative_to(folder).as_posix(): gzip.compress(path.read_bytes())
+        for path in folder.rglob("*.js")
+    }
+
+    async def send(request: Request) -> Response:
+        content = packed.get(request.path_params["path"])
+        if content is None:
+            raise HTTPException(404, "There is no such script.")
+        headers = dict(_FOREVER | _PLAIN)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            content = gzip.decompress(content)
+        return Response(content, media_type="text/javascript", headers=headers)
+
+    return send
 
 
 def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:

@@ -14,6 +14,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import UserError
 from pipelines.models.specs import ModelSpec
@@ -90,7 +92,10 @@ def launch_options(store: Store) -> dict[str, Any]:
     """Return the options of `gr.Blocks.launch`, apart from the address."""
     css = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _STYLE_FILES)
     return {
-        "app_kwargs": {"routes": make_routes(store, ASSETS)},
+        "app_kwargs": {
+            "routes": make_routes(store, ASSETS),
+            "middleware": [Middleware(_Preload)],
+        },
         "theme": _theme(),
         "head": f"<style>{css}</style>",
         "favicon_path": ASSETS / "favicon.svg",
@@ -102,6 +107,33 @@ def launch_options(store: Store) -> dict[str, Any]:
         "share": False,
         "ssr_mode": False,
     }
+
+
+class _Preload:
+    """Names all scripts in a header of the page, so that browsers fetch them before it is parsed.
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        base = f"{PREFIX}/ui/{scripts_version(ASSETS)}".removeprefix("/")
+        names = sorted(path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*.js"))
+        # Relative, for applications below a path of a proxy.
+        links = ", ".join(f"<{base}/{name}>; rel=modulepreload" for name in names)
+        self._app = app
+        self._links = links.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; the page is the only document at the root."""
+
+        async def with_links(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"link", self._links)]
+            await send(message)
+
+        is_page = scope["type"] == "http" and scope["path"] == "/"
+        await self._app(scope, receive, with_links if is_page else send)
 
 
 def uploaded(sent: object) -> Path:

@@ -15,6 +15,9 @@ from typing import Any
 import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from pipelines.errors import UserError
@@ -177,3 +180,16 @@ def test_pictures_and_scripts_are_served_beside_the_page(store: Store) -> None:
         assert client.get(f"{PREFIX}/alive").status_code == 200
         assert client.get(f"{PREFIX}/ui/{scripts_version(ASSETS)}/main.js").status_code == 200
         assert client.get(f"{PREFIX}/boards/gone/storyboard.zip").status_code == 404
+
+
+def test_the_page_names_its_scripts_before_it_is_parsed(tmp_path: Path) -> None:
+    options = launch_options(Store(tmp_path))["app_kwargs"]
+    page = Route("/", lambda _: PlainTextResponse("the page"))
+    application = Starlette(routes=[page, *options["routes"]], middleware=options["middleware"])
+    client = TestClient(application, base_url="http://test/")
+    named = re.findall(r"<([^>]+)>; rel=modulepreload", client.get("/").headers["link"])
+    assert len(named) == len(SCRIPTS)
+    for address in named:
+        sent = client.get(f"/{address}")
+        assert sent.status_code == 200 and sent.headers["content-encoding"] == "gzip"
+        assert "link" not in sent.headers
