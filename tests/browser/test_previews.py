@@ -37,7 +37,7 @@ def is_shown(page: Page, timeout: float = RENDERING) -> None:
 
 def test_a_frame_is_seen_before_it_is_rendered(opened: Opened) -> None:
     page = opened()
-    small_story(page, steps=100, frames=1)
+    small_story(page, steps=200, frames=1)
     generate(page)
     is_shown(page)
     assert within(page, 1, ".tl-picture").is_hidden()
