@@ -95,7 +95,7 @@ function makeKept(board, current, renaming) {
     : make("strong", { text: titleOf(board) });
   const words = make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) });
   const picture = makePicture(board, current);
-  const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": `Open ${titleOf(board)}` }, ...parts);
+  const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": renaming ? `Open ${titleOf(board)}` : null, title: `Open ${titleOf(board)}` }, ...parts);
   return [
     ...(renaming ? [open(picture), title, words] : [open(picture, title, words)]),
     make(
