@@ -238,16 +238,16 @@ class _Comparison:
             )
         if source is None or now is None:
             return ""
-        lender = self.storyboard.frame(now)
+        source_frame = self.storyboard.frame(now)
         subject = f"{self._called(now).capitalize()}, whose {{role}} this frame keeps,"
         request = self.chosen.get(now)
         if request is None:  # a take that cannot be read says nothing
-            return "" if lender.take else f"{subject} has not been generated."
+            return "" if source_frame.take else f"{subject} has not been generated."
         if now not in _frames_of(request):
             return ""
         if _recipe(_frames_of(request), now) != _recipe(then, source):
             return f"{subject} has another take now."
-        if self.changes(lender) and not _is_left(lender):
+        if self.changes(source_frame) and not _is_left(source_frame):
             return f"{subject} is out of date itself."
         return ""
 

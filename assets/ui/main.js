@@ -1,6 +1,6 @@
 // The page's entry: joins the store, the server, and the parts of the page.
 
-/** @import { Board, Consent, Outcome, Setup, State } from "./types.js" */
+/** @import { Board, Outcome, Setup, State } from "./types.js" */
 
 import { makeActions } from "./actions.js";
 import { makeCall, reachableAt } from "./call.js";
@@ -170,8 +170,10 @@ export async function mount(root, { server, upload, base }) {
     if (await saving.flush()) following.restart("");
   }
 
-  /** Open a board: one that is stored ("open"), the example, or a new one. */
-  /** @param {"open" | "new" | "example"} how @param {string} project @param {import("./call.js").Answer | null} answered where it was asked before */
+  /**
+   * Open a board: one that is stored ("open"), the example, or a new one.
+   * @param {"open" | "new" | "example"} how @param {string} project @param {import("./call.js").Answer | null} answered where it was asked before
+   */
   async function open(how, project = "", answered = null) {
     const stays = store.state.board && store.state.board.project !== left;
     if (stays && !(await saving.flush())) return;

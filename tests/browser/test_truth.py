@@ -1,4 +1,4 @@
-"""What the page says when things go wrong, change elsewhere, or are taken back."""
+"""Messages of the page when things go wrong, change elsewhere, or are taken back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One after another, side by side with what sources keep, and without: the same pictures."""
+"""Orders of rendering paint the same pictures: in turn, side by side, with and without stores."""
 
 import hashlib
 import pickle
