@@ -25,7 +25,7 @@ class JobReport:
     """Reports to a job what happens in its parts, which may be rendered side by side.
 
     The job's events are those of a single render: the fraction never falls, also where a part
-    begins again, and no start or notice is repeated.
+    begins again, and no start or notice is repeated, except that a model may be loaded again.
 
     Args:
         request: the job's request; stored with every take.
@@ -80,6 +80,8 @@ class JobReport:
         if isinstance(event, StepDone):
             return self._progress(event, targets, part)
         if isinstance(event, ModelLoading):
+            if len(self._shares) == 1:  # loaded again, in less memory, too
+                return event
             # A worker that still loads a model does not stop those that render.
             return None if any(self._done) else self._once(event)
         if isinstance(event, Notice):
