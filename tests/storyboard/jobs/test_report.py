@@ -136,12 +136,13 @@ def test_a_model_that_is_loaded_again_is_named_again(tmp_path: Path) -> None:
     """Memory ran out in the midst of a frame, and the render goes on in less."""
     parts = Parts(tmp_path / "projects")
     alone = JobReport(parts.job, parts.request)
-    loading = ModelLoading("miniature")
-    for event in (loading, FrameStarted("a"), step("a", 1), loading):
+    loading, less = ModelLoading("miniature"), Notice("memory", "", "Memory ran out.")
+    for event in (loading, FrameStarted("a"), step("a", 1), loading, less, loading, loading):
         alone.handle(event)
     assert [type(e) for e in parts.job.recorded] == [
         ModelLoading,
         FrameStarted,
         JobProgress,
+        Notice,
         ModelLoading,
     ]
