@@ -19,7 +19,7 @@ from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings, parse_folder
 from storyboard.storage.projects import Store
 from storyboard.ui.stubs import without_stub_files
-from storyboard.wiring import make_matting, make_runner, make_usability
+from storyboard.wiring import make_matting, make_runner
 
 with without_stub_files():
     from storyboard.ui.page import build_ui, launch_options
@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
     find = make_matting(settings)
     store = Store(settings.projects)
-    usability = make_usability(settings)
-    demo = build_ui(runner, store, settings, prepare_reference, find, usability)
+    demo = build_ui(runner, store, settings, prepare_reference, find)
     try:
         demo.launch(
             server_name=settings.host,

@@ -7,13 +7,10 @@ checks what a front end sends, and turns errors into answers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.board_answers import BoardAnswers
 from storyboard.api.character import CharacterActions
@@ -45,7 +42,6 @@ class Actions:
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
-        usability: finds out whether a model can render here; None where that is not known.
     """
 
     def __init__(
@@ -55,7 +51,6 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        usability: Callable[[ModelSpec], Usability] | None = None,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -65,7 +60,7 @@ class Actions:
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
-        self._usable = UsableModels(self._models, usability)
+        self._usable = UsableModels(self._models, runner.usability)
         references = ReferenceEditor(prepare, find)
         self._boards = BoardAnswers(store, self._spec, references)
         self.character = CharacterActions(self._boards, references)
@@ -89,7 +84,7 @@ class Actions:
         }
 
     def models(self) -> Answer:
-        """Return whether each model can render on this machine; slow the first time."""
+        """Return whether each model can render where jobs run; slow the first time."""
         return {"usable": self._usable.answers()}
 
     # ---- boards

@@ -8,7 +8,6 @@ off, Gradio loads the page anew, and what was typed is gone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import UserError
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
@@ -58,7 +55,6 @@ def build_ui(
     settings: Settings,
     prepare: PrepareReference,
     find: FindFigure | None = None,
-    usability: Callable[[ModelSpec], Usability] | None = None,
 ) -> gr.Blocks:
     """Build the application's page; its arguments are those of `Actions`.
 
@@ -71,7 +67,7 @@ def build_ui(
         analytics_enabled=False,
         delete_cache=(_ONE_HOUR, _ONE_DAY),
     )
-    calls = Calls(Actions(runner, store, settings, prepare, find, usability), uploaded)
+    calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
 
     def call(question: Any) -> dict[str, Any]:
         return calls.answer(question)
