@@ -30,7 +30,8 @@ from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
 
 Answer = dict[str, Any]

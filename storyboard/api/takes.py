@@ -11,7 +11,7 @@ from storyboard.board import Storyboard, Take
 from storyboard.frames import identity_frame
 from storyboard.freshness import Origin, compare_takes
 from storyboard.jobs.runner import chosen_requests
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 from storyboard.targets import Wish, choose_targets
 
 

@@ -21,7 +21,8 @@ from storyboard.errors import ProjectError
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
 from storyboard.jobs.local import LocalRunner
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.pipelines.pictures import reference
 from tests.storyboard.fakes import FakeEngine, mask_of
 
