@@ -111,7 +111,8 @@ class Project:
     ) -> None:
         """Store a take and choose it for its frame; leave all else in the storyboard as it is.
 
-        A take whose frame has been removed meanwhile is stored all the same.
+        A take whose frame has been removed meanwhile is stored all the same. Where the frame was
+        locked meanwhile, the take that it kept stays the chosen one.
 
         Args:
             image: the picture, RGB.
@@ -144,7 +145,12 @@ class Project:
                     "Takes are never overwritten; render the frame again.",
                 ) from error
             raise unwritable(folder, error) from error
-        self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
+
+        def choose(storyboard: Storyboard) -> Storyboard:
+            kept = any(frame.id == take.frame_id and frame.kept for frame in storyboard.frames)
+            return storyboard if kept else storyboard.with_take(take.frame_id, take.id)
+
+        self.edit(choose)
 
     def takes(self) -> list[Take]:
         """Return the takes of all frames, oldest first.
