@@ -106,6 +106,23 @@ def test_a_rendered_board_is_up_to_date_and_says_where_its_takes_came_from(page:
     assert sorted(news["results"]) == ["a", "b"]
 
 
+def test_an_answer_names_the_locations_that_frames_keep_and_the_board_that_it_is_about(
+    page: Page,
+) -> None:
+    saved = page.save()
+    assert saved["locations"] == {
+        "revision": saved["revision"],
+        "frames": {
+            "a": {"source": None, "readers": ("b",), "others": ()},
+            "b": {"source": "a", "readers": (), "others": ()},
+        },
+    }
+    page.document["settings"]["consistent"] = False
+    assert page.save()["locations"]["frames"] is None
+    news = page.actions.news(page.project)
+    assert news["locations"] == {"revision": news["revision"], "frames": None}
+
+
 def test_every_answer_about_a_board_says_what_is_outdated(page: Page) -> None:
     first = page.render()["results"]["a"]["chosen"]
     page.render(["a"])
