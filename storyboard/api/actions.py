@@ -27,7 +27,8 @@ from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
 
 Answer = dict[str, Any]
@@ -252,11 +253,14 @@ class Actions:
             UserError: if the take does not belong to that frame.
         """
         opened = self._boards.open(project)
-        if opened.take(take).frame_id != frame:
-            raise UserError("That take belongs to another frame.", "Reload the page.")
-        return self._boards.results(
-            opened, opened.edit(lambda stored: stored.with_take(frame, take))
-        )
+
+        def choose(stored: Storyboard) -> Storyboard:
+            # Here, where nobody else changes the board: another page may remove the take meanwhile.
+            if opened.take(take).frame_id != frame:
+                raise UserError("That take belongs to another frame.", "Reload the page.")
+            return stored.with_take(frame, take)
+
+        return self._boards.results(opened, opened.edit(choose))
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""

@@ -11,7 +11,8 @@ from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.takes import frame_results, freshness_fields
 from storyboard.board import Storyboard
 from storyboard.errors import DeletedError, ProjectError
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 Answer = dict[str, Any]
 

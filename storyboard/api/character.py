@@ -13,7 +13,7 @@ from storyboard.api.routes import download_address
 from storyboard.api.shelf import file_name
 from storyboard.board import Storyboard
 from storyboard.storage.character_file import SUFFIX, load_character
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 
 Answer = dict[str, Any]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PREVIEW_QUALITY = 80
 _KEPT = 200  # views of jobs that are over; one that is wanted again is made anew
-_TOLD = 8  # ends without a failure that a page hears of; pages read failures alone
+_LAST_ENDS = 8  # ends without a failure that a page hears of; pages read failures alone
 
 
 def idle() -> dict[str, Any]:
@@ -171,7 +171,7 @@ class JobViews:
             ahead = 0 if running is None else self._runner.ahead(running.job)
             progress = idle() if last is None else last.shown(waiting, ahead)
             over = [view for view in known.values() if view.over and not view.job.read]
-            last_ends = [view for view in over if view.failure is None][-_TOLD:]
+            last_ends = [view for view in over if view.failure is None][-_LAST_ENDS:]
             told = [view.outcome() for view in over if view.failure or view in last_ends]
             answer = {"progress": progress, "outcomes": told}
         count, newest = (0, {}) if running is None else running.job.previews_now()

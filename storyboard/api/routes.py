@@ -26,7 +26,8 @@ from pipelines.pictures import png_bytes, read_png, smooth_mask
 from storyboard.formats import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
 from storyboard.storage.own_pictures import own_picture, small_picture
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 PREFIX = "/tl"
 SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for

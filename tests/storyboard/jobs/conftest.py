@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from storyboard.jobs.local import LocalRunner
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.stories import BOARD
 

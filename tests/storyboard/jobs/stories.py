@@ -5,7 +5,7 @@ from __future__ import annotations
 from storyboard.board import Character, Frame, RenderSettings, Storyboard, Style
 from storyboard.jobs.events import JobEvent, TakeSaved
 from storyboard.jobs.job import Job
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 from tests.pipelines.pictures import reference
 
 BOARD = Storyboard(

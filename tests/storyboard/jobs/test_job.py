@@ -16,7 +16,7 @@ from storyboard.board import Take
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
 from storyboard.jobs.local import LocalRunner
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.stories import BOARD, PATIENCE, finish, takes_of
 

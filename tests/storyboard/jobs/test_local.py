@@ -12,7 +12,7 @@ import pytest
 from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice
 from storyboard.jobs.events import JobEnded, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.local import LocalRunner
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 from tests.storyboard.fakes import FakeEngine, mask_of
 from tests.storyboard.jobs.stories import PATIENCE, finish, give_picture, takes_of
 

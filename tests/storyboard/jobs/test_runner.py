@@ -15,7 +15,8 @@ from storyboard.errors import ProjectError
 from storyboard.jobs.events import JobEnded, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.job import Job
 from storyboard.jobs.local import LocalRunner
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.pipelines.pictures import reference
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.stories import BOARD, finish, give_picture
