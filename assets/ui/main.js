@@ -18,9 +18,10 @@ import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
-import { contentOf, editSettings, indexOf, same } from "./state/board.js";
+import { indexOf, same } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
+import { withModel } from "./state/models.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 import { askForUsableModels } from "./usable.js";
@@ -41,7 +42,7 @@ export async function mount(root, { server, upload, base }) {
   const how = wanted ? "open" : "new";
   // Asked together, so that the page opens in one round trip.
   const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
-  if (!("ok" in first)) {
+  if (!("ok" in first) || "lost" in begun) {
     root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
     return;
   }
@@ -112,7 +113,7 @@ export async function mount(root, { server, upload, base }) {
   }
 
   const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
-  const editing = makeEditing({ store, save: saving.later, announce });
+  const editing = makeEditing({ store, save: saving.later, announce, changed: () => messages.withdraw(editing.undo) });
   const following = makeFollowing({ store, call, show, saving, ended, back, gone });
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
@@ -170,19 +171,23 @@ export async function mount(root, { server, upload, base }) {
     if (await saving.flush()) following.restart("");
   }
 
+  let opening = 0; // boards that were asked for
+
   /**
    * Open a board: one that is stored ("open"), the example, or a new one.
    * @param {"open" | "new" | "example"} how @param {string} project @param {import("./call.js").Answer | null} answered where it was asked before
    */
   async function open(how, project = "", answered = null) {
     const stays = store.state.board && store.state.board.project !== left;
+    const turn = (opening += 1);
     if (stays && !(await saving.flush())) return;
     const answer = answered ?? (await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]));
+    if (stays) await saving.flush(); // what was typed meanwhile; where it cannot be sent, the browser keeps it
+    if (turn !== opening) return; // another one was asked for since
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
-    }
-    else if ("lost" in answer) store.set({ connection: "lost" });
+    } else if ("lost" in answer) store.set({ connection: "lost" });
     else if ("problem" in answer) {
       if (!store.state.board) await open("new");
       store.set({ fault: answer });
@@ -194,6 +199,7 @@ export async function mount(root, { server, upload, base }) {
     /** @type {State["base"]} */
     const now = { board, revision };
     editing.forget();
+    messages.withdraw(); // what it offers is of the board before
     page.clearCards();
     store.set({
       board,
@@ -249,14 +255,6 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- edits
 
-  /** @param {Board} board @param {string} name */
-  function withModel(board, name) {
-    const model = setup.models.find((known) => known.name === name);
-    if (!model) return board;
-    const { width, height } = model.sizes[0];
-    return editSettings(board, { model: name, width, height, steps: null, guidance: null });
-  }
-
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
@@ -298,7 +296,6 @@ export async function mount(root, { server, upload, base }) {
     shelf,
     restoreHere,
     keepHere,
-    withModel,
     rememberView,
     dismiss,
     look: following.look,
@@ -308,7 +305,7 @@ export async function mount(root, { server, upload, base }) {
     announce: messages.announce,
     chooseModel(/** @type {string} */ name) {
       store.set({ refused: withoutRefusal(store.state.refused, fieldKey("", "settings.steps")) });
-      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
+      editing.change((board) => withModel(board, setup, name), { words: "Model chosen", soon: true });
     },
   };
 
@@ -343,7 +340,6 @@ export async function mount(root, { server, upload, base }) {
  * @property {ReturnType<typeof makePage>} page
  * @property {ReturnType<typeof makePictures>} pictures
  * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(board: Board, name: string) => Board} withModel
  * @property {(view: string) => void} rememberView
  * @property {() => Promise<void>} dismiss
  * @property {() => Promise<void>} look

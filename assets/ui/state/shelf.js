@@ -19,7 +19,7 @@ const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCas
  */
 export function matching(boards, query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
-  return boards.filter(({ title }) => words.every((word) => plain(title || "Untitled storyboard").includes(word)));
+  return boards.filter((board) => words.every((word) => plain(titleOf(board)).includes(word)));
 }
 
 /** @param {BoardInfo} board */

@@ -1,8 +1,9 @@
 // Warnings about the board and its frames. Pure functions on plain data.
 
-/** @import { Conflict, State } from "../types.js" */
+/** @import { Board, Conflict, State } from "../types.js" */
 /** @import { Warning } from "../elements/warnings.js" */
 
+import { fieldOf } from "./board.js";
 import { modelOf } from "./models.js";
 
 /** Names of fields in warnings. @type {Record<string, string>} */
@@ -26,13 +27,13 @@ function shown(value) {
   return typeof value === "object" ? "other values" : `\u201c${value}\u201d`;
 }
 
-/** @param {Conflict} conflict @returns {Warning} */
-function ofConflict({ frame, field, mine, theirs }) {
+/** @param {Board} board @param {Conflict} conflict @returns {Warning} */
+function ofConflict(board, { frame, field, theirs }) {
   const name = FIELDS[field] ?? `The setting ${field.replace("settings.", "").replaceAll("_", " ")}`;
   const data = { conflict: `${frame ?? ""} ${field}` };
   return {
     key: data.conflict,
-    words: `${name} was changed elsewhere too, to ${shown(theirs)}. Here it is ${shown(mine)}.`,
+    words: `${name} was changed elsewhere too, to ${shown(theirs)}. Here it is ${shown(fieldOf(board, frame, field))}.`,
     answers: [
       { action: "keep-mine", label: "Keep mine", data },
       { action: "take-theirs", label: "Take the other", data },
@@ -60,5 +61,5 @@ export function warningsOf(state, frame) {
   });
   const unusable = frame === null ? ofModel(state) : [];
   const old = reasons.length ? [{ key: "outdated", words: reasons.join(" "), answers: [] }] : [];
-  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
+  return [...unusable, ...conflicts.filter((conflict) => conflict.frame === frame).map((conflict) => ofConflict(state.board, conflict)), ...old, ...notices];
 }
