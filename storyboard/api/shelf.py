@@ -103,7 +103,7 @@ class ShelfActions:
         return {}
 
     def archive(self, project: str, form: str = "zip") -> Answer:
-        """Return the address of the board as a file, and a name for it.
+        """Return the address of the board as a "file", its "name", and what is "lost" in it.
 
         Args:
             form: "zip" (everything), "json" or "yaml" (words and settings).
@@ -116,14 +116,16 @@ class ShelfActions:
             raise UserError(f"A storyboard cannot be saved as {form!r}.", "Reload the page.")
         opened = self._store.open(project)
         board = opened.load()
-        # Refused here, where it is told: the address is opened by the browser alone.
+        # Said here, where it is heard: the address is opened by the browser alone.
+        lost: list[str] = []
         if kind == "yaml":
             story_text(board)
         elif kind == "zip":
-            check_archive(opened)
+            lost = check_archive(opened)
         ending = ENDINGS[kind]
         name = f"{file_name(board.title) or 'storyboard'}{ending}"
-        return {"name": name, "file": download_address(opened, f"storyboard{ending}")}
+        file = download_address(opened, f"storyboard{ending}")
+        return {"name": name, "file": file, "lost": lost}
 
     def import_board(self, path: Path) -> Answer:
         """Make new boards of a file: a ZIP, a `storyboard.json`, or a story file.

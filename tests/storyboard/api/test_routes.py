@@ -276,8 +276,8 @@ def test_a_download_that_cannot_be_made_leaves_nothing(
     backend: Backend, client: TestClient, made_in: Path
 ) -> None:
     document = story(backend)
-    take = rendered(backend, document)["results"][document["frames"][0]["id"]]["chosen"]
+    rendered(backend, document)
     project = backend.store.open(document["project"])
-    project.image_path(take).unlink()
+    (project.path / "storyboard.json").write_text("{")
     assert client.get(f"{PREFIX}/boards/{project.id}/storyboard.zip").status_code == 404
     assert list(made_in.iterdir()) == []
