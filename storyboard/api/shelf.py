@@ -18,7 +18,7 @@ from storyboard.api.routes import download_address, small_address
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError
 from storyboard.exporting.story import story_text
-from storyboard.formats import ENDINGS, FORMS, Imported, import_file
+from storyboard.formats import ENDINGS, FORMS, import_file
 from storyboard.jobs.runner import Runner
 from storyboard.storage.archive import check_archive
 from storyboard.storage.projects import Store
@@ -55,9 +55,10 @@ class ShelfActions:
         Args:
             project: the board that the page shows; the only one where they are not listed.
         """
-        infos = self._store.projects()
-        if not self._listed:
-            infos = [info for info in infos if info.id == project]
+        if self._listed:
+            infos = self._store.projects()
+        else:
+            infos = [info for info in [project and self._store.info(project)] if info]
         deleted = len(self._shelf.deleted()) if self._listed else 0
         return {"boards": [_entry(info) for info in infos], "deleted": deleted}
 
@@ -73,7 +74,7 @@ class ShelfActions:
 
     def delete_board(self, project: str) -> Answer:
         """Move a board to the bin, after its jobs were cancelled."""
-        self._store.open(project)
+        self._store.left(project)
         jobs = self._runner.pending(project)
         for job in reversed(jobs):
             job.cancel()
@@ -88,7 +89,7 @@ class ShelfActions:
         try:
             self._shelf.restore(project)
         except ProjectError:
-            self._store.open(project)
+            self._store.left(project)
         return {"project": project}
 
     def bin(self) -> Answer:
@@ -143,10 +144,7 @@ class ShelfActions:
             notes.extend(word for word in words if word not in notes)
             return adapted
 
-        try:
-            imported: Imported = import_file(path, self._store, adapt)
-        except UserError as error:  # without the server's folder, which means nothing to a person
-            raise UserError(_named(error.problem, path), _named(error.remedy, path)) from error
+        imported = import_file(path, self._store, adapt)
         boards = [{"project": p.id, "title": p.load().title} for p in imported.projects]
         return {"boards": boards, "notes": [*notes, *imported.notes]}
 
@@ -179,8 +177,5 @@ def _entry(info: ProjectInfo, deleted: bool = False) -> Answer:
         "frames": info.frames,
         "modified": info.modified.isoformat(),
         "picture": info.take and small_address(info.id, info.take, deleted),
+        "fault": info.fault,
     }
-
-
-def _named(words: str, path: Path) -> str:
-    return words.replace(str(path), path.name)

@@ -39,7 +39,7 @@ def damage_of(project: Project) -> list[str]:
     return found
 
 
-def picture_faults(project: Project, take_id: str) -> str:
+def take_fault(project: Project, take_id: str) -> str:
     """Return a sentence on the picture of a take; empty where it looks whole."""
     fault = picture_fault(project.path / "takes" / take_id / "image.png")
     return f"The picture of this take {fault}." if fault else ""

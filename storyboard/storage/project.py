@@ -115,7 +115,8 @@ class Project:
     ) -> None:
         """Store a take and choose it for its frame; leave all else in the storyboard as it is.
 
-        A take whose frame has been removed meanwhile is stored all the same.
+        A take whose frame has been removed meanwhile is stored all the same. Where the frame was
+        locked meanwhile, the take that it kept stays the chosen one.
 
         Args:
             image: the picture, RGB.
@@ -135,7 +136,12 @@ class Project:
             write_take(folder, self._after_others(take), image, mask, request)
         except OSError as error:
             raise unwritable(folder, error) from error
-        self.edit(lambda storyboard: storyboard.with_take(take.frame_id, take.id))
+
+        def choose(storyboard: Storyboard) -> Storyboard:
+            kept = any(frame.id == take.frame_id and frame.kept for frame in storyboard.frames)
+            return storyboard if kept else storyboard.with_take(take.frame_id, take.id)
+
+        self.edit(choose)
 
     def takes(self) -> list[Take]:
         """Return the readable takes of all frames, oldest first."""
