@@ -9,7 +9,7 @@ from typing import Any
 from storyboard.api.document import revision_of
 from storyboard.api.routes import SMOOTH_MASK, take_address
 from storyboard.board import Storyboard, Take
-from storyboard.frames import identity_frame, kept_locations
+from storyboard.frames import KeptLocation, identity_frame, kept_locations
 from storyboard.freshness import Origin, compare_takes
 from storyboard.jobs.runner import chosen_requests
 from storyboard.storage.damage import take_fault
@@ -92,7 +92,7 @@ def freshness_fields(project: Project, storyboard: Storyboard) -> dict[str, Any]
         "identity": None if identity is None else identity.id,
         "locations": {
             "revision": revision_of(storyboard),
-            "frames": kept and {frame_id: asdict(one) for frame_id, one in kept.items()},
+            "frames": None if kept is None else {key: _location(one) for key, one in kept.items()},
         },
     }
 
@@ -107,6 +107,10 @@ def target_fields(project: Project, storyboard: Storyboard, wish: Wish) -> dict[
     added = found.pop("added")
     lists = {name: list(ids) for name, ids in found.items()}
     return lists | {"extra": [{"frame": one["frame_id"], "why": one["why"]} for one in added]}
+
+
+def _location(kept: KeptLocation) -> dict[str, Any]:
+    return {"source": kept.source, "readers": list(kept.readers), "others": list(kept.others)}
 
 
 def _requests(project: Project, storyboard: Storyboard) -> dict[str, Any]:

@@ -113,8 +113,8 @@ def test_an_answer_names_the_locations_that_frames_keep_and_the_board_that_it_is
     assert saved["locations"] == {
         "revision": saved["revision"],
         "frames": {
-            "a": {"source": None, "readers": ("b",), "others": ()},
-            "b": {"source": "a", "readers": (), "others": ()},
+            "a": {"source": None, "readers": ["b"], "others": []},
+            "b": {"source": "a", "readers": [], "others": []},
         },
     }
     page.document["settings"]["consistent"] = False
