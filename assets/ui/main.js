@@ -41,10 +41,13 @@ export async function mount(root, { server, upload, base }) {
   const how = wanted ? "open" : "new";
   // Asked together, so that the page opens in one round trip.
   const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
-  if (!("ok" in first)) {
+  if (!("ok" in first)) return showUnreachable();
+
+  function showUnreachable() {
+    root.hidden = false;
     root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
-    return;
   }
+
   /** @type {Setup} */
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
@@ -57,10 +60,12 @@ export async function mount(root, { server, upload, base }) {
   // ---- the server
 
   /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
-  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference, damaged, left }) {
     /** @type {Partial<State>} */
     const changes = {};
     if (outdated) Object.assign(changes, { outdated, kept, origins, identity, locations });
+    if (damaged && !same(damaged, store.state.damaged)) changes.damaged = damaged;
+    if (left && !same(left, store.state.left)) changes.left = left;
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -182,11 +187,13 @@ export async function mount(root, { server, upload, base }) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
     }
-    else if ("lost" in answer) store.set({ connection: "lost" });
-    else if ("problem" in answer) {
-      if (!store.state.board) await open("new");
-      store.set({ fault: answer });
-    }
+    else if (store.state.board) store.set("problem" in answer ? { fault: answer } : { connection: "lost" });
+    else if (how !== "new") {
+      // Whatever was wrong with the board, there is a page; the browser goes on remembering the board.
+      await open("new");
+      const lost = { problem: "The storyboard could not be loaded.", remedy: "Load this page again." };
+      if (store.state.board) store.set({ fault: "problem" in answer ? answer : lost });
+    } else showUnreachable();
   }
 
   /** @param {import("./types.js").Opened} opened @param {boolean} stored */
@@ -207,6 +214,8 @@ export async function mount(root, { server, upload, base }) {
       origins: {},
       identity: null,
       locations: null,
+      damaged: [],
+      left: [],
       progress: idle(),
       previews: {},
       asked: [],
@@ -241,6 +250,7 @@ export async function mount(root, { server, upload, base }) {
   async function download(name, data = {}) {
     const answer = await ask(name, data);
     if (!answer) return;
+    if (answer.lost?.length) store.set({ fault: { problem: `${answer.name} was saved, but not all of it.`, remedy: answer.lost.join(" "), kind: "note" } });
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
     link.click();
@@ -262,6 +272,13 @@ export async function mount(root, { server, upload, base }) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
     if (frame !== null && place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
     messages.say(words);
+  }
+
+  /** Forget the frames that were left when the server ended. */
+  async function forgetLeft() {
+    const { project } = store.state.board;
+    store.set({ left: [] });
+    await call("forget_left", { project });
   }
 
   async function dismiss() {
@@ -301,6 +318,7 @@ export async function mount(root, { server, upload, base }) {
     withModel,
     rememberView,
     dismiss,
+    forgetLeft,
     look: following.look,
     witness: following.witness,
     say: messages.say,
@@ -324,6 +342,7 @@ export async function mount(root, { server, upload, base }) {
     if (board && how === "saved" && base.revision !== "" && lastBoard() !== board.project) address(board.project);
   });
   await open(how, wanted, begun);
+  if (!store.state.board) return;
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }
@@ -346,6 +365,7 @@ export async function mount(root, { server, upload, base }) {
  * @property {(board: Board, name: string) => Board} withModel
  * @property {(view: string) => void} rememberView
  * @property {() => Promise<void>} dismiss
+ * @property {() => Promise<void>} forgetLeft
  * @property {() => Promise<void>} look
  * @property {(job: string) => void} witness
  * @property {(text: string, label?: string, action?: () => void) => void} say

@@ -3,6 +3,7 @@
     <project>/storyboard.json
     <project>/takes/<take id>/{image.png, mask.png, take.json}, starred
     <project>/takes/.bin/<take id>/    takes that a person has removed
+    <project>/unfinished.json    see `storyboard.storage.unfinished`
     <project>/references/    see `storyboard.storage.reference_store`
     <project>/.small/        small copies of pictures, made anew where they are missing
 
@@ -14,7 +15,7 @@ foreign file is reported and left. This module knows nothing of models, jobs or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from storyboard.storage.locks import ProjectLock
 from storyboard.storage.reference_store import ReferenceStore
 from storyboard.storage.storyboard_file import STORYBOARD, read_storyboard, storyboard_content
 from storyboard.storage.take_files import TakeFiles, picture_fault, write_take
+from storyboard.storage.unfinished import Unfinished, read_unfinished, write_unfinished
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,6 +144,35 @@ class Project:
             return storyboard if kept else storyboard.with_take(take.frame_id, take.id)
 
         self.edit(choose)
+        with suppress(ProjectError):  # a full disk: the take is stored, and may be offered again
+            self.finish(take.frame_id)
+
+    def unfinished(self) -> Unfinished:
+        """Return the frames that a render was asked for, and that have no take of it yet."""
+        return read_unfinished(self.path)
+
+    def begin(self, run: str, frames: Iterable[str]) -> None:
+        """Remember that a run renders these frames, besides those that it renders already.
+
+        Raises:
+            ProjectError: if it cannot be stored.
+        """
+        with self._lock.held():
+            before = self.unfinished()
+            known = before.frames if before.run == run else ()
+            write_unfinished(self.path, Unfinished(run, tuple(dict.fromkeys([*known, *frames]))))
+
+    def finish(self, *frames: str) -> None:
+        """Forget that these frames are rendered; without any, that any is.
+
+        Raises:
+            ProjectError: if it cannot be stored.
+        """
+        with self._lock.held():
+            before = self.unfinished()
+            left = tuple(frame for frame in before.frames if frames and frame not in frames)
+            if before.frames:
+                write_unfinished(self.path, Unfinished(before.run, left))
 
     def takes(self) -> list[Take]:
         """Return the readable takes of all frames, oldest first."""
@@ -288,6 +319,8 @@ class Project:
         return storyboard
 
     def _is_whole(self, take_id: str) -> bool:
+        with suppress(ProjectError):  # it is asked for next, and in the same file
+            self.request(take_id)
         try:
             return bool(self.take(take_id))
         except ProjectError:

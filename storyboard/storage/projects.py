@@ -17,6 +17,7 @@ from storyboard.board import Storyboard, new_id
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage.files import new_folder, unwritable
 from storyboard.storage.locks import ProjectLock
+from storyboard.storage.presence import Presence
 from storyboard.storage.project import BIN, Project, checked_id, is_identifier
 from storyboard.storage.storyboard_file import STORYBOARD
 from storyboard.storage.summaries import ProjectInfo, Summaries
@@ -24,10 +25,15 @@ from storyboard.storage.take_files import TakeFiles
 
 
 class Store:
-    """All projects below one folder, made with the first; safe to use from any thread."""
+    """All projects below one folder, made with the first; safe to use from any thread.
+
+    Attributes:
+        presence: tells other applications that this one uses the folder, while it is entered.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.presence = Presence(root)
         self._guard = threading.Lock()
         self._locks: dict[str, ProjectLock] = {}
         self._takes = TakeFiles()

@@ -30,6 +30,7 @@ from storyboard.storage.project import BIN, Project
 from storyboard.storage.projects import Store
 from storyboard.storage.storyboard_file import STORYBOARD, storyboard_content
 from storyboard.storage.summaries import ProjectInfo
+from storyboard.storage.unfinished import UNFINISHED
 
 DELETED_FILE = DocumentKind("throughline deleted storyboard")
 
@@ -37,7 +38,7 @@ _RECORD = "deleted.json"
 _EXAMPLE = "example"
 _EXAMPLE_WORDS = "The button Example opens this board; without this file it makes a new one.\n"
 # What a copy of a project does not take with it.
-_LEFT_OUT = (STORYBOARD, "draft", _EXAMPLE, _RECORD)
+_LEFT_OUT = (STORYBOARD, UNFINISHED, "draft", _EXAMPLE, _RECORD)
 
 
 @dataclass(frozen=True)
