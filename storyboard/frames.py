@@ -7,6 +7,7 @@ requests, files, jobs or torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipelines.models.shortcuts import find_shortcut
 from pipelines.models.specs import ModelSpec
@@ -17,6 +18,21 @@ from storyboard.board import Frame, Storyboard
 # to its words, so there must be some.
 REFERENCE_WORDS = "a character"
 _PUNCTUATION = (",", ".", ";", ":", "!", "?")
+
+
+@dataclass(frozen=True)
+class KeptLocation:
+    """Location that a frame keeps, as a render would share it now.
+
+    Attributes:
+        source: id of the frame that it comes from; None for the frame that has it first.
+        readers: ids of the frames that keep it from this frame.
+        others: ids of the frames at the same location that do not keep it.
+    """
+
+    source: str | None
+    readers: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
@@ -112,6 +128,27 @@ def background_source(storyboard: Storyboard, frame: Frame, share_all: bool = Fa
     else:
         return None
     return None if first.id == frame.id else first.id
+
+
+def kept_locations(storyboard: Storyboard) -> dict[str, KeptLocation] | None:
+    """Return the locations that frames keep, by frame id, of those that name one.
+
+    Returns:
+        None where the settings let no frame share anything.
+    """
+    if not storyboard.settings.consistent:
+        return None
+    sharing = [f for f in storyboard.frames if f.share_background and _location(f)]
+    sources = {f.id: background_source(storyboard, f) for f in sharing}
+    apart = [f for f in storyboard.frames if not f.share_background]
+    return {
+        frame.id: KeptLocation(
+            source=sources[frame.id],
+            readers=tuple(other for other, source in sources.items() if source == frame.id),
+            others=tuple(f.id for f in apart if _location(f) == _location(frame)),
+        )
+        for frame in sharing
+    }
 
 
 def sources_of(

@@ -57,10 +57,10 @@ export async function mount(root, { server, upload, base }) {
   // ---- the server
 
   /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
-  function show({ results, outdated, kept, origins, identity, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference }) {
     /** @type {Partial<State>} */
     const changes = {};
-    if (outdated) Object.assign(changes, { outdated, kept, origins, identity });
+    if (outdated) Object.assign(changes, { outdated, kept, origins, identity, locations });
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -206,6 +206,7 @@ export async function mount(root, { server, upload, base }) {
       kept: {},
       origins: {},
       identity: null,
+      locations: null,
       progress: idle(),
       previews: {},
       asked: [],

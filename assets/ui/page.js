@@ -12,9 +12,9 @@ import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { fieldKey } from "./state/bounds.js";
 import { workOf } from "./state/jobs.js";
-import { locationHint } from "./state/locations.js";
+import { locationHint, locationsNow } from "./state/locations.js";
 import { modelOf, strengthOf } from "./state/models.js";
-import { chosenTake, resultsNow } from "./state/results.js";
+import { resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
@@ -88,10 +88,11 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
     const model = modelOf(board, setup);
+    const locations = locationsNow(state);
     board.frames.forEach((frame, index) => {
       const { id } = frame;
       const facts = { outdated: id in state.outdated, identity: state.identity === id };
-      const hint = locationHint(board, frame, chosenTake(results[id]) ? state.origins[id] : undefined);
+      const hint = locationHint(state, frame, locations);
       const shown = { board, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
       const others = [board.frames.length, board.settings.consistent, board.character.name, state.outdated[id], state.kept[id], state.conflicts, state.readNotices, state.progress.notices];
       const card = cardsNow()[index];

@@ -32,6 +32,12 @@
  *   whether that frame's chosen take is still the one.
  * @typedef {{ identity: Origin | null, location: Origin | null }} Origins
  *
+ * @typedef {{ source: string | null, readers: string[], others: string[] }} KeptLocation
+ *   The frame from which a frame keeps its location (null where it has it first), the frames that keep it from this
+ *   frame, and those at the same location that do not keep it.
+ * @typedef {{ revision: string, frames: Record<string, KeptLocation> | null }} Locations
+ *   Locations that frames keep in a revision of the board; null where the settings let frames share nothing.
+ *
  * @typedef {{ state: string, phase?: string, step?: number, steps?: number, mask?: string }} FrameProgress
  * @typedef {{
  *   state: string, job?: string, message?: string, ahead?: number, fraction?: number, seconds_left?: number | null,
@@ -95,7 +101,8 @@
  *
  * @typedef {{
  *   results?: any, outdated?: Record<string, string[]>, kept?: Record<string, string[]>,
- *   origins?: Record<string, Origins>, identity?: string | null, progress?: Progress, previews?: Record<string, string>, reference?: any,
+ *   origins?: Record<string, Origins>, identity?: string | null, locations?: Locations,
+ *   progress?: Progress, previews?: Record<string, string>, reference?: any,
  * }} Parts Parts of an answer that the page shows; pictures have paths, not addresses yet.
  *
  * @typedef {Parts & { board: Board, revision: string, tag: string }} Opened A board that the server opened.
@@ -106,7 +113,7 @@
  *   setup: Setup, board: Board, base: Base, saving: "saved" | "waiting" | "refused", connection: Connection,
  *   results: Results, wished: Record<string, string>, takeWords: Record<string, { action: string, location: string }>,
  *   outdated: Record<string, string[]>, kept: Record<string, string[]>, origins: Record<string, Origins>, identity: string | null,
- *   progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
+ *   locations: Locations | null, progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
  *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string,
  *   usable: Record<string, Usable>, refused: Record<string, string>,

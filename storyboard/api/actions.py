@@ -30,7 +30,8 @@ from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
 
 Answer = dict[str, Any]
@@ -75,6 +76,7 @@ class Actions:
         self.shelf = ShelfActions(runner, store, self._models, listed=not self._space)
         self._views = JobViews(runner)
         self._server = new_id()
+        self.projects = store.root
         self._making_example = threading.Lock()
 
     def setup(self) -> Answer:
@@ -99,21 +101,12 @@ class Actions:
         Raises:
             ProjectError: if there is none, or it cannot be read.
         """
-        try:
-            opened = self._store.open(project)
-        except DeletedError:
-            raise
-        except ProjectError as error:  # without the server's folder
-            raise ProjectError(
-                f"There is no storyboard {project!r} here.",
-                "If its folder is only away for a moment, load this address again; else open "
-                "another one.",
-            ) from error
-        return self._opened(opened)
+        return self._opened(self._boards.open(project))
 
     def new(self) -> Answer:
         """Return a blank board; its project is stored with the first change."""
-        return self._blank(blank_storyboard(self._spec), new_id())
+        board = document_of(blank_storyboard(self._spec), new_id())
+        return {"board": board, "revision": "", "tag": ""}
 
     def example(self, known: str = "") -> Answer:
         """Open the board that holds the example, as a person has left it; make it the first time.
@@ -234,9 +227,9 @@ class Actions:
             UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
                 a person has to agree to a download first.
         """
-        opened = self._boards.open_or_create(project)
-        board = opened.load()
+        board = self._boards.load(project)
         _check_ready(board)
+        opened = self._boards.open(project)
         if frames is None:
             frames = target_fields(opened, board, "all")["targets"]
         if not frames:
@@ -264,7 +257,7 @@ class Actions:
         Raises:
             UserError: if the take does not belong to that frame.
         """
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         if opened.take(take).frame_id != frame:
             raise UserError("That take belongs to another frame.", "Reload the page.")
         return self._boards.results(
@@ -273,22 +266,22 @@ class Actions:
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""
-        return {"words": take_words(self._boards.open_or_create(project), take)}
+        return {"words": take_words(self._boards.open(project), take)}
 
     def star_take(self, project: str, take: str, starred: bool) -> Answer:
         """Mark a take as a favourite, or as none."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         opened.star(take, starred)
         return self._boards.results(opened, opened.load())
 
     def remove_take(self, project: str, take: str) -> Answer:
         """Move a take to the board's bin."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         return self._boards.results(opened, opened.remove_take(take))
 
     def bring_back_take(self, project: str, take: str) -> Answer:
         """Bring a removed take back, and choose it for its frame."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         return self._boards.results(opened, opened.bring_back_take(take))
 
     def give_consent(self, key: str) -> Answer:
@@ -313,9 +306,6 @@ class Actions:
         tag = project.tag()
         board = self._boards.board(project, project.load())
         return board | self._views.news(project.id) | {"tag": tag}
-
-    def _blank(self, board: Storyboard, project_id: str) -> Answer:
-        return {"board": document_of(board, project_id), "revision": "", "tag": ""}
 
 
 def _is_used(board: Storyboard) -> bool:

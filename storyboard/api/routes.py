@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -25,10 +26,13 @@ from pipelines.pictures import png_bytes, read_png, smooth_mask
 from storyboard.formats import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
 from storyboard.storage.own_pictures import own_picture, small_picture
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 PREFIX = "/tl"
 SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for
+
+_log = logging.getLogger(__name__)
 
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _PLAIN = {"X-Content-Type-Options": "nosniff"}
@@ -167,8 +171,16 @@ def _picture(path: Path) -> Response:
 
 
 def _made(write: Callable[[Path], Path], name: str) -> Response:
-    """Send a file that is written for this answer, and delete it afterwards."""
+    """Send a file that is written for this answer, and delete it afterwards.
+
+    Raises:
+        HTTPException: if it cannot be written, though its project is there.
+    """
     with ExitStack() as made:
-        path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        try:
+            path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        except (UserError, OSError) as error:
+            _log.warning("%s cannot be made: %s", name, error)
+            raise HTTPException(500, f"{name} cannot be made; the log says why.") from error
         delete = BackgroundTask(made.pop_all().close)
     return FileResponse(path, headers=_PLAIN, background=delete)

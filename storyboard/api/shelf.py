@@ -18,7 +18,7 @@ from storyboard.api.routes import download_address, small_address
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError
 from storyboard.exporting.story import story_text
-from storyboard.formats import ENDINGS, FORMS, Imported, import_file
+from storyboard.formats import ENDINGS, FORMS, import_file
 from storyboard.jobs.runner import Runner
 from storyboard.storage.archive import check_archive
 from storyboard.storage.projects import Store
@@ -141,10 +141,7 @@ class ShelfActions:
             notes.extend(word for word in words if word not in notes)
             return adapted
 
-        try:
-            imported: Imported = import_file(path, self._store, adapt)
-        except UserError as error:  # without the server's folder, which means nothing to a person
-            raise UserError(_named(error.problem, path), _named(error.remedy, path)) from error
+        imported = import_file(path, self._store, adapt)
         boards = [{"project": p.id, "title": p.load().title} for p in imported.projects]
         return {"boards": boards, "notes": [*notes, *imported.notes]}
 
@@ -178,7 +175,3 @@ def _entry(info: ProjectInfo, deleted: bool = False) -> Answer:
         "modified": info.modified.isoformat(),
         "picture": info.take and small_address(info.id, info.take, deleted),
     }
-
-
-def _named(words: str, path: Path) -> str:
-    return words.replace(str(path), path.name)

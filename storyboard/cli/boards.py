@@ -13,7 +13,8 @@ from pipelines.pictures import Reference
 from storyboard.errors import UsageError
 from storyboard.formats import FORMS, export_board, form_of, import_file
 from storyboard.settings import Settings
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 _SHOWN = 10  # projects in a message
 

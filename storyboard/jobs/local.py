@@ -10,7 +10,7 @@ from contextvars import copy_context
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.job import Job, RenderEngine
 from storyboard.jobs.report import JobReport
-from storyboard.jobs.runner import Runner, log_fault
+from storyboard.jobs.runner import Runner, end_job
 
 
 class LocalRunner(Runner):
@@ -49,6 +49,4 @@ class LocalRunner(Runner):
 
 
 def _settle(job: Job, done: Future[None]) -> None:
-    fault = RenderCancelled() if done.cancelled() else done.exception()
-    log_fault(job, fault)
-    job.end(fault)
+    end_job(job, RenderCancelled() if done.cancelled() else done.exception())

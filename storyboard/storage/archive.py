@@ -14,7 +14,6 @@ An archive that Throughline wrote before it kept takes holds their whole request
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,10 +24,11 @@ from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.storage.files import file_stem, unwritable
 from storyboard.storage.own_pictures import own_picture
-from storyboard.storage.projects import STAR, Project
+from storyboard.storage.project import STAR, Project
+from storyboard.storage.storyboard_file import STORYBOARD
+from storyboard.storage.zip_files import write_zip
 
 README = "README.txt"
-STORYBOARD = "storyboard.json"
 
 _WORDS = """\
 {title}
@@ -69,13 +69,7 @@ def write_archive(project: Project, path: Path) -> Path:
     board = project.load()
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        # PNG is compressed already: packing it again only costs time.
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in _members(project, board):
-                if isinstance(content, Path):
-                    archive.write(content, name)
-                else:
-                    archive.writestr(name, content)
+        write_zip(temporary, _members(project, board))
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -72,6 +72,14 @@ def unwritable(path: Path, error: OSError) -> ProjectError:
     )
 
 
+def invalid(path: Path, error: Exception) -> ProjectError:
+    """Return the error for a file whose content is at fault."""
+    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
+    return ProjectError(
+        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
+    )
+
+
 @dataclass(frozen=True)
 class Migration:
     """Step from a version of a document to the next.

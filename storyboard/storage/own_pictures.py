@@ -18,9 +18,8 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from pipelines.request import RenderRequest
 from storyboard.errors import ProjectError
-from storyboard.storage.files import write_result
-from storyboard.storage.projects import REQUEST_KEY, Project
-from storyboard.storage.take_files import invalid
+from storyboard.storage.files import invalid, write_result
+from storyboard.storage.project import REQUEST_KEY, Project
 
 NOTE_KEY = "throughline-note"
 _NOTE = (

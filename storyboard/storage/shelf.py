@@ -19,8 +19,10 @@ from pydantic import ValidationError
 
 from storyboard.board import SHORT_TEXT, Storyboard, new_id
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, unwritable, write_result
-from storyboard.storage.projects import BIN, STORYBOARD_FILE, Project, Store
+from storyboard.storage.files import DocumentKind, fault_of, unwritable, write_result
+from storyboard.storage.project import BIN, Project
+from storyboard.storage.projects import Store
+from storyboard.storage.storyboard_file import STORYBOARD, storyboard_content
 from storyboard.storage.summaries import ProjectInfo
 
 DELETED_FILE = DocumentKind("throughline deleted storyboard")
@@ -29,7 +31,7 @@ _RECORD = "deleted.json"
 _EXAMPLE = "example"
 _EXAMPLE_WORDS = "The button Example opens this board; without this file it makes a new one.\n"
 # What a copy of a project does not take with it.
-_LEFT_OUT = ("storyboard.json", "draft", _EXAMPLE, _RECORD)
+_LEFT_OUT = (STORYBOARD, "draft", _EXAMPLE, _RECORD)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,13 @@ class Shelf:
         Raises:
             ProjectError: if there is no such project, or the title is too long or no text.
         """
-        if len(title) > SHORT_TEXT:
-            raise ProjectError(f"The title is longer than {SHORT_TEXT} characters.", "Shorten it.")
         project = self._store.open(project_id)
         try:
             Storyboard(title=title)
-        except ValidationError as error:  # halves of characters, which no file can hold
-            raise ProjectError("The title cannot be stored.", "Type it anew.") from error
+        except ValidationError as error:  # too long, or halves of characters
+            raise ProjectError(
+                f"That cannot be a title ({fault_of(error)}).", "Type another one."
+            ) from error
         return project.edit(lambda board: board.model_copy(update={"title": title}))
 
     def duplicate(self, project_id: str) -> Project:
@@ -72,9 +74,7 @@ class Shelf:
         # Loaded first, so that all takes that it names are there when the folders are copied.
         board = original.load()
         title = f"{board.title[: SHORT_TEXT - 5]} copy".strip()
-        copy = STORYBOARD_FILE.dump(
-            {"storyboard": board.model_copy(update={"title": title}).model_dump(mode="json")}
-        )
+        copy = storyboard_content(board.model_copy(update={"title": title}))
 
         def fill(folder: Path) -> None:
             for path in original.path.iterdir():
@@ -86,7 +86,7 @@ class Shelf:
                     )
                 else:
                     shutil.copy2(path, folder / path.name)
-            write_result(folder / "storyboard.json", copy)
+            write_result(folder / STORYBOARD, copy)
 
         return self._store.build(fill)
 

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from pipelines.request import RenderRequest
 from storyboard.board import Take
-from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, fault_of
+from storyboard.storage.files import DocumentKind, invalid
 
 TAKE_FILE = DocumentKind("throughline take")
 
@@ -97,14 +96,6 @@ class _Recent(Generic[_Content]):
             self._known.move_to_end(path)
             while len(self._known) > self._limit:
                 self._known.popitem(last=False)
-
-
-def invalid(path: Path, error: Exception) -> ProjectError:
-    """Return the error for a file whose content is at fault."""
-    fault = fault_of(error) if isinstance(error, ValidationError) else str(error)
-    return ProjectError(
-        f"{path} is damaged ({fault}).", "It was left as it is; mend it or put a copy back."
-    )
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -69,6 +69,7 @@ export const storeWith = (shown = board(), parts = {}) =>
       kept: {},
       origins: {},
       identity: null,
+      locations: null,
       progress: { state: "idle", frames: {} },
       previews: {},
       asked: [],

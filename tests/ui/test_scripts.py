@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import start
+from tests.conftest import needed_node_package
 
 HERE = Path(__file__).resolve().parent
 TESTS = sorted(HERE.glob("*.test.js"))
-# Where start.py installs it.
-TYPESCRIPT = Path(sys.prefix) / "node" / "node_modules" / "typescript" / "lib" / "tsc.js"
 
 
 def run_node(*arguments: str) -> str:
@@ -40,7 +38,5 @@ def test_there_are_tests_of_the_scripts() -> None:
 
 
 def test_the_types_of_the_scripts_are_right() -> None:
-    if not TYPESCRIPT.is_file():
-        pytest.skip("no TypeScript in this environment; `python3 start.py test` installs it")
-    assert run_node(str(TYPESCRIPT), "--version").strip() == f"Version {start.TYPESCRIPT}"
-    run_node(str(TYPESCRIPT), "--project", str(HERE / "tsconfig.json"))
+    typescript = needed_node_package("typescript") / "lib" / "tsc.js"
+    run_node(str(typescript), "--project", str(HERE / "tsconfig.json"))

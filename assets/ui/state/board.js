@@ -93,18 +93,6 @@ export function same(one, other) {
   return ours.every(([key, value]) => others.has(key) && same(value, others.get(key)));
 }
 
-/** @type {WeakMap<Frame, string>} */
-const locations = new WeakMap(); // a frame is never changed in place
-
-/** Return a frame's location in the form that is compared; the server does the same. @param {Frame} frame */
-export function locationOf(frame) {
-  const known = locations.get(frame);
-  if (known !== undefined) return known;
-  const location = frame.location.toLowerCase().split(/\s+/).filter(Boolean).join(" ").replace(/[,. ]+$/, "");
-  locations.set(frame, location);
-  return location;
-}
-
 /** Return whether nothing has been written yet. @param {Board} board */
 export function isBlank(board) {
   const words = board.frames.flatMap((frame) => [frame.action, frame.location]);

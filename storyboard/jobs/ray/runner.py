@@ -29,7 +29,7 @@ from storyboard.jobs.ray.cluster import BankLost, BankSent, Cluster, RemoteWorke
 from storyboard.jobs.ray.request_parts import Measures, RequestPart, cut_request
 from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, MakeEngine, WorkerEvent
 from storyboard.jobs.report import JobReport
-from storyboard.jobs.runner import Runner, log_fault
+from storyboard.jobs.runner import Runner, end_job
 from storyboard.settings import Settings, Workers
 
 # A part on which so many workers died in a row is given up.
@@ -399,8 +399,7 @@ class RayRunner(Runner):
         if entry.request is None and entry.fault is None and not entry.job.over:
             return  # it waits for its turn
         self._schedule.remove(entry)
-        log_fault(entry.job, entry.fault)
-        entry.job.end(entry.fault)
+        end_job(entry.job, entry.fault)
 
 
 def _no_worker() -> UserError:

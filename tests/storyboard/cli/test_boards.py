@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from storyboard.cli.main import main
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.pipelines.pictures import drawing
 from tests.storyboard.storage.test_projects import BOARD, add_take
 

@@ -17,7 +17,8 @@ from storyboard.engine import Engine
 from storyboard.settings import Settings
 from storyboard.storage.character_file import save_character
 from storyboard.storage.consents import Consents
-from storyboard.storage.projects import REQUEST_KEY, Store
+from storyboard.storage.project import REQUEST_KEY
+from storyboard.storage.projects import Store
 from storyboard.storage.reference_store import ReferenceStore
 from tests.pipelines.pictures import drawing, reference
 from tests.pipelines.tiny_character import save_tiny_model

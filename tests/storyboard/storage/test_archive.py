@@ -20,7 +20,8 @@ from storyboard.board import Frame, Storyboard, Take
 from storyboard.storage import archive_reading, locks
 from storyboard.storage.archive import README, write_archive
 from storyboard.storage.archive_reading import read_archive
-from storyboard.storage.projects import REQUEST_KEY, Project, Store
+from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.projects import Store
 from tests.conftest import ROOT
 from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take

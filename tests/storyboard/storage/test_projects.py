@@ -18,7 +18,9 @@ from pipelines.request import FrameRequest, Prompt, RenderRequest
 from storyboard.board import Character, Frame, Storyboard, Take
 from storyboard.errors import ProjectError
 from storyboard.settings import ROOT
-from storyboard.storage.projects import REQUEST_KEY, STORYBOARD_FILE, Project, Store
+from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.projects import Store
+from storyboard.storage.storyboard_file import STORYBOARD_FILE
 from tests.pipelines.pictures import reference
 
 BOARD = Storyboard(

@@ -14,7 +14,8 @@ from storyboard.board import SHORT_TEXT, Storyboard
 from storyboard.errors import DeletedError, ProjectError
 from storyboard.storage import locks
 from storyboard.storage.own_pictures import SMALL_SIDE, small_picture
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
 from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
@@ -78,7 +79,7 @@ def test_a_copy_that_fails_half_way_leaves_nothing(
 
 def test_titles_are_changed_and_bounded(shelf: Shelf, project: Project) -> None:
     assert shelf.rename(project.id, "Ein Tag").title == project.load().title == "Ein Tag"
-    with pytest.raises(ProjectError, match="longer than"):
+    with pytest.raises(ProjectError, match="at most 500 characters"):
         shelf.rename(project.id, "x" * (SHORT_TEXT + 1))
     shelf.rename(project.id, "x" * SHORT_TEXT)
     assert len(shelf.duplicate(project.id).load().title) == SHORT_TEXT

@@ -29,7 +29,8 @@ from storyboard.jobs.ray.request_parts import RequestPart
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
 from storyboard.jobs.ray.worker import Assignment, WorkerEvent
 from storyboard.settings import Settings, Workers
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
