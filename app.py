@@ -18,11 +18,8 @@ from storyboard.cli.arguments import argument
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings, parse_folder
 from storyboard.storage.projects import Store
-from storyboard.ui.stubs import without_stub_files
+from storyboard.ui.page import build_ui, launch_options
 from storyboard.wiring import make_matting, make_runner, make_usability
-
-with without_stub_files():
-    from storyboard.ui.page import build_ui, launch_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
