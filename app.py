@@ -74,7 +74,7 @@ def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> i
             inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
-            **launch_options(store),
+            **launch_options(store, settings),
         )
     except OSError:
         address = f"{settings.host}, port {settings.port or '7860 to 7959'}"
@@ -84,6 +84,12 @@ def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> i
         )
         return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
+    if not (settings.space or settings.local):
+        print(
+            f"throughline: it listens at {settings.host}: everybody on the network sees all "
+            "boards, and can change and delete them.",
+            file=sys.stderr,
+        )
     demo.block_thread()
     return 0
 
