@@ -179,8 +179,9 @@ class _Reading:
         """Return a change in another number format, if it holds neither NaN nor infinity then."""
         if not change.is_finite():
             raise ModelError(
-                f"The LoRA {self._source} holds NaN or infinity in its layer {layer}.",
-                "Get the LoRA again, or choose another: this one gives black pictures.",
+                f"The LoRA {self._source} holds values that are no numbers (NaN or infinity) in "
+                f"its layer {layer}.",
+                "Get the LoRA again, or choose another.",
                 "broken",
             )
         cast = change.to(dtype)
@@ -188,7 +189,7 @@ class _Reading:
             raise ModelError(
                 f"The LoRA {self._source} holds values in its layer {layer} that are too large for "
                 f"the numbers of this model, {dtype}.",
-                "Choose another LoRA, or a model in bfloat16.",
+                "Choose bfloat16 or float32 (THROUGHLINE_DTYPE), or another LoRA.",
                 "broken",
             )
         return cast

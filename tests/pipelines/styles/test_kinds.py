@@ -279,7 +279,8 @@ def test_nan_and_infinity_are_refused(tmp_path, pipeline, bad, tensor, dtype):
     tensors = {key: value.to(dtype) for key, value in tensors.items()}
     error = refusal(pipeline, tmp_path / "a.safetensors", tensors)
     assert (
-        "NaN or infinity in its layer" in error.problem or "its alpha is no number" in error.problem
+        "(NaN or infinity) in its layer" in error.problem
+        or "its alpha is no number" in error.problem
     )
 
 
