@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.models.shortcuts import find_shortcut
 from pipelines.models.specs import ModelSpec
-from pipelines.request import Prompt, Shortcuts, StyleLora
+from pipelines.request import ConsistencySettings, Prompt, Shortcuts, StyleLora
 from storyboard.board import Frame, Storyboard
 
 # For a character with a picture and no description: CharaConsist finds a character by the attention
@@ -196,7 +196,17 @@ def guidance_of(storyboard: Storyboard, spec: ModelSpec) -> float:
 
 def merge_of(storyboard: Storyboard, spec: ModelSpec) -> bool:
     """Return whether a storyboard's renders merge matched tokens."""
-    return storyboard.settings.merge and spec.consistency.merge
+    return storyboard.settings.merge and consistency_of(storyboard, spec).merge
+
+
+def steps_of(storyboard: Storyboard, spec: ModelSpec) -> int:
+    """Return the number of denoising steps of a storyboard's renders."""
+    return storyboard.settings.steps or spec.steps
+
+
+def consistency_of(storyboard: Storyboard, spec: ModelSpec) -> ConsistencySettings:
+    """Return the model's settings of consistency for a storyboard's number of steps."""
+    return spec.consistency_for(steps_of(storyboard, spec))
 
 
 def _location(frame: Frame) -> str:

@@ -1,6 +1,6 @@
 // What a click on a control with `data-action` does.
 
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Take } from "./types.js" */
 /** @import { Plan } from "./state/renders.js" */
 
@@ -296,6 +296,8 @@ export function makeActions(app) {
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
+    "generate-left": () => generate(store.state.left),
+    "forget-left": app.forgetLeft,
     "read-notice": (_, control) => store.set({ readNotices: [...store.state.readNotices, control.dataset.notice] }),
     "keep-mine": (_, control) => settle(control.dataset.conflict, false),
     "take-theirs": (_, control) => settle(control.dataset.conflict, true),

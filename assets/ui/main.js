@@ -42,10 +42,13 @@ export async function mount(root, { server, upload, base }) {
   const how = wanted ? "open" : "new";
   // Asked together, so that the page opens in one round trip.
   const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
-  if (!("ok" in first) || "lost" in begun) {
-    root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
-    return;
+  if (!("ok" in first)) return showUnreachable();
+
+  function showUnreachable(text = "The server cannot be reached. Reload the page when it is back.") {
+    root.hidden = false;
+    root.replaceChildren(make("p", { class: "tl-welcome", text }));
   }
+
   /** @type {Setup} */
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
@@ -58,10 +61,12 @@ export async function mount(root, { server, upload, base }) {
   // ---- the server
 
   /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
-  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference, damaged, left }) {
     /** @type {Partial<State>} */
     const changes = {};
     if (outdated) Object.assign(changes, { outdated, kept, origins, identity, locations });
+    if (damaged && !same(damaged, store.state.damaged)) changes.damaged = damaged;
+    if (left && !same(left, store.state.left)) changes.left = left;
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -187,11 +192,14 @@ export async function mount(root, { server, upload, base }) {
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
-    } else if ("lost" in answer) store.set({ connection: "lost" });
-    else if ("problem" in answer) {
-      if (!store.state.board) await open("new");
-      store.set({ fault: answer });
-    }
+    } else if (store.state.board) store.set("problem" in answer ? { fault: answer } : { connection: "lost" });
+    else if (how !== "new") {
+      // Whatever was wrong with the board, there is a page; the browser goes on remembering the board.
+      await open("new");
+      const lost = { problem: "The storyboard could not be loaded.", remedy: "Load this page again." };
+      if (store.state.board) store.set({ fault: "problem" in answer ? answer : lost });
+    } else if ("problem" in answer) showUnreachable(`${answer.problem} ${answer.remedy}`);
+    else showUnreachable();
   }
 
   /** @param {import("./types.js").Opened} opened @param {boolean} stored */
@@ -213,6 +221,8 @@ export async function mount(root, { server, upload, base }) {
       origins: {},
       identity: null,
       locations: null,
+      damaged: [],
+      left: [],
       progress: idle(),
       previews: {},
       asked: [],
@@ -247,6 +257,7 @@ export async function mount(root, { server, upload, base }) {
   async function download(name, data = {}) {
     const answer = await ask(name, data);
     if (!answer) return;
+    if (answer.lost?.length) store.set({ fault: { problem: `${answer.name} was saved, but not all of it.`, remedy: answer.lost.join(" "), kind: "note" } });
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
     link.click();
@@ -260,6 +271,13 @@ export async function mount(root, { server, upload, base }) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
     if (frame !== null && place >= 0) page.cardOf(frame).scrollIntoView({ block: "nearest" });
     messages.say(words);
+  }
+
+  /** Forget the frames that were left when the server ended. */
+  async function forgetLeft() {
+    const { project } = store.state.board;
+    store.set({ left: [] });
+    await call("forget_left", { project });
   }
 
   async function dismiss() {
@@ -298,6 +316,7 @@ export async function mount(root, { server, upload, base }) {
     keepHere,
     rememberView,
     dismiss,
+    forgetLeft,
     look: following.look,
     witness: following.witness,
     say: messages.say,
@@ -321,31 +340,7 @@ export async function mount(root, { server, upload, base }) {
     if (board && how === "saved" && base.revision !== "" && lastBoard() !== board.project) address(board.project);
   });
   await open(how, wanted, begun);
+  if (!store.state.board) return;
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }
-
-/**
- * @typedef {object} App
- * @property {HTMLElement} root
- * @property {import("./store.js").Store} store
- * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
- * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
- * @property {ReturnType<typeof makeShelfParts>} shelf
- * @property {() => Promise<void>} restoreHere
- * @property {() => Promise<void>} keepHere
- * @property {ReturnType<typeof makeSaving>} saving
- * @property {import("./editing.js").Editing} editing
- * @property {ReturnType<typeof makePage>} page
- * @property {ReturnType<typeof makePictures>} pictures
- * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(view: string) => void} rememberView
- * @property {() => Promise<void>} dismiss
- * @property {() => Promise<void>} look
- * @property {(job: string) => void} witness
- * @property {(text: string, label?: string, action?: () => void) => void} say
- * @property {ReturnType<typeof makeQuestion>} question
- * @property {(words: string) => void} announce
- * @property {(name: string) => void} chooseModel
- */

@@ -6,6 +6,7 @@
 
 import { paintSaveAs } from "./elements/save_as.js";
 import { paintShelf } from "./elements/shelf.js";
+import { knownBoards } from "./memory.js";
 import { isBoardFile, titleOf } from "./state/shelf.js";
 import { plural } from "./words.js";
 
@@ -71,7 +72,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** Load the list anew; boards that were just deleted keep their place, with Undo. */
   async function load() {
     const current = store.state.board.project;
-    const wanted = listed ? [current] : [...new Set([current, ...made])];
+    const wanted = listed ? [current] : [...new Set([current, ...made, ...knownBoards()])];
     const answers = await Promise.all(wanted.map((project) => ask("boards", { project })));
     if (answers.includes(null)) return;
     const rows = withPictures(answers.flatMap(({ boards }) => boards));

@@ -64,6 +64,8 @@ export const storeWith = (shown = board(), parts = {}) =>
       saving: "saved",
       connection: "ok",
       results: {},
+      damaged: [],
+      left: [],
       wished: {},
       outdated: {},
       kept: {},

@@ -68,3 +68,28 @@ test("a model that does not run here is a warning on the board, which names it",
   const able = { [board().settings.model]: { usable: true, words: "Runs here." } };
   assert.deepEqual(warningsOf(state({ setup, usable: able }), null), []);
 });
+
+test("what is missing or damaged is named above the frames until it is read, a few of many", () => {
+  const damaged = ["One is missing.", "Two is missing.", "Three is missing.", "Four is missing.", "Five is missing."];
+  const [warning] = warningsOf(state({ damaged }), null);
+  assert.match(warning.words, /missing or damaged; the rest is here\. One is missing\. .*Three is missing\. 2 more are\.$/);
+  const { notice } = warning.answers[0].data ?? {};
+  assert.deepEqual(warningsOf(state({ damaged, readNotices: [notice] }), null), []);
+  assert.equal(warningsOf(state({ damaged: ["Six is missing."], readNotices: [notice] }), null).length, 1);
+  assert.deepEqual(warningsOf(state({ damaged }), "a"), []);
+});
+
+test("frames that were left are offered", () => {
+  const [one] = warningsOf(state({ left: ["b"] }), null);
+  assert.match(one.words, /^1 frame was left when Throughline stopped\./);
+  const [two] = warningsOf(state({ left: ["b", "c"] }), null);
+  assert.match(two.words, /^2 frames were left/);
+  assert.deepEqual(two.answers.map(({ action }) => action), ["generate-left", "forget-left"]);
+});
+
+test("a frame says that the picture of its chosen take cannot be shown", () => {
+  const takes = [{ id: "t1", fault: "The picture of this take is missing." }, { id: "t2", fault: "" }];
+  const with_ = (/** @type {string} */ chosen) => warningsOf(state({ results: { a: { chosen, takes } } }), "a");
+  assert.match(with_("t1")[0].words, /^The picture of this take is missing\. Put the file back, choose another take/);
+  assert.deepEqual(with_("t2"), []);
+});
