@@ -199,3 +199,47 @@ def test_a_board_has_an_address(opened: Opened, server: Server, browser: Browser
     expect(elsewhere.get_by_role("alert")).to_contain_text("no storyboard 'nowhere'")
     expect(cards(elsewhere)).to_have_count(4)
     elsewhere.context.close()
+
+
+def test_a_field_that_a_person_is_in_shows_what_was_changed_elsewhere(
+    opened: Opened, server: Server
+) -> None:
+    page = opened()
+    small_story(page, frames=1)
+    is_saved(page)
+    action = within(page, 1, "textarea")
+    action.focus()
+    change_stored(server, project_of(page), 1, action="typed elsewhere")
+    expect(action).to_have_value("typed elsewhere")
+    expect(action).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.type(", slowly")
+    action.blur()
+    is_saved(page)
+    assert stored_actions(server, page) == ["typed elsewhere, slowly"]
+
+
+HOLD_NEW = """() => {
+  const send = window.fetch;
+  const held = new Promise((release) => (window.release = release));
+  window.fetch = async (...question) => {
+    const answer = await send(...question);
+    window.asked ||= String(question[1]?.body).includes('"name":"new"');
+    if (window.asked) await held;
+    return answer;
+  };
+}"""
+
+
+def test_what_is_typed_while_another_board_opens_is_saved(opened: Opened, server: Server) -> None:
+    page = opened()
+    small_story(page, frames=1)
+    is_saved(page)
+    project = project_of(page)
+    page.evaluate(HOLD_NEW)
+    page.locator("[data-action=new]").click()
+    page.wait_for_function("window.asked")
+    within(page, 1, "textarea").fill("typed meanwhile")
+    page.evaluate("window.release()")
+    expect(cards(page)).to_have_count(4)
+    assert stored(server, project)["frames"][0]["action"] == "typed meanwhile"
