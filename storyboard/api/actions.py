@@ -181,7 +181,7 @@ class Actions:
                 raise DeletedError(project, restorable=False) from error
             # A blank board that was never changed.
             return answer | {"progress": idle()}
-        answer |= self._views.news(opened.id, previews)
+        answer |= self._views.news(opened.id, previews) | {"left": self._left(opened)}
         tag = opened.tag()
         if tag != seen:
             answer |= self._boards.board(opened, opened.load())
@@ -232,18 +232,31 @@ class Actions:
                 "No frame is there to generate: each one is empty or locked.",
                 "Write what happens in a frame, or unlock one.",
             )
-        job = self._runner.start(opened, frames)
+        before = opened.unfinished()
+        opened.begin(self._store.presence.run, frames)
+        try:
+            job = self._runner.start(opened, frames)
+        except UserError:
+            opened.finish()
+            opened.begin(before.run, before.frames)
+            raise
         return {"job": job.id} | self._views.news(opened.id)
 
     def cancel(self, project: str) -> Answer:
         """Cancel the project's running and queued jobs; finished takes are kept."""
         for job in reversed(self._runner.pending(project)):
             job.cancel()
-        return {}
+        return self.forget_left(project)
 
     def read_outcome(self, project: str, job: str) -> Answer:
         """Remember that a person has read how a job ended."""
         self._runner.read(project, job)
+        return {} if self._runner.pending(project) else self.forget_left(project)
+
+    def forget_left(self, project: str) -> Answer:
+        """Forget the frames that were "left" when a run ended: nobody wants them now."""
+        if self._store.has(project):
+            self._store.open(project).finish()
         return {}
 
     def choose_take(self, project: str, frame: str, take: str) -> Answer:
@@ -303,7 +316,15 @@ class Actions:
     def _opened(self, project: Project) -> Answer:
         tag = project.tag()
         board = self._boards.board(project, project.load())
-        return board | self._views.news(project.id) | {"tag": tag}
+        left = {"left": self._left(project)}
+        return board | self._views.news(project.id) | left | {"tag": tag}
+
+    def _left(self, project: Project) -> list[str]:
+        """Return the frames that were being rendered when the run that did it ended."""
+        unfinished = project.unfinished()
+        if not unfinished.frames or self._store.presence.is_running(unfinished.run):
+            return []
+        return [frame.id for frame in project.load().frames if frame.id in unfinished.frames]
 
 
 def _is_used(board: Storyboard) -> bool:

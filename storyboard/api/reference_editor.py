@@ -123,7 +123,7 @@ class ReferenceEditor:
             name = project.load().character.reference
             if name:
                 used = {"name": name, "picture": None}
-                used["picture"] = picture_address(project, project.references.path(name))
+                used["picture"] = picture_address(project, project.references.check(name))
         except UserError as error:
             faults.append(str(error))
         try:

@@ -91,7 +91,8 @@ def import_project(options: argparse.Namespace) -> None:
 
         return prepare_reference(picture)
 
-    imported = import_file(options.file, store, prepare=prepare)
+    with store.presence:  # what it writes is no leftover
+        imported = import_file(options.file, store, prepare=prepare)
     for note in imported.notes:
         print(note, file=sys.stderr)
     for project in imported.projects:

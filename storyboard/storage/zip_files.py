@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.errors import UserError
+from storyboard.storage.files import MOST_BYTES
 
 # What zipfile raises at archives that are damaged, or encrypted (RuntimeError).
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
-MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Seconds since 1970 that lie between 1980 and 2107 in every time zone.
 _EARLIEST, _LATEST = 315_619_200, 4_354_732_800

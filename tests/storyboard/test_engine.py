@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 import re
@@ -60,28 +59,6 @@ def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
         "; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("given", "policy", "spins"),
-    [
-        ({}, "PASSIVE", "2000"),
-        ({"GOMP_SPINCOUNT": "9"}, "PASSIVE", "9"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
-    ],
-)
-def test_threads_spin_shortly_where_nothing_else_is_set(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str, spins: str | None
-) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, "")  # so that it is put back
-        monkeypatch.delenv(name)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    for _ in range(2):
-        usability(MINIATURE, OPTIONS)
-        assert os.environ["OMP_WAIT_POLICY"] == policy
-        assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_a_request_is_rendered_and_the_model_loaded_once(engine: Engine) -> None:

@@ -104,7 +104,7 @@ BODY = b'{"kind": "throughline character", "version": 1, "character": '
         ("character.json", b'{"kind": "throughline take", "version": 1}', "not a throughline"),
         ("character.json", BODY.replace(b"1", b"9") + b"{}}", "newer Throughline"),
         ("character.json", BODY + b'{"strength": 3}}', "strength"),
-        ("character.json", BODY + b'{"strength": NaN}}', "strength"),
+        ("character.json", BODY + b'{"strength": NaN}}', "NaN is not a number"),
         ("character.json", BODY + b'{"secret": 1}}', "secret"),
         ("reference.png", b"GIF89a", "not a PNG"),
         ("reference.png", png_bytes(Image.new("RGB", (20, 30))), "20 x 30"),
