@@ -10,20 +10,16 @@ from playwright.sync_api import expect
 
 from tests.browser.driving import RENDERING, Opened, Server, generate, rendered, small_story
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
 
 @pytest.fixture
 def server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Server]:
     """Start it with `capfd`, which captures its output from the start."""
-    server = Server(
+    with Server(
         tmp_path,
         THROUGHLINE_WORKERS="2",
         RAY_AUTH_MODE="disabled",  # would write a token into the home folder
-    )
-    server.start()
-    yield server
-    server.stop()
+    ) as server:
+        yield server
 
 
 def test_two_workers_start_and_render_a_storyboard(
