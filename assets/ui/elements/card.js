@@ -35,9 +35,10 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     controlOf(shot, name),
   );
-  picture.hidden = mask.hidden = !take;
-  tint.hidden = !take || Boolean(preview);
-  if (take) {
+  const whole = take && !take.fault;
+  picture.hidden = mask.hidden = !whole;
+  tint.hidden = !whole || Boolean(preview);
+  if (whole) {
     setSource(picture, take.image);
     const shape = raw ? take.mask : take.smooth;
     setSource(mask, shape);
@@ -47,7 +48,7 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
-  shot.classList.toggle("tl-empty", !take && !earlyMask && !preview);
+  shot.classList.toggle("tl-empty", !whole && !earlyMask && !preview);
 }
 
 /**
