@@ -21,7 +21,7 @@ from storyboard.settings import Settings, parse_folder
 from storyboard.storage.leftovers import clear_leftovers, run_folder
 from storyboard.storage.projects import Store
 from storyboard.ui.page import build_ui, launch_options
-from storyboard.wiring import make_matting, make_runner, make_usability
+from storyboard.wiring import make_matting, make_runner
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +66,7 @@ def _look_around(store: Store) -> None:
 
 def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> int:
     find = make_matting(settings)
-    usability = make_usability(settings)
-    demo = build_ui(runner, store, settings, prepare_reference, find, usability)
+    demo = build_ui(runner, store, settings, prepare_reference, find)
     try:
         demo.launch(
             server_name=settings.host,
@@ -75,7 +74,7 @@ def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> i
             inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
-            **launch_options(store),
+            **launch_options(store, settings),
         )
     except OSError:
         address = f"{settings.host}, port {settings.port or '7860 to 7959'}"
@@ -85,6 +84,12 @@ def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> i
         )
         return 1
     print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
+    if not (settings.space or settings.local):
+        print(
+            f"throughline: it listens at {settings.host}: everybody on the network sees all "
+            "boards, and can change and delete them.",
+            file=sys.stderr,
+        )
     demo.block_thread()
     return 0
 

@@ -22,7 +22,7 @@ def tables(scores: Scores, rows: Sequence[SuiteRow], heading: str) -> str:
         rows: the rows of the suite, for their titles.
         heading: the suite, the model and the command, in Markdown.
     """
-    titles = _titles(rows)
+    titles = {row.name: row.title for row in rows} | {"drawn": "drawn, not rendered"}
     base = titles[rows[0].name] if rows else ""
     parts = [heading]
     if scores.rows:
@@ -42,20 +42,6 @@ def tables(scores: Scores, rows: Sequence[SuiteRow], heading: str) -> str:
         ]
         parts += [_prompt_table(scores)]
     return "\n\n".join(parts) + "\n"
-
-
-def row_table(scores: Sequence[RowScores], rows: Sequence[SuiteRow]) -> str:
-    """Format the scores of rows on the same characters, a line for each; gains are over the first.
-
-    Args:
-        scores: the scores.
-        rows: the rows, for their titles.
-    """
-    return _row_table(scores, _titles(rows), rows[0].title)
-
-
-def _titles(rows: Sequence[SuiteRow]) -> dict[str, str]:
-    return {row.name: row.title for row in rows} | {"drawn": "drawn, not rendered"}
 
 
 def _reference_parts(rows: Sequence[ReferenceScores], titles: Mapping[str, str]) -> list[str]:

@@ -18,9 +18,10 @@ import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
-import { contentOf, editSettings, indexOf, same } from "./state/board.js";
+import { indexOf, same } from "./state/board.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
+import { withModel } from "./state/models.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 import { askForUsableModels } from "./usable.js";
@@ -43,9 +44,9 @@ export async function mount(root, { server, upload, base }) {
   const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
   if (!("ok" in first)) return showUnreachable();
 
-  function showUnreachable() {
+  function showUnreachable(text = "The server cannot be reached. Reload the page when it is back.") {
     root.hidden = false;
-    root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
+    root.replaceChildren(make("p", { class: "tl-welcome", text }));
   }
 
   /** @type {Setup} */
@@ -117,7 +118,7 @@ export async function mount(root, { server, upload, base }) {
   }
 
   const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
-  const editing = makeEditing({ store, save: saving.later, announce });
+  const editing = makeEditing({ store, save: saving.later, announce, changed: () => messages.withdraw(editing.undo) });
   const following = makeFollowing({ store, call, show, saving, ended, back, gone });
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
@@ -175,25 +176,30 @@ export async function mount(root, { server, upload, base }) {
     if (await saving.flush()) following.restart("");
   }
 
+  let opening = 0; // boards that were asked for
+
   /**
    * Open a board: one that is stored ("open"), the example, or a new one.
    * @param {"open" | "new" | "example"} how @param {string} project @param {import("./call.js").Answer | null} answered where it was asked before
    */
   async function open(how, project = "", answered = null) {
     const stays = store.state.board && store.state.board.project !== left;
+    const turn = (opening += 1);
     if (stays && !(await saving.flush())) return;
     const answer = answered ?? (await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]));
+    if (stays) await saving.flush(); // what was typed meanwhile; where it cannot be sent, the browser keeps it
+    if (turn !== opening) return; // another one was asked for since
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
-    }
-    else if (store.state.board) store.set("problem" in answer ? { fault: answer } : { connection: "lost" });
+    } else if (store.state.board) store.set("problem" in answer ? { fault: answer } : { connection: "lost" });
     else if (how !== "new") {
       // Whatever was wrong with the board, there is a page; the browser goes on remembering the board.
       await open("new");
       const lost = { problem: "The storyboard could not be loaded.", remedy: "Load this page again." };
       if (store.state.board) store.set({ fault: "problem" in answer ? answer : lost });
-    } else showUnreachable();
+    } else if ("problem" in answer) showUnreachable(`${answer.problem} ${answer.remedy}`);
+    else showUnreachable();
   }
 
   /** @param {import("./types.js").Opened} opened @param {boolean} stored */
@@ -201,6 +207,7 @@ export async function mount(root, { server, upload, base }) {
     /** @type {State["base"]} */
     const now = { board, revision };
     editing.forget();
+    messages.withdraw(); // what it offers is of the board before
     page.clearCards();
     store.set({
       board,
@@ -259,14 +266,6 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- edits
 
-  /** @param {Board} board @param {string} name */
-  function withModel(board, name) {
-    const model = setup.models.find((known) => known.name === name);
-    if (!model) return board;
-    const { width, height } = model.sizes[0];
-    return editSettings(board, { model: name, width, height, steps: null, guidance: null });
-  }
-
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
@@ -315,7 +314,6 @@ export async function mount(root, { server, upload, base }) {
     shelf,
     restoreHere,
     keepHere,
-    withModel,
     rememberView,
     dismiss,
     forgetLeft,
@@ -326,7 +324,7 @@ export async function mount(root, { server, upload, base }) {
     announce: messages.announce,
     chooseModel(/** @type {string} */ name) {
       store.set({ refused: withoutRefusal(store.state.refused, fieldKey("", "settings.steps")) });
-      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
+      editing.change((board) => withModel(board, setup, name), { words: "Model chosen", soon: true });
     },
   };
 
@@ -362,7 +360,6 @@ export async function mount(root, { server, upload, base }) {
  * @property {ReturnType<typeof makePage>} page
  * @property {ReturnType<typeof makePictures>} pictures
  * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(board: Board, name: string) => Board} withModel
  * @property {(view: string) => void} rememberView
  * @property {() => Promise<void>} dismiss
  * @property {() => Promise<void>} forgetLeft

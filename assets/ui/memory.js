@@ -65,6 +65,6 @@ export function takeUnsent(project) {
   return keys.flatMap((key) => {
     const found = attempt(() => JSON.parse(read(key) ?? "null"), null);
     write(key, null);
-    return found ? [found] : [];
+    return found?.base?.board && found.board ? [found] : [];
   });
 }

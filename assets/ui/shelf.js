@@ -104,7 +104,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   }
 
   const entry = (/** @type {string} */ id) => dialog.querySelector(`[data-board="${CSS.escape(id)}"]`);
-  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (entry(id)?.querySelector("input"));
+  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement | null | undefined} */ (entry(id)?.querySelector("input"));
 
   /** @param {string} id @param {string} action */
   function focusIn(id, action) {
@@ -116,6 +116,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   function rename(id) {
     doing(id, "renaming");
     const input = titleField(id);
+    if (!input) return;
     input.focus();
     input.select();
     input.addEventListener("keydown", (event) => {
@@ -132,7 +133,8 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
 
   /** Store the title that was typed. @param {string} id */
   async function renamed(id) {
-    const title = titleField(id).value.trim();
+    const title = titleField(id)?.value.trim();
+    if (title === undefined) return; // the shelf shows something else by now
     const before = shelf.boards.find((board) => board.id === id)?.title;
     const { [id]: _, ...others } = shelf.doing;
     set({ boards: shelf.boards.map((board) => (board.id === id ? { ...board, title } : board)), doing: others });

@@ -96,8 +96,8 @@
  *   id: string, title: string, frames: number, modified: string, picture: string | null, deleted?: string, fault?: string,
  * }} BoardInfo A board on the shelf; `deleted` is the time when it went to the bin, `fault` why it cannot be opened.
  *
- * @typedef {{ frame: string | null, field: string, mine: unknown, theirs: unknown }} Conflict
- *   A field that was changed in two places; `mine` is in the board.
+ * @typedef {{ frame: string | null, field: string, theirs: unknown }} Conflict
+ *   A field that was changed in two places; ours is in the board.
  *
  * @typedef {{
  *   results?: any, outdated?: Record<string, string[]>, kept?: Record<string, string[]>,

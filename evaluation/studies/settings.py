@@ -28,8 +28,9 @@ from pathlib import Path
 from evaluation.drawn.scenes import draw_references
 from evaluation.drawn.suite import CHARACTERS, REFERENCES, make_reference_suite, make_suite
 from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
-from evaluation.report import row_table, tables
+from evaluation.report import tables
 from evaluation.rows import OWN_CONDITIONING, REFERENCE_ROWS, ROWS, Conditioning, SuiteRow
+from evaluation.studies.comparison import compare_folder, table
 from evaluation.suite import Suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
@@ -151,15 +152,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder.open()
     render_missing(folder, Settings.from_environment(os.environ), options.workers)
     # Imports torch, whose threads the engine sets up before it is first imported.
+    from evaluation.drawn.judge import JUDGE, JudgeReader
     from evaluation.metrics.scoring import score_with_judge
+    from miniature.judge.reading import load_judge
 
-    rendered = [folder.row(row, suite.characters) for row in rows]
-    scores = score_with_judge(suite, rendered, None, report_progress)
     heading = f"{spec.title}, {steps} steps, {len(suite.characters)} characters"
     if options.references:
+        rendered = [folder.row(row, suite.characters) for row in rows]
+        scores = score_with_judge(suite, rendered, None, report_progress)
         print(tables(scores, rows, heading))
     else:
-        print(f"{heading}\n\n{row_table(scores.rows, rows)}")
+        ways = compare_folder(folder, suite.characters, JudgeReader(load_judge(JUDGE)))
+        print(f"{heading}\n\n{table(ways)}")
 
 
 if __name__ == "__main__":

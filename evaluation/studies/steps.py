@@ -5,8 +5,8 @@
 
 Renders the characters of the evaluation suite plain and with the model's settings for each number
 of steps and, where these are not its settings for many steps, with those too. With --fresh N the
-characters are those that `evaluation.studies.settings --after N` begins with. The table
-goes to stdout and, with --page, into a page between the lines
+characters are those that `evaluation.studies.settings --after N` begins with. The table goes to
+stdout and, with --page, into a page between the lines
 
     <!-- steps: begin -->
     <!-- steps: end -->
@@ -18,59 +18,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evaluation.drawn.suite import CHARACTERS
 from evaluation.rendering import EvaluationFolder, EvaluationRun, render_missing, report_progress
-from evaluation.results import grid, interval_text, put_on_page
+from evaluation.results import put_on_page
 from evaluation.rows import ROWS, SuiteRow
-from evaluation.scores import RenderedRow
+from evaluation.studies.comparison import WayScores, compare_folder, table
 from evaluation.studies.settings import OWN_SETTINGS, fresh_suite
-from evaluation.suite import SUITE, Suite, SuiteCharacter, read_suite
+from evaluation.suite import SUITE, Suite, read_suite
 from pipelines.errors import UserError
 from pipelines.models.catalog import find_model
-from pipelines.models.measured import Interval
 from pipelines.models.specs import ModelSpec
 from storyboard.board import MAX_STEPS
 from storyboard.cli.arguments import whole
 from storyboard.settings import Settings
 
-if TYPE_CHECKING:
-    from evaluation.metrics.measures import Sightings
-
 PLAIN = ROWS[0]
 _STEPS, _MODEL = (4, 8, 20), "miniature"
-
-
-@dataclass(frozen=True)
-class StepsRow:
-    """Scores of a way to render in a number of steps. None stands where nothing was observed.
-
-    Attributes:
-        steps: denoising steps.
-        title: the way.
-        identity: share of the left-out attributes that equal the identity frame's.
-        identity_gain: the same minus that of the plain frames in as many steps; None for these.
-        action: share of the frames with the stated action.
-        action_gain: the same minus that of the plain frames in as many steps; None for these.
-        place: share of the frames in the stated place.
-        seconds: median time of a frame.
-    """
-
-    steps: int
-    title: str
-    identity: Interval | None
-    identity_gain: Interval | None
-    action: Interval | None
-    action_gain: Interval | None
-    place: Interval | None
-    seconds: float
 
 
 def rows_for(spec: ModelSpec, steps: int) -> tuple[SuiteRow, ...]:
@@ -81,104 +50,25 @@ def rows_for(spec: ModelSpec, steps: int) -> tuple[SuiteRow, ...]:
     return PLAIN, many, OWN_SETTINGS
 
 
-def compare(
-    cases: Sequence[SuiteCharacter],
-    steps: int,
-    rows: Sequence[SuiteRow],
-    seen: Mapping[str, Sightings],
-    seconds: Mapping[str, float],
-) -> list[StepsRow]:
-    """Score the ways to render in one number of steps.
-
-    Args:
-        cases: the characters.
-        steps: denoising steps.
-        rows: the ways, the plain one first.
-        seen: the judge's readings, by the name of the row.
-        seconds: median time of a frame, likewise.
-    """
-    # Imports torch, whose threads the engine sets up before it is first imported.
-    from evaluation.metrics.measures import followed, identity_kept, tally
-    from evaluation.metrics.statistics import difference, mean
-
-    kept = {row.name: tally(identity_kept, cases, seen[row.name]) for row in rows}
-    acted = {row.name: tally(followed("action"), cases, seen[row.name]) for row in rows}
-    base, found = rows[0].name, []
-    for row in rows:
-        plain = row.name == base
-        found.append(
-            StepsRow(
-                steps=steps,
-                title=row.title,
-                identity=mean(kept[row.name]),
-                identity_gain=None if plain else difference(kept[row.name], kept[base]),
-                action=mean(acted[row.name]),
-                action_gain=None if plain else difference(acted[row.name], acted[base]),
-                place=mean(tally(followed("place"), cases, seen[row.name])),
-                seconds=seconds[row.name],
-            )
-        )
-    return found
-
-
-def median_seconds(row: RenderedRow) -> float:
-    """Compute the median time of the frames of a row, identity frames not counted."""
-    frames = (picture for case in row.pictures.values() for picture in case[1:])
-    return statistics.median(picture.seconds for picture in frames)
-
-
-HEAD = (
-    "steps", "row",
-    "identity kept, %", "minus plain, points",
-    "action followed, %", "minus plain, points",
-    "place followed, %", "s a frame",
-)  # fmt: skip
-
-
-def table(rows: Sequence[StepsRow]) -> str:
-    """Format a line for each number of steps and way, in Markdown."""
-    return grid(
-        HEAD,
-        [
-            [
-                str(row.steps),
-                row.title,
-                interval_text(row.identity, ".1f", 100),
-                interval_text(row.identity_gain, "+.1f", 100),
-                interval_text(row.action, ".1f", 100),
-                interval_text(row.action_gain, "+.1f", 100),
-                interval_text(row.place, ".1f", 100),
-                f"{row.seconds:.2f}",
-            ]
-            for row in rows
-        ],
-    )
-
-
 def _measure(
     suite: Suite, spec: ModelSpec, numbers: Sequence[int], out: Path, workers: int
-) -> list[StepsRow]:
+) -> list[WayScores]:
     """Render what is missing of all numbers of steps, then score all of it."""
     settings = Settings.from_environment(os.environ)
-    folders = {}
+    folders = []
     for steps in numbers:
         run = EvaluationRun(suite, suite.characters, rows_for(spec, steps), spec, steps)
-        folders[steps] = folder = EvaluationFolder(run, out / str(steps))
-        folder.open()
-        render_missing(folder, settings, workers)
+        folders.append(EvaluationFolder(run, out / str(steps)))
+        folders[-1].open()
+        render_missing(folders[-1], settings, workers)
+    # Imports torch, whose threads the engine sets up before it is first imported.
     from evaluation.drawn.judge import JUDGE, JudgeReader
     from miniature.judge.reading import load_judge
 
     report_progress("judging the pictures")
     reader = JudgeReader(load_judge(JUDGE))
-    found = []
-    for steps, folder in folders.items():
-        rows = folder.run.rows
-        rendered = [folder.row(row, suite.characters) for row in rows]
-        seen = {row.name: reader.read_row(row) for row in rendered}
-        seconds = {row.name: median_seconds(row) for row in rendered}
-        found += compare(suite.characters, steps, rows, seen, seconds)
-    return found
+    compared = (compare_folder(folder, suite.characters, reader) for folder in folders)
+    return [way for ways in compared for way in ways]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

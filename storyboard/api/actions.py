@@ -7,13 +7,10 @@ checks what a front end sends, and turns errors into answers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.board_answers import BoardAnswers
 from storyboard.api.character import CharacterActions
@@ -46,7 +43,6 @@ class Actions:
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
-        usability: finds out whether a model can render here; None where that is not known.
     """
 
     def __init__(
@@ -56,7 +52,6 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        usability: Callable[[ModelSpec], Usability] | None = None,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -66,7 +61,7 @@ class Actions:
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
-        self._usable = UsableModels(self._models, usability)
+        self._usable = UsableModels(self._models, runner.usability)
         references = ReferenceEditor(prepare, find)
         self._boards = BoardAnswers(store, self._spec, references)
         self.character = CharacterActions(self._boards, references)
@@ -90,7 +85,7 @@ class Actions:
         }
 
     def models(self) -> Answer:
-        """Return whether each model can render on this machine; slow the first time."""
+        """Return whether each model can render where jobs run; slow the first time."""
         return {"usable": self._usable.answers()}
 
     # ---- boards
@@ -271,11 +266,14 @@ class Actions:
             UserError: if the take does not belong to that frame.
         """
         opened = self._boards.open(project)
-        if opened.take(take).frame_id != frame:
-            raise UserError("That take belongs to another frame.", "Reload the page.")
-        return self._boards.results(
-            opened, opened.edit(lambda stored: stored.with_take(frame, take))
-        )
+
+        def choose(stored: Storyboard) -> Storyboard:
+            # Here, where nobody else changes the board: another page may remove the take meanwhile.
+            if opened.take(take).frame_id != frame:
+                raise UserError("That take belongs to another frame.", "Reload the page.")
+            return stored.with_take(frame, take)
+
+        return self._boards.results(opened, opened.edit(choose))
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { withField } from "../../assets/ui/state/board.js";
+import { editFrame, editSettings, withField } from "../../assets/ui/state/board.js";
 import { warningsOf } from "../../assets/ui/state/warnings.js";
 import { board, storeWith } from "./boards.js";
 
@@ -18,11 +18,13 @@ test("a field is set by its name", () => {
 });
 
 test("a field that was changed in two places is a warning where it is, with both versions", () => {
+  const shown = editSettings(editFrame(board(), "b", { action: "waving" }), { steps: 4 });
   const now = state({
+    board: shown,
     conflicts: [
-      { frame: "b", field: "action", mine: "waving", theirs: "" },
-      { frame: null, field: "settings.steps", mine: 4, theirs: 8 },
-      { frame: null, field: "settings.consistent", mine: true, theirs: false },
+      { frame: "b", field: "action", theirs: "" },
+      { frame: null, field: "settings.steps", theirs: 8 },
+      { frame: null, field: "settings.consistent", theirs: false },
     ],
   });
   assert.deepEqual(warningsOf(now, "a"), []);
@@ -33,6 +35,9 @@ test("a field that was changed in two places is a warning where it is, with both
   assert.match(steps.words, /setting steps .* \u201c8\u201d.* \u201c4\u201d/);
   assert.match(switched.words, /to off\. Here it is on\./);
   assert.notEqual(steps.key, switched.key);
+  // What is here may be changed since.
+  const [later] = warningsOf({ ...now, board: editFrame(shown, "b", { action: "singing" }) }, "b");
+  assert.match(later.words, /Here it is \u201csinging\u201d/);
 });
 
 test("a notice is on the frame that it concerns until it is read or its cause is gone", () => {

@@ -1,9 +1,10 @@
 // Warnings about the board and its frames. Pure functions on plain data.
 
-/** @import { Conflict, State } from "../types.js" */
+/** @import { Board, Conflict, State } from "../types.js" */
 /** @import { Warning } from "../elements/warnings.js" */
 
 import { plural } from "../words.js";
+import { fieldOf } from "./board.js";
 import { modelOf } from "./models.js";
 import { chosenTake } from "./results.js";
 
@@ -28,13 +29,13 @@ function shown(value) {
   return typeof value === "object" ? "other values" : `\u201c${value}\u201d`;
 }
 
-/** @param {Conflict} conflict @returns {Warning} */
-function ofConflict({ frame, field, mine, theirs }) {
+/** @param {Board} board @param {Conflict} conflict @returns {Warning} */
+function ofConflict(board, { frame, field, theirs }) {
   const name = FIELDS[field] ?? `The setting ${field.replace("settings.", "").replaceAll("_", " ")}`;
   const data = { conflict: `${frame ?? ""} ${field}` };
   return {
     key: data.conflict,
-    words: `${name} was changed elsewhere too, to ${shown(theirs)}. Here it is ${shown(mine)}.`,
+    words: `${name} was changed elsewhere too, to ${shown(theirs)}. Here it is ${shown(fieldOf(board, frame, field))}.`,
     answers: [
       { action: "keep-mine", label: "Keep mine", data },
       { action: "take-theirs", label: "Take the other", data },
@@ -86,5 +87,5 @@ export function warningsOf(state, frame) {
   });
   const broken = frame === null ? [...ofModel(state), ...ofLeft(state), ...ofDamage(state)] : ofPicture(state, frame);
   const old = reasons.length ? [{ key: "outdated", words: reasons.join(" "), answers: [] }] : [];
-  return [...broken, ...conflicts.filter((conflict) => conflict.frame === frame).map(ofConflict), ...old, ...notices];
+  return [...broken, ...conflicts.filter((conflict) => conflict.frame === frame).map((conflict) => ofConflict(state.board, conflict)), ...old, ...notices];
 }

@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.drawn.judge import JUDGE, JudgeReader
-from evaluation.drawn.scenes import draw_frame
 from evaluation.results import marks
 from evaluation.studies import steps
-from evaluation.studies.settings import OWN_SETTINGS, fresh_suite
+from evaluation.studies.settings import OWN_SETTINGS
 from evaluation.suite import SUITE, read_suite
-from miniature.judge.reading import load_judge
 from pipelines.models.catalog import FLUX1_DEV
 from pipelines.models.specs import FewSteps
 from pipelines.request import ConsistencySettings
@@ -32,28 +29,6 @@ def test_settings_for_many_steps_are_a_row_where_others_hold() -> None:
     assert many.settings(SPEC, 8) == SPEC.consistency
     assert own.settings(SPEC, 8) == WEAK
     assert steps.rows_for(SPEC, 9) == (steps.PLAIN, OWN_SETTINGS)
-
-
-def test_rows_are_compared_with_the_plain_one() -> None:
-    cases = fresh_suite(3).characters
-    reader = JudgeReader(load_judge(JUDGE))
-    drawn = {
-        case.name: reader.read([draw_frame(case, n) for n in range(len(case.frames))])
-        for case in cases
-    }
-    still = {name: (sightings[0],) * len(sightings) for name, sightings in drawn.items()}
-    seen = {"plain": drawn, OWN_SETTINGS.name: still}
-    seconds = {"plain": 1.0, OWN_SETTINGS.name: 2.0}
-    rows = (steps.PLAIN, OWN_SETTINGS)
-    plain, own = steps.compare(cases, 4, rows, seen, seconds)
-    assert plain.identity_gain is None and plain.action_gain is None
-    assert own.identity is not None and own.identity.value == 1  # the same picture in all frames
-    assert own.action_gain is not None and own.action_gain.value < -0.5
-    assert plain.action is not None and own.action is not None
-    assert own.action_gain.value == pytest.approx(own.action.value - plain.action.value)
-    head, _, first, second = steps.table([plain, own]).splitlines()
-    assert head.count("|") == first.count("|") == second.count("|")
-    assert first.startswith("| 4 | plain |") and second.endswith("| 2.00 |")
 
 
 def test_torch_is_left_to_the_engine_which_sets_up_its_threads_first() -> None:
