@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.storage.project import Project
@@ -29,7 +30,7 @@ def project(server: Server) -> Iterator[Project]:
     store = Store(server.projects)
     made = store.create(BOARD)
     yield made
-    made.path.joinpath("storyboard.json").unlink(missing_ok=True)
+    shutil.rmtree(made.path)
 
 
 def warnings(page: Page) -> str:
@@ -80,3 +81,17 @@ def test_a_damaged_board_is_greyed_with_the_reason_and_forgotten_by_nobody(
     path.write_bytes(whole)
     page.goto(f"{server.url}?board={project.id}")
     expect(page.get_by_label("Title")).to_have_value("A day")
+
+
+def test_a_picture_that_no_browser_can_show_says_so(
+    project: Project, server: Server, browser: Browser
+) -> None:
+    add_take(project, "t1")
+    path = project.image_path("t1")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    page = browser.new_page()
+    page.goto(f"{server.url}?board={project.id}")
+    expect(within(page, 1, ".tl-shot.tl-broken")).to_have_count(1)
+    page.close()
