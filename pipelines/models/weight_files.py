@@ -197,7 +197,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     if not isinstance(shards, dict) or not isinstance(listed.get("metadata"), dict):
         raise FileFault(index, "is damaged: it has no weight_map or no metadata")
     names = sorted(set(map(str, shards.values())))
-    outside = [name for name in names if Path(name).name != name]
+    outside = [name for name in names if Path(name).name != name or name in ("", "..")]
     if outside or not names:
         raise FileFault(index, f"is damaged: it lists {outside or 'no files'}")
     missing = [name for name in names if not os.path.lexists(index.parent / name)]
