@@ -210,7 +210,7 @@ def test_a_render_cancelled_half_way_is_told_in_both_tabs(opened: Opened) -> Non
     is_saved(one)
     two = one.context.new_page()
     two.goto(one.url)
-    expect(two.locator(".tl-card[data-state=rendered]")).to_have_count(3, timeout=SOON)
+    expect(two.locator(".tl-card[data-state=rendered]")).to_have_count(3)
     generate(one)
     for page in (one, two):
         has_status(page, "running", timeout=RENDERING)
@@ -218,8 +218,8 @@ def test_a_render_cancelled_half_way_is_told_in_both_tabs(opened: Opened) -> Non
     two.locator("[data-action=cancel]").click()
     for page in (one, two):
         has_status(page, "cancelled", timeout=RENDERING)
-        expect(within(page, 1, ".tl-edited")).to_be_hidden(timeout=SOON)
-        expect(within(page, 3, ".tl-edited")).to_be_visible(timeout=SOON)
+        expect(within(page, 1, ".tl-edited")).to_be_hidden()
+        expect(within(page, 3, ".tl-edited")).to_be_visible()
         expect(within(page, 3, ".tl-warnings")).to_contain_text("another take")
         expect(page.locator("[data-action=generate]")).to_contain_text("frame")
 
