@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MOST_MEMBERS = 50_000
-_MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
+_MOST_BYTES = 64_000_000  # of a picture in the archive: one of 2048 x 2048 is smaller
+_MOST_WORDS = 10_000_000  # of a document, which takes many times as much once it is read
 _MOST_IN_ALL = 4_000_000_000
 _MOST_FRAMES = 500  # of a request, with copies of source frames
 _LARGEST_SIDE = 2048
@@ -247,8 +248,9 @@ class _Reading:
         member = self._names.get(name)
         if member is None:
             raise ValueError(f"{name} is not in it")
-        if member.file_size > _MOST_BYTES:
-            raise ValueError(f"{name} is larger than {_MOST_BYTES // 1_000_000} MB")
+        most = _MOST_WORDS if name.endswith(".json") else _MOST_BYTES
+        if member.file_size > most:
+            raise ValueError(f"{name} is larger than {most // 1_000_000} MB")
         if member.compress_type not in _PACKINGS:
             raise ValueError(f"{name} is packed in an unusual way")
         return self._archive.read(member)

@@ -33,7 +33,8 @@ SUFFIX = ".character"
 CHARACTER_FILE = DocumentKind("throughline character")
 
 _RECORD, _REFERENCE, _SOURCE, _MASK = "character.json", "reference.png", "source.png", "mask.png"
-_MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
+_MOST_BYTES = 64_000_000  # of a picture in the archive: one of 2048 x 2048 is smaller
+_MOST_WORDS = 1_000_000  # of the record, which takes many times as much once it is read
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises at archives that are damaged, or encrypted (RuntimeError).
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
@@ -131,8 +132,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if name not in archive.namelist():
         raise ValueError(f"{name} is not in it")
     member = archive.getinfo(name)
-    if member.file_size > _MOST_BYTES:
-        raise ValueError(f"{name} is larger than {_MOST_BYTES // 1_000_000} MB")
+    most = _MOST_WORDS if name == _RECORD else _MOST_BYTES
+    if member.file_size > most:
+        raise ValueError(f"{name} is larger than {most // 1_000_000} MB")
     if member.compress_type not in _PACKINGS:
         raise ValueError(f"{name} is packed in an unusual way")
     return archive.read(member)
