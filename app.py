@@ -15,11 +15,13 @@ from dataclasses import replace
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
 from storyboard.cli.arguments import argument
+from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings, parse_folder
+from storyboard.storage.leftovers import clear_leftovers, run_folder
 from storyboard.storage.projects import Store
 from storyboard.ui.page import build_ui, launch_options
-from storyboard.wiring import make_matting, make_runner, make_usability
+from storyboard.wiring import make_matting, make_runner
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,22 +31,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line arguments, or None for the process's own.
 
     Returns:
-        The exit code: 0, 1 if the address is taken, or 2 if the settings cannot be used.
+        The exit code: 0; 1 if the address is taken; 2 if the settings cannot be used; 130 if it
+        was stopped before it began.
     """
     try:
         settings, browser = _read(arguments)
-        with closing(make_runner(settings, sys.stdout, settings.previews)) as runner:
-            return _serve(runner, settings, browser)
+        end_as_interrupted()
+        store = Store(settings.projects)
+        with (
+            run_folder(),
+            store.presence,
+            closing(make_runner(settings, sys.stdout, settings.previews)) as runner,
+        ):
+            _look_around(store)
+            return _serve(runner, store, settings, browser)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except UserError as error:
         print(f"throughline: {error}", file=sys.stderr)
         return 2
 
 
-def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
+def _look_around(store: Store) -> None:
+    """Clear what killed runs left among the projects; say so where another run uses them."""
+    if not store.presence.others():
+        clear_leftovers(store.root)
+        return
+    print(
+        f"throughline: another Throughline uses {store.root} too. Both can go on: changes of one "
+        "appear in the other. For projects of its own, start this one with --projects FOLDER.",
+        file=sys.stderr,
+    )
+
+
+def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> int:
     find = make_matting(settings)
-    store = Store(settings.projects)
-    usability = make_usability(settings)
-    demo = build_ui(runner, store, settings, prepare_reference, find, usability)
+    demo = build_ui(runner, store, settings, prepare_reference, find)
     try:
         demo.launch(
             server_name=settings.host,

@@ -10,7 +10,8 @@
                                                    upload to a Hugging Face Space
 
 The first run makes a virtual environment (.venv, or the folder named in THROUGHLINE_VENV) and
-installs the requirements into it; later runs see that it is there. Uses the standard library alone.
+installs the requirements into it, in the versions and with the hashes of the lock files; later runs
+see that it is there. Uses the standard library alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ REQUIREMENTS = ("requirements.txt",)
 TEST_REQUIREMENTS = (*REQUIREMENTS, "requirements-dev.txt")
 STAMP = "throughline-requirements.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-TYPESCRIPT = "5.9.3"  # checks the types of the page's scripts
+# For the tests of the page: its scripts' types, a document outside a browser, and accessibility.
+NODE_PACKAGES = {"typescript": "5.9.3", "happy-dom": "21.0.4", "axe-core": "4.14.1"}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a Space runs and shows; everything else (tests, projects, environments) stays here.
 SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt")
@@ -95,7 +97,7 @@ def run_tests(options: list[str]) -> None:
     """Run the tests, files side by side; `options` are pytest's (`-n 0`: one after another)."""
     python = prepare(TEST_REQUIREMENTS)
     ensure_chromium(python)
-    ensure_typescript()
+    ensure_node_packages()
     os.chdir(ROOT)
     # A file's tests stay together; files of long tests begin first (tests/conftest.py).
     side_by_side = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
@@ -136,7 +138,7 @@ def prepare(requirements: tuple[str, ...]) -> str:
     check_python()
     folder = environment_folder()
     python = environment_python(folder)
-    needed = fingerprints(requirements)
+    needed = fingerprints((*requirements, *map(lock_of, requirements)))
     stamp = folder / STAMP
     if python.exists() and stamp.is_file() and needed <= set(stamp.read_text().splitlines()):
         return str(python)
@@ -146,9 +148,18 @@ def prepare(requirements: tuple[str, ...]) -> str:
     return str(python)
 
 
-def fingerprints(requirements: tuple[str, ...]) -> set[str]:
-    """Return a line for each requirements file, which changes when the file does."""
-    return {f"{n} {hashlib.sha256((ROOT / n).read_bytes()).hexdigest()}" for n in requirements}
+def lock_of(requirements: str) -> str:
+    """Return the name of the lock of a requirements file.
+
+    It has the exact versions and the hashes of everything that the file brings, and those before
+    it in `TEST_REQUIREMENTS`, but torch (`tool.uv` in pyproject.toml says why).
+    """
+    return requirements.replace(".txt", ".lock")
+
+
+def fingerprints(names: tuple[str, ...]) -> set[str]:
+    """Return a line for each of these files, which changes when the file does."""
+    return {f"{n} {hashlib.sha256((ROOT / n).read_bytes()).hexdigest()}" for n in names}
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:2]) -> None:
@@ -201,15 +212,18 @@ def install(python: Path, requirements: tuple[str, ...]) -> None:
         Fault: if pip fails.
     """
     print(f"Installing {' and '.join(requirements)}: this takes a few minutes", flush=True)
-    command = [
+    pip = [
         str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         # Most of the thousands of files are never imported: compiling them costs minutes.
         "--no-compile",
     ]  # fmt: skip
+    lock = str(ROOT / lock_of(requirements[-1]))
+    locked = [*pip, "--require-hashes", "--no-deps", "--requirement", lock]
+    # What is left is torch, and this project, which is built with the setuptools of the lock.
+    rest = [*pip, *torch_options(), "--no-build-isolation", "--editable", str(ROOT)]
     for name in requirements:
-        command += ["--requirement", str(ROOT / name)]
-    command += [*torch_options(), "--editable", str(ROOT)]
-    if subprocess.call(command) == 0:
+        rest += ["--requirement", str(ROOT / name)]
+    if subprocess.call(locked) == 0 and subprocess.call(rest) == 0:
         return
     if not answers("pypi.org", 443):
         raise Fault(
@@ -272,23 +286,36 @@ def ensure_chromium(python: str) -> None:
         print("No Chromium could be installed: the browser tests will be skipped.", flush=True)
 
 
-def ensure_typescript() -> None:
-    """Install TypeScript into the environment where npm is there; without it a check is skipped."""
-    folder = environment_folder() / "node"
-    package = folder / "node_modules" / "typescript" / "package.json"
-    npm = shutil.which("npm")
-    if npm is None:
+def node_package(environment: Path, name: str) -> Path:
+    """Return the folder of a package of Node in an environment, which may not be there yet."""
+    return environment / "node" / "node_modules" / name
+
+
+def ensure_node_packages() -> None:
+    """Install packages of Node where npm is there; tests that need a missing one are skipped."""
+    npm, environment = shutil.which("npm"), environment_folder()
+    missing = [
+        f"{name}@{version}"
+        for name, version in NODE_PACKAGES.items()
+        if installed_version(node_package(environment, name)) != version
+    ]
+    if npm is None or not missing:
         return
-    if package.is_file() and json.loads(package.read_text("utf-8"))["version"] == TYPESCRIPT:
-        return
-    print("Installing TypeScript for the check of the page's scripts", flush=True)
+    print("Installing packages of Node for the tests of the page", flush=True)
+    folder = environment / "node"
     folder.mkdir(parents=True, exist_ok=True)
     # Without a registry, give up soon.
     options = ["--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000"]
-    if subprocess.call(
-        [npm, "install", "--prefix", str(folder), *options, f"typescript@{TYPESCRIPT}"]
-    ):
-        print("TypeScript could not be installed: the check of types will be skipped.", flush=True)
+    if subprocess.call([npm, "install", "--prefix", str(folder), *options, *missing]):
+        print(f"Not installed: {', '.join(missing)}. Tests that need them are skipped.", flush=True)
+
+
+def installed_version(package: Path) -> str | None:
+    """Return the version of a package of Node; None where it is not there."""
+    try:
+        return str(json.loads((package / "package.json").read_text("utf-8"))["version"])
+    except FileNotFoundError:
+        return None
 
 
 def install_from_debian(package: str) -> bool:

@@ -33,6 +33,7 @@ from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
 from pipelines.out_of_memory import bank_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
+from pipelines.threads import limit_threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -345,24 +346,12 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
 
 def import_libraries() -> None:
     """Import torch and the libraries around it, once, without their hints in the terminal."""
-    limit_spinning_threads()
+    limit_threads()
     from pipelines.devices import quiet_libraries
 
     with quiet_libraries():
         importlib.import_module("pipelines.loading.model")
         importlib.import_module("pipelines.flux1.pipeline")
-
-
-def limit_spinning_threads() -> None:
-    """Let OpenMP's threads spin only shortly before they sleep; call it before torch is imported.
-
-    Spinning on makes rendering ten times slower where anything else, such as the browser, needs the
-    same cores; sleeping at once, nearly twice as slow where nothing does (`benchmarks.frame_time`
-    with these variables). OpenMP reads them once.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # on Linux, where it has precedence
 
 
 def _release_memory() -> None:

@@ -1,7 +1,7 @@
 """The command line: `python -m storyboard COMMAND`, also installed as `throughline`.
 
 Exit codes: 0 done; 2 bad usage or a bad story file; 1 another error that a person can mend;
-130 stopped by Ctrl-C. Errors are one line on stderr.
+130 stopped by Ctrl-C or a signal that ends processes. Errors are one line on stderr.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
 from storyboard.cli.boards import add_boards
 from storyboard.cli.models import add_models
-from storyboard.cli.render import INTERRUPTED, add_render
+from storyboard.cli.render import add_render
+from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
 from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError, UsageError
 from storyboard.importing.story_file import EXAMPLE_STORY
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     options = _parser().parse_args(arguments)
+    end_as_interrupted()
     try:
         options.run(options)
         return DONE

@@ -8,7 +8,7 @@ off, Gradio loads the page anew, and what was typed is gone.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import UserError
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
@@ -63,7 +61,6 @@ def build_ui(
     settings: Settings,
     prepare: PrepareReference,
     find: FindFigure | None = None,
-    usability: Callable[[ModelSpec], Usability] | None = None,
 ) -> gr.Blocks:
     """Build the application's page; its arguments are those of `Actions`.
 
@@ -76,7 +73,7 @@ def build_ui(
         analytics_enabled=False,
         delete_cache=(_TEN_MINUTES, _ONE_HOUR),  # uploads that nobody used
     )
-    calls = Calls(Actions(runner, store, settings, prepare, find, usability), uploaded)
+    calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
 
     def call(question: Any) -> dict[str, Any]:
         return calls.answer(question)
@@ -184,5 +181,5 @@ def _theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
     )

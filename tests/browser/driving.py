@@ -70,7 +70,8 @@ class Server:
         """Stop it as Ctrl+C does."""
         assert self._process is not None and self._process.stdout is not None
         self._process.send_signal(signal.SIGINT)
-        assert self._process.wait(timeout=60) == 0
+        status = self._process.wait(timeout=60)
+        assert status == 0, status
         self._process.stdout.close()
 
 
