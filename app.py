@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
-from storyboard.cli.arguments import argument
+from storyboard.cli.arguments import argument, whole
+from storyboard.cli.console import accept_all_letters, announce
 from storyboard.jobs.runner import Runner
+from storyboard.network import bypass_proxies, check_address, in_address, reachable_host
 from storyboard.settings import Settings, parse_folder
 from storyboard.storage.projects import Store
 from storyboard.ui.stubs import without_stub_files
@@ -34,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 if the address is taken, or 2 if the settings cannot be used.
     """
+    accept_all_letters()
     try:
         settings, browser = _read(arguments)
+        bypass_proxies(os.environ, settings.host)
         with closing(make_runner(settings, sys.stdout, settings.previews)) as runner:
             return _serve(runner, settings, browser)
     except UserError as error:
@@ -45,14 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
     find = make_matting(settings)
+    try:
+        check_address(settings.host, settings.port)
+    except UserError as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return 1
     store = Store(settings.projects)
     usability = make_usability(settings)
     demo = build_ui(runner, store, settings, prepare_reference, find, usability)
     try:
         demo.launch(
-            server_name=settings.host,
+            server_name=in_address(settings.host),
             server_port=settings.port,
-            inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
             **launch_options(store),
@@ -64,7 +73,10 @@ def _serve(runner: Runner, settings: Settings, browser: bool) -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
+    address = f"http://{in_address(reachable_host(settings.host))}:{demo.server_port}/"
+    announce(f"Throughline is at {address} (Ctrl+C stops it)", sys.stdout)
+    if browser:
+        webbrowser.open(address)
     demo.block_thread()
     return 0
 
@@ -77,7 +89,10 @@ def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
     )
     parser.add_argument("--host", default=settings.host, help="address to listen on")
     parser.add_argument(
-        "--port", type=int, default=settings.port, help="port (the first free one from 7860)"
+        "--port",
+        type=whole(1, 65535),
+        default=settings.port,
+        help="port (the first free one from 7860)",
     )
     parser.add_argument(
         "--projects",

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.consistency.frame_pass import FramePass
+from pipelines.devices import quiet_libraries
 from pipelines.events import FrameDone, Notice, PipelineEvent, Preview, StepDone
 from pipelines.flux1.velocity import FluxVelocity
 from pipelines.instant_character.adapters import Subject
@@ -193,7 +194,11 @@ class FluxStoryboardPipeline(FluxPipeline):
 
     def encode(self, prompt: Prompt, max_sequence_length: int) -> EncodedPrompt:
         """Encode a prompt, cut off after so many T5 tokens."""
-        embeds, pooled, _ = self.encode_prompt(prompt.text, max_sequence_length=max_sequence_length)
+        # What T5 does not read is a notice of ours; that CLIP reads 77 tokens is no fault.
+        with quiet_libraries():
+            embeds, pooled, _ = self.encode_prompt(
+                prompt.text, max_sequence_length=max_sequence_length
+            )
         lengths = text_lengths(self.tokenizer_2, prompt, max_sequence_length)
         return EncodedPrompt(embeds, pooled, lengths)
 

@@ -28,6 +28,7 @@ from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
 from storyboard.storage.projects import Store
+from storyboard.ui.prefix import ForwardedPrefix
 
 ASSETS = ROOT / "assets" / "ui"
 
@@ -94,7 +95,7 @@ def launch_options(store: Store) -> dict[str, Any]:
     return {
         "app_kwargs": {
             "routes": make_routes(store, ASSETS),
-            "middleware": [Middleware(_Preload)],
+            "middleware": [Middleware(_Preload), Middleware(ForwardedPrefix)],
         },
         "theme": _theme(),
         "head": f"<style>{css}</style>",
