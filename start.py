@@ -37,7 +37,8 @@ REQUIREMENTS = ("requirements.txt",)
 TEST_REQUIREMENTS = (*REQUIREMENTS, "requirements-dev.txt")
 STAMP = "throughline-requirements.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-TYPESCRIPT = "5.9.3"  # checks the types of the page's scripts
+# For the tests of the page: its scripts' types, a document outside a browser, and accessibility.
+NODE_PACKAGES = {"typescript": "5.9.3", "happy-dom": "21.0.4", "axe-core": "4.14.1"}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a Space runs and shows; everything else (tests, projects, environments) stays here.
 SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt")
@@ -96,7 +97,7 @@ def run_tests(options: list[str]) -> None:
     """Run the tests, files side by side; `options` are pytest's (`-n 0`: one after another)."""
     python = prepare(TEST_REQUIREMENTS)
     ensure_chromium(python)
-    ensure_typescript()
+    ensure_node_packages()
     os.chdir(ROOT)
     # A file's tests stay together; files of long tests begin first (tests/conftest.py).
     side_by_side = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
@@ -285,23 +286,36 @@ def ensure_chromium(python: str) -> None:
         print("No Chromium could be installed: the browser tests will be skipped.", flush=True)
 
 
-def ensure_typescript() -> None:
-    """Install TypeScript into the environment where npm is there; without it a check is skipped."""
-    folder = environment_folder() / "node"
-    package = folder / "node_modules" / "typescript" / "package.json"
-    npm = shutil.which("npm")
-    if npm is None:
+def node_package(environment: Path, name: str) -> Path:
+    """Return the folder of a package of Node in an environment, which may not be there yet."""
+    return environment / "node" / "node_modules" / name
+
+
+def ensure_node_packages() -> None:
+    """Install packages of Node where npm is there; tests that need a missing one are skipped."""
+    npm, environment = shutil.which("npm"), environment_folder()
+    missing = [
+        f"{name}@{version}"
+        for name, version in NODE_PACKAGES.items()
+        if installed_version(node_package(environment, name)) != version
+    ]
+    if npm is None or not missing:
         return
-    if package.is_file() and json.loads(package.read_text("utf-8"))["version"] == TYPESCRIPT:
-        return
-    print("Installing TypeScript for the check of the page's scripts", flush=True)
+    print("Installing packages of Node for the tests of the page", flush=True)
+    folder = environment / "node"
     folder.mkdir(parents=True, exist_ok=True)
     # Without a registry, give up soon.
     options = ["--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000"]
-    if subprocess.call(
-        [npm, "install", "--prefix", str(folder), *options, f"typescript@{TYPESCRIPT}"]
-    ):
-        print("TypeScript could not be installed: the check of types will be skipped.", flush=True)
+    if subprocess.call([npm, "install", "--prefix", str(folder), *options, *missing]):
+        print(f"Not installed: {', '.join(missing)}. Tests that need them are skipped.", flush=True)
+
+
+def installed_version(package: Path) -> str | None:
+    """Return the version of a package of Node; None where it is not there."""
+    try:
+        return str(json.loads((package / "package.json").read_text("utf-8"))["version"])
+    except FileNotFoundError:
+        return None
 
 
 def install_from_debian(package: str) -> bool:

@@ -88,7 +88,7 @@ class EvaluationRun:
             "steps": self.steps,
             "true_cfg_scale": self.spec.true_cfg_scale,
             "guidance_scale": self.spec.guidance_scale,
-            "consistency": asdict(self.spec.consistency),
+            "consistency": asdict(self.spec.consistency_for(self.steps)),
         }
         return record | {"references": True} if self.suite.has_references else record
 

@@ -72,9 +72,9 @@ class SuiteRow:
             return False
         return character.shares_place or not self.sharers_only
 
-    def settings(self, spec: ModelSpec) -> ConsistencySettings:
-        """Return the model's settings with this row's changes."""
-        return replace(spec.consistency, **self.changes)
+    def settings(self, spec: ModelSpec, steps: int) -> ConsistencySettings:
+        """Return the model's settings for a number of steps, with this row's changes."""
+        return replace(spec.consistency_for(steps), **self.changes)
 
     def model(self, spec: ModelSpec) -> str:
         """Return the name of the model that renders it."""
@@ -125,7 +125,7 @@ def requests(
     request. Of the frames only those in `missing` are targets; the others are sources.
     """
     requested: set[str] = set()
-    for model, settings, together in _groups(character, rows, spec):
+    for model, settings, together in _groups(character, rows, spec, steps):
         frames = {
             row.frame_id(index): _frame(suite, character, index, row, spec, reference)
             for row in together
@@ -147,7 +147,7 @@ def own_request(spec: ModelSpec, frames: tuple[FrameRequest, ...]) -> RenderRequ
         steps=spec.steps,
         guidance_scale=spec.guidance_scale,
         true_cfg_scale=spec.true_cfg_scale,
-        consistency=spec.consistency,
+        consistency=spec.consistency_for(spec.steps),
     )
 
 
@@ -164,18 +164,18 @@ def _covering(character: SuiteCharacter, rows: Sequence[SuiteRow]) -> list[Suite
 
 
 def _groups(
-    character: SuiteCharacter, rows: Sequence[SuiteRow], spec: ModelSpec
+    character: SuiteCharacter, rows: Sequence[SuiteRow], spec: ModelSpec, steps: int
 ) -> Iterator[tuple[str, ConsistencySettings, list[SuiteRow]]]:
     """Yield models, settings, and the rows that are rendered with these."""
     covering = _covering(character, rows)
     for model in dict.fromkeys(row.model(spec) for row in covering):
         alike = [row for row in covering if row.model(spec) == model]
-        settings = dict.fromkeys(row.settings(spec) for row in alike if row.consistent)
-        for number, chosen in enumerate(settings or [spec.consistency]):
+        settings = dict.fromkeys(row.settings(spec, steps) for row in alike if row.consistent)
+        for number, chosen in enumerate(settings or [spec.consistency_for(steps)]):
             together = [
                 row
                 for row in alike
-                if (row.settings(spec) == chosen if row.consistent else number == 0)
+                if (row.settings(spec, steps) == chosen if row.consistent else number == 0)
             ]
             yield model, chosen, together
 

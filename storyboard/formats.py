@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
 from storyboard.board import Storyboard
@@ -20,8 +18,10 @@ from storyboard.exporting.story import story_text
 from storyboard.importing.story_file import StoryFile, read_story
 from storyboard.storage.archive import write_archive
 from storyboard.storage.archive_reading import read_archive
-from storyboard.storage.files import fault_of, write_result
-from storyboard.storage.projects import STORYBOARD_FILE, Project, Store
+from storyboard.storage.files import write_result
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
+from storyboard.storage.storyboard_file import read_storyboard, storyboard_content
 
 Form = Literal["zip", "json", "yaml"]
 FORMS: tuple[Form, ...] = ("zip", "json", "yaml")
@@ -64,8 +64,7 @@ def export_board(project: Project, form: Form, path: Path) -> Path:
         return write_archive(project, path)
     board = project.load()
     if form == "json":
-        body = {"storyboard": board.model_dump(mode="json")}
-        write_result(path, STORYBOARD_FILE.dump(body))
+        write_result(path, storyboard_content(board))
     else:
         write_result(path, story_text(board).encode())
     return path
@@ -112,13 +111,7 @@ def import_file(
 
 def _read_document(path: Path) -> tuple[Storyboard, list[str]]:
     """Return the storyboard of a `storyboard.json`, without the pictures that it names."""
-    body = STORYBOARD_FILE.read(path)
-    try:
-        board = Storyboard.model_validate(body.get("storyboard"))
-    except ValidationError as error:
-        raise UserError(
-            f"{path} is damaged ({fault_of(error)}).", "Mend it, or choose another file."
-        ) from error
+    board = read_storyboard(path)
     had_pictures = board.character.reference or any(frame.take for frame in board.frames)
     notes = ["Words and settings alone: a storyboard.json holds no pictures, a ZIP does."]
     frames = tuple(frame.model_copy(update={"take": None}) for frame in board.frames)

@@ -7,16 +7,32 @@ requests, files, jobs or torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipelines.models.shortcuts import find_shortcut
 from pipelines.models.specs import ModelSpec
-from pipelines.request import Prompt, Shortcuts, StyleLora
+from pipelines.request import ConsistencySettings, Prompt, Shortcuts, StyleLora
 from storyboard.board import Frame, Storyboard
 
 # For a character with a picture and no description: CharaConsist finds a character by the attention
 # to its words, so there must be some.
 REFERENCE_WORDS = "a character"
 _PUNCTUATION = (",", ".", ";", ":", "!", "?")
+
+
+@dataclass(frozen=True)
+class KeptLocation:
+    """Location that a frame keeps, as a render would share it now.
+
+    Attributes:
+        source: id of the frame that it comes from; None for the frame that has it first.
+        readers: ids of the frames that keep it from this frame.
+        others: ids of the frames at the same location that do not keep it.
+    """
+
+    source: str | None
+    readers: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def compose_prompt(storyboard: Storyboard, frame: Frame) -> Prompt:
@@ -114,6 +130,27 @@ def background_source(storyboard: Storyboard, frame: Frame, share_all: bool = Fa
     return None if first.id == frame.id else first.id
 
 
+def kept_locations(storyboard: Storyboard) -> dict[str, KeptLocation] | None:
+    """Return the locations that frames keep, by frame id, of those that name one.
+
+    Returns:
+        None where the settings let no frame share anything.
+    """
+    if not storyboard.settings.consistent:
+        return None
+    sharing = [f for f in storyboard.frames if f.share_background and _location(f)]
+    sources = {f.id: background_source(storyboard, f) for f in sharing}
+    apart = [f for f in storyboard.frames if not f.share_background]
+    return {
+        frame.id: KeptLocation(
+            source=sources[frame.id],
+            readers=tuple(other for other, source in sources.items() if source == frame.id),
+            others=tuple(f.id for f in apart if _location(f) == _location(frame)),
+        )
+        for frame in sharing
+    }
+
+
 def sources_of(
     storyboard: Storyboard, frame: Frame, share_all: bool = False
 ) -> tuple[str | None, str | None]:
@@ -159,7 +196,17 @@ def guidance_of(storyboard: Storyboard, spec: ModelSpec) -> float:
 
 def merge_of(storyboard: Storyboard, spec: ModelSpec) -> bool:
     """Return whether a storyboard's renders merge matched tokens."""
-    return storyboard.settings.merge and spec.consistency.merge
+    return storyboard.settings.merge and consistency_of(storyboard, spec).merge
+
+
+def steps_of(storyboard: Storyboard, spec: ModelSpec) -> int:
+    """Return the number of denoising steps of a storyboard's renders."""
+    return storyboard.settings.steps or spec.steps
+
+
+def consistency_of(storyboard: Storyboard, spec: ModelSpec) -> ConsistencySettings:
+    """Return the model's settings of consistency for a storyboard's number of steps."""
+    return spec.consistency_for(steps_of(storyboard, spec))
 
 
 def _location(frame: Frame) -> str:

@@ -26,6 +26,7 @@ from storyboard.frames import (
     reference_of,
     shortcuts_of,
     sources_of,
+    steps_of,
     styles_of,
 )
 
@@ -178,7 +179,7 @@ class _Comparison:
             # Steps, guidance and merging are then another model's.
             found.append(f"The model changed from {_title(request.model)} to {spec.title}.")
         else:
-            compare("number of steps", request.steps, settings.steps or spec.steps)
+            compare("number of steps", request.steps, steps_of(self.storyboard, spec))
             guidance = guidance_of(self.storyboard, spec)
             compare("guidance", f"{request.guidance_scale:g}", f"{guidance:g}")
             merge = merge_of(self.storyboard, spec)

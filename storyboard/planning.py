@@ -17,12 +17,14 @@ from pipelines.request import FrameRequest, RenderRequest
 from storyboard.board import MAX_SEED, Frame, Storyboard
 from storyboard.frames import (
     compose_prompt,
+    consistency_of,
     guidance_of,
     merge_of,
     reference_of,
     shortcuts_of,
     sources_first,
     sources_of,
+    steps_of,
     styles_of,
 )
 from storyboard.targets import added_sources, check_there, check_unlocked
@@ -157,10 +159,12 @@ class _Plan:
             model=settings.model,
             frames=tuple(self.frames.values()),
             targets=targets,
-            steps=settings.steps or spec.steps,
+            steps=steps_of(self.storyboard, spec),
             guidance_scale=guidance_of(self.storyboard, spec),
             true_cfg_scale=spec.true_cfg_scale,
-            consistency=replace(spec.consistency, merge=merge_of(self.storyboard, spec)),
+            consistency=replace(
+                consistency_of(self.storyboard, spec), merge=merge_of(self.storyboard, spec)
+            ),
             styles=styles_of(self.storyboard),
             shortcuts=shortcuts_of(self.storyboard),
         )

@@ -17,11 +17,14 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import ipaddress
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import start
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,6 +44,15 @@ def find_chromium() -> str | None:
     with sync_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
     return str(own) if own.is_file() else None
+
+
+def needed_node_package(name: str) -> Path:
+    """Return the folder of a package of Node; skip the test, visibly, where it is not there."""
+    version = start.NODE_PACKAGES[name]
+    package = start.node_package(Path(sys.prefix), name)
+    if start.installed_version(package) != version:
+        pytest.skip(f"no {name} {version} here; `python3 start.py test` installs it with npm")
+    return package
 
 
 def _cuda_is_there() -> bool:

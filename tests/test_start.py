@@ -88,7 +88,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_command_becomes_its_program(project, installed, handed, monkeypatch, typed, run):
     monkeypatch.setattr(start, "ensure_chromium", lambda python: None)
-    monkeypatch.setattr(start, "ensure_typescript", lambda: None)
+    monkeypatch.setattr(start, "ensure_node_packages", lambda: None)
     monkeypatch.chdir(project)
     with pytest.raises(Handed) as caught:
         start.main(typed)
@@ -398,10 +398,12 @@ def npm(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def call(command: list[str]) -> int:
         called.append(command)
-        package = Path(command[command.index("--prefix") + 1], "node_modules", "typescript")
-        package.mkdir(parents=True, exist_ok=True)
-        wanted = command[-1].partition("@")[2]
-        (package / "package.json").write_text(f'{{"version": "{wanted}"}}')
+        modules = Path(command[command.index("--prefix") + 1], "node_modules")
+        for package in command:
+            name, _, version = package.partition("@")
+            if version:
+                (modules / name).mkdir(parents=True, exist_ok=True)
+                (modules / name / "package.json").write_text(f'{{"version": "{version}"}}')
         return 0
 
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -409,23 +411,26 @@ def npm(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return called
 
 
-def test_typescript_is_installed_once_into_the_environment(npm, tmp_path, monkeypatch):
-    start.ensure_typescript()
-    start.ensure_typescript()
-    ((program, verb, *_, package),) = npm
-    assert (program, verb, package) == ("/usr/bin/npm", "install", f"typescript@{start.TYPESCRIPT}")
-    assert npm[0][npm[0].index("--prefix") + 1] == str(tmp_path / "env" / "node")
-    monkeypatch.setattr(start, "TYPESCRIPT", "9.9.9")
-    start.ensure_typescript()
-    assert npm[1][-1] == "typescript@9.9.9"
+def test_packages_of_node_are_installed_once_into_the_environment(npm, tmp_path, monkeypatch):
+    start.ensure_node_packages()
+    start.ensure_node_packages()
+    (command,) = npm
+    assert command[:2] == ["/usr/bin/npm", "install"]
+    assert command[command.index("--prefix") + 1] == str(tmp_path / "env" / "node")
+    wanted = [f"{name}@{version}" for name, version in start.NODE_PACKAGES.items()]
+    assert [word for word in command if "@" in word] == wanted
+    # Only those of another version are installed again.
+    monkeypatch.setattr(start, "NODE_PACKAGES", start.NODE_PACKAGES | {"axe-core": "99.0.0"})
+    start.ensure_node_packages()
+    assert [word for word in npm[1] if "@" in word] == ["axe-core@99.0.0"]
 
 
 def test_without_npm_or_its_registry_the_tests_go_on(project, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(start.subprocess, "call", lambda command: pytest.fail(str(command)))
-    start.ensure_typescript()
+    start.ensure_node_packages()
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
-    start.ensure_typescript()
-    assert "will be skipped" in capsys.readouterr().out
+    start.ensure_node_packages()
+    assert "are skipped" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 /** @import { Board, Frame, Model, Setup, State } from "./types.js" */
 
-import { button, control, controls, make, part, setText } from "./dom.js";
+import { button, control, controls, keepFocus, make, part, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
@@ -12,9 +12,9 @@ import { makeViewer, paintViewer } from "./elements/viewer.js";
 import { isBlank } from "./state/board.js";
 import { fieldKey } from "./state/bounds.js";
 import { workOf } from "./state/jobs.js";
-import { locationHint } from "./state/locations.js";
+import { locationHint, locationsNow } from "./state/locations.js";
 import { modelOf, strengthOf } from "./state/models.js";
-import { chosenTake, resultsNow } from "./state/results.js";
+import { resultsNow } from "./state/results.js";
 import { generateLabel } from "./state/renders.js";
 import { warningsOf } from "./state/warnings.js";
 
@@ -64,6 +64,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
 
   /** @param {State} state @param {{ canUndo: boolean, canRedo: boolean }} history */
   function paint(state, { canUndo, canRedo }) {
+    const stayFocused = keepFocus(root);
     const { board, setup } = state;
     const work = workOf(state);
     const results = resultsNow(state);
@@ -88,11 +89,12 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     arrangeCards(board.frames, setup);
     const strength = strengthOf(state);
     const model = modelOf(board, setup);
+    const locations = locationsNow(state);
     board.frames.forEach((frame, index) => {
       const { id } = frame;
       const facts = { outdated: id in state.outdated, identity: state.identity === id };
-      const hint = locationHint(board, frame, chosenTake(results[id]) ? state.origins[id] : undefined);
-      const shown = { board, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
+      const hint = locationHint(state, frame, locations);
+      const shown = { board, setup, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
       const others = [board.frames.length, board.settings.consistent, board.character.name, state.outdated[id], state.kept[id], state.conflicts, state.readNotices, state.progress.notices];
       const card = cardsNow()[index];
       const seen = [frame, index, shown.result, shown.preview, work.frames[id], facts.outdated, facts.identity, hint, strength, model, shown.refused, ...others];
@@ -102,7 +104,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     });
     paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
-    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
+    if (viewer.open) paintViewer(viewer, state, results);
+    stayFocused();
   }
 
   /**

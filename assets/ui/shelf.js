@@ -6,6 +6,7 @@
 
 import { paintSaveAs } from "./elements/save_as.js";
 import { paintShelf } from "./elements/shelf.js";
+import { knownBoards } from "./memory.js";
 import { isBoardFile, titleOf } from "./state/shelf.js";
 import { plural } from "./words.js";
 
@@ -71,7 +72,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** Load the list anew; boards that were just deleted keep their place, with Undo. */
   async function load() {
     const current = store.state.board.project;
-    const wanted = listed ? [current] : [...new Set([current, ...made])];
+    const wanted = listed ? [current] : [...new Set([current, ...made, ...knownBoards()])];
     const answers = await Promise.all(wanted.map((project) => ask("boards", { project })));
     if (answers.includes(null)) return;
     const rows = withPictures(answers.flatMap(({ boards }) => boards));
@@ -103,7 +104,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   }
 
   const entry = (/** @type {string} */ id) => dialog.querySelector(`[data-board="${CSS.escape(id)}"]`);
-  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (entry(id)?.querySelector("input"));
+  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement | null | undefined} */ (entry(id)?.querySelector("input"));
 
   /** @param {string} id @param {string} action */
   function focusIn(id, action) {
@@ -115,6 +116,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   function rename(id) {
     doing(id, "renaming");
     const input = titleField(id);
+    if (!input) return;
     input.focus();
     input.select();
     input.addEventListener("keydown", (event) => {
@@ -131,7 +133,8 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
 
   /** Store the title that was typed. @param {string} id */
   async function renamed(id) {
-    const title = titleField(id).value.trim();
+    const title = titleField(id)?.value.trim();
+    if (title === undefined) return; // the shelf shows something else by now
     const before = shelf.boards.find((board) => board.id === id)?.title;
     const { [id]: _, ...others } = shelf.doing;
     set({ boards: shelf.boards.map((board) => (board.id === id ? { ...board, title } : board)), doing: others });

@@ -14,6 +14,7 @@ from evaluation.sighting import Sighting
 from evaluation.suite import SuiteCharacter
 
 _MARGIN = 9  # pixels around a foreground whose colours outlines may have touched
+_TOKEN = 16  # pixels a side
 
 Sightings = Mapping[str, tuple[Sighting, ...]]
 """For each character, by name, the readings of its frames, in their order."""
@@ -69,6 +70,28 @@ def place_distance(case: SuiteCharacter, index: int, frames: Sequence[Sighting])
     images = torch.from_numpy(np.stack([sighting.image for sighting in pair]))
     distance = color_distance(images[0], images[1], ~near)
     return [] if distance is None else [distance]
+
+
+def seams(_case: SuiteCharacter, index: int, frames: Sequence[Sighting]) -> list[float]:
+    """Compute the contrast of neighbouring pixels across edges of tokens, by that inside tokens.
+
+    Both are of the figure, as the mean absolute difference of neighbouring pixels. It is about 1 in
+    a picture that nothing was merged in; where tokens of another pose were, they do not join. None
+    without a figure or without any contrast.
+    """
+    image, figure = frames[index].image.astype(np.float64), frames[index].foreground.numpy()
+    across, inside = [], []
+    for axis in (0, 1):
+        contrast = np.moveaxis(np.abs(np.diff(image, axis=axis)).mean(axis=2), axis, 0)
+        shown = np.moveaxis(figure, axis, 0)
+        shown = shown[1:] & shown[:-1]
+        edge = (np.arange(len(contrast)) % _TOKEN == _TOKEN - 1)[:, None]
+        across.append(contrast[shown & edge])
+        inside.append(contrast[shown & ~edge])
+    parts = [np.concatenate(values) for values in (across, inside)]
+    if not all(part.size for part in parts) or not parts[1].any():
+        return []
+    return [float(parts[0].mean() / parts[1].mean())]
 
 
 def followed(name: str) -> Observe:

@@ -201,7 +201,7 @@ def judge_row(judge: Judge, count: int, grid: tuple[int, int]) -> JudgeRow:
 
 def report(spec: ModelSpec, stories: Sequence[RenderedStory], judged: JudgeRow) -> str:
     """Format all numbers as Markdown."""
-    settings = spec.consistency
+    settings = spec.consistency_for(spec.steps)
     nobody = sum(not p.truth.foreground.any() for story in stories for p in story.pictures)
     masks = [
         *((name, interval_text(value, ".3f")) for name, value in mask_rows(stories)),
@@ -265,7 +265,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out:
         options.out.write_text(f"{text}\n", encoding="utf-8")
     if options.sheet:
-        sheet = match_sheet(stories[:SHEET_STORIES], spec.consistency.similarity_threshold)
+        sheet = match_sheet(
+            stories[:SHEET_STORIES], spec.consistency_for(spec.steps).similarity_threshold
+        )
         sheet.save(options.sheet, optimize=True)
     return 0
 

@@ -166,16 +166,21 @@ def render_all(
     pipeline: FluxStoryboardPipeline,
     stories: Sequence[RenderRequest],
     chosen: Sequence[Way],
-    text_tokens: int,
+    spec: ModelSpec,
 ) -> Renderings:
     """Render every story in every way, in turns, so that other load affects all ways."""
     first = replace(stories[0], steps=WARM_STEPS, targets=stories[0].targets[:1])
-    render(pipeline, first, RenderContext(text_tokens))
+    render(pipeline, first, RenderContext(spec.max_sequence_length))
     found: dict[str, list[RenderedCharacter]] = {way.title: [] for way in chosen}
     for number, request in enumerate(stories):
         for way in chosen if number % 2 == 0 else reversed(chosen):
-            changed = replace(request, shortcuts=way.shortcuts, steps=way.steps)
-            context = RenderContext(text_tokens, budget=way.budget)
+            changed = replace(
+                request,
+                shortcuts=way.shortcuts,
+                steps=way.steps,
+                consistency=spec.consistency_for(way.steps),
+            )
+            context = RenderContext(spec.max_sequence_length, budget=way.budget)
             found[way.title].append(render(pipeline, changed, context))
         seconds = sum(renderings[-1].seconds for renderings in found.values())
         report_progress(f"{number + 1} of {len(stories)} characters, the last took {seconds:.0f} s")
@@ -299,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases, chosen = suite.characters, ways(spec, options.steps)
     stories = [story(suite, case, spec) for case in cases]
 
-    renderings = render_all(load_pipeline(spec), stories, chosen, spec.max_sequence_length)
+    renderings = render_all(load_pipeline(spec), stories, chosen, spec)
     if options.sheet is not None:
         shown = [
             contact_sheet.SheetRow(title, [*map(Image.fromarray, rendered[0].pictures)])

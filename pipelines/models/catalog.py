@@ -46,8 +46,13 @@ _SMALLEST_SIDE = 64
 # Classifier-free guidance of models that are distilled neither for guidance nor for few steps.
 _TRUE_CFG_SCALE = 2.5
 
-# Pictures of FLUX.1 models have 0.1 to 2 megapixels, by their makers' word.
+# Settings that FLUX.1 models were made for, by their makers' word. Black Forest Labs': 0.1 to 2
+# megapixels in the announcement of FLUX.1; for [dev] 28 to 50 steps, the "recommended range" of
+# their model at Replicate, and the guidance that their API (api.bfl.ai/openapi.json) takes, 1.5 to
+# 5; for [schnell] one to four steps, on its page. Krea's, in the README of krea-ai/flux-krea: sides
+# of 1024 to 1280 pixels, 28 to 32 steps, guidance 3.5 to 5.
 _FLUX_AREA = (100_000, 2_100_000)
+_KREA_AREA = (1_000_000, 1280 * 1280)  # sizes with the area of 1024 x 1024 pixels are rounded
 # A small model draws pictures of one area, as its training did; sides are rounded.
 _AREA_TOLERANCE = 0.1
 
@@ -175,7 +180,7 @@ FLUX1_DEV = ModelSpec(
     note="The model that CharaConsist was published with.",
     character_adapter=INSTANT_CHARACTER,
     preview="madebyollin/taef1",  # TAEF1, 10 MB under MIT, for the latents of all FLUX.1 models
-    made_for=MadeFor(steps=(20, 50), area=_FLUX_AREA, guidance=(1.5, 5)),
+    made_for=MadeFor(steps=(28, 50), area=_FLUX_AREA, guidance=(1.5, 5)),
 )
 
 FLUX1_SCHNELL = replace(
@@ -204,6 +209,7 @@ FLUX1_KREA_DEV = replace(
     steps=28,
     guidance_scale=4.5,
     note="FLUX.1 [dev] trained further for a photographic look.",
+    made_for=MadeFor(steps=(28, 32), area=_KREA_AREA, guidance=(3.5, 5)),
 )
 
 MODELS: tuple[ModelSpec, ...] = (MINIATURE, FLUX1_DEV, FLUX1_SCHNELL, FLUX1_KREA_DEV)

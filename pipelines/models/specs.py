@@ -113,6 +113,23 @@ class MadeFor:
 
 
 @dataclass(frozen=True)
+class FewSteps:
+    """Consistency of a model in schedules of few steps.
+
+    Attributes:
+        most: the most denoising steps of such a schedule.
+        consistency: how the model keeps characters and locations in it.
+    """
+
+    most: int
+    consistency: ConsistencySettings
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"most={self.most} is no number of steps")
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model and its default settings.
 
@@ -134,6 +151,7 @@ class ModelSpec:
         note: one sentence about it for a person.
         published_parts: sizes of the networks of a model on the hub; None where they are not known.
         consistency: how it keeps characters and locations.
+        few_steps: how it keeps them in schedules of few steps; empty for no difference.
         character_adapter: what conditions it on a reference; None where nothing does.
         transformer_file: GGUF file of its transformer; empty where it has none.
         preview: file with a linear map of its latents, or the Hugging Face repository of a tiny
@@ -161,6 +179,7 @@ class ModelSpec:
     note: str
     published_parts: ModelParts | None = None
     consistency: ConsistencySettings = field(default_factory=ConsistencySettings)
+    few_steps: tuple[FewSteps, ...] = ()
     character_adapter: CharacterAdapterSpec | None = None
     transformer_file: str = ""
     preview: str = ""
@@ -188,6 +207,17 @@ class ModelSpec:
         if self.packed and parts is not None:
             return with_packed_transformer(parts, Path(self.transformer_file))
         return parts
+
+    def consistency_for(self, steps: int) -> ConsistencySettings:
+        """Return how it keeps characters and locations in a schedule of some steps.
+
+        Of the entries of `few_steps` that the schedule is not too long for, the one for the
+        shortest schedules holds; without any, `consistency` does.
+        """
+        fitting = [few for few in self.few_steps if steps <= few.most]
+        if not fitting:
+            return self.consistency
+        return min(fitting, key=lambda few: few.most).consistency
 
     @property
     def weights_bytes(self) -> int:

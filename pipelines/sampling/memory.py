@@ -127,7 +127,7 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
         return None
     character, both = (
         Bank.expected_bytes(
-            step_plan(spec.steps, spec.consistency),
+            step_plan(spec.steps, spec.consistency_for(spec.steps)),
             tokens=(spec.width // 16) * (spec.height // 16),
             channels=parts.width,
             blocks=parts.single_blocks,

@@ -7,13 +7,10 @@ checks what a front end sends, and turns errors into answers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.board_answers import BoardAnswers
 from storyboard.api.character import CharacterActions
@@ -30,7 +27,8 @@ from storyboard.importing.story_file import EXAMPLE_STORY, read_story
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.shelf import Shelf
 
 Answer = dict[str, Any]
@@ -45,7 +43,6 @@ class Actions:
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
-        usability: finds out whether a model can render here; None where that is not known.
     """
 
     def __init__(
@@ -55,7 +52,6 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        usability: Callable[[ModelSpec], Usability] | None = None,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -65,7 +61,7 @@ class Actions:
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
-        self._usable = UsableModels(self._models, usability)
+        self._usable = UsableModels(self._models, runner.usability)
         references = ReferenceEditor(prepare, find)
         self._boards = BoardAnswers(store, self._spec, references)
         self.character = CharacterActions(self._boards, references)
@@ -75,6 +71,7 @@ class Actions:
         self.shelf = ShelfActions(runner, store, self._models, listed=not self._space)
         self._views = JobViews(runner)
         self._server = new_id()
+        self.projects = store.root
         self._making_example = threading.Lock()
 
     def setup(self) -> Answer:
@@ -88,7 +85,7 @@ class Actions:
         }
 
     def models(self) -> Answer:
-        """Return whether each model can render on this machine; slow the first time."""
+        """Return whether each model can render where jobs run; slow the first time."""
         return {"usable": self._usable.answers()}
 
     # ---- boards
@@ -99,21 +96,12 @@ class Actions:
         Raises:
             ProjectError: if there is none, or it cannot be read.
         """
-        try:
-            opened = self._store.open(project)
-        except DeletedError:
-            raise
-        except ProjectError as error:  # without the server's folder
-            raise ProjectError(
-                f"There is no storyboard {project!r} here.",
-                "If its folder is only away for a moment, load this address again; else open "
-                "another one.",
-            ) from error
-        return self._opened(opened)
+        return self._opened(self._boards.open(project))
 
     def new(self) -> Answer:
         """Return a blank board; its project is stored with the first change."""
-        return self._blank(blank_storyboard(self._spec), new_id())
+        board = document_of(blank_storyboard(self._spec), new_id())
+        return {"board": board, "revision": "", "tag": ""}
 
     def example(self, known: str = "") -> Answer:
         """Open the board that holds the example, as a person has left it; make it the first time.
@@ -193,7 +181,7 @@ class Actions:
                 raise DeletedError(project, restorable=False) from error
             # A blank board that was never changed.
             return answer | {"progress": idle()}
-        answer |= self._views.news(opened.id, previews)
+        answer |= self._views.news(opened.id, previews) | {"left": self._left(opened)}
         tag = opened.tag()
         if tag != seen:
             answer |= self._boards.board(opened, opened.load())
@@ -234,9 +222,9 @@ class Actions:
             UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
                 a person has to agree to a download first.
         """
-        opened = self._boards.open_or_create(project)
-        board = opened.load()
+        board = self._boards.load(project)
         _check_ready(board)
+        opened = self._boards.open(project)
         if frames is None:
             frames = target_fields(opened, board, "all")["targets"]
         if not frames:
@@ -244,18 +232,31 @@ class Actions:
                 "No frame is there to generate: each one is empty or locked.",
                 "Write what happens in a frame, or unlock one.",
             )
-        job = self._runner.start(opened, frames)
+        before = opened.unfinished()
+        opened.begin(self._store.presence.run, frames)
+        try:
+            job = self._runner.start(opened, frames)
+        except UserError:
+            opened.finish()
+            opened.begin(before.run, before.frames)
+            raise
         return {"job": job.id} | self._views.news(opened.id)
 
     def cancel(self, project: str) -> Answer:
         """Cancel the project's running and queued jobs; finished takes are kept."""
         for job in reversed(self._runner.pending(project)):
             job.cancel()
-        return {}
+        return self.forget_left(project)
 
     def read_outcome(self, project: str, job: str) -> Answer:
         """Remember that a person has read how a job ended."""
         self._runner.read(project, job)
+        return {} if self._runner.pending(project) else self.forget_left(project)
+
+    def forget_left(self, project: str) -> Answer:
+        """Forget the frames that were "left" when a run ended: nobody wants them now."""
+        if self._store.has(project):
+            self._store.open(project).finish()
         return {}
 
     def choose_take(self, project: str, frame: str, take: str) -> Answer:
@@ -264,31 +265,34 @@ class Actions:
         Raises:
             UserError: if the take does not belong to that frame.
         """
-        opened = self._boards.open_or_create(project)
-        if opened.take(take).frame_id != frame:
-            raise UserError("That take belongs to another frame.", "Reload the page.")
-        return self._boards.results(
-            opened, opened.edit(lambda stored: stored.with_take(frame, take))
-        )
+        opened = self._boards.open(project)
+
+        def choose(stored: Storyboard) -> Storyboard:
+            # Here, where nobody else changes the board: another page may remove the take meanwhile.
+            if opened.take(take).frame_id != frame:
+                raise UserError("That take belongs to another frame.", "Reload the page.")
+            return stored.with_take(frame, take)
+
+        return self._boards.results(opened, opened.edit(choose))
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""
-        return {"words": take_words(self._boards.open_or_create(project), take)}
+        return {"words": take_words(self._boards.open(project), take)}
 
     def star_take(self, project: str, take: str, starred: bool) -> Answer:
         """Mark a take as a favourite, or as none."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         opened.star(take, starred)
         return self._boards.results(opened, opened.load())
 
     def remove_take(self, project: str, take: str) -> Answer:
         """Move a take to the board's bin."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         return self._boards.results(opened, opened.remove_take(take))
 
     def bring_back_take(self, project: str, take: str) -> Answer:
         """Bring a removed take back, and choose it for its frame."""
-        opened = self._boards.open_or_create(project)
+        opened = self._boards.open(project)
         return self._boards.results(opened, opened.bring_back_take(take))
 
     def give_consent(self, key: str) -> Answer:
@@ -312,10 +316,15 @@ class Actions:
     def _opened(self, project: Project) -> Answer:
         tag = project.tag()
         board = self._boards.board(project, project.load())
-        return board | self._views.news(project.id) | {"tag": tag}
+        left = {"left": self._left(project)}
+        return board | self._views.news(project.id) | left | {"tag": tag}
 
-    def _blank(self, board: Storyboard, project_id: str) -> Answer:
-        return {"board": document_of(board, project_id), "revision": "", "tag": ""}
+    def _left(self, project: Project) -> list[str]:
+        """Return the frames that were being rendered when the run that did it ended."""
+        unfinished = project.unfinished()
+        if not unfinished.frames or self._store.presence.is_running(unfinished.run):
+            return []
+        return [frame.id for frame in project.load().frames if frame.id in unfinished.frames]
 
 
 def _is_used(board: Storyboard) -> bool:

@@ -9,7 +9,8 @@ signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from storyboard.errors import ConsentNeeded, DeletedError
 # Every public method of `Actions` that a front end may call.
 CALLS = (
     *("setup", "models", "open", "new", "example", "save", "news"),
-    *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("plan", "generate", "cancel", "choose_take", "read_outcome", "forget_left", "give_consent"),
     *("take_words", "star_take", "remove_take", "bring_back_take"),
 )
 # Every public method of `CharacterActions` likewise.
@@ -36,6 +37,10 @@ SHELF_CALLS = (
     *("boards", "rename_board", "duplicate_board", "delete_board", "restore_board"),
     *("bin", "empty_board", "archive", "import_board"),
 )
+
+# Keys of words for people in answers.
+_WORDS = ("problem", "remedy", "fault", "notes")
+_FOLDER = "the server's folder"
 
 
 class Calls:
@@ -53,32 +58,27 @@ class Calls:
         methods |= {name: getattr(actions.shelf, name) for name in SHELF_CALLS}
         self._calls = {name: validate_call(config=strict)(call) for name, call in methods.items()}
         self._uploaded = uploaded
+        self._projects = actions.projects
 
     def answer(self, question: object) -> dict[str, Any]:
         """Answer a question; for any thread.
 
         Returns:
-            The answer; see the module.
+            The answer; see the module. Its words name files without the server's folders.
         """
+        folders = [self._projects]
         try:
-            return {"ok": self._ask(question)}
-        except ConsentNeeded as needed:
-            return {
-                "consent": {
-                    "key": needed.key,
-                    "terms": needed.problem,
-                    "licence": needed.licence,
-                    "licence_url": needed.licence_url,
-                    "download_bytes": needed.download_bytes,
-                }
-            }
-        except DeletedError as error:
-            deleted = {"project": error.project, "restorable": error.restorable}
-            return {"problem": error.problem, "remedy": error.remedy, "deleted": deleted}
+            name, arguments = self._read(question)
+            if "path" in arguments:
+                folders.append(arguments["path"].parent)
+            answer = {"ok": self._ask(name, arguments)}
         except UserError as error:
-            return {"problem": error.problem, "remedy": error.remedy}
+            answer = _refusal(error)
+        named: dict[str, Any] = _named(answer, folders)
+        return named
 
-    def _ask(self, question: object) -> Any:
+    def _read(self, question: object) -> tuple[str, dict[str, Any]]:
+        """Return the name of a question's action, and its arguments, unchecked but for paths."""
         if not isinstance(question, Mapping):
             raise _fault()
         name, data = question.get("name"), question.get("data", {})
@@ -87,6 +87,9 @@ class Calls:
         arguments = {key: data[key] for key in data if isinstance(key, str)}
         if "path" in arguments:
             arguments["path"] = self._uploaded(arguments["path"])
+        return name, arguments
+
+    def _ask(self, name: str, arguments: dict[str, Any]) -> Any:
         ask = self._calls[name]
         try:
             return ask(**arguments)
@@ -94,6 +97,31 @@ class Calls:
             if error.title != ask.__qualname__:  # not of the arguments, so a fault of ours
                 raise
             raise _fault() from error
+
+
+def _refusal(error: UserError) -> dict[str, Any]:
+    """Return the answer where an action cannot be done."""
+    words = {"problem": error.problem, "remedy": error.remedy}
+    match error:
+        case ConsentNeeded():
+            terms = {"key": error.key, "terms": error.problem, "licence": error.licence}
+            size = {"licence_url": error.licence_url, "download_bytes": error.download_bytes}
+            return {"consent": terms | size}
+        case DeletedError():
+            return words | {"deleted": {"project": error.project, "restorable": error.restorable}}
+    return words
+
+
+def _named(answer: Any, folders: Sequence[Path], key: str = "") -> Any:
+    """Return an answer whose words for people leave these folders out of the names of files."""
+    if isinstance(answer, dict):
+        return {name: _named(value, folders, name) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [_named(value, folders, key) for value in answer]
+    if key in _WORDS and isinstance(answer, str):
+        for folder in folders:
+            answer = answer.replace(f"{folder}{os.sep}", "").replace(str(folder), _FOLDER)
+    return answer
 
 
 def _fault() -> UserError:

@@ -13,7 +13,7 @@ from storyboard.api.routes import download_address
 from storyboard.api.shelf import file_name
 from storyboard.board import Storyboard
 from storyboard.storage.character_file import SUFFIX, load_character
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 
 Answer = dict[str, Any]
 
@@ -28,7 +28,6 @@ class CharacterActions:
     def __init__(self, boards: BoardAnswers, references: ReferenceEditor) -> None:
         self._boards = boards
         self._references = references
-        self._project = boards.open_or_create
 
     def upload_picture(self, project: str, path: Path) -> Answer:
         """Find the character in an uploaded picture; the answer says if it cannot be used.
@@ -40,7 +39,7 @@ class CharacterActions:
             UserError: if the file is too large.
         """
         _check_size(path)
-        return {"reference": self._references.begin(self._project(project), path)}
+        return {"reference": self._references.begin(self._boards.open_or_create(project), path)}
 
     def edit_mask(self, project: str, draft: str, strokes: str) -> Answer:
         """Edit the mask of an uploaded picture; see `ReferenceEditor.edit_mask`.
@@ -48,7 +47,7 @@ class CharacterActions:
         Raises:
             UserError: if the strokes cannot be read, or the picture is damaged.
         """
-        return {"reference": self._references.edit_mask(self._project(project), draft, strokes)}
+        return {"reference": self._references.edit_mask(self._boards.open(project), draft, strokes)}
 
     def find_figure(self, project: str, draft: str) -> Answer:
         """Find the figure in an uploaded picture with the network.
@@ -57,7 +56,7 @@ class CharacterActions:
             UserError: if there is no network, or it fails; the mask is unchanged. A `ConsentNeeded`
                 where a person has to agree to its download first.
         """
-        return {"reference": self._references.find_figure(self._project(project), draft)}
+        return {"reference": self._references.find_figure(self._boards.open(project), draft)}
 
     def use_picture(self, project: str, draft: str, strokes: str) -> Answer:
         """Make an uploaded picture the character's reference picture.
@@ -69,7 +68,7 @@ class CharacterActions:
         Raises:
             UserError: if no figure was found in it, or it cannot be stored.
         """
-        opened = self._project(project)
+        opened = self._boards.open(project)
         board = _with_reference(opened, self._references.finish(opened, draft, strokes))
         self._references.discard(opened, draft)
         return self._boards.reference(opened, board)
@@ -83,7 +82,7 @@ class CharacterActions:
         Raises:
             UserError: if the project has no such picture.
         """
-        opened = self._project(project)
+        opened = self._boards.open(project)
         if name:
             opened.references.path(name)
         return self._boards.reference(opened, _with_reference(opened, name))
@@ -94,11 +93,11 @@ class CharacterActions:
         Raises:
             UserError: if there is none, or its files are missing.
         """
-        return {"reference": self._references.reopen(self._project(project))}
+        return {"reference": self._references.reopen(self._boards.open(project))}
 
     def discard_picture(self, project: str, draft: str) -> Answer:
         """Delete an uploaded picture that is not in use."""
-        opened = self._project(project)
+        opened = self._boards.open(project)
         self._references.discard(opened, draft)
         return {"reference": self._references.state(opened)}
 
@@ -108,10 +107,10 @@ class CharacterActions:
         Raises:
             UserError: if there is nothing to save.
         """
-        opened = self._project(project)
-        character = opened.load().character
-        if not (character.name.strip() or character.description.strip() or character.reference):
+        character = self._boards.load(project).character
+        if not (character.description.strip() or character.reference):
             raise UserError("There is no character to save yet.", "Describe one first.")
+        opened = self._boards.open(project)
         name = f"{file_name(character.name) or 'character'}{SUFFIX}"
         return {"name": name, "file": download_address(opened, "board.character")}
 
@@ -124,14 +123,10 @@ class CharacterActions:
         Raises:
             UserError: if the file holds no character, or it cannot be stored.
         """
-        opened = self._project(project)
         _check_size(path)
-        try:
-            character = load_character(path).adopt(opened.references)
-        except UserError as error:  # without the server's folder, which means nothing to a person
-            problem = error.problem.replace(str(path), path.name)
-            raise UserError(problem, error.remedy) from error
-        changes = {"character": character}
+        loaded = load_character(path)
+        opened = self._boards.open_or_create(project)
+        changes = {"character": loaded.adopt(opened.references)}
         return self._boards.board(opened, opened.edit(lambda old: old.model_copy(update=changes)))
 
 

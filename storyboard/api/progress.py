@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PREVIEW_QUALITY = 80
 _KEPT = 200  # views of jobs that are over; one that is wanted again is made anew
+_LAST_ENDS = 8  # ends without a failure that a page hears of; pages read failures alone
 
 
 def idle() -> dict[str, Any]:
@@ -54,16 +55,15 @@ class JobView:
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)
     notices: list[dict[str, Any]] = field(default_factory=list)
     failure: JobFailed | None = None
-    _seen: int = field(default=0, init=False)
+    _fresh: Callable[[], list[JobEvent]] | None = field(init=False)  # None once the job is over
 
     def __post_init__(self) -> None:
         self.frames = {frame_id: {"state": "waiting"} for frame_id in self.job.targets}
+        self._fresh = self.job.follow()
 
     def catch_up(self) -> None:
         """Apply the events that are new since the last call."""
-        events = self.job.events_now(self._seen)
-        self._seen += len(events)
-        for event in events:
+        for event in self._fresh() if self._fresh else ():
             self.apply(event)
 
     def apply(self, event: JobEvent) -> None:
@@ -103,6 +103,8 @@ class JobView:
             ahead: number of other people's jobs before this one.
         """
         frames = {frame_id: {"state": "waiting"} for frame_id in waiting}
+        # Copies: an answer is sent while another page's question changes this view.
+        frames |= {frame_id: dict(fields) for frame_id, fields in self.frames.items()}
         state = "cancelling" if self.job.cancelling and not self.over else self.state
         return {
             "state": state,
@@ -112,9 +114,9 @@ class JobView:
             "fraction": self.fraction,
             "seconds_left": self.seconds_left,
             "rendered": self._rendered,
-            "total": len(self.frames),
-            "frames": frames | self.frames,
-            "notices": self.notices,
+            "total": len(self.job.targets),
+            "frames": frames,
+            "notices": list(self.notices),
         }
 
     def outcome(self) -> dict[str, Any]:
@@ -141,7 +143,7 @@ class JobView:
         return self.frames.setdefault(frame_id, {"state": "waiting"})
 
     def _end(self, state: str) -> None:
-        self.state = state
+        self.state, self._fresh = state, None
         self.frames = {i: f for i, f in self.frames.items() if f["state"] == "rendered"}
 
 
@@ -154,7 +156,7 @@ class JobViews:
         self._views: dict[str, JobView] = {}
 
     def news(self, project_id: str, previews: int = 0) -> dict[str, Any]:
-        """Return the progress of a project's jobs, and the ends that nobody has read.
+        """Return the progress of a project's jobs, unread failures, and the last other ends.
 
         Args:
             previews: the number of previews that the page has heard of; none are sent again.
@@ -169,7 +171,9 @@ class JobViews:
             ahead = 0 if running is None else self._runner.ahead(running.job)
             progress = idle() if last is None else last.shown(waiting, ahead)
             over = [view for view in known.values() if view.over and not view.job.read]
-            answer = {"progress": progress, "outcomes": [view.outcome() for view in over]}
+            last_ends = [view for view in over if view.failure is None][-_LAST_ENDS:]
+            told = [view.outcome() for view in over if view.failure or view in last_ends]
+            answer = {"progress": progress, "outcomes": told}
         count, newest = (0, {}) if running is None else running.job.previews_now()
         if count != previews:
             shown = {frame_id: preview_url(event.image) for frame_id, event in newest.items()}
@@ -179,9 +183,12 @@ class JobViews:
     def _view(self, job: Job) -> JobView:
         view = self._views.get(job.id)
         if view is None:
-            over = [known for known, view in self._views.items() if view.over]
+            # Also those of pages that were closed before their jobs ended.
+            over = [known for known in self._views.values() if known.job.over]
+            for ended in over:
+                ended.catch_up()
             for forgotten in over[:-_KEPT]:
-                del self._views[forgotten]
+                del self._views[forgotten.job.id]
             view = self._views[job.id] = JobView(job)
         view.catch_up()
         return view

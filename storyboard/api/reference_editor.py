@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference, png_bytes, read_png
 from storyboard.api.routes import picture_address
 from storyboard.storage.drafts import Draft, Drafts
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 
 _PNG_URL = "data:image/png;base64,"
 _MAX_STROKES = 8_000_000  # characters
@@ -122,7 +122,7 @@ class ReferenceEditor:
             name = project.load().character.reference
             if name:
                 used = {"name": name, "picture": None}
-                used["picture"] = picture_address(project, project.references.path(name))
+                used["picture"] = picture_address(project, project.references.check(name))
         except UserError as error:
             faults.append(str(error))
         try:

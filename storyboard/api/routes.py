@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -25,10 +26,13 @@ from pipelines.pictures import png_bytes, read_png, smooth_mask
 from storyboard.formats import ENDINGS, FORMS, export_board
 from storyboard.storage.character_file import save_character
 from storyboard.storage.own_pictures import own_picture, small_picture
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 PREFIX = "/tl"
 SMOOTH_MASK = "mask-smooth.png"  # made of a take's mask.png when it is asked for
+
+_log = logging.getLogger(__name__)
 
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _PLAIN = {"X-Content-Type-Options": "nosniff"}
@@ -80,7 +84,7 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
             case "image.png":
                 return _png(own_picture(project, take_id))
             case "small.jpg":
-                return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
+                return _jpeg(small_picture(project, take_id))
             case "mask.png":
                 return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
             case _ if name == SMOOTH_MASK:
@@ -90,8 +94,7 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
 
     def deleted_take(request: Request) -> Response:
         project = store.deleted(request.path_params["project"])
-        path = small_picture(project, request.path_params["take"])
-        return FileResponse(path, headers=_FOREVER | _PLAIN)
+        return _jpeg(small_picture(project, request.path_params["take"]))
 
     def picture(request: Request) -> Response:
         folder, name = request.path_params["folder"], request.path_params["name"]
@@ -159,6 +162,10 @@ def _png(content: bytes) -> Response:
     return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
 
 
+def _jpeg(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers=_FOREVER | _PLAIN)
+
+
 def _picture(path: Path) -> Response:
     shown = path.parent.name in ("references", "draft")
     if not shown or path.suffix != ".png" or path.name.startswith(".") or not path.is_file():
@@ -167,8 +174,16 @@ def _picture(path: Path) -> Response:
 
 
 def _made(write: Callable[[Path], Path], name: str) -> Response:
-    """Send a file that is written for this answer, and delete it afterwards."""
+    """Send a file that is written for this answer, and delete it afterwards.
+
+    Raises:
+        HTTPException: if it cannot be written, though its project is there.
+    """
     with ExitStack() as made:
-        path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        try:
+            path = write(Path(made.enter_context(tempfile.TemporaryDirectory()), name))
+        except (UserError, OSError) as error:
+            _log.warning("%s cannot be made: %s", name, error)
+            raise HTTPException(500, f"{name} cannot be made; the log says why.") from error
         delete = BackgroundTask(made.pop_all().close)
     return FileResponse(path, headers=_PLAIN, background=delete)

@@ -6,20 +6,21 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+from storyboard.api.document import revision_of
 from storyboard.api.routes import SMOOTH_MASK, take_address
 from storyboard.board import Storyboard, Take
-from storyboard.frames import identity_frame
+from storyboard.frames import KeptLocation, identity_frame, kept_locations
 from storyboard.freshness import Origin, compare_takes
 from storyboard.jobs.runner import chosen_requests
-from storyboard.storage.projects import Project
+from storyboard.storage.damage import take_fault
+from storyboard.storage.project import Project
 from storyboard.targets import Wish, choose_targets
 
 
 def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
-    """Return each frame's takes, oldest first, and its chosen one, by frame id.
+    """Return each frame's readable takes, oldest first, and its chosen one, by frame id.
 
-    Raises:
-        ProjectError: if a take is damaged or its pictures are missing.
+    A take whose picture is missing or damaged says so in "fault".
     """
     takes: dict[str, list[Take]] = {frame.id: [] for frame in storyboard.frames}
     for take in project.takes():
@@ -39,6 +40,7 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "foreground": round(take.foreground, 3),
                     "matches": take.matches,
                     "starred": project.is_starred(take.id),
+                    "fault": take_fault(project, take.id),
                 }
                 for take in takes[frame.id]
             ],
@@ -69,11 +71,13 @@ def freshness_fields(project: Project, storyboard: Storyboard) -> dict[str, Any]
         "outdated": for each frame whose take is out of date, sentences that say why; "kept": the
         same for frames that no render of the whole board touches, as they are locked or have no
         words; "origins": for each frame with a take, the frames from which it has its "identity"
-        and its "location", with whether their chosen takes are still those ("current"); and
-        "identity": the id of the identity frame, or None.
+        and its "location", with whether their chosen takes are still those ("current");
+        "identity": the id of the identity frame, or None; and "locations": those that "frames" keep
+        (see `storyboard.frames.kept_locations`), in the "revision" of the storyboard.
     """
     found = compare_takes(storyboard, _requests(project, storyboard))
     identity = identity_frame(storyboard)
+    kept = kept_locations(storyboard)
     return {
         "outdated": {frame_id: list(why) for frame_id, why in found.outdated.items()},
         "kept": {frame_id: list(why) for frame_id, why in found.kept.items()},
@@ -86,6 +90,10 @@ def freshness_fields(project: Project, storyboard: Storyboard) -> dict[str, Any]
             if frame.take is not None
         },
         "identity": None if identity is None else identity.id,
+        "locations": {
+            "revision": revision_of(storyboard),
+            "frames": None if kept is None else {key: _location(one) for key, one in kept.items()},
+        },
     }
 
 
@@ -99,6 +107,10 @@ def target_fields(project: Project, storyboard: Storyboard, wish: Wish) -> dict[
     added = found.pop("added")
     lists = {name: list(ids) for name, ids in found.items()}
     return lists | {"extra": [{"frame": one["frame_id"], "why": one["why"]} for one in added]}
+
+
+def _location(kept: KeptLocation) -> dict[str, Any]:
+    return {"source": kept.source, "readers": list(kept.readers), "others": list(kept.others)}
 
 
 def _requests(project: Project, storyboard: Storyboard) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The command line: `python -m storyboard COMMAND`, also installed as `throughline`.
 
 Exit codes: 0 done; 2 bad usage or a bad story file; 1 another error that a person can mend;
-130 stopped by Ctrl-C; 141 nobody reads the output any more. Errors are one line on stderr.
+130 stopped by Ctrl-C or a signal that ends processes; 141 nobody reads the output any more. Errors
+are one line on stderr.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from storyboard.cli.console import (
     output_is_full,
 )
 from storyboard.cli.models import add_models
-from storyboard.cli.render import INTERRUPTED, add_render
+from storyboard.cli.render import add_render
+from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
 from storyboard.errors import ConsentNeeded, RenderCancelled, StoryFileError, UsageError
 from storyboard.importing.story_file import EXAMPLE_STORY
 
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    end_as_interrupted()
     try:
         options.run(options)
         return DONE

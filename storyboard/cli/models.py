@@ -104,9 +104,7 @@ def list_models(options: argparse.Namespace) -> None:
     for spec in specs:
         lines = _about(spec)
         if here:
-            from storyboard.engine import usability
-
-            lines.append(usability(spec, settings).words)
+            lines.append(_usable(spec, settings))
         try:
             lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
         except ModelError as error:  # of its files; the other models are listed all the same
@@ -150,6 +148,15 @@ def _about(spec: ModelSpec) -> list[str]:
     licence = f"{spec.licence}{terms}" + (f", {spec.licence_url}" if spec.licence_url else "")
     gated = [f"accept its terms at {spec.url}"] if spec.gated else []
     return [spec.note, f"licence: {licence}", *gated, f"reference pictures: {_references(spec)}"]
+
+
+def _usable(spec: ModelSpec, settings: Settings) -> str:
+    """Return whether a model runs, where that is known without starting the workers."""
+    if settings.workers is not None:
+        return "The workers decide whether it runs; the page asks them. This machine alone:"
+    from storyboard.engine import usability
+
+    return usability(spec, settings).words
 
 
 def _references(spec: ModelSpec) -> str:

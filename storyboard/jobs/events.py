@@ -34,7 +34,7 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class TakeSaved:
-    """A frame is rendered, and its take stored and chosen."""
+    """A frame is rendered and its take stored; it is the chosen one, unless the frame is locked."""
 
     frame_id: str
     take: Take

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipelines.errors import UserError
-from pipelines.events import Events, ModelLoading, Preview
+from pipelines.events import Events, MaskFound, ModelLoading, Notice, Preview
 from pipelines.exchange import NO_BANKS, BankExchange
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled
-from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, TakeSaved
+from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
 from storyboard.storage.reference_store import ReferenceStore
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ class RenderEngine(Protocol):
 
     def describe(self) -> str:
         """Return the loaded model and its device; empty before one is loaded."""
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """Find out whether a model can render here, without loading it; slow the first time.
+
+        From any thread, also while a request is rendered.
+        """
 
 
 class JobProject(Protocol):
@@ -150,13 +158,12 @@ class Job:
         each frame's newest.
         """
         index, previewed = start, 0
+        history = self._history  # whole also once the job is shortened
         while True:
             with self._changed:
-                while (
-                    index >= len(self._history) and previewed == self._previewed and not self.over
-                ):
+                while index >= len(history) and previewed == self._previewed and not self.over:
                     self._changed.wait()
-                fresh = self._history[index:]
+                fresh = history[index:]
                 shown = [event for number, event in self._previews.values() if number > previewed]
                 previewed = self._previewed
                 over = self.over
@@ -166,10 +173,31 @@ class Job:
             if over:
                 return
 
-    def events_now(self, start: int = 0) -> list[JobEvent]:
-        """Return the events so far from the `start`-th on, without previews."""
+    def follow(self) -> Callable[[], list[JobEvent]]:
+        """Return a function that returns the events since its last call, without previews.
+
+        It never waits. While it is kept, so are all of the job's events.
+        """
+        history, seen = self._history, 0
+
+        def fresh() -> list[JobEvent]:
+            nonlocal seen
+            with self._changed:
+                events = history[seen:]
+            seen += len(events)
+            return events
+
+        return fresh
+
+    def shorten(self) -> None:
+        """Drop the events that matter while a job runs alone, its steps and masks, once it is over.
+
+        Whoever reads its events already gets all of them.
+        """
         with self._changed:
-            return self._history[start:]
+            if self.over:
+                passing = (JobProgress, MaskFound)
+                self._history = [e for e in self._history if not isinstance(e, passing)]
 
     def previews_now(self) -> tuple[int, dict[str, Preview]]:
         """Return the number of previews so far, and the newest of each frame that renders."""
@@ -178,15 +206,15 @@ class Job:
             return self._previewed, newest
 
     def cancel(self) -> None:
-        """Stop: at once while queued or while a model loads, else within one denoising step.
+        """Stop: at once before the first frame and while a model loads, else within one step.
 
         A model that loads is loaded to its end, for the next job.
         """
         with self._changed:
             self._stop.set()
             on_cancel = self._on_cancel
-            loading = bool(self._history) and isinstance(self._history[-1], ModelLoading)
-            if self._state == "queued" or (self._state == "running" and loading):
+            before = all(isinstance(event, ModelLoading | Notice) for event in self._history)
+            if not self.over and (before or isinstance(self._history[-1], ModelLoading)):
                 self._end("cancelled", JobEnded(cancelled=True))
         if on_cancel is not None:
             on_cancel()

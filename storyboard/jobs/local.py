@@ -7,10 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.job import Job, RenderEngine
 from storyboard.jobs.report import JobReport
-from storyboard.jobs.runner import Runner, log_fault
+from storyboard.jobs.runner import Runner, end_job
 
 
 class LocalRunner(Runner):
@@ -23,6 +25,10 @@ class LocalRunner(Runner):
     def describe(self) -> str:
         """See `Runner.describe`."""
         return self._engine.describe()
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """See `Runner.usability`."""
+        return self._engine.usability(spec)
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -49,6 +55,4 @@ class LocalRunner(Runner):
 
 
 def _settle(job: Job, done: Future[None]) -> None:
-    fault = RenderCancelled() if done.cancelled() else done.exception()
-    log_fault(job, fault)
-    job.end(fault)
+    end_job(job, RenderCancelled() if done.cancelled() else done.exception())

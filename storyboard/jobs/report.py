@@ -25,7 +25,7 @@ class JobReport:
     """Reports to a job what happens in its parts, which may be rendered side by side.
 
     The job's events are those of a single render: the fraction never falls, also where a part
-    begins again, and no start or notice is repeated.
+    begins again, and no start or notice is repeated; a model is loaded again where memory ran out.
 
     Args:
         request: the job's request; stored with every take.
@@ -81,9 +81,12 @@ class JobReport:
             return self._progress(event, targets, part)
         if isinstance(event, ModelLoading):
             # A worker that still loads a model does not stop those that render.
-            return None if any(self._done) else self._once(event)
+            others = len(self._shares) > 1 and any(self._done)
+            return None if others else self._once(event)
         if isinstance(event, Notice):
             elsewhere = event.kind == "prompt" and event.about not in targets
+            if event.kind == "memory" and any(self._done):  # the model is loaded again
+                self._reported = {e for e in self._reported if not isinstance(e, ModelLoading)}
             return None if elsewhere else self._once(event)
         if event.frame_id not in targets:
             return None

@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from pipelines.errors import UserError
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError, RenderCancelled
@@ -23,6 +25,7 @@ from storyboard.planning import plan_render
 _log = logging.getLogger(__name__)
 
 _REMEMBERED = 200  # jobs that are over, whose ends pages can still hear of
+_WHOLE = 8  # of these, the last ones, whose every event can still be read
 
 
 class Runner(ABC):
@@ -78,9 +81,11 @@ class Runner(ABC):
         job = Job(project, storyboard, plan.targets, share_all, keep_seeds=added)
         with self._jobs_guard:
             over = [old for old in self._jobs if old.over]
+            for old in over[:-_WHOLE]:
+                old.shorten()
             forgotten = set(map(id, over[:-_REMEMBERED]))
             self._jobs = [*(old for old in self._jobs if id(old) not in forgotten), job]
-        self._begin(job)
+            self._begin(job)  # in the order in which they are listed
         return job
 
     def active(self, project_id: str) -> Job | None:
@@ -111,12 +116,16 @@ class Runner(ABC):
         """Return the model and device, or the workers, that run jobs; perhaps empty."""
 
     @abstractmethod
+    def usability(self, spec: ModelSpec) -> Usability:
+        """Find out whether a model can render where jobs run; slow the first time."""
+
+    @abstractmethod
     def close(self) -> None:
         """Cancel all jobs and wait for their end."""
 
     @abstractmethod
     def _begin(self, job: Job) -> None:
-        """Put a new job into the queue."""
+        """Put a new job into the queue; never wait for another job."""
 
     def _planned(self, job: Job) -> RenderRequest:
         """Return a job's request, planned again when the job begins.
@@ -137,12 +146,20 @@ class Runner(ABC):
             return [job for job in self._jobs if not job.over]
 
 
-def log_fault(job: Job, fault: BaseException | None) -> None:
-    """Log the exception that ended a job, with its traceback where it is not meant for people."""
+def end_job(job: Job, fault: BaseException | None) -> None:
+    """End a job and log its end, with a traceback where the fault is not meant for people.
+
+    Args:
+        fault: the exception that ended it early; None where all frames are rendered.
+    """
     if isinstance(fault, UserError):
         _log.warning("Job %s of project %s failed: %s", job.id, job.project.id, fault)
     elif fault is not None and not isinstance(fault, RenderCancelled):
         _log.error("Job %s of project %s failed", job.id, job.project.id, exc_info=fault)
+    else:
+        ended = "cancelled" if fault is not None or job.over else "finished"
+        _log.info("Job %s of project %s was %s", job.id, job.project.id, ended)
+    job.end(fault)
 
 
 def chosen_requests(

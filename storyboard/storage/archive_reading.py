@@ -12,9 +12,7 @@ import hashlib
 import io
 import json
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,24 +25,22 @@ from pipelines.errors import UserError
 from pipelines.pictures import Reference, png_bytes, read_png
 from pipelines.request import RenderRequest
 from storyboard.board import LONG_TEXT, MAX_STEPS, Identifier, PictureName, Storyboard, Take
-from storyboard.storage.archive import STORYBOARD
 from storyboard.storage.files import fault_of, write_result
 from storyboard.storage.own_pictures import texts_of, with_texts
-from storyboard.storage.projects import REQUEST_KEY, STAR, STORYBOARD_FILE, Project, Store
+from storyboard.storage.project import STAR, Project
+from storyboard.storage.projects import Store
 from storyboard.storage.reference_store import REFERENCE_FILE
-from storyboard.storage.take_files import TAKE_FILE
+from storyboard.storage.storyboard_file import STORYBOARD, STORYBOARD_FILE, storyboard_content
+from storyboard.storage.take_files import REQUEST_KEY, TAKE_FILE
+from storyboard.storage.zip_files import DAMAGE, opened_zip, read_member
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _MOST_MEMBERS = 50_000
-_MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
 _MOST_IN_ALL = 4_000_000_000
 _MOST_FRAMES = 500  # of a request, with copies of source frames
 _LARGEST_SIDE = 2048
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises at archives that are damaged, or encrypted (RuntimeError).
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 _NUMBERED = re.compile(r"0*(\d{1,4})(-[^/]*)?\.png")
 _TAKE = re.compile(r"takes/([^/]+)/take\.json")
 _ID, _NAME = TypeAdapter(Identifier), TypeAdapter(PictureName)
@@ -64,21 +60,10 @@ def read_archive(
     Raises:
         UserError: if it cannot be read, holds no storyboard, or is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            reading = _Reading(archive, path, adapt)
-            project = store.build(reading.fill)
-            return project, reading.notes
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be opened ({error.strerror or error}).",
-            "Check that the file is there and may be read.",
-        ) from error
-    except _DAMAGE as error:
-        raise UserError(
-            f"{path} is not an archive that can be read: {' '.join(str(error).split())}.",
-            "Choose a ZIP file that Throughline saved.",
-        ) from error
+    with opened_zip(path, "an archive", "Choose a ZIP file that Throughline saved.") as archive:
+        reading = _Reading(archive, path, adapt)
+        project = store.build(reading.fill)
+        return project, reading.notes
 
 
 class _Reading:
@@ -118,8 +103,7 @@ class _Reading:
             self._note("The character comes without its reference picture.")
             character = board.character.model_copy(update={"reference": ""})
             board = board.model_copy(update={"character": character})
-        body = {"storyboard": board.model_dump(mode="json")}
-        write_result(folder / STORYBOARD, STORYBOARD_FILE.dump(body))
+        write_result(folder / STORYBOARD, storyboard_content(board))
 
     def _board(self) -> Storyboard:
         body = STORYBOARD_FILE.parse(self._content(STORYBOARD), self._path / STORYBOARD)
@@ -139,7 +123,7 @@ class _Reading:
                 files, take, request = self._take(take_id, frame_id, frames.get(frame_id, 0))
                 if take.frame_id not in frames or frame_id not in ("", take.frame_id):
                     raise ValueError("it belongs to another frame")
-            except (UserError, ValueError, KeyError, *_DAMAGE) as error:
+            except (UserError, KeyError, *DAMAGE) as error:
                 where = f" of frame {frames[frame_id]}" if frame_id else ""
                 self._note(f"Take {take_id}{where} was left out: {_words(error)}.")
                 continue
@@ -154,7 +138,9 @@ class _Reading:
         _ID.validate_python(take_id)
         image = self._either(f"takes/{take_id}/image.png", self._numbered(number, ""))
         mask = self._either(f"takes/{take_id}/mask.png", self._numbered(number, "masks/"))
-        picture, shape = read_png(image), read_png(mask)
+        if image is None:
+            raise ValueError("its picture is not there")
+        picture, shape = read_png(image), None if mask is None else read_png(mask)
         record = f"takes/{take_id}/take.json"
         if record in self._names:
             body = TAKE_FILE.parse(self._content(record), self._path / record)
@@ -169,9 +155,12 @@ class _Reading:
         body = {"take": take.model_dump(mode="json"), "request": request.to_dict()}
         files = {
             "image.png": with_texts(image, texts_of(request)),
-            "mask.png": with_texts(mask, {}),
             "take.json": TAKE_FILE.dump(body),
         }
+        if mask is None:
+            self._note(f"Take {take_id} comes without its mask.")
+        else:
+            files["mask.png"] = with_texts(mask, {})
         if f"takes/{take_id}/{STAR}" in self._names:
             files[STAR] = b""
         return files, take, request
@@ -184,7 +173,7 @@ class _Reading:
             if f"{hashlib.sha256(content).hexdigest()}.png" != name:
                 raise ValueError("its content has changed")
             files = {name: content} | self._origin_of(name, read_png(content))
-        except (UserError, ValueError, *_DAMAGE) as error:
+        except (UserError, *DAMAGE) as error:
             self._note(f"A reference picture was left out: {_words(error)}.")
             return False
         for file, part in reversed(files.items()):  # the picture comes last
@@ -235,23 +224,14 @@ class _Reading:
                 return name
         return ""
 
-    def _either(self, *names: str) -> bytes:
-        """Return the content of the first of these files that is there."""
+    def _either(self, *names: str) -> bytes | None:
+        """Return the content of the first of these files that is there; None without any."""
         found = next((name for name in names if name in self._names), None)
-        if found is None:
-            raise ValueError("its picture or its mask is not there")
-        return self._content(found)
+        return None if found is None else self._content(found)
 
     def _content(self, name: str) -> bytes:
         """Return the content of a file; its size is checked before it is unpacked."""
-        member = self._names.get(name)
-        if member is None:
-            raise ValueError(f"{name} is not in it")
-        if member.file_size > _MOST_BYTES:
-            raise ValueError(f"{name} is larger than {_MOST_BYTES // 1_000_000} MB")
-        if member.compress_type not in _PACKINGS:
-            raise ValueError(f"{name} is packed in an unusual way")
-        return self._archive.read(member)
+        return read_member(self._archive, self._names.get(name), name)
 
     def _note(self, words: str) -> None:
         self.notes.append(words.replace(f"{self._path}/", ""))
@@ -275,7 +255,7 @@ def _text_of(image: bytes) -> str:
 
 
 def _take_of(
-    request: RenderRequest, take_id: str, frame_id: str, mask: Image.Image, made: datetime
+    request: RenderRequest, take_id: str, frame_id: str, mask: Image.Image | None, made: datetime
 ) -> Take:
     """Return the record of a take whose request and mask alone are known."""
     frame = next((f for f in request.frames if f.frame_id == frame_id), None)
@@ -287,13 +267,15 @@ def _take_of(
         created=made,
         seconds=0,
         seed=frame.seed,
-        foreground=mask.histogram()[255] / (mask.width * mask.height),
+        foreground=mask.histogram()[255] / (mask.width * mask.height) if mask else 0,
         prompt=frame.prompt.text,
         model=request.model,
     )
 
 
-def _check(request: RenderRequest, take: Take, picture: Image.Image, mask: Image.Image) -> None:
+def _check(
+    request: RenderRequest, take: Take, picture: Image.Image, mask: Image.Image | None
+) -> None:
     """Refuse a take whose parts do not belong together, or a request that no page could make."""
     frames = {frame.frame_id: frame for frame in request.frames}
     if len(frames) > _MOST_FRAMES or request.steps > MAX_STEPS:
@@ -306,7 +288,8 @@ def _check(request: RenderRequest, take: Take, picture: Image.Image, mask: Image
     own = frames.get(take.frame_id)
     if own is None:
         raise ValueError("its request renders another frame")
-    if not picture.size == mask.size == (own.width, own.height) or mask.mode != "L":
+    masked = mask is None or (mask.size == picture.size and mask.mode == "L")
+    if picture.size != (own.width, own.height) or not masked:
         raise ValueError("its picture and its mask do not have the size of its request")
     if picture.mode != "RGB":
         raise ValueError(f"its picture is in {picture.mode}, not RGB")

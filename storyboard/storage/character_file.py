@@ -14,9 +14,7 @@ that a project could have made are accepted. This module knows nothing of pages.
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +24,14 @@ from pipelines.errors import UserError
 from pipelines.pictures import Reference, png_bytes, read_png
 from storyboard.board import Character
 from storyboard.storage.files import DocumentKind, fault_of, write_result
-from storyboard.storage.projects import Project
+from storyboard.storage.project import Project
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.zip_files import opened_zip, read_member, write_zip
 
 SUFFIX = ".character"
 CHARACTER_FILE = DocumentKind("throughline character")
 
 _RECORD, _REFERENCE, _SOURCE, _MASK = "character.json", "reference.png", "source.png", "mask.png"
-_MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises at archives that are damaged, or encrypted (RuntimeError).
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def save_character(project: Project, path: Path) -> Path:
             "Describe it or give it a picture, then save it.",
         )
     body = character.model_dump(mode="json", include={"name", "description", "strength"})
-    files = {_RECORD: CHARACTER_FILE.dump({"character": body})}
+    files: dict[str, Path | bytes] = {_RECORD: CHARACTER_FILE.dump({"character": body})}
     if character.reference:
         reference = project.references.load(character.reference)
         files |= {
@@ -83,10 +78,7 @@ def save_character(project: Project, path: Path) -> Path:
             _MASK: png_bytes(reference.mask),
         }
     packed = io.BytesIO()
-    # PNG is compressed already: packing it again only costs time.
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
+    write_zip(packed, files.items())
     write_result(path, packed.getvalue())
     return path
 
@@ -97,19 +89,9 @@ def load_character(path: Path) -> PortableCharacter:
     Raises:
         UserError: if it cannot be read, is not a character file, or is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(archive, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be opened ({error.strerror or error}).",
-            "Check that the file is there and may be read.",
-        ) from error
-    except _DAMAGE as error:
-        raise UserError(
-            f"{path} is not a character file that can be read: {' '.join(str(error).split())}.",
-            f"Choose a {SUFFIX} file that Throughline saved.",
-        ) from error
+    remedy = f"Choose a {SUFFIX} file that Throughline saved."
+    with opened_zip(path, "a character file", remedy) as archive:
+        return _read(archive, path)
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> PortableCharacter:
@@ -127,12 +109,6 @@ def _read(archive: zipfile.ZipFile, path: Path) -> PortableCharacter:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return one of the archive's files; its size is checked before it is unpacked."""
-    if name not in archive.namelist():
-        raise ValueError(f"{name} is not in it")
-    member = archive.getinfo(name)
-    if member.file_size > _MOST_BYTES:
-        raise ValueError(f"{name} is larger than {_MOST_BYTES // 1_000_000} MB")
-    if member.compress_type not in _PACKINGS:
-        raise ValueError(f"{name} is packed in an unusual way")
-    return archive.read(member)
+    """Return the content of one of the archive's files."""
+    member = archive.getinfo(name) if name in archive.namelist() else None
+    return read_member(archive, member, name)

@@ -16,7 +16,9 @@ CHROMIUM_FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 # Messages of the browser and of Gradio's own script while the server is away, or the page closes.
-PARTING_WORDS = re.compile(r"AbortError|Connection errored out|net::ERR_(CONNECTION|EMPTY|NETWORK)")
+PARTING_WORDS = re.compile(
+    r"AbortError|Connection errored out|net::ERR_(CONNECTION|EMPTY|INTERNET|NETWORK)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.projects = projects
         self._options = options
-        self._variables = variables
+        self.variables = variables
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[str] | None = None
 
@@ -49,7 +49,7 @@ class Server:
         self._process = subprocess.Popen(
             [*command, "--projects", str(self.projects), *self._options],
             cwd=ROOT,
-            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"} | self._variables,
+            env=os.environ | {"THROUGHLINE_DEVICE": "cpu"} | self.variables,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -70,7 +70,8 @@ class Server:
         """Stop it as Ctrl+C does."""
         assert self._process is not None and self._process.stdout is not None
         self._process.send_signal(signal.SIGINT)
-        assert self._process.wait(timeout=60) == 0
+        status = self._process.wait(timeout=60)
+        assert status == 0, status
         self._process.stdout.close()
 
 

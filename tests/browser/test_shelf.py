@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from storyboard.storage.projects import REQUEST_KEY, Store
+from storyboard.storage.projects import Store
+from storyboard.storage.take_files import REQUEST_KEY
 from tests.browser.driving import SOON, Opened, Server, cards, has_status, is_saved, within
 from tests.conftest import ROOT
 

@@ -49,7 +49,7 @@ def test_every_picture_is_rendered_once_and_two_settings_take_two_requests() -> 
     )  # fmt: skip
     assert second.targets == ("merge-2", "merge-3", "place-2", "place-3")
     assert not first.consistency.merge
-    assert second.consistency == replace(MINIATURE.consistency, merge=True)
+    assert second.consistency == replace(MINIATURE.consistency_for(3), merge=True)
     assert IDENTITY_FRAME in {f.frame_id for f in second.frames}
     assert sorted((*first.targets, *second.targets)) == sorted(frame_ids(SHARED, ROWS))
 
@@ -85,7 +85,7 @@ def test_the_models_own_settings_are_used() -> None:
     (request,) = planned(ROAMING, PLAIN)
     assert (request.model, request.steps) == ("miniature", 3)
     assert request.true_cfg_scale == MINIATURE.true_cfg_scale
-    assert request.consistency == MINIATURE.consistency
+    assert request.consistency == MINIATURE.consistency_for(3)
     assert (request.frames[0].width, request.frames[0].height) == (64, 48)
     assert [f.seed for f in request.frames] == [7, 8, 9]
 
@@ -98,12 +98,12 @@ def test_rendered_frames_are_not_requested_again() -> None:
 
 def test_a_new_row_says_what_it_changes() -> None:
     weak = SuiteRow("weak", "a weak merge", changes={"merge": True, "merge_weight": 0.2})
-    assert weak.settings(MINIATURE).merge_weight == 0.2
+    assert weak.settings(MINIATURE, 3).merge_weight == 0.2
     plain, changed = planned(ROAMING, PLAIN, MERGE, weak)
     assert "weak-2" in changed.targets and changed.consistency.merge_weight == 0.2
     assert "merge-2" in plain.targets
     with pytest.raises(TypeError, match="strength"):
-        SuiteRow("bad", "bad", changes={"strength": 1}).settings(MINIATURE)
+        SuiteRow("bad", "bad", changes={"strength": 1}).settings(MINIATURE, 3)
 
 
 PICTURE = "ab" * 32 + ".png"
@@ -173,7 +173,7 @@ def test_an_ablation_is_rendered_with_its_own_model() -> None:
     own, other = conditioned(REFERENCE, BOTH, ABLATED)
     assert (own.model, other.model) == ("miniature", "other")
     assert other.targets == ("identity-reference-no-time", "no-time-2", "no-time-3")
-    assert own.consistency == other.consistency == MINIATURE.consistency
+    assert own.consistency == other.consistency == MINIATURE.consistency_for(3)
 
 
 def test_a_character_without_a_reference_is_not_rendered_with_one() -> None:

@@ -25,6 +25,7 @@ from pipelines.models.presets import Machine
 from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from pipelines.sampling.context import RenderContext
+from storyboard import engine as app_engine
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
 from storyboard.planning import plan_render
@@ -274,3 +275,16 @@ def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ModelError, match="no device"):
         machine_here(EngineOptions(device=absent))
     assert machine_here(OPTIONS) == Machine("cpu", host=10**12)
+
+
+def test_on_zero_gpu_it_is_decided_where_the_gpu_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = app_engine.usability(MINIATURE, Settings(device="cpu"))
+    assert here == Usability(True, "Runs here, on the CPU.")
+    monkeypatch.setattr("storyboard.engine.has_zero_gpu", lambda: True)
+    large = Engine(Settings(space=True)).usability(FLUX1_DEV)
+    assert large.usable and large.words == (
+        "Renders on a GPU of ZeroGPU, where it is decided whether it fits. "
+        "Its weights take 34 GB in 16 bits."
+    )
+    small = app_engine.usability(MINIATURE, Settings(space=True))
+    assert small.words == "Renders on a GPU of ZeroGPU, where it is decided whether it fits."

@@ -13,7 +13,8 @@ from pipelines.errors import UserError
 from pipelines.pictures import Reference
 from storyboard import formats
 from storyboard.formats import ENDINGS, FORMS, export_board, form_of, import_file
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.conftest import ROOT
 from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take

@@ -7,10 +7,12 @@ import pytest
 from pipelines.request import Prompt
 from storyboard.board import Character, Frame, Storyboard
 from storyboard.frames import (
+    KeptLocation,
     background_source,
     compose_prompt,
     identity_frame,
     identity_source,
+    kept_locations,
     reference_picture,
     sources_first,
 )
@@ -88,3 +90,37 @@ def test_frames_are_ordered_after_their_sources() -> None:
     assert sources_first(board(*FRAMES), "edcba") == list("abcde")
     assert sources_first(board(*FRAMES, identity="d"), "abd") == list("dab")
     assert sources_first(board(*FRAMES, identity="e"), "abc") == list("abc")
+
+
+def test_kept_locations_name_their_source_readers_and_the_frames_beside_them() -> None:
+    storyboard = board(
+        Frame(id="a", location="Stra\u00dfe", share_background=True),
+        Frame(id="b", location="STRASSE,"),
+        Frame(id="c", location="strasse", share_background=True),
+        Frame(id="d", location="forest", share_background=True),
+        Frame(id="e", location=" ., ", share_background=True),
+    )
+    assert kept_locations(storyboard) == {
+        "a": KeptLocation(None, ("c",), ("b",)),
+        "c": KeptLocation("a", (), ("b",)),
+        "d": KeptLocation(None, (), ()),
+    }
+
+
+@pytest.mark.parametrize("identity", ["", "d", "e"])
+def test_kept_locations_are_those_of_the_render(identity: str) -> None:
+    storyboard = board(*FRAMES, identity=identity)
+    kept = kept_locations(storyboard)
+    assert kept is not None and any(one.source for one in kept.values())
+    for frame in storyboard.frames:
+        source = background_source(storyboard, frame)
+        assert (kept[frame.id].source if frame.id in kept else None) == source
+        if source is not None:
+            assert frame.id in kept[source].readers
+    assert sum(len(one.readers) for one in kept.values()) == sum(
+        one.source is not None for one in kept.values()
+    )
+
+
+def test_no_location_is_kept_where_frames_share_nothing() -> None:
+    assert kept_locations(board(*FRAMES, consistent=False)) is None

@@ -67,9 +67,17 @@ def test_guidance_is_the_storyboards_for_models_that_have_learnt_it() -> None:
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_every_model_keeps_its_characters_by_its_own_settings(spec: ModelSpec) -> None:
     request = plan(board(*FRAMES, model=spec.name))
-    assert request.consistency == spec.consistency
+    own = spec.consistency_for(spec.steps)
+    assert request.consistency == own
     unmerged = plan(board(*FRAMES, model=spec.name, merge=False))
-    assert unmerged.consistency == replace(spec.consistency, merge=False)
+    assert unmerged.consistency == replace(own, merge=False)
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("steps", [1, 4, 6, 8, 12, 20, 50])
+def test_settings_follow_the_number_of_steps(spec: ModelSpec, steps: int) -> None:
+    request = plan(board(*FRAMES, model=spec.name, steps=steps))
+    assert (request.steps, request.consistency) == (steps, spec.consistency_for(steps))
 
 
 def test_seeds_are_kept_or_drawn() -> None:

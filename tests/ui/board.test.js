@@ -99,12 +99,6 @@ test("data is the same in whatever order its fields are", () => {
   }
 });
 
-test("locations are compared as the server does", () => {
-  const at = (/** @type {string} */ location) => operations.locationOf(frame("a", { location }));
-  assert.equal(at("  On a  Beach. "), at("on a beach"));
-  assert.notEqual(at("on a beach"), at("on the beach"));
-});
-
 test("a board is blank until somebody writes on it", () => {
   const blank = board("ab", { character: { name: "", description: " ", strength: null } });
   blank.frames = blank.frames.map((each) => ({ ...each, action: "", location: " " }));

@@ -1,42 +1,72 @@
-// Locations that frames share.
+// Locations that frames keep: sentences from the server's answer, and silence without one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { locationHint } from "../../assets/ui/state/locations.js";
-import { board, withFrames } from "./boards.js";
+import { locationHint, locationsNow } from "../../assets/ui/state/locations.js";
+import { editFrame, editSettings, moveFrame } from "../../assets/ui/state/board.js";
+import { board, storeWith, withFrames } from "./boards.js";
 
-test("a frame that keeps no location says nothing of it", () => {
-  assert.equal(locationHint(board(), board().frames[0], undefined), "");
-});
+/** @import { KeptLocation, State } from "../../assets/ui/types.js" */
 
 const on = { share_background: true };
-const shared = withFrames(board("abcd"), { a: on, c: { ...on, location: "Beach. " }, d: { ...on, location: "forest" } });
+const shared = withFrames(board("abcd"), { a: on, c: on, d: on });
 
-/** Return the hint of a frame by its place. @param {number} index @param {import("../../assets/ui/types.js").Board} of @param {any} origins */
-const hint = (index, of = shared, origins = undefined) => locationHint(of, of.frames[index], origins);
+/** @param {Partial<KeptLocation>} parts @returns {KeptLocation} */
+const kept = (parts = {}) => ({ source: null, readers: [], others: [], ...parts });
 
-test("a location is said to be the same only where the take shows it as it is now", () => {
-  const from = (/** @type {string} */ frame, /** @type {boolean} */ current) => ({ identity: null, location: { frame, current } });
-  assert.equal(hint(2, shared, from("a", true)), "Same location as frame 1.");
-  for (const origins of [undefined, from("a", false), from("b", true), { identity: null, location: null }]) {
-    assert.equal(hint(2, shared, origins), "Will have the location of frame 1.");
+/** Return a page's state, with the server's answer on its board. @param {Partial<State>} parts */
+const answered = (parts = {}) =>
+  storeWith(shared, { locations: { revision: "r0", frames: { a: kept({ readers: ["c"], others: ["b"] }), c: kept({ source: "a", others: ["b"] }) } }, ...parts }).state;
+
+/** Return the hint of a frame by its place. @param {State} state @param {number} index */
+const hint = (state, index) => locationHint(state, state.board.frames[index], locationsNow(state));
+
+test("each frame that keeps its location says what the server answered", () => {
+  const state = answered();
+  assert.deepEqual([0, 1, 2, 3].map((index) => hint(state, index)), [
+    "Frame 3 keeps this location.",
+    "",
+    "Will have the location of frame 1.",
+    "Name the location first.",
+  ]);
+  const alone = answered({ locations: { revision: "r0", frames: { a: kept(), c: kept({ readers: ["b", "d"] }), d: kept({ others: ["b"] }) } } });
+  assert.deepEqual([0, 2, 3].map((index) => hint(alone, index)), [
+    "No other frame has this location yet.",
+    "Frames 2 and 4 keep this location.",
+    "Turn this on in frame 2 too.",
+  ]);
+  const off = answered({ locations: { revision: "r0", frames: null } });
+  assert.match(hint(off, 0), /is off/);
+});
+
+test("a location is said to be the same only where the shown take shows it as it is now", () => {
+  const from = (/** @type {string} */ frame, /** @type {boolean} */ current) => ({ c: { identity: null, location: { frame, current } } });
+  const origins = from("a", true);
+  assert.equal(hint(answered({ origins }), 2), "Same location as frame 1.");
+  for (const other of [from("a", false), from("b", true), { c: { identity: null, location: null } }]) {
+    assert.equal(hint(answered({ origins: other }), 2), "Will have the location of frame 1.");
   }
+  for (const wished of [{ c: "another take" }, { a: "another take" }]) assert.equal(hint(answered({ origins, wished }), 2), "");
 });
 
-test("the frame whose location others keep says so", () => {
-  assert.equal(hint(0), "Frame 3 keeps this location.");
-  assert.equal(hint(0, withFrames(board("abc"), { a: on, b: on, c: on })), "Frames 2 and 3 keep this location.");
-});
-
-test("the identity frame is the one whose location is kept", () => {
-  const identity = { ...shared, settings: { ...shared.settings, identity: "c" } };
-  assert.equal(hint(0, identity), "Will have the location of frame 3.");
-  assert.equal(hint(2, identity), "Frame 1 keeps this location.");
-});
-
-test("a location that no other frame keeps says what to do", () => {
-  assert.equal(hint(3), "No other frame has this location yet.");
-  assert.equal(hint(0, withFrames(board("ab"), { a: on })), "Turn this on in frame 2 too.");
-  assert.equal(hint(0, withFrames(board("ab"), { a: { ...on, location: " " } })), "Name the location first.");
+test("nothing is said from an edit until the answer to it", () => {
+  const { board: before } = answered();
+  const edits = {
+    location: editFrame(before, "c", { location: "forest" }),
+    toggle: editFrame(before, "d", { share_background: false }),
+    character: editFrame(before, "a", { character: "an old man" }),
+    order: moveFrame(before, "c", 0),
+    identity: editSettings(before, { identity: "c" }),
+    consistent: editSettings(before, { consistent: false }),
+  };
+  for (const [name, edited] of Object.entries(edits)) {
+    const state = answered({ board: edited });
+    assert.deepEqual(edited.frames.map((_, index) => hint(state, index)), ["", "", "", ""], name);
+    // The answer to an older save is none.
+    const late = answered({ board: edited, base: { board: edited, revision: "r1" } });
+    assert.equal(hint(late, 0), "", name);
+  }
+  assert.equal(hint(answered({ board: editFrame(before, "c", { action: "singing" }) }), 0), "Frame 3 keeps this location.");
+  assert.equal(hint(answered({ locations: null }), 0), "");
 });

@@ -67,7 +67,7 @@ export function makeCard(frame, setup) {
   const open = make("button", { type: "button", class: "tl-open", "data-action": "look" }, makeShot());
   return make(
     "article",
-    { class: "tl-card", "data-frame": frame.id },
+    { class: "tl-card", "data-frame": frame.id, tabindex: -1 },
     make(
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
@@ -84,7 +84,7 @@ export function makeCard(frame, setup) {
     makeWarnings(),
     make(
       "div",
-      { class: "tl-stack" },
+      { class: "tl-stack tl-fields" },
       makeKnown(field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })), "actions", true),
       makeKnown(
         field(
@@ -95,10 +95,15 @@ export function makeCard(frame, setup) {
       ),
       toggle("share_background", "Keep this location", make("span", { class: "tl-hint tl-place" })),
       makeCloseness(setup),
-      frame.character ? makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))) : null,
     ),
     makeTools(),
   );
+}
+
+/** Give a card a field for the frame's own character, which most frames have not. @param {HTMLElement} card @param {Setup} setup */
+function addOwnCharacter(card, setup) {
+  if (card.querySelector('[data-field="character"]')) return; // it stays while it is emptied
+  partOf(card, ".tl-fields").append(makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))));
 }
 
 /** @param {Setup} setup */
@@ -165,6 +170,7 @@ function makeTools() {
 /**
  * @typedef {object} CardShown
  * @property {Board} board
+ * @property {Setup} setup
  * @property {number} index of the frame
  * @property {Result | undefined} result
  * @property {string | undefined} preview
@@ -177,7 +183,7 @@ function makeTools() {
  */
 
 /** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
-export function paintCard(card, { board, index, result, preview, work, facts, hint, strength, model, refused }) {
+export function paintCard(card, { board, setup, index, result, preview, work, facts, hint, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -193,6 +199,7 @@ export function paintCard(card, { board, index, result, preview, work, facts, hi
   find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
   find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
+  if (frame.character) addOwnCharacter(card, setup);
   for (const control of controls(card, "[data-field]:not([type=range])")) {
     setValue(control, frame[/** @type {keyof Frame} */ (control.dataset.field)]);
   }

@@ -81,7 +81,7 @@ function arrange(list, boards, shelf) {
 function makeEntry(board, shelf) {
   const doing = shelf.doing[board.id] ?? "";
   const current = board.id === shelf.current;
-  const entry = make("article", { class: "tl-entry", "data-board": board.id, "aria-label": titleOf(board), "data-doing": doing || null, "aria-current": current ? "true" : null });
+  const entry = make("article", { class: "tl-entry", "data-board": board.id, "aria-label": titleOf(board), "data-doing": doing || null, "aria-current": current ? "true" : null, "data-damaged": board.fault ? "" : null });
   if (doing === "deleted") entry.append(makePicture(board, false), ...makeDeleted(board));
   else if (doing === "asked") entry.append(makePicture(board, false), ...makeQuestion(board));
   else entry.append(...(shelf.view === "bin" ? makeBinned(board) : makeKept(board, current, doing === "renaming")));
@@ -96,6 +96,8 @@ function makeKept(board, current, renaming) {
   const words = make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) });
   const picture = makePicture(board, current);
   const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": renaming ? `Open ${titleOf(board)}` : null, title: `Open ${titleOf(board)}` }, ...parts);
+  const remove = button("delete-board", "trash", { hint: "Delete: move to the bin" });
+  if (board.fault) return [picture, title, words, make("div", { class: "tl-row tl-entry-tools" }, remove)];
   return [
     ...(renaming ? [open(picture), title, words] : [open(picture, title, words)]),
     make(
@@ -103,7 +105,7 @@ function makeKept(board, current, renaming) {
       { class: "tl-row tl-entry-tools" },
       renaming ? button("rename-done", "check", { hint: "Keep this title" }) : button("rename-board", "pencil", { hint: "Rename" }),
       button("copy-board", "copy", { hint: "Duplicate, with all takes" }),
-      button("delete-board", "trash", { hint: "Delete: move to the bin" }),
+      remove,
     ),
   ];
 }

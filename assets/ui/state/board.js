@@ -55,6 +55,12 @@ export function withField(board, frame, field, value) {
   return part === "character" ? editCharacter(board, { [key]: value }) : editSettings(board, { [key]: value });
 }
 
+/** Return a field by its name, as `withField` has it. @param {Board} board @param {string | null} frame @param {string} field */
+export function fieldOf(board, frame, field) {
+  const parts = /** @type {Record<string, any>} */ (frame === null ? board : (frameOf(board, frame) ?? {}));
+  return field.split(".").reduce((value, key) => value?.[key], parts);
+}
+
 /** Insert a frame at a position. @param {Board} board @param {Frame} frame @param {number} index @returns {Board} */
 export const insertFrame = (board, frame, index) => ({
   ...board,
@@ -91,18 +97,6 @@ export function same(one, other) {
   const [ours, others] = [Object.entries(one), new Map(Object.entries(other))];
   if (Array.isArray(one) !== Array.isArray(other) || ours.length !== others.size) return false;
   return ours.every(([key, value]) => others.has(key) && same(value, others.get(key)));
-}
-
-/** @type {WeakMap<Frame, string>} */
-const locations = new WeakMap(); // a frame is never changed in place
-
-/** Return a frame's location in the form that is compared; the server does the same. @param {Frame} frame */
-export function locationOf(frame) {
-  const known = locations.get(frame);
-  if (known !== undefined) return known;
-  const location = frame.location.toLowerCase().split(/\s+/).filter(Boolean).join(" ").replace(/[,. ]+$/, "");
-  locations.set(frame, location);
-  return location;
 }
 
 /** Return whether nothing has been written yet. @param {Board} board */

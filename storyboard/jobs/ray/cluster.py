@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from storyboard.jobs.ray.worker import Assignment, BankReady, MakeEngine, Worker, WorkerEvent
 from storyboard.settings import Settings, Workers
 
@@ -23,6 +26,8 @@ RAY = "ray==2.60.0"
 _QUIETLY = {"logging_level": "error", "log_to_driver": False}
 # Limit for a worker to remove its temporary files.
 _CLOSE_SECONDS = 5.0
+# Limit for a worker to answer a question; the first time, it imports torch.
+_ANSWER_SECONDS = 60.0
 
 
 class WorkerLost(Exception):
@@ -141,8 +146,9 @@ class RemoteWorker:
         options = remote.options(
             num_cpus=self._allocation.cores,
             num_gpus=self._allocation.gpus,
-            # For one thread that renders, one that waits for it, and one that stops them.
-            max_concurrency=3,
+            # For a thread that renders, one that waits for it, one that stops them, and one that
+            # answers a question.
+            max_concurrency=4,
         )
         self._actor = options.remote(
             self._make_engine, self._settings, self._ray.get, self._scratch
@@ -184,6 +190,17 @@ class RemoteWorker:
             if not complete:
                 self.stop(assignment.id)
 
+    def usability(self, spec: ModelSpec) -> Usability | None:
+        """Find out whether a model can render there; None where the worker does not answer."""
+        actor = self._actor
+        if actor is None:
+            return None
+        try:
+            answer: Usability = self._ray.get(actor.usability.remote(spec), timeout=_ANSWER_SECONDS)
+        except (*self._losses, self._ray.exceptions.GetTimeoutError):
+            return None
+        return answer
+
     def stop(self, assignment_id: str) -> None:
         """Stop an assignment within one denoising step; do not wait for that."""
         if self._actor is not None:
@@ -196,6 +213,19 @@ class RemoteWorker:
             with contextlib.suppress(*self._losses, self._ray.exceptions.GetTimeoutError):
                 self._ray.get(actor.close.remote(), timeout=_CLOSE_SECONDS)
             self._ray.kill(actor)
+
+
+def joint_usability(answers: Sequence[Usability]) -> Usability:
+    """Return the answers of several workers as one; a model is usable where all can render it."""
+    if not answers:
+        return Usability(True, "The workers decide whether it runs, and none of them answers now.")
+    counts = Counter(answer.words for answer in answers)
+    if len(counts) == 1:
+        words = f"On the workers' machine: {answers[0].words}"
+    else:
+        each = (f"On {n} of {len(answers)} workers: {words}" for words, n in counts.items())
+        words = " ".join(each)
+    return Usability(all(answer.usable for answer in answers), words)
 
 
 class Cluster:

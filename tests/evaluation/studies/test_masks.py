@@ -104,7 +104,7 @@ def test_both_frames_of_a_story_have_the_same_description_and_always_the_same_wo
 
 def test_a_story_is_rendered_with_the_models_settings_and_read_by_the_judge(judge):
     request = story_request(SPEC, 0)
-    assert request.consistency == SPEC.consistency
+    assert request.consistency == SPEC.consistency_for(SPEC.steps)
     assert [frame.identity_from for frame in request.frames] == [None, "identity"]
     rendered = render_story(tiny_pipeline(), request, judge, SEQUENCE)
     assert rendered.identity.matches == {}

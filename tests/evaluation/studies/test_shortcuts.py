@@ -48,7 +48,7 @@ def test_a_story_has_the_models_settings_and_some_of_the_prompts():
     request = shortcuts.story(suite, suite.characters[0], SPEC)
     assert len(request.frames) == len(request.targets) == 3
     assert [frame.identity_from for frame in request.frames] == [None, *request.targets[:1] * 2]
-    assert (request.steps, request.consistency) == (4, SPEC.consistency)
+    assert (request.steps, request.consistency) == (4, SPEC.consistency_for(4))
 
 
 def test_time_masks_and_colours_are_compared_pair_by_pair():

@@ -387,6 +387,17 @@ def test_a_model_was_made_for_its_own_settings(spec):
         assert made_for.guidance[0] <= spec.guidance_scale <= made_for.guidance[1]
 
 
+def test_ranges_are_those_that_the_makers_name():
+    """docs/models.md says where."""
+    dev, krea, schnell = (find_model(f"flux1-{n}").made_for for n in ("dev", "krea-dev", "schnell"))
+    assert (dev.steps, dev.guidance) == ((28, 50), (1.5, 5))
+    assert (krea.steps, krea.guidance) == ((28, 32), (3.5, 5))
+    assert krea.area[1] == 1280 * 1280
+    assert (schnell.steps, schnell.guidance) == ((1, 4), None)
+    for made_for in (dev, schnell):
+        assert made_for.area[0] <= 0.1e6 and 1088 * 1920 <= made_for.area[1] < 2.2e6
+
+
 def test_a_folder_was_made_for_its_own_size_and_may_list_its_words(folder):
     change(folder / "vae" / "config.json", sample_size=128)
     spec = find_model(str(folder))

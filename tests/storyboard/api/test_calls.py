@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import inspect
 import json
+import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +23,7 @@ from storyboard.api.shelf import ShelfActions
 from storyboard.board import Storyboard
 from storyboard.errors import ConsentNeeded
 from storyboard.settings import ROOT
-from tests.storyboard.api.backend import Backend, backend_in, stored_story
-from tests.storyboard.fakes import FakeEngine
+from tests.storyboard.api.backend import Backend, ended, stored_story
 
 FAULT = "cannot be understood"
 # Values of every kind that JSON has, and some that a stranger would try.
@@ -31,13 +31,6 @@ ODD = [None, True, 0, -1, 1.5, "", "x", "../x", "\ud800", "a\0b", [], ["x"], [No
 
 
 ALL_CALLS = (*CALLS, *CHARACTER_CALLS, *SHELF_CALLS)
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Backend]:
-    backend = backend_in(tmp_path / "projects", FakeEngine())
-    yield backend
-    backend.runner.close()
 
 
 @pytest.fixture
@@ -241,3 +234,60 @@ def test_a_path_is_one_of_an_upload(backend: Backend, tmp_path: Path) -> None:
     assert seen == ["/etc/passwd"]
     assert "upload.png" not in str(answer["ok"]["reference"]["used"])
     assert answer["ok"]["reference"]["fault"]
+
+
+QUESTIONS_ABOUT_NOTHING: dict[str, dict[str, Any]] = {
+    "generate": {},
+    "choose_take": {"frame": "f", "take": "t"},
+    "take_words": {"take": "t"},
+    "star_take": {"take": "t", "starred": True},
+    "remove_take": {"take": "t"},
+    "bring_back_take": {"take": "t"},
+    "save_character": {},
+    "edit_mask": {"draft": "d", "strokes": ""},
+    "find_figure": {"draft": "d"},
+    "use_picture": {"draft": "d", "strokes": ""},
+    "set_reference": {"name": ""},
+    "reopen_picture": {},
+    "discard_picture": {"draft": "d"},
+    "load_character": {"path": "upload.png"},
+    "rename_board": {"title": "x"},
+    "duplicate_board": {},
+    "archive": {},
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS_ABOUT_NOTHING)
+def test_an_action_that_is_refused_makes_no_board(
+    backend: Backend, tmp_path: Path, name: str
+) -> None:
+    upload = tmp_path / "upload.png"
+    upload.write_bytes(b"no character")
+    calls = Calls(backend.actions, lambda sent: upload)
+    data = {"project": "nothing"} | QUESTIONS_ABOUT_NOTHING[name]
+    answer = calls.answer({"name": name, "data": data})
+    assert answer["problem"] and answer["remedy"]
+    assert not (backend.store.root / "nothing").exists()
+    assert str(tmp_path) not in str(answer)
+
+
+def test_words_name_files_without_the_servers_folders(
+    backend: Backend, calls: Calls, tmp_path: Path
+) -> None:
+    document = stored_story(backend)
+    project = backend.store.open(document["project"])
+    (project.path / "takes").write_text("a file where the folder should be")
+    backend.actions.generate(project.id)
+    ended(backend, project.id)
+    news = calls.answer({"name": "news", "data": {"project": project.id}})["ok"]
+    (outcome,) = news["outcomes"]
+    assert outcome["problem"].startswith(f"{project.id}{os.sep}takes")
+    # What a person has typed stays as it is.
+    title = f"{backend.store.root}/notes"
+    backend.actions.shelf.rename_board(project.id, title)
+    (project.path / "takes").unlink()
+    opened = calls.answer({"name": "open", "data": {"project": project.id}})["ok"]
+    assert opened["board"]["title"] == title
+    (project.path / "storyboard.json").write_text("{ half")
+    answer = calls.answer({"name": "open", "data": {"project": project.id}})
+    assert "damaged" in answer["problem"] and str(tmp_path) not in str(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gc
 import io
 import weakref
@@ -198,7 +199,7 @@ def test_views_of_many_jobs_do_not_pile_up(tmp_path: Path) -> None:
         job.end(None)
         outcomes = views.news(job.project.id)["outcomes"]
         jobs.append(weakref.ref(job))
-    assert len(outcomes) <= 201 and outcomes[-1]["job"] == job.id
+    assert len(outcomes) == 8 and outcomes[-1]["job"] == job.id
     del job
     gc.collect()
     assert sum(job() is not None for job in jobs) <= 2 * 201
@@ -211,3 +212,44 @@ def test_a_mask_goes_to_the_page_one_pixel_a_token() -> None:
     content = base64.b64decode(address.removeprefix("data:image/png;base64,"))
     pixels = np.asarray(Image.open(io.BytesIO(content)))
     assert (pixels == mask * 255).all()
+
+
+def test_an_answer_does_not_change_while_it_is_sent(tmp_path: Path) -> None:
+    view = view_in(tmp_path)
+    view.apply(FrameStarted("a"))
+    answer = view.shown()
+    sent = copy.deepcopy(answer)
+    view.apply(JobProgress("a", "probe", 1, 4, 0.1, 12.0))
+    view.apply(Notice("style", "owner/ink", "Part is not used."))
+    assert answer == sent
+
+
+def test_views_of_pages_that_were_closed_do_not_pile_up(tmp_path: Path) -> None:
+    """Their jobs end, and nobody asks how."""
+    runner = Idle(FakeEngine())
+    views = JobViews(runner)
+    jobs = []
+    for number in range(260):
+        board = Storyboard(
+            character=Character(description="a girl"), frames=(Frame(id="a", action="waving"),)
+        )
+        job = runner.start(Store(tmp_path).create(board, f"p{number}"), None)
+        views.news(job.project.id)
+        job.end(None)
+        jobs.append(weakref.ref(job))
+    del job
+    gc.collect()
+    assert sum(job() is not None for job in jobs) <= 205  # of the last ends
+    runner.close()
+
+
+def test_a_page_hears_of_all_failures_and_of_the_last_other_ends(tmp_path: Path) -> None:
+    runner = Idle(FakeEngine())
+    views = JobViews(runner)
+    for number in range(30):
+        job = waiting_job(runner, tmp_path)
+        job.end(OutOfMemoryError("It does not fit.") if number % 10 == 0 else None)
+    states = [end["state"] for end in views.news(job.project.id)["outcomes"]]
+    assert states.count("failed") == 3 and states[-1] == "finished"
+    assert states.count("finished") == 8
+    runner.close()

@@ -18,17 +18,9 @@ from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.settings import ROOT
 from storyboard.storage.character_file import load_character
 from tests.pipelines.pictures import drawing
-from tests.storyboard.api.backend import Backend, backend_in, rendered, saved, stored_story, story
-from tests.storyboard.fakes import FakeEngine
+from tests.storyboard.api.backend import Backend, rendered, saved, stored_story, story
 
 SCRIPTS = ROOT / "assets" / "ui"
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Backend]:
-    backend = backend_in(tmp_path / "projects", FakeEngine())
-    yield backend
-    backend.runner.close()
 
 
 @pytest.fixture
@@ -273,11 +265,17 @@ def test_the_character_is_a_file_that_loads(
 
 
 def test_a_download_that_cannot_be_made_leaves_nothing(
-    backend: Backend, client: TestClient, made_in: Path
+    backend: Backend, client: TestClient, made_in: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     document = story(backend)
-    take = rendered(backend, document)["results"][document["frames"][0]["id"]]["chosen"]
+    rendered(backend, document)
     project = backend.store.open(document["project"])
-    project.image_path(take).unlink()
-    assert client.get(f"{PREFIX}/boards/{project.id}/storyboard.zip").status_code == 404
+    (project.path / "storyboard.json").write_text("{")
+    answer = client.get(f"{PREFIX}/boards/{project.id}/storyboard.zip")
+    # The project is there, so this is no 404.
+    assert (answer.status_code, answer.text) == (
+        500,
+        "storyboard.zip cannot be made; the log says why.",
+    )
+    assert "is damaged" in caplog.text
     assert list(made_in.iterdir()) == []

@@ -229,7 +229,7 @@ def test_boards_that_cannot_be_saved_are_refused_in_words(house: House) -> None:
     stored(house, take=True)
     house.store.open("one").image_path("t1").write_bytes(b"cut")
     answer = house.ask("archive", project="one")
-    assert "damaged" in answer["problem"] and "frame 1" in answer["remedy"]
+    assert answer["ok"]["lost"] == ["The picture of frame 1, take t1, is damaged."]
     house.store.create(BOARD.model_copy(update={"frames": ()}), "two")
     assert "no frames" in house.ask("archive", project="two", form="yaml")["problem"]
     assert "problem" in house.ask("archive", project="one", form="pdf")

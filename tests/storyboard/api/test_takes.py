@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +17,12 @@ from pipelines.reference.from_upload import prepare_reference
 from pipelines.request import Shortcuts
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
-from storyboard.board import new_id
+from storyboard.board import Storyboard, new_id
 from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.files import DocumentKind
 from storyboard.storage.projects import Store
-from tests.storyboard.api.backend import Backend, backend_in, outdated, rendered, saved, story
+from tests.storyboard.api.backend import Backend, outdated, rendered, saved, story, takes_of
 from tests.storyboard.fakes import FakeEngine
 
 
@@ -79,13 +81,6 @@ def page(tmp_path: Path) -> Iterator[Page]:
     runner.close()
 
 
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Backend]:
-    backend = backend_in(tmp_path / "projects", FakeEngine())
-    yield backend
-    backend.runner.close()
-
-
 def test_frames_rendered_with_other_shortcuts_are_outdated(backend: Backend) -> None:
     document = story(backend)
     assert outdated(rendered(backend, document)) == []
@@ -111,6 +106,23 @@ def test_a_rendered_board_is_up_to_date_and_says_where_its_takes_came_from(page:
         "b": {"identity": origin, "location": origin},
     }
     assert sorted(news["results"]) == ["a", "b"]
+
+
+def test_an_answer_names_the_locations_that_frames_keep_and_the_board_that_it_is_about(
+    page: Page,
+) -> None:
+    saved = page.save()
+    assert saved["locations"] == {
+        "revision": saved["revision"],
+        "frames": {
+            "a": {"source": None, "readers": ["b"], "others": []},
+            "b": {"source": "a", "readers": [], "others": []},
+        },
+    }
+    page.document["settings"]["consistent"] = False
+    assert page.save()["locations"]["frames"] is None
+    news = page.actions.news(page.project)
+    assert news["locations"] == {"revision": news["revision"], "frames": None}
 
 
 def test_every_answer_about_a_board_says_what_is_outdated(page: Page) -> None:
@@ -254,3 +266,80 @@ def test_the_file_of_a_take_is_read_once(page: Page, monkeypatch: pytest.MonkeyP
     actions.open(page.project)
     actions.plan(page.project, "all")
     assert len(read) == 3
+
+
+def test_an_earlier_take_can_be_chosen_again(backend: Backend) -> None:
+    document = story(backend, frames=1)
+    rendered(backend, document)
+    document["frames"][0]["seed"] = 9
+    last = rendered(backend, document)
+    (frame,) = document["frames"]
+    earlier = takes_of(last, frame)[0]
+    answer = backend.actions.choose_take(document["project"], frame["id"], earlier)
+    assert answer["results"][frame["id"]]["chosen"] == earlier
+    assert outdated(answer) == [frame["id"]]  # its seed differs from the frame's
+    saved(backend, document)
+    assert backend.store.open(document["project"]).load().frames[0].take == earlier
+
+
+def test_a_take_of_another_frame_or_project_cannot_be_chosen(backend: Backend) -> None:
+    document, other = story(backend), story(backend)
+    last, foreign = rendered(backend, document), rendered(backend, other)
+    one, two = document["frames"]
+    chosen = last["results"][one["id"]]["chosen"]
+    for take in [takes_of(last, two)[0], takes_of(foreign, other["frames"][0])[0], "../x", ""]:
+        with pytest.raises(UserError):
+            backend.actions.choose_take(document["project"], one["id"], take)
+    assert backend.store.open(document["project"]).load().frames[0].take == chosen
+
+
+def test_a_frame_that_was_removed_and_is_back_has_its_takes(backend: Backend) -> None:
+    document = story(backend)
+    last = rendered(backend, document)
+    gone = document["frames"].pop(0)
+    saved(backend, document)
+    document["frames"].insert(0, gone)
+    answer = saved(backend, document)
+    assert answer["results"] == last["results"]
+
+
+def test_frames_edited_since_they_were_rendered_are_named(backend: Backend) -> None:
+    document = story(backend)
+    assert outdated(rendered(backend, document)) == []
+    one, two = document["frames"]
+    two["action"] = "singing"
+    assert outdated(saved(backend, document)) == [two["id"]]
+    one["share_background"] = two["share_background"] = True
+    two["action"] = "waving"
+    assert outdated(saved(backend, document)) == [two["id"]]
+    assert outdated(rendered(backend, document)) == []
+    document["settings"]["width"] = 128
+    assert outdated(saved(backend, document)) == [one["id"], two["id"]]
+
+
+def test_a_take_that_another_page_removes_meanwhile_is_not_chosen(backend: Backend) -> None:
+    document = story(backend, frames=1)
+    rendered(backend, document)
+    (frame,) = document["frames"]
+    gone, newer = takes_of(rendered(backend, document), frame)
+    project = backend.store.open(document["project"])
+    refused: list[UserError] = []
+
+    def choose() -> None:
+        try:
+            backend.actions.choose_take(project.id, frame["id"], gone)
+        except UserError as error:
+            refused.append(error)
+
+    page = threading.Thread(target=choose)
+
+    def remove_meanwhile(stored: Storyboard) -> Storyboard:
+        page.start()
+        time.sleep(0.1)  # it has come as far as it can
+        project.remove_take(gone)
+        return project.load()
+
+    project.edit(remove_meanwhile)
+    page.join()
+    assert len(refused) == 1
+    assert project.load().frames[0].take == newer

@@ -130,3 +130,19 @@ def test_previews_come_until_the_frame_has_its_take(parts: Parts) -> None:
     assert parts.handle(1, preview) == []  # its take comes from the other part
     parts.handle(0, parts.done("a"))
     assert parts.handle(0, preview) == []
+
+
+def test_a_model_that_is_loaded_again_is_named_again(tmp_path: Path) -> None:
+    """Memory ran out in the midst of a frame, and the render goes on in less."""
+    parts = Parts(tmp_path / "projects")
+    alone = JobReport(parts.job, parts.request)
+    loading, less = ModelLoading("miniature"), Notice("memory", "", "Memory ran out.")
+    for event in (loading, FrameStarted("a"), step("a", 1), loading, less, loading, loading):
+        alone.handle(event)
+    assert [type(e) for e in parts.job.recorded] == [
+        ModelLoading,
+        FrameStarted,
+        JobProgress,
+        Notice,
+        ModelLoading,
+    ]

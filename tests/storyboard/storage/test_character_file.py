@@ -16,7 +16,8 @@ from pipelines.pictures import png_bytes
 from storyboard.board import Character, Storyboard
 from storyboard.errors import ProjectError
 from storyboard.storage.character_file import PortableCharacter, load_character, save_character
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from storyboard.storage.reference_store import ReferenceStore
 from tests.pipelines.pictures import reference
 
@@ -103,7 +104,7 @@ BODY = b'{"kind": "throughline character", "version": 1, "character": '
         ("character.json", b'{"kind": "throughline take", "version": 1}', "not a throughline"),
         ("character.json", BODY.replace(b"1", b"9") + b"{}}", "newer Throughline"),
         ("character.json", BODY + b'{"strength": 3}}', "strength"),
-        ("character.json", BODY + b'{"strength": NaN}}', "strength"),
+        ("character.json", BODY + b'{"strength": NaN}}', "NaN is not a number"),
         ("character.json", BODY + b'{"secret": 1}}', "secret"),
         ("reference.png", b"GIF89a", "not a PNG"),
         ("reference.png", png_bytes(Image.new("RGB", (20, 30))), "20 x 30"),
@@ -136,7 +137,7 @@ def test_a_file_that_is_no_character_is_reported(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storyboard.storage.character_file._MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("storyboard.storage.zip_files.MOST_BYTES", 1_000_000)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("character.json", b" " * 1_000_001)
     with pytest.raises(UserError, match="larger than 1 MB"):

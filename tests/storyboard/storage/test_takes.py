@@ -11,7 +11,8 @@ from PIL import Image
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 
 REQUEST = RenderRequest(
     "miniature", (FrameRequest("a", Prompt("", "a girl", "waving"), 1, 16, 16),), ("a",), steps=1

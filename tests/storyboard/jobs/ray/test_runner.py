@@ -19,6 +19,8 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.events import FrameStarted, ModelLoading
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
@@ -29,7 +31,8 @@ from storyboard.jobs.ray.request_parts import RequestPart
 from storyboard.jobs.ray.runner import FRAMES_A_TURN, RayRunner
 from storyboard.jobs.ray.worker import Assignment, WorkerEvent
 from storyboard.settings import Settings, Workers
-from storyboard.storage.projects import Project, Store
+from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.storyboard.fakes import FakeEngine
 from tests.storyboard.jobs.ray.ray_engines import STEP_SECONDS, STEPS, MortalEngine, ObedientEngine
 
@@ -367,3 +370,8 @@ def pictures_of(project: Project) -> list[NDArray[np.float64]]:
         with Image.open(project.image_path(frame.take)) as picture:
             pictures.append(np.asarray(picture, np.float64))
     return pictures
+
+
+def test_workers_say_whether_a_model_runs(runner: RayRunner) -> None:
+    assert runner.usability(MINIATURE) == Usability(True, "On the workers' machine: Yes.")
+    assert not runner.usability(FLUX1_DEV).usable
