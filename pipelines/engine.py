@@ -31,7 +31,7 @@ from pipelines.models.catalog import find_model
 from pipelines.models.presets import AUTO, Machine
 from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
-from pipelines.out_of_memory import bank_fault, render_stepping_down
+from pipelines.out_of_memory import bank_fault, bank_folder_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
 from pipelines.threads import limit_threads
 
@@ -195,7 +195,7 @@ class Engine:
         another process.
         """
         import_libraries()
-        from pipelines.consistency.store.storage import BankFull
+        from pipelines.consistency.store.storage import BankFolderUnusable, BankFull
         from pipelines.loading.placement import budget
         from pipelines.sampling.context import RenderContext
 
@@ -218,6 +218,8 @@ class Engine:
             yield error
         except BankFull as error:
             yield bank_fault(error)
+        except BankFolderUnusable as error:
+            yield bank_folder_fault(error)
         except (RuntimeError, MemoryError) as error:
             yield out_of_memory(
                 error,
