@@ -201,6 +201,29 @@ def test_a_board_has_an_address(opened: Opened, server: Server, browser: Browser
     elsewhere.context.close()
 
 
+def test_a_render_cancelled_half_way_is_told_in_both_tabs(opened: Opened) -> None:
+    one = opened()
+    small_story(one, frames=3)
+    generate(one)
+    rendered(one, 3)
+    one.get_by_label("Steps").fill("24")
+    is_saved(one)
+    two = one.context.new_page()
+    two.goto(one.url)
+    expect(two.locator(".tl-card[data-state=rendered]")).to_have_count(3)
+    generate(one)
+    for page in (one, two):
+        has_status(page, "running", timeout=RENDERING)
+    expect(within(two, 1, ".tl-edited")).to_be_hidden(timeout=RENDERING)
+    two.locator("[data-action=cancel]").click()
+    for page in (one, two):
+        has_status(page, "cancelled", timeout=RENDERING)
+        expect(within(page, 1, ".tl-edited")).to_be_hidden()
+        expect(within(page, 3, ".tl-edited")).to_be_visible()
+        expect(within(page, 3, ".tl-warnings")).to_contain_text("another take")
+        expect(page.locator("[data-action=generate]")).to_contain_text("frame")
+
+
 def test_a_field_that_a_person_is_in_shows_what_was_changed_elsewhere(
     opened: Opened, server: Server
 ) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.driving import Opened, Server, generate, rendered, small_story
+from tests.browser.driving import RENDERING, Opened, Server, generate, rendered, small_story
 
 
 @pytest.fixture
@@ -28,4 +29,7 @@ def test_two_workers_start_and_render_a_storyboard(
     small_story(page, steps=2, frames=4)
     generate(page)
     rendered(page, 4)
+    expect(page.locator(".tl-usable")).to_have_text(
+        "Runs on the workers, on the CPU.", timeout=RENDERING
+    )
     assert "cannot be started" not in capfd.readouterr().err
