@@ -232,13 +232,13 @@ class Actions:
                 "No frame is there to generate: each one is empty or locked.",
                 "Write what happens in a frame, or unlock one.",
             )
-        before = opened.unfinished()
-        opened.begin(self._store.presence.run, frames)
+        before = opened.unfinished.now()
+        opened.unfinished.begin(self._store.presence.run, frames)
         try:
             job = self._runner.start(opened, frames)
         except UserError:
-            opened.finish()
-            opened.begin(before.run, before.frames)
+            opened.unfinished.finish()
+            opened.unfinished.begin(before.run, before.frames)
             raise
         return {"job": job.id} | self._views.news(opened.id)
 
@@ -256,7 +256,7 @@ class Actions:
     def forget_left(self, project: str) -> Answer:
         """Forget the frames that were "left" when a run ended: nobody wants them now."""
         if self._store.has(project):
-            self._store.open(project).finish()
+            self._store.open(project).unfinished.finish()
         return {}
 
     def choose_take(self, project: str, frame: str, take: str) -> Answer:
@@ -321,7 +321,7 @@ class Actions:
 
     def _left(self, project: Project) -> list[str]:
         """Return the frames that were being rendered when the run that did it ended."""
-        unfinished = project.unfinished()
+        unfinished = project.unfinished.now()
         if not unfinished.frames or self._store.presence.is_running(unfinished.run):
             return []
         return [frame.id for frame in project.load().frames if frame.id in unfinished.frames]
