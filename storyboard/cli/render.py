@@ -206,10 +206,22 @@ def render(options: argparse.Namespace) -> None:
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file.", "Name a folder.")
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty.", "Choose another folder, or add --overwrite.")
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file.", "Name a folder.")
+        if not overwrite and out.is_dir() and any(out.iterdir()):
+            raise UsageError(
+                f"--out {out} is not empty.", "Choose another folder, or add --overwrite."
+            )
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise UsageError(
+                f"--out {out}: {nearest} cannot be written to.", "Choose another folder."
+            )
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} cannot be used ({error.strerror}).", "Choose another folder."
+        ) from error
 
 
 def _character_changes(
