@@ -247,10 +247,10 @@ class Engine:
         self.unload()
         import_libraries()
         from pipelines.devices import choose_device
-        from pipelines.loading.model import check_folder, plan_placement
+        from pipelines.loading.folder import check_files
+        from pipelines.loading.model import plan_placement
 
-        if spec.kind != "hub":
-            check_folder(spec)
+        check_files(spec)
         options = self._options
         device = choose_device(options.device)
         placement = plan_placement(spec, device, options.dtype, options.memory)
@@ -312,7 +312,8 @@ def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
 
     import_libraries()
     from pipelines.devices import choose_device, held_memory
-    from pipelines.loading.model import check_files, find_fit
+    from pipelines.loading.folder import check_files
+    from pipelines.loading.model import find_fit
 
     try:
         check_files(spec)

@@ -1,6 +1,6 @@
 // What a click on a control with `data-action` does.
 
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Take } from "./types.js" */
 /** @import { Plan } from "./state/renders.js" */
 

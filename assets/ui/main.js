@@ -344,29 +344,3 @@ export async function mount(root, { server, upload, base }) {
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }
-
-/**
- * @typedef {object} App
- * @property {HTMLElement} root
- * @property {import("./store.js").Store} store
- * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
- * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
- * @property {ReturnType<typeof makeShelfParts>} shelf
- * @property {() => Promise<void>} restoreHere
- * @property {() => Promise<void>} keepHere
- * @property {ReturnType<typeof makeSaving>} saving
- * @property {import("./editing.js").Editing} editing
- * @property {ReturnType<typeof makePage>} page
- * @property {ReturnType<typeof makePictures>} pictures
- * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(view: string) => void} rememberView
- * @property {() => Promise<void>} dismiss
- * @property {() => Promise<void>} forgetLeft
- * @property {() => Promise<void>} look
- * @property {(job: string) => void} witness
- * @property {(text: string, label?: string, action?: () => void) => void} say
- * @property {ReturnType<typeof makeQuestion>} question
- * @property {(words: string) => void} announce
- * @property {(name: string) => void} chooseModel
- */

@@ -287,8 +287,7 @@ class FluxStoryboardPipeline(FluxPipeline):
                 "The character adapter's projector": weights.projector,
                 "The character adapter": weights.adapters,
             }
-        sources = {style.adapter: style.lora.source for style in styles}
-        return explain(fault, networks[fault.source], sources)
+        return explain(fault, networks[fault.source], [style.lora.source for style in styles])
 
     def _done(self, finished: FrameFinished) -> FrameDone:
         """Decode a finished frame."""

@@ -279,7 +279,8 @@ def test_nan_and_infinity_are_refused(tmp_path, pipeline, bad, tensor, dtype):
     tensors = {key: value.to(dtype) for key, value in tensors.items()}
     error = refusal(pipeline, tmp_path / "a.safetensors", tensors)
     assert (
-        "NaN or infinity in its layer" in error.problem or "its alpha is no number" in error.problem
+        "(NaN or infinity) in its layer" in error.problem
+        or "its alpha is no number" in error.problem
     )
 
 
@@ -305,6 +306,8 @@ def test_values_beyond_the_models_number_format_are_refused(tmp_path):
         ({"lora_A.weight": (2, 32), "lora_B.weight": (32, 2), "lokr_w1": (2, 2)}, "but not all"),
         ({"lokr_w1": (2, 2), "lokr_w2_a": (16, 2)}, "but not all the matrices"),
         ({"lokr_w1": (2, 2), "lokr_w2_a": (16, 2), "lokr_w2_b": (3, 16)}, "one of its factors do"),
+        ({"hada_w1_a": (), "hada_w1_b": (), "hada_w2_a": (), "hada_w2_b": ()}, "its four matrices"),
+        ({"diff_b": ()}, "its bias has shape ()"),
         ({"lokr_w1": (4,), "lokr_w2": (16, 16)}, "one of its factors is no matrix"),
         (
             {f"hada_w{n}_{s}": z for n in (1, 2) for s, z in (("a", (32, n)), ("b", (2, 32)))},
@@ -321,7 +324,15 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path, pipeline, tensors, words)
     assert words in refusal(pipeline, tmp_path / "a.safetensors", made).problem
 
 
-@pytest.mark.parametrize("settings", ["{", "[1]", '"r"'])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_matrices_without_fractions_are_refused(tmp_path, pipeline, dtype):
+    """Whole numbers need a scale, which no LoRA says."""
+    tensors = {name: tensor.to(dtype) for name, tensor in pair(TO_OUT).items()}
+    error = refusal(pipeline, tmp_path / "a.safetensors", tensors)
+    assert f"its tensor down holds no fractions, but {dtype}" in error.problem
+
+
+@pytest.mark.parametrize("settings", ["{", "[1]", '"r"', "[" * 100_000])
 def test_settings_that_cannot_be_read_are_refused(tmp_path, pipeline, settings):
     path = tmp_path / "adapter_model.safetensors"
     (tmp_path / "adapter_config.json").write_text(settings)
@@ -330,6 +341,19 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path, pipeline, settings):
     save_file(pair(TO_OUT), tmp_path / "a.safetensors", header)
     with pytest.raises(ModelError, match="the settings of .* cannot be read"):
         check_style(str(tmp_path / "a.safetensors"))
+
+
+@pytest.mark.parametrize("patterns", [{"[": 3}, [[1]], 3])
+def test_patterns_that_cannot_be_read_are_refused(tmp_path, pipeline, patterns):
+    settings = {"transformer.lora_alpha": 3, "transformer.alpha_pattern": patterns}
+    header = {"lora_adapter_metadata": json.dumps(settings)}
+    save_file(pair(TO_OUT), tmp_path / "a.safetensors", header)
+    style = StyleLora(str(tmp_path / "a.safetensors"))
+    with (
+        pytest.raises(ModelError, match="alpha_pattern in its settings cannot be read"),
+        style_loras(pipeline, [style]),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("alpha", ["16", None, [8], math.inf])

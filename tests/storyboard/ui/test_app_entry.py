@@ -1,8 +1,9 @@
-"""Starting the app: a failure to start is one line."""
+"""Starting the app: a failure to start is one line, and its end leaves nothing."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from storyboard.settings import ROOT
+from storyboard.storage.projects import Store
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -109,3 +111,35 @@ def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
         done = start(tmp_path, "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert "port" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_second_app_on_a_folder_is_told_and_a_signal_ends_it_without_leftovers(
+    tmp_path: Path,
+) -> None:
+    projects, uploads = tmp_path / "projects", tmp_path / "uploads"
+    dead = uploads / "throughline-run-dead"
+    dead.mkdir(parents=True)
+    leftover = projects / ".abc.tmp"
+    leftover.mkdir(parents=True)
+    command = [sys.executable, str(ROOT / "app.py"), "--no-browser", "--projects", str(projects)]
+    with Store(projects).presence:  # another application
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"GRADIO_TEMP_DIR": str(uploads)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Throughline is at")
+            assert not dead.exists() and len(list(uploads.glob("throughline-run-*"))) == 1
+            assert leftover.exists()  # it may be of the other one
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0
+    assert f"another Throughline uses {projects} too" in errors and "Traceback" not in errors
+    assert list(uploads.glob("throughline-run-*")) == []
