@@ -33,6 +33,7 @@ from storyboard.cli.signals import INTERRUPTED, interrupts_to
 from storyboard.errors import RenderCancelled, UsageError
 from storyboard.frames import reference_picture
 from storyboard.importing.story_file import StoryFile, parse_size, read_story
+from storyboard.network import bypass_proxies
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
@@ -169,6 +170,9 @@ def render(options: argparse.Namespace) -> None:
         Consents(settings.consents).give(BIREFNET.source)
     changes, reference = _character_changes(story, options, settings)
     boards = [_changed(board, story, changes, options) for board in story.storyboards]
+    models = [find_model(board.settings.model) for board in boards]
+    if settings.workers is not None or any(model.kind == "hub" for model in models):
+        bypass_proxies(os.environ, settings.host)
     if reference is not None and not any(reference_picture(b, f) for b in boards for f in b.frames):
         raise UsageError(
             "No frame uses the reference picture: every frame says itself who is in it.",
