@@ -10,7 +10,8 @@
                                                    upload to a Hugging Face Space
 
 The first run makes a virtual environment (.venv, or the folder named in THROUGHLINE_VENV) and
-installs the requirements into it; later runs see that it is there. Uses the standard library alone.
+installs the requirements into it, in the versions and with the hashes of the lock files; later runs
+see that it is there. Uses the standard library alone.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def prepare(requirements: tuple[str, ...]) -> str:
     check_python()
     folder = environment_folder()
     python = environment_python(folder)
-    needed = fingerprints(requirements)
+    needed = fingerprints((*requirements, *map(lock_of, requirements)))
     stamp = folder / STAMP
     if python.exists() and stamp.is_file() and needed <= set(stamp.read_text().splitlines()):
         return str(python)
@@ -147,9 +148,18 @@ def prepare(requirements: tuple[str, ...]) -> str:
     return str(python)
 
 
-def fingerprints(requirements: tuple[str, ...]) -> set[str]:
-    """Return a line for each requirements file, which changes when the file does."""
-    return {f"{n} {hashlib.sha256((ROOT / n).read_bytes()).hexdigest()}" for n in requirements}
+def lock_of(requirements: str) -> str:
+    """Return the name of the lock of a requirements file.
+
+    It has the exact versions and the hashes of everything that the file brings, and those before
+    it in `TEST_REQUIREMENTS`, but torch (`tool.uv` in pyproject.toml says why).
+    """
+    return requirements.replace(".txt", ".lock")
+
+
+def fingerprints(names: tuple[str, ...]) -> set[str]:
+    """Return a line for each of these files, which changes when the file does."""
+    return {f"{n} {hashlib.sha256((ROOT / n).read_bytes()).hexdigest()}" for n in names}
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:2]) -> None:
@@ -202,15 +212,18 @@ def install(python: Path, requirements: tuple[str, ...]) -> None:
         Fault: if pip fails.
     """
     print(f"Installing {' and '.join(requirements)}: this takes a few minutes", flush=True)
-    command = [
+    pip = [
         str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         # Most of the thousands of files are never imported: compiling them costs minutes.
         "--no-compile",
     ]  # fmt: skip
+    lock = str(ROOT / lock_of(requirements[-1]))
+    locked = [*pip, "--require-hashes", "--no-deps", "--requirement", lock]
+    # What is left is torch, and this project, which is built with the setuptools of the lock.
+    rest = [*pip, *torch_options(), "--no-build-isolation", "--editable", str(ROOT)]
     for name in requirements:
-        command += ["--requirement", str(ROOT / name)]
-    command += [*torch_options(), "--editable", str(ROOT)]
-    if subprocess.call(command) == 0:
+        rest += ["--requirement", str(ROOT / name)]
+    if subprocess.call(locked) == 0 and subprocess.call(rest) == 0:
         return
     if not answers("pypi.org", 443):
         raise Fault(

@@ -18,6 +18,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
+from benchmarks.neighbours import OtherProcesses
 from benchmarks.random_models import MODELS, Model, open_model
 from evaluation.fidelity.dense import DenseOracle
 from evaluation.fidelity.steering import Steering
@@ -214,6 +215,7 @@ class Workbench:
         default = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype: torch.dtype = getattr(torch, options.dtype or default)
         self._results = Results(options.out)
+        self._others = OtherProcesses()
 
     @cached_property
     def model(self) -> Model:
@@ -268,7 +270,7 @@ class Workbench:
         return list(alternate(variants, self.options.repeats))[-1]
 
     def notes(self, request: RenderRequest) -> tuple[str, ...]:
-        """Describe a render: the model, its settings, and the machine."""
+        """Describe a render: the model, its settings, the machine, and its neighbours so far."""
         first = request.frames[0]
         config = self.model.pipeline.transformer.config
         tokens = (first.width // 16) * (first.height // 16)
@@ -283,4 +285,4 @@ class Workbench:
         )
         steering = self.model.steering
         given = () if steering is None else (steering.note,)
-        return (rendered, *given, describe_machine(self.device))
+        return (rendered, *given, f"{describe_machine(self.device)}; {self._others.note()}")

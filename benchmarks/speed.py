@@ -5,6 +5,7 @@
 
 storyboard: all frames, from the prompts to the pictures, by FluxPipeline one by one, by us in each
     order, and by the published way (`evaluation.fidelity.dense`), in alternating rounds.
+neighbours: plain pictures and ours, alone and beside two processes that keep two cores busy.
 attention: the attention of one block that shares, by slices and under a dense mask.
 forward: one forward pass of the plain transformer, for batches of several sizes.
 compiled: `storyboard` and `forward` once more with compiled blocks, without the published way.
@@ -40,6 +41,7 @@ from benchmarks.measuring import (
     timed,
     warm_up,
 )
+from benchmarks.neighbours import busy_processes
 from benchmarks.random_models import SHAPES
 from evaluation.results import NOTHING, Spread, alternate, describe_machine, gigabytes
 from pipelines.request import RenderBudget, RenderRequest
@@ -50,6 +52,7 @@ PUBLISHED_STEPS = (
     "published for an H100, bf16, 1024x1024: diffusers 6.7 s for 28 steps (0.239 a step), compiled "
     "4.5 s (0.161); cache-dit's baseline 9.3 s for 50 steps (0.186)"
 )
+NEIGHBOURS = 2
 _CALLS = 3
 
 
@@ -138,14 +141,17 @@ def storyboard(bench: Workbench, section: str = "storyboard", how: str = "") -> 
     ways = ways_to_render(bench, dense=bench.options.dense and not compiled)
     request = bench.story()
     seconds = warm_up(bench.model, list(ways.values()), request)
-    notes = [*bench.notes(request), f"warming up took {seconds:.0f} s"]
     repeats = bench.options.repeats
     title = f"{bench.model.title}: a storyboard of {len(request.frames)}{how and f', {how}'}"
     for done, rounds in enumerate(rendered_rounds(bench, ways), start=1):
         bench.put(
             section,
             title,
-            (*notes, f"{done} of {repeats} rounds"),
+            (
+                *bench.notes(request),
+                f"warming up took {seconds:.0f} s",
+                f"{done} of {repeats} rounds",
+            ),
             STORYBOARD_HEAD,
             rounds.rows(),
             finished=done == repeats,
@@ -262,8 +268,36 @@ def compiled(bench: Workbench) -> None:
     forward(bench, "compiled-forward", "with compiled blocks")
 
 
+def neighbours(bench: Workbench) -> None:
+    """Measure plain pictures and ours alone and beside busy processes, in alternating rounds."""
+    request, model = bench.story(), bench.model
+    ours = our_way(model, RenderBudget(order="lockstep", batch=max(bench.options.batches)))
+    ways = {PLAIN: plain_way(model), "ours, side by side": ours}
+    warm_up(model, list(ways.values()), request)
+
+    def measure(way: RenderWay, processes: int) -> float:
+        with busy_processes(processes):
+            return cost(model, way, request).seconds
+
+    variants = {
+        f"{name} beside {processes}": partial(measure, way, processes)
+        for name, way in ways.items()
+        for processes in (0, NEIGHBOURS)
+    }
+    found = list(alternate(variants, bench.options.repeats))[-1]
+    rows = []
+    for name in ways:
+        alone, beside = (found[f"{name} beside {processes}"] for processes in (0, NEIGHBOURS))
+        rows.append((name, alone.text(), beside.text(), beside.ratio_text(alone)))
+    frames = len(request.frames)
+    title = f"{model.title}: a storyboard of {frames} beside {NEIGHBOURS} busy processes"
+    head = ("way", "seconds alone", "seconds beside them", "beside / alone")
+    bench.put("neighbours", title, bench.notes(request), head, rows)
+
+
 SECTIONS = {
     "storyboard": storyboard,
+    "neighbours": neighbours,
     "attention": attention,
     "forward": forward,
     "compiled": compiled,

@@ -31,8 +31,9 @@ from pipelines.models.catalog import find_model
 from pipelines.models.presets import AUTO, Machine
 from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
-from pipelines.out_of_memory import bank_fault, render_stepping_down
+from pipelines.out_of_memory import bank_fault, bank_folder_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
+from pipelines.threads import limit_threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -194,7 +195,7 @@ class Engine:
         another process.
         """
         import_libraries()
-        from pipelines.consistency.store.storage import BankFull
+        from pipelines.consistency.store.storage import BankFolderUnusable, BankFull
         from pipelines.loading.placement import budget
         from pipelines.sampling.context import RenderContext
 
@@ -217,6 +218,8 @@ class Engine:
             yield error
         except BankFull as error:
             yield bank_fault(error)
+        except BankFolderUnusable as error:
+            yield bank_folder_fault(error)
         except (RuntimeError, MemoryError) as error:
             yield out_of_memory(
                 error,
@@ -244,10 +247,10 @@ class Engine:
         self.unload()
         import_libraries()
         from pipelines.devices import choose_device
-        from pipelines.loading.model import check_folder, plan_placement
+        from pipelines.loading.folder import check_files
+        from pipelines.loading.model import plan_placement
 
-        if spec.kind != "hub":
-            check_folder(spec)
+        check_files(spec)
         options = self._options
         device = choose_device(options.device)
         placement = plan_placement(spec, device, options.dtype, options.memory)
@@ -309,7 +312,8 @@ def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
 
     import_libraries()
     from pipelines.devices import choose_device, held_memory
-    from pipelines.loading.model import check_files, find_fit
+    from pipelines.loading.folder import check_files
+    from pipelines.loading.model import find_fit
 
     try:
         check_files(spec)
@@ -345,24 +349,12 @@ def bank_bytes(spec: ModelSpec, itemsize: int, foreground: float) -> tuple[int, 
 
 def import_libraries() -> None:
     """Import torch and the libraries around it, once, without their hints in the terminal."""
-    limit_spinning_threads()
+    limit_threads()
     from pipelines.devices import quiet_libraries
 
     with quiet_libraries():
         importlib.import_module("pipelines.loading.model")
         importlib.import_module("pipelines.flux1.pipeline")
-
-
-def limit_spinning_threads() -> None:
-    """Let OpenMP's threads spin only shortly before they sleep; call it before torch is imported.
-
-    Spinning on makes rendering ten times slower where anything else, such as the browser, needs the
-    same cores; sleeping at once, nearly twice as slow where nothing does (`benchmarks.frame_time`
-    with these variables). OpenMP reads them once.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # on Linux, where it has precedence
 
 
 def _release_memory() -> None:

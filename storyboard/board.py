@@ -10,7 +10,14 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from pipelines.models.shortcuts import ShortcutName
 from pipelines.request import MAX_REFERENCE_STRENGTH as MAX_REFERENCE_STRENGTH
@@ -33,8 +40,11 @@ PictureSide = Annotated[int, Field(ge=64, le=2048, multiple_of=SIZE_STEP)]
 FrameName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-]{1,32})?\z")]
 # A file of the project's references: the SHA-256 of its bytes; empty for none.
 PictureName = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}\.png)?\z")]
-ReferenceStrength = Annotated[
-    float | None, Field(ge=0, le=MAX_REFERENCE_STRENGTH, allow_inf_nan=False)
+ReferenceStrength = Annotated[float | None, Field(ge=0, le=MAX_REFERENCE_STRENGTH)]
+
+# A time without a zone, as other programs write it, is UTC.
+Moment = Annotated[
+    datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))
 ]
 
 
@@ -46,7 +56,7 @@ def new_id() -> str:
 class Value(BaseModel):
     """Base of the data classes: immutable, without unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Character(Value):
@@ -78,9 +88,7 @@ class Style(Value):
     source: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=SHORT_TEXT)
     ]
-    weight: float = Field(
-        default=1.0, ge=-MAX_STYLE_WEIGHT, le=MAX_STYLE_WEIGHT, allow_inf_nan=False
-    )
+    weight: float = Field(default=1.0, ge=-MAX_STYLE_WEIGHT, le=MAX_STYLE_WEIGHT)
     trigger: ShortText = ""
 
 
@@ -101,7 +109,7 @@ class Take(Value):
 
     id: Identifier = Field(default_factory=new_id)
     frame_id: Identifier
-    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    created: Moment = Field(default_factory=lambda: datetime.now(UTC))
     seconds: float = Field(ge=0)
     seed: int = Field(ge=0, le=MAX_SEED)
     matches: int | None = Field(default=None, ge=0)

@@ -19,7 +19,7 @@ from storyboard.planning import references_unsupported
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
 from storyboard.storage.reference_store import ReferenceStore
-from storyboard.zero_gpu import on_zero_gpu
+from storyboard.zero_gpu import has_zero_gpu, on_zero_gpu
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +39,7 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, previews: bool = False) -> None:
+        self._settings = settings
         self._consents = Consents(settings.consents)
         self._engine = engine.Engine(engine_options(settings, previews), on_zero_gpu)
 
@@ -80,6 +81,10 @@ class Engine:
         """See `RenderEngine.describe`."""
         return self._engine.describe()
 
+    def usability(self, spec: ModelSpec) -> Usability:
+        """See `RenderEngine.usability`; from any thread."""
+        return usability(spec, self._settings)
+
 
 def engine_options(settings: Settings, previews: bool = False) -> engine.EngineOptions:
     """Return the imaging engine's part of the settings."""
@@ -95,8 +100,17 @@ def engine_options(settings: Settings, previews: bool = False) -> engine.EngineO
 
 
 def usability(spec: ModelSpec, settings: Settings) -> Usability:
-    """Find out whether a model can render on this machine; imports torch."""
-    return engine.usability(spec, engine_options(settings))
+    """Find out whether a model can render in this process; imports torch.
+
+    A ZeroGPU Space has its GPU, and that GPU's memory, only while it renders.
+    """
+    if not has_zero_gpu():
+        return engine.usability(spec, engine_options(settings))
+    size = spec.weights_bytes / 1e9
+    needs = f" Its weights take {size:.0f} GB in 16 bits." if size >= 1 else ""
+    return Usability(
+        True, f"Renders on a GPU of ZeroGPU, where it is decided whether it fits.{needs}"
+    )
 
 
 class NetworkMatting:

@@ -52,6 +52,15 @@ _Bytes = Annotated[
     float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda size: round(size * 10**9))
 ]
 _Switch = Literal["0", "1"]
+_Host = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[\w.-]+\z|^\[?[\da-fA-F:.]+\]?\z")]
+
+
+def _parse_names(text: str) -> list[str]:
+    """Return the names in a text, with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+_Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_parse_names)]
 
 
 def _default_projects(on_space_disk: bool = False) -> Path:
@@ -85,6 +94,8 @@ class Settings:
             a local folder.
         host: the address that the app listens on.
         port: the port that the app listens on, or None for the first free one from 7860.
+        hosts: names by which browsers reach the app, besides loopback and `host`;
+            "*.example.org" stands for all that end like that.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that render; None for this one alone.
@@ -102,6 +113,7 @@ class Settings:
     model: str = "miniature"
     host: str = "127.0.0.1"
     port: int | None = None
+    hosts: tuple[str, ...] = ()
     device: str | None = None
     dtype: str | None = None
     workers: Workers | None = None
@@ -113,15 +125,20 @@ class Settings:
     space: bool = False
 
     @property
+    def local(self) -> bool:
+        """True where only this machine can reach the app."""
+        return self.host.strip("[]") in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
     def consents(self) -> Path:
         """The file of consents, beside the projects."""
         return self.projects / "consents.json"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_DEVICE`, `_DTYPE`, `_WORKERS`,
-        `_MEMORY`, `_ORDER`, `_BANK`, `_BANK_MEMORY`, `_BANK_FOLDER`, `_ATTENTION`, `_COMPILE` and
-        `_PREVIEWS`.
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_HOSTS`, `_DEVICE`, `_DTYPE`,
+        `_WORKERS`, `_MEMORY`, `_ORDER`, `_BANK`, `_BANK_MEMORY`, `_BANK_FOLDER`, `_ATTENTION`,
+        `_COMPILE` and `_PREVIEWS`, and on a Space its names.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -138,6 +155,10 @@ class Settings:
             model=read("MODEL", str) or cls.model,
             host=read("HOST", str) or ("0.0.0.0" if space else cls.host),
             port=read("PORT", _Port, "a number from 1 to 65535"),
+            hosts=(
+                *(read("HOSTS", _Hosts, "names with commas between them, as example.org") or ()),
+                *_parse_names(environment.get("SPACE_HOST", "") if space else ""),
+            ),
             device=read("DEVICE", _Device, "cuda, cuda:1, mps or cpu"),
             dtype=read("DTYPE", _Dtype, "bfloat16, float16 or float32"),
             workers=read(

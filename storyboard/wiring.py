@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from functools import partial
 from typing import TextIO
 
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure
 from storyboard.jobs.runner import Runner
 from storyboard.settings import Settings
@@ -44,19 +40,3 @@ def make_matting(settings: Settings) -> FindFigure | None:
     from storyboard.engine import NetworkMatting
 
     return None if settings.space else NetworkMatting(settings).mask
-
-
-def make_usability(settings: Settings) -> Callable[[ModelSpec], Usability] | None:
-    """Make the function that finds out whether a model can render on this machine.
-
-    None where other processes or machines render: with workers, and with a ZeroGPU Space's GPU.
-    """
-    if settings.workers is not None or importlib.util.find_spec("spaces") is not None:
-        return None
-
-    def find(spec: ModelSpec) -> Usability:
-        from storyboard.engine import usability
-
-        return usability(spec, settings)
-
-    return find

@@ -14,9 +14,14 @@ _SECONDS_PER_PICTURE = 10.0
 _NATIVE_PIXELS = 1024 * 1024
 
 
+def has_zero_gpu() -> bool:
+    """Return whether this is a ZeroGPU Space, which has the package `spaces`."""
+    return importlib.util.find_spec("spaces") is not None
+
+
 def on_zero_gpu(render: Render) -> Render:
-    """Return a render that runs on a ZeroGPU Space's GPU; without the package `spaces`, itself."""
-    if importlib.util.find_spec("spaces") is None:
+    """Return a render that runs on a ZeroGPU Space's GPU; anywhere else, itself."""
+    if not has_zero_gpu():
         return render
     import spaces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 import venv
+import zipfile
 from pathlib import Path
 
 import httpx2
@@ -20,6 +22,8 @@ from huggingface_hub.errors import HfHubHTTPError
 import start
 
 ROOT = Path(__file__).resolve().parents[1]
+PROBE_METADATA = "Metadata-Version: 2.1\nName: throughline_probe\nVersion: 1\n"
+PROBE_WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 @pytest.fixture
@@ -27,8 +31,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder of its own, whose environment is `env` beside it."""
     root = tmp_path / "project"
     root.mkdir()
-    (root / "requirements.txt").write_text("one==1\n")
-    (root / "requirements-dev.txt").write_text("two==2\n")
+    for name, pin in (("requirements", "one==1"), ("requirements-dev", "two==2")):
+        (root / f"{name}.txt").write_text(f"{pin}\n")
+        (root / f"{name}.lock").write_text(f"{pin} --hash=sha256:{'0' * 64}\n")
     monkeypatch.setattr(start, "ROOT", root)
     monkeypatch.setenv("THROUGHLINE_VENV", str(tmp_path / "env"))
     return root
@@ -139,6 +144,10 @@ def test_requirements_are_installed_once_and_again_when_they_change(project, ins
     start.prepare(start.REQUIREMENTS)
     start.prepare(start.REQUIREMENTS)
     assert installed[2:] == [("requirements.txt",)]
+    (project / "requirements.lock").write_text(f"one==1.1 --hash=sha256:{'1' * 64}\n")
+    start.prepare(start.REQUIREMENTS)
+    start.prepare(start.REQUIREMENTS)
+    assert installed[3:] == [("requirements.txt",)]
 
 
 def test_an_installation_that_failed_is_tried_again(project, installed, monkeypatch):
@@ -201,6 +210,40 @@ def test_a_failed_installation_says_why(project, monkeypatch, capfd, online, say
     monkeypatch.setattr(start.subprocess, "call", lambda command: 1)
     with pytest.raises(start.Fault, match=say):
         start.install(Path("python"), start.REQUIREMENTS)
+
+
+def test_a_file_that_is_not_the_locked_one_is_not_installed(tmp_path, monkeypatch, capfd):
+    """By pip itself, with a package of one module in a folder in place of an index."""
+    root, env, wheels = tmp_path / "project", tmp_path / "env", tmp_path / "wheels"
+    for folder in (root, wheels):
+        folder.mkdir()
+    wheel = wheels / "throughline_probe-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("throughline_probe.py", "")
+        packed.writestr("throughline_probe-1.dist-info/METADATA", PROBE_METADATA)
+        packed.writestr("throughline_probe-1.dist-info/WHEEL", PROBE_WHEEL)
+        packed.writestr("throughline_probe-1.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (root / "requirements.txt").write_text("throughline_probe==1\n")
+    venv.create(env, with_pip=True)
+    python = start.environment_python(env)
+    monkeypatch.setattr(start, "ROOT", root)
+    monkeypatch.setattr(start, "torch_options", list)
+    monkeypatch.setattr(start, "answers", lambda host, port: True)
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(wheels))):
+        monkeypatch.setenv(name, value)
+
+    def install(sha256: str) -> bool:
+        """Return whether the package is there after an installation; the project itself is not."""
+        lock = root / "requirements.lock"
+        lock.write_text(f"throughline_probe==1 --hash=sha256:{sha256}\n")
+        with pytest.raises(start.Fault):
+            start.install(python, start.REQUIREMENTS)
+        return start.run_quietly([str(python), "-c", "import throughline_probe"])
+
+    assert not install("0" * 64)
+    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
+    assert install(digest)
 
 
 # torch and Chromium.

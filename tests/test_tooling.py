@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from docs.draw_architecture import draw
 
@@ -60,6 +62,51 @@ def pins(name: str) -> dict[str, str]:
 def test_what_is_pinned_is_what_is_installed(name):
     installed = {package: version(package).partition("+")[0] for package in pins(name)}
     assert installed == pins(name)
+
+
+def locked(name: str) -> dict[str, set[str]]:
+    """Return the versions of each package in a lock; a package may have several, by Python."""
+    versions: dict[str, set[str]] = {}
+    entries = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()
+    for entry in entries:
+        package, found = re.match(r"([\w.-]+)==([^\s;]+)", entry).groups()  # type: ignore[union-attr]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), f"{package} has no hash in {name}"
+        versions.setdefault(canonicalize_name(package), set()).add(found)
+    return versions
+
+
+@pytest.mark.parametrize(
+    ("lock", "files"),
+    [
+        ("requirements.lock", ["requirements.txt"]),
+        ("requirements-dev.lock", ["requirements.txt", "requirements-dev.txt"]),
+    ],
+)
+def test_a_lock_has_everything_but_torch(lock, files):
+    """All packages that the pinned ones bring along here too, in the versions that are here."""
+    found = locked(lock)
+    waiting = {canonicalize_name(name): "" for file in files for name in pins(file)}
+    for file in files:
+        for package, pin in pins(file).items():
+            assert package == "torch" or found[canonicalize_name(package)] == {pin}
+    seen: set[str] = set()
+    while waiting:
+        package, extra = waiting.popitem()
+        seen.add(package)
+        if package != "torch":
+            assert version(package) in found[package], f"{package} is not as {lock} has it"
+        for line in requires(package) or ():
+            needed = Requirement(line)
+            name = canonicalize_name(needed.name)
+            if name not in seen and (not needed.marker or needed.marker.evaluate({"extra": extra})):
+                waiting[name] = next(iter(needed.extras), "")
+    assert not {"torch", "triton"} & set(found)
+    assert not [name for name in found if name.startswith(("nvidia-", "cuda-"))]
+
+
+def test_the_locks_agree():
+    app, tests = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert app.items() <= tests.items()
 
 
 def space_settings() -> dict[str, object]:

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from pipelines.threads import usable_cores
 from training.budget import TrainingSchedule
-from training.parallel import available_processes
 
 Schedule = TypeVar("Schedule", bound=TrainingSchedule)
 
@@ -86,7 +86,7 @@ def run_settings(
 ) -> dict[str, Any]:
     """Return the fields of a `TrainingRun` from its options."""
     device, recipe = torch.device(options.device), recipe_of(options, recipes)
-    most = min(available_processes(), recipe.most_processes) if device.type == "cpu" else 1
+    most = min(usable_cores(), recipe.most_processes) if device.type == "cpu" else 1
     return {
         "folder": options.out,
         "recipe": recipe,

@@ -1,6 +1,5 @@
 """Processes that train together on one machine, and threads that prepare their data."""
 
-import os
 import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,6 @@ from training.budget import Budget
 Work = Callable[..., None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def available_processes() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_together(work: Work, processes: int, *arguments: object) -> None:

@@ -1,21 +1,21 @@
 // What a click on a control with `data-action` does.
 
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Take } from "./types.js" */
 /** @import { Plan } from "./state/renders.js" */
 
 import { part } from "./dom.js";
 import { takePhrase } from "./elements/known.js";
+import { VIEWS } from "./elements/panel.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { editFrame, editSettings, frameOf, indexOf, insertFrame, moveFrame, newFrame, removeFrame, withField } from "./state/board.js";
-import { isResting, workOf } from "./state/jobs.js";
+import { workOf } from "./state/jobs.js";
 import { extraWords, leftOutWords, unchangedWords } from "./state/renders.js";
 import { chosenTake, frameBeside, resultsNow, takeBeside } from "./state/results.js";
 import { plural } from "./words.js";
-import { paintViewer } from "./elements/viewer.js";
 
 const DOUBLE_CLICK = 600; // milliseconds
-const VIEWS = ["picture", "overlay", "side", "grid"];
+const VIEW_NAMES = VIEWS.map(([name]) => name);
 
 /** @typedef {Record<string, (id?: any, control?: any) => unknown>} Actions By name; the frame and the control may be left out. */
 
@@ -36,32 +36,36 @@ export function makeActions(app) {
     if (planning || (active && !Array.isArray(which))) return;
     generated = performance.now();
     planning = true;
+    let again = false;
     try {
       const plan = await ask("plan", { which });
-      if (plan && (await agreed(plan, which))) await start(plan);
+      if (plan && !plan.targets.length) again = await wantsAll(plan, which);
+      else if (plan && (await agreed(plan, which))) await start(plan);
     } finally {
       planning = false;
     }
+    if (again) await generate("all");
+  }
+
+  /** Say that a render would make nothing, and return whether everything is to be generated again. */
+  async function wantsAll(/** @type {Plan} */ plan, /** @type {"new" | "all" | string[]} */ which) {
+    const { board, results } = store.state;
+    const leftOut = leftOutWords(board, plan);
+    if (!board.frames.some(({ id }) => chosenTake(results[id]))) {
+      await ask("generate", { frames: null }); // which says what is missing
+      return false;
+    }
+    if (which === "new" && !leftOut) {
+      return question.ask({ title: "Everything is up to date", paragraphs: ["Every frame was generated as it is now."], yes: "Generate all again" });
+    }
+    say(leftOut || "There is nothing to generate.");
+    return false;
   }
 
   /** Return whether a render is to begin; ask where it does more or less than was asked for. */
   async function agreed(/** @type {Plan} */ plan, /** @type {"new" | "all" | string[]} */ which) {
     const { board } = store.state;
     const leftOut = leftOutWords(board, plan);
-    if (!plan.targets.length) {
-      const any = board.frames.some(({ id }) => chosenTake(store.state.results[id]));
-      if (!any) {
-        await ask("generate", { frames: null }); // which says what is missing
-        return false;
-      }
-      if (which !== "new" || leftOut) {
-        say(leftOut || "There is nothing to generate.");
-        return false;
-      }
-      const again = await question.ask({ title: "Everything is up to date", paragraphs: ["Every frame was generated as it is now."], yes: "Generate all again" });
-      if (again) queueMicrotask(() => generate("all"));
-      return false;
-    }
     if (plan.unchanged.length === plan.targets.length && Array.isArray(which)) {
       const renew = await question.ask({ title: "Nothing would change", paragraphs: [unchangedWords(board, plan.unchanged)], yes: "Use a new seed", no: "Leave it" });
       if (!renew) return false;
@@ -78,13 +82,14 @@ export function makeActions(app) {
   }
 
   async function start(/** @type {Plan} */ plan) {
-    const { progress, asked } = store.state;
+    const { asked, board } = store.state;
     const frames = [...plan.targets, ...plan.extra.map(({ frame }) => frame)];
-    store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
+    app.dismiss(); // whoever renders again has read why it failed
+    store.set({ asked: [...new Set([...asked, ...frames])] });
     const answer = await ask("generate", { frames: plan.targets });
-    const left = store.state.asked.filter((frame) => !frames.includes(frame));
+    if (board.project !== store.state.board.project) return; // another one was opened meanwhile
     if (answer) app.witness(answer.job);
-    else store.set({ asked: left, progress: isResting(progress) ? store.state.progress : progress });
+    else store.set({ asked: store.state.asked.filter((frame) => !frames.includes(frame)) });
     app.look();
   }
 
@@ -92,6 +97,14 @@ export function makeActions(app) {
   function showChoices(open) {
     part(root, ".tl-menu").hidden = !open;
     part(root, '[data-action="choices"]').setAttribute("aria-expanded", String(open));
+  }
+
+  /** Close the menu by a key, and return whether it was open. */
+  function hideChoices() {
+    if (part(root, ".tl-menu").hidden) return false;
+    showChoices(false);
+    part(root, '[data-action="choices"]').focus();
+    return true;
   }
 
   root.addEventListener("click", (event) => {
@@ -144,9 +157,11 @@ export function makeActions(app) {
   }
 
   async function removeTake() {
-    const take = takeShown().id;
+    const [take, frame] = [takeShown().id, frameShown()];
     page.viewer.dataset.take = "";
-    if (await ask("remove_take", { take })) say("Take removed.", "Undo", () => ask("bring_back_take", { take }));
+    if (!(await ask("remove_take", { take }))) return;
+    if (!page.viewer.open) page.cardOf(frame)?.focus({ preventScroll: true }); // it was the last one
+    say("Take removed.", "Undo", () => ask("bring_back_take", { take }));
   }
 
   /** @param {string} id @param {number} by @param {HTMLButtonElement | null} control */
@@ -178,8 +193,12 @@ export function makeActions(app) {
 
   /** @param {string} id */
   function lookAt(id) {
-    paintViewer(page.viewer, store.state, resultsNow(store.state), id);
+    if (!chosenTake(resultsNow(store.state)[id])) return;
+    const { dataset } = page.viewer;
+    if (dataset.shows !== id) dataset.take = "";
+    dataset.shows = id;
     if (!page.viewer.open) page.viewer.showModal();
+    store.set({});
     readWords();
   }
 
@@ -189,7 +208,7 @@ export function makeActions(app) {
     if (other) lookAt(other);
   }
 
-  const nextView = () => VIEWS[(VIEWS.indexOf(store.state.view) + 1) % VIEWS.length];
+  const nextView = () => VIEW_NAMES[(VIEW_NAMES.indexOf(store.state.view) + 1) % VIEW_NAMES.length];
 
   /** @param {string} view */
   function setView(view) {
@@ -204,6 +223,7 @@ export function makeActions(app) {
     const { styles } = store.state.board.settings;
     const named = styles[index].source.trim();
     editing.change((board) => editSettings(board, { styles: styles.toSpliced(index, 1) }), { words: "Style removed", soon: true });
+    part(root, `[data-style="${Math.min(index, styles.length - 2)}"] [data-action="unstyle"], [data-action="style"]`).focus();
     if (named) say("Style removed.", "Undo", editing.undo);
   }
 
@@ -223,6 +243,7 @@ export function makeActions(app) {
     "generate-new": () => generate("new"),
     "generate-all": () => generate("all"),
     choices: () => showChoices(part(root, ".tl-menu").hidden),
+    "hide-choices": hideChoices,
     // On narrow screens Cancel replaces Generate: the second half of a double click is ignored.
     cancel: () => performance.now() - generated > DOUBLE_CLICK && cancel(),
     stop: cancel,
@@ -276,6 +297,8 @@ export function makeActions(app) {
     },
     unstyle: (_, control) => removeStyle(control),
     dismiss: app.dismiss,
+    "generate-left": () => generate(store.state.left),
+    "forget-left": app.forgetLeft,
     "read-notice": (_, control) => store.set({ readNotices: [...store.state.readNotices, control.dataset.notice] }),
     "keep-mine": (_, control) => settle(control.dataset.conflict, false),
     "take-theirs": (_, control) => settle(control.dataset.conflict, true),

@@ -180,13 +180,20 @@ export function setText(element, text) {
 }
 
 /**
- * Set a control's value, unless a person is typing in it, or what was typed was refused and stays.
+ * Set a control's value where it differs, unless what was typed was refused and stays. A text that is changed
+ * elsewhere while a person is in it keeps its caret; a number is left until the person is done.
  * @param {Control} control @param {unknown} value
  */
 export function setValue(control, value) {
-  if (control === document.activeElement || control.hasAttribute("aria-invalid")) return;
+  const entered = control === document.activeElement;
+  if (control.hasAttribute("aria-invalid") || (entered && control.type === "number")) return;
+  const text = String(value ?? "");
   if (control.type === "checkbox") control.checked = Boolean(value);
-  else if (control.value !== String(value ?? "")) control.value = String(value ?? "");
+  else if (control.value !== text) {
+    const { selectionStart: start, selectionEnd: end } = control;
+    control.value = text;
+    if (entered) control.setSelectionRange(start, end);
+  }
 }
 
 /**
@@ -207,10 +214,38 @@ export function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.setAttribute("src", address);
 }
 
-/** Call back once no pointer is pressed, so that nothing moves under a click. @param {() => void} then */
+/**
+ * Watch the focus while the page is painted: where its control is disabled, hidden or gone then, the card or the
+ * dialog around it has the focus, or else the first button above the frames.
+ * @param {HTMLElement} root
+ * @returns {() => void} to be called when all is painted
+ */
+export function keepFocus(root) {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const around = /** @type {HTMLElement | null | undefined} */ (focused?.closest(".tl-card, dialog"));
+  const watched = focused && root.contains(focused);
+  return () => {
+    if (!watched || ![focused, document.body].includes(/** @type {HTMLElement} */ (document.activeElement))) return;
+    if (focused.isConnected && !focused.matches(":disabled") && focused.checkVisibility()) return;
+    const next = around?.isConnected ? around : part(root, ".tl-bar button:not(:disabled, [hidden])");
+    next?.focus({ preventScroll: true });
+  };
+}
+
+/** Call back once nothing is pressed, so that nothing moves under a click. @param {() => void} then */
 export function afterPress(then) {
-  if (!document.querySelector(":active")) queueMicrotask(then);
-  else for (const end of ["mouseup", "dragend"]) document.addEventListener(end, () => setTimeout(then), { once: true, capture: true });
+  if (!document.querySelector(":active")) {
+    queueMicrotask(then);
+    return;
+  }
+  const waiting = new AbortController();
+  const done = () => {
+    waiting.abort();
+    setTimeout(then);
+  };
+  for (const end of ["mouseup", "keyup", "dragend", "pointercancel"]) {
+    document.addEventListener(end, done, { capture: true, signal: waiting.signal });
+  }
 }
 
 /**

@@ -19,8 +19,9 @@ import { merge } from "./state/merge.js";
  * @param {Store} parts.store
  * @param {(soon?: boolean) => void} parts.save saves in a moment
  * @param {(words: string, frame: string | null) => void} parts.announce says what was undone, and shows its frame
+ * @param {() => void} parts.changed hears of every change, before it is shown
  */
-export function makeEditing({ store, save, announce }) {
+export function makeEditing({ store, save, announce, changed }) {
   let history = emptyHistory();
 
   /** Change the board. @param {(board: Board) => Board} edit @param {Change} change */
@@ -29,6 +30,7 @@ export function makeEditing({ store, save, announce }) {
     const board = edit(before);
     if (board === before) return;
     history = record(history, { board: before, words, frame }, typing, performance.now());
+    changed();
     store.set({ board, saving: "waiting" });
     save(soon);
   }
@@ -46,6 +48,7 @@ export function makeEditing({ store, save, announce }) {
 
   return {
     change,
+    /** Take back the last change. */
     undo: () => go(undo, "Undone"),
     redo: () => go(redo, "Redone"),
     canUndo: () => history.past.length > 0,

@@ -1,14 +1,14 @@
 // Input of a person: clicks, keys, text, drags, files.
 
 /** @import { Control } from "./dom.js" */
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Board } from "./types.js" */
 /** @import { Actions } from "./actions.js" */
 
 import { afterPress, controls, part, valueOf } from "./dom.js";
 import { fieldKey, refusalOf, withoutRefusal } from "./state/bounds.js";
 import { editCharacter, editFrame, editSettings, editStyle, indexOf, moveFrame } from "./state/board.js";
-import { modelOf, strengthOf } from "./state/models.js";
+import { modelOf, strengthOf, withModel } from "./state/models.js";
 
 /** @type {Record<string, number>} */
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
@@ -20,6 +20,12 @@ const targetOf = (/** @type {Event} */ event) => /** @type {Control} */ (event.t
 const around = (event, selector) => /** @type {HTMLElement | null | undefined} */ (targetOf(event).closest?.(selector));
 
 const isTyping = (/** @type {Event} */ event) => targetOf(event).matches?.("input:not([type=checkbox], [type=range]), textarea, select");
+
+/** @param {MouseEvent} event @param {HTMLElement} box */
+function isBeside({ clientX, clientY }, box) {
+  const { left, right, top, bottom } = box.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}
 
 /** @param {App} app @param {Actions} actions */
 export function listen(app, actions) {
@@ -68,7 +74,7 @@ export function listen(app, actions) {
       const [width, height] = value.split("x").map(Number);
       return editSettings(board, { width, height });
     }
-    if (key === "model") return app.withModel(board, value);
+    if (key === "model") return withModel(board, store.state.setup, value);
     return editSettings(board, { [key]: key === "guidance" && value === model?.guidance ? null : value });
   }
 
@@ -76,11 +82,11 @@ export function listen(app, actions) {
 
   /** @param {KeyboardEvent} event */
   function pressed(event) {
-    if (!store.state.board) return;
+    if (!store.state.board || event.isComposing) return;
     const dialog = root.querySelector("dialog[open]");
     const command = event.ctrlKey || event.metaKey;
     const card = around(event, "[data-frame]");
-    if (command && event.key === "Enter") {
+    if (command && event.key === "Enter" && !dialog) {
       event.preventDefault();
       if (card) actions.redo(card.dataset.frame);
       else actions.generate();
@@ -89,10 +95,10 @@ export function listen(app, actions) {
       if (event.key.toLowerCase() === "y" || event.shiftKey) editing.redo();
       else editing.undo();
     } else if (event.key === "Escape" && !dialog) {
-      actions.stop();
+      if (!actions["hide-choices"]()) actions.stop();
     } else if (event.key === "m" && !isTyping(event) && !command && !event.altKey) {
       actions["next-view"]();
-    } else if (dialog === page.viewer && event.key in STEPS) {
+    } else if (dialog === page.viewer && event.key in STEPS && !command && !event.altKey) {
       if (STEPS[event.key] < 0) actions.previous();
       else actions.next();
     } else if (card && event.altKey && event.key in STEPS && !isTyping(event)) {
@@ -222,11 +228,16 @@ export function listen(app, actions) {
     if (purpose === "board") app.shelf.bring(files);
     else pictures.bring(files[0]);
   });
+  /** @type {EventTarget | null} */
+  let pressedOn = null;
+  root.addEventListener("pointerdown", (event) => (pressedOn = event.target));
   root.addEventListener("click", (event) => {
     const control = around(event, "[data-action]");
-    const dialog = /** @type {HTMLElement} */ (event.target);
-    if (dialog instanceof HTMLDialogElement && !dialog.matches(".tl-mender")) dialog.close();
-    else if (control) actions[control.dataset.action ?? ""]?.(around(event, "[data-frame]")?.dataset.frame, control);
+    const dialog = event.target;
+    if (dialog instanceof HTMLDialogElement) {
+      // Beside the dialog, and not where a text was selected out of it.
+      if (pressedOn === dialog && isBeside(event, dialog) && !dialog.matches(".tl-mender")) dialog.close();
+    } else if (control) actions[control.dataset.action ?? ""]?.(around(event, "[data-frame]")?.dataset.frame, control);
   });
   root.addEventListener("focusin", (event) => {
     if (around(event, ".tl-known")) store.set({}); // to suggest phrases

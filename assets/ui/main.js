@@ -18,9 +18,11 @@ import { makePictures } from "./pictures.js";
 import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
-import { contentOf, editSettings, indexOf, same } from "./state/board.js";
+import { indexOf, same } from "./state/board.js";
+import { withFault, withoutFault } from "./state/faults.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
+import { withModel } from "./state/models.js";
 import { wishesLeft } from "./state/results.js";
 import { makeStore } from "./store.js";
 import { askForUsableModels } from "./usable.js";
@@ -41,10 +43,13 @@ export async function mount(root, { server, upload, base }) {
   const how = wanted ? "open" : "new";
   // Asked together, so that the page opens in one round trip.
   const [first, begun] = await Promise.all([call("setup"), call(how, wanted ? { project: wanted } : {})]);
-  if (!("ok" in first)) {
-    root.replaceChildren(make("p", { class: "tl-welcome", text: "The server cannot be reached. Reload the page when it is back." }));
-    return;
+  if (!("ok" in first)) return showUnreachable();
+
+  function showUnreachable(text = "The server cannot be reached. Reload the page when it is back.") {
+    root.hidden = false;
+    root.replaceChildren(make("p", { class: "tl-welcome", text }));
   }
+
   /** @type {Setup} */
   const setup = first.ok;
   const store = makeStore(/** @type {State} */ ({ setup, view: lastView() ?? "picture", connection: "ok", saving: "saved", usable: {}, refused: {} }));
@@ -57,10 +62,12 @@ export async function mount(root, { server, upload, base }) {
   // ---- the server
 
   /** Show the parts of an answer. @param {import("./types.js").Parts} parts */
-  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference }) {
+  function show({ results, outdated, kept, origins, identity, locations, progress, previews, reference, damaged, left }) {
     /** @type {Partial<State>} */
     const changes = {};
     if (outdated) Object.assign(changes, { outdated, kept, origins, identity, locations });
+    if (damaged && !same(damaged, store.state.damaged)) changes.damaged = damaged;
+    if (left && !same(left, store.state.left)) changes.left = left;
     if (reference) changes.reference = withAddresses(reference);
     if (previews) changes.previews = previews;
     if (results) {
@@ -106,20 +113,20 @@ export async function mount(root, { server, upload, base }) {
         continue;
       }
       if ("lost" in answer) store.set({ connection: "lost" });
-      else store.set({ fault: answer });
+      else store.set(withFault(store.state, answer));
       return null;
     }
   }
 
   const saving = makeSaving({ store, call, show, changedElsewhere: (before, now) => editing.changedElsewhere(before, now) });
-  const editing = makeEditing({ store, save: saving.later, announce });
+  const editing = makeEditing({ store, save: saving.later, announce, changed: () => messages.withdraw(editing.undo) });
   const following = makeFollowing({ store, call, show, saving, ended, back, gone });
   const pictures = makePictures({ root, store, ask, upload, editing, say: messages.say, maskEditor });
 
   /** @param {Outcome} outcome */
   function ended(outcome) {
     const { job, state, problem, remedy } = outcome;
-    if (state === "failed") store.set({ fault: { problem, remedy, job } });
+    if (state === "failed") store.set(withFault(store.state, { problem, remedy, job }));
     else messages.say(endWords(outcome));
   }
 
@@ -128,7 +135,7 @@ export async function mount(root, { server, upload, base }) {
     const unsent = saving.unsent();
     const rendering = !isResting(store.state.progress);
     if (restarted && rendering) {
-      store.set({ fault: { problem: "The server was started anew while frames were being generated.", remedy: "Finished takes are kept; generate the others again." } });
+      store.set(withFault(store.state, { problem: "The server was started anew while frames were being generated.", remedy: "Finished takes are kept; generate the others again." }));
     }
     const saved = await saving.flush();
     if (unsent && saved) messages.say("Connected again; your changes are saved.");
@@ -143,7 +150,7 @@ export async function mount(root, { server, upload, base }) {
   function gone(fault) {
     if (left === fault.deleted?.project) return;
     left = fault.deleted?.project ?? "";
-    store.set({ fault });
+    store.set(withFault(store.state, fault));
   }
 
   /** Take the board of the message out of the bin, and go on with it. */
@@ -152,12 +159,11 @@ export async function mount(root, { server, upload, base }) {
     if (!deleted) return;
     const answer = await call("restore_board", { project: deleted.project });
     if (!("ok" in answer)) {
-      if ("problem" in answer) store.set({ fault: answer });
-      else store.set({ connection: "lost" });
+      store.set("problem" in answer ? withFault(store.state, answer) : { connection: "lost" });
       return;
     }
     left = "";
-    store.set({ fault: null });
+    store.set(withoutFault(store.state));
     if (store.state.board.project !== deleted.project) await open("open", deleted.project);
     else if (await saving.flush()) following.look();
   }
@@ -166,9 +172,11 @@ export async function mount(root, { server, upload, base }) {
   async function keepHere() {
     const { board } = store.state;
     left = "";
-    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
+    store.set({ ...withoutFault(store.state), base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
     if (await saving.flush()) following.restart("");
   }
+
+  let opening = 0; // boards that were asked for
 
   /**
    * Open a board: one that is stored ("open"), the example, or a new one.
@@ -176,17 +184,22 @@ export async function mount(root, { server, upload, base }) {
    */
   async function open(how, project = "", answered = null) {
     const stays = store.state.board && store.state.board.project !== left;
+    const turn = (opening += 1);
     if (stays && !(await saving.flush())) return;
     const answer = answered ?? (await call(how, { new: {}, open: { project }, example: { known: lastExample() } }[how]));
+    if (stays) await saving.flush(); // what was typed meanwhile; where it cannot be sent, the browser keeps it
+    if (turn !== opening) return; // another one was asked for since
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
-    }
-    else if ("lost" in answer) store.set({ connection: "lost" });
-    else if ("problem" in answer) {
-      if (!store.state.board) await open("new");
-      store.set({ fault: answer });
-    }
+    } else if (store.state.board) store.set("problem" in answer ? withFault(store.state, answer) : { connection: "lost" });
+    else if (how !== "new") {
+      // Whatever was wrong with the board, there is a page; the browser goes on remembering the board.
+      await open("new");
+      const lost = { problem: "The storyboard could not be loaded.", remedy: "Load this page again." };
+      if (store.state.board) store.set(withFault(store.state, "problem" in answer ? answer : lost));
+    } else if ("problem" in answer) showUnreachable(`${answer.problem} ${answer.remedy}`);
+    else showUnreachable();
   }
 
   /** @param {import("./types.js").Opened} opened @param {boolean} stored */
@@ -194,6 +207,7 @@ export async function mount(root, { server, upload, base }) {
     /** @type {State["base"]} */
     const now = { board, revision };
     editing.forget();
+    messages.withdraw(); // what it offers is of the board before
     page.clearCards();
     store.set({
       board,
@@ -207,6 +221,8 @@ export async function mount(root, { server, upload, base }) {
       origins: {},
       identity: null,
       locations: null,
+      damaged: [],
+      left: [],
       progress: idle(),
       previews: {},
       asked: [],
@@ -218,6 +234,7 @@ export async function mount(root, { server, upload, base }) {
       readNotices: [],
       refused: {},
       fault: null,
+      unread: [],
     });
     show(parts);
     if (stored) address(board.project);
@@ -241,6 +258,7 @@ export async function mount(root, { server, upload, base }) {
   async function download(name, data = {}) {
     const answer = await ask(name, data);
     if (!answer) return;
+    if (answer.lost?.length) store.set(withFault(store.state, { problem: `${answer.name} was saved, but not all of it.`, remedy: answer.lost.join(" "), kind: "note" }));
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
     link.click();
@@ -249,14 +267,6 @@ export async function mount(root, { server, upload, base }) {
 
   // ---- edits
 
-  /** @param {Board} board @param {string} name */
-  function withModel(board, name) {
-    const model = setup.models.find((known) => known.name === name);
-    if (!model) return board;
-    const { width, height } = model.sizes[0];
-    return editSettings(board, { model: name, width, height, steps: null, guidance: null });
-  }
-
   /** @param {string} words @param {string | null} frame */
   function announce(words, frame = null) {
     const place = frame === null ? -1 : indexOf(store.state.board, frame);
@@ -264,9 +274,16 @@ export async function mount(root, { server, upload, base }) {
     messages.say(words);
   }
 
+  /** Forget the frames that were left when the server ended. */
+  async function forgetLeft() {
+    const { project } = store.state.board;
+    store.set({ left: [] });
+    await call("forget_left", { project });
+  }
+
   async function dismiss() {
     const { fault } = store.state;
-    store.set({ fault: null });
+    store.set(withoutFault(store.state));
     if (fault?.job) await call("read_outcome", { project: store.state.board.project, job: fault.job });
   }
 
@@ -298,9 +315,9 @@ export async function mount(root, { server, upload, base }) {
     shelf,
     restoreHere,
     keepHere,
-    withModel,
     rememberView,
     dismiss,
+    forgetLeft,
     look: following.look,
     witness: following.witness,
     say: messages.say,
@@ -308,7 +325,7 @@ export async function mount(root, { server, upload, base }) {
     announce: messages.announce,
     chooseModel(/** @type {string} */ name) {
       store.set({ refused: withoutRefusal(store.state.refused, fieldKey("", "settings.steps")) });
-      editing.change((board) => withModel(board, name), { words: "Model chosen", soon: true });
+      editing.change((board) => withModel(board, setup, name), { words: "Model chosen", soon: true });
     },
   };
 
@@ -324,32 +341,7 @@ export async function mount(root, { server, upload, base }) {
     if (board && how === "saved" && base.revision !== "" && lastBoard() !== board.project) address(board.project);
   });
   await open(how, wanted, begun);
+  if (!store.state.board) return;
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }
-
-/**
- * @typedef {object} App
- * @property {HTMLElement} root
- * @property {import("./store.js").Store} store
- * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
- * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
- * @property {ReturnType<typeof makeShelfParts>} shelf
- * @property {() => Promise<void>} restoreHere
- * @property {() => Promise<void>} keepHere
- * @property {ReturnType<typeof makeSaving>} saving
- * @property {import("./editing.js").Editing} editing
- * @property {ReturnType<typeof makePage>} page
- * @property {ReturnType<typeof makePictures>} pictures
- * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(board: Board, name: string) => Board} withModel
- * @property {(view: string) => void} rememberView
- * @property {() => Promise<void>} dismiss
- * @property {() => Promise<void>} look
- * @property {(job: string) => void} witness
- * @property {(text: string, label?: string, action?: () => void) => void} say
- * @property {ReturnType<typeof makeQuestion>} question
- * @property {(words: string) => void} announce
- * @property {(name: string) => void} chooseModel
- */

@@ -6,6 +6,8 @@
 /** @typedef {{ base: Base, board: Board }} Unsent */
 
 const BOARD = "throughline-board";
+const BOARDS = "throughline-boards";
+const MOST_KNOWN = 50; // boards
 const EXAMPLE = "throughline-example";
 const VIEW = "throughline-view";
 const UNSENT = "throughline-unsent:";
@@ -28,7 +30,13 @@ function write(key, value) {
 }
 
 export const lastBoard = () => read(BOARD) ?? "";
-export const rememberBoard = (/** @type {string} */ project) => write(BOARD, project);
+/** Return the boards that this browser had open, the last first. @returns {string[]} */
+export const knownBoards = () => attempt(() => JSON.parse(read(BOARDS) ?? "[]").filter((/** @type {unknown} */ id) => typeof id === "string"), []);
+/** @param {string} project */
+export function rememberBoard(project) {
+  write(BOARD, project);
+  write(BOARDS, JSON.stringify([...new Set([project, ...knownBoards()])].slice(0, MOST_KNOWN)));
+}
 export const lastExample = () => read(EXAMPLE) ?? "";
 export const rememberExample = (/** @type {string} */ project) => write(EXAMPLE, project);
 export const lastView = () => read(VIEW);
@@ -57,6 +65,6 @@ export function takeUnsent(project) {
   return keys.flatMap((key) => {
     const found = attempt(() => JSON.parse(read(key) ?? "null"), null);
     write(key, null);
-    return found ? [found] : [];
+    return found?.base?.board && found.board ? [found] : [];
   });
 }

@@ -20,6 +20,8 @@ export function makeMessages(root) {
   const live = make("div", { class: "tl-unseen", role: "status" });
   /** @type {Fault | null} */
   let shown = null;
+  /** The action of the short message. @type {(() => void) | null} */
+  let offered = null;
   root.addEventListener("close", () => root.append(toast), true);
 
   /** @param {Fault | null} fault */
@@ -41,6 +43,7 @@ export function makeMessages(root) {
   /** Show a short message, with a button for an action where there is one. */
   function say(/** @type {string} */ text, label = "", /** @type {(() => void) | null} */ action = null) {
     toast.replaceChildren(make("span", { text }));
+    offered = action;
     if (action) {
       const act = button("", "undo", { label });
       act.addEventListener("click", () => {
@@ -56,10 +59,15 @@ export function makeMessages(root) {
     timer = setTimeout(() => (toast.hidden = true), action ? WITH_ACTION : SHORT);
   }
 
+  /** Take back a message that offers an action; any message where none is named. @param {(() => void) | null} action */
+  function withdraw(action = null) {
+    if (!action || action === offered) toast.hidden = true;
+  }
+
   /** Tell a screen reader. */
   function announce(/** @type {string} */ words) {
     live.textContent = words;
   }
 
-  return { banner, toast, live, paintBanner, say, announce };
+  return { banner, toast, live, paintBanner, say, withdraw, announce };
 }

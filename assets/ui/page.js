@@ -2,7 +2,7 @@
 
 /** @import { Board, Frame, Model, Setup, State } from "./types.js" */
 
-import { button, control, controls, make, part, setText } from "./dom.js";
+import { button, control, controls, keepFocus, make, part, setText } from "./dom.js";
 import { makeCard, paintCard } from "./elements/card.js";
 import { makeWarnings, paintWarnings } from "./elements/warnings.js";
 import { makeBar, makeHead, makePanel, paintBar, paintPanel } from "./elements/panel.js";
@@ -64,6 +64,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
 
   /** @param {State} state @param {{ canUndo: boolean, canRedo: boolean }} history */
   function paint(state, { canUndo, canRedo }) {
+    const stayFocused = keepFocus(root);
     const { board, setup } = state;
     const work = workOf(state);
     const results = resultsNow(state);
@@ -93,7 +94,7 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
       const { id } = frame;
       const facts = { outdated: id in state.outdated, identity: state.identity === id };
       const hint = locationHint(state, frame, locations);
-      const shown = { board, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
+      const shown = { board, setup, index, work, result: results[id], preview: state.previews[id], facts, hint, strength, model, refused: state.refused[fieldKey(id, "seed")] };
       const others = [board.frames.length, board.settings.consistent, board.character.name, state.outdated[id], state.kept[id], state.conflicts, state.readNotices, state.progress.notices];
       const card = cardsNow()[index];
       const seen = [frame, index, shown.result, shown.preview, work.frames[id], facts.outdated, facts.identity, hint, strength, model, shown.refused, ...others];
@@ -103,7 +104,8 @@ export function makePage(root, setup, { banner, maskEditor, question }) {
     });
     paintLocations(board, model);
     maskEditor.paint(state.reference.draft);
-    if (viewer.open) paintViewer(viewer, state, results, viewer.dataset.shows ?? "");
+    if (viewer.open) paintViewer(viewer, state, results);
+    stayFocused();
   }
 
   /**

@@ -22,12 +22,19 @@ export function makePictures({ root, store, ask, upload, editing, say, maskEdito
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
 
+  /** Return a check of whether the board is still the one on the page. */
+  function staying() {
+    const { project } = store.state.board;
+    return () => project === store.state.board.project;
+  }
+
   /** @param {string} name @param {Record<string, unknown>} data @param {string} busy shown meanwhile */
   function inTurn(name, data = {}, busy = "") {
+    const stays = staying();
     if (busy) store.set({ busy });
-    const next = last.then(() => ask(name, data));
-    last = next;
-    return next.finally(() => busy && store.set({ busy: "" }));
+    const next = last.then(() => (stays() ? ask(name, data) : null));
+    last = next.catch(() => {}); // whoever asked hears of it
+    return next.finally(() => busy && stays() && store.set({ busy: "" }));
   }
 
   /** @param {string} fault */
@@ -46,16 +53,21 @@ export function makePictures({ root, store, ask, upload, editing, say, maskEdito
     }
     const busy = isCharacter ? "Loading the character\u2026" : "Looking for the character\u2026";
     store.set({ busy, reference: { ...reference, fault: "" }, tab: isCharacter ? tab : "upload" });
+    const stays = staying();
     let path;
     try {
       ({ path } = await upload(file));
     } catch {
-      complain(`${file.name} could not be uploaded. Check the connection, then try again.`);
+      if (stays()) complain(`${file.name} could not be uploaded. Check the connection, then try again.`);
+      return;
+    }
+    if (!stays()) {
+      say(`${file.name} was not used: its storyboard is no longer open.`);
       return;
     }
     if (isCharacter) await loadCharacter(path);
     else await inTurn("upload_picture", { path }, busy);
-    store.set({ busy: "" });
+    if (stays()) store.set({ busy: "" });
   }
 
   /** @param {string} path */
@@ -100,7 +112,19 @@ export function makePictures({ root, store, ask, upload, editing, say, maskEdito
 
   /** Edit the mask of the picture in use. */
   async function retouch() {
-    if ((await inTurn("reopen_picture")) && store.state.reference.draft) maskEditor.open(store.state.reference.draft);
+    if (await inTurn("reopen_picture")) await mend();
+  }
+
+  /** Edit the mask of the picture that is not in use yet. */
+  async function mend() {
+    const { draft } = store.state.reference;
+    if (!draft) return;
+    try {
+      await maskEditor.open(draft);
+    } catch (fault) {
+      if (!(fault instanceof DOMException)) throw fault;
+      complain("The picture could not be loaded. Check the connection, then try again.");
+    }
   }
 
   /** Move the focus to the tab where the button that had it is gone. */
@@ -118,9 +142,8 @@ export function makePictures({ root, store, ask, upload, editing, say, maskEdito
     discard,
     search,
     retouch,
-    mend: () => store.state.reference.draft && maskEditor.open(store.state.reference.draft),
-    sendStrokes: async (/** @type {string} */ draft, /** @type {string} */ strokes) => {
-      await inTurn("edit_mask", { draft, strokes });
-    },
+    mend,
+    sendStrokes: async (/** @type {string} */ draft, /** @type {string} */ strokes) =>
+      Boolean(await inTurn("edit_mask", { draft, strokes })),
   };
 }

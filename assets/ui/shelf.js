@@ -6,6 +6,8 @@
 
 import { paintSaveAs } from "./elements/save_as.js";
 import { paintShelf } from "./elements/shelf.js";
+import { knownBoards } from "./memory.js";
+import { withFault } from "./state/faults.js";
 import { isBoardFile, titleOf } from "./state/shelf.js";
 import { plural } from "./words.js";
 
@@ -71,7 +73,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** Load the list anew; boards that were just deleted keep their place, with Undo. */
   async function load() {
     const current = store.state.board.project;
-    const wanted = listed ? [current] : [...new Set([current, ...made])];
+    const wanted = listed ? [current] : [...new Set([current, ...made, ...knownBoards()])];
     const answers = await Promise.all(wanted.map((project) => ask("boards", { project })));
     if (answers.includes(null)) return;
     const rows = withPictures(answers.flatMap(({ boards }) => boards));
@@ -103,7 +105,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   }
 
   const entry = (/** @type {string} */ id) => dialog.querySelector(`[data-board="${CSS.escape(id)}"]`);
-  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (entry(id)?.querySelector("input"));
+  const titleField = (/** @type {string} */ id) => /** @type {HTMLInputElement | null | undefined} */ (entry(id)?.querySelector("input"));
 
   /** @param {string} id @param {string} action */
   function focusIn(id, action) {
@@ -115,6 +117,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   function rename(id) {
     doing(id, "renaming");
     const input = titleField(id);
+    if (!input) return;
     input.focus();
     input.select();
     input.addEventListener("keydown", (event) => {
@@ -131,7 +134,8 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
 
   /** Store the title that was typed. @param {string} id */
   async function renamed(id) {
-    const title = titleField(id).value.trim();
+    const title = titleField(id)?.value.trim();
+    if (title === undefined) return; // the shelf shows something else by now
     const before = shelf.boards.find((board) => board.id === id)?.title;
     const { [id]: _, ...others } = shelf.doing;
     set({ boards: shelf.boards.map((board) => (board.id === id ? { ...board, title } : board)), doing: others });
@@ -200,7 +204,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
     made.push(...opened.map(({ project }) => project));
     await open("open", opened[0].project);
     const names = files.map(({ name }) => name).join(", ");
-    if (notes.length) store.set({ fault: { problem: `${names} was opened, but not all of it.`, remedy: notes.join(" "), kind: "note" } });
+    if (notes.length) store.set(withFault(store.state, { problem: `${names} was opened, but not all of it.`, remedy: notes.join(" "), kind: "note" }));
     if (opened.length > 1) say(`${plural(opened.length, "storyboard")} were opened from ${names}.`, "Show", show);
     else say(`${names} opened as a new storyboard.`);
   }
@@ -208,7 +212,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** @param {File} file */
   async function bringOne(file) {
     const most = store.state.setup.limits.board;
-    const refuse = (/** @type {string} */ problem, /** @type {string} */ remedy) => store.set({ fault: { problem, remedy } });
+    const refuse = (/** @type {string} */ problem, /** @type {string} */ remedy) => store.set(withFault(store.state, { problem, remedy }));
     if (file.size > most) return refuse(`${file.name} is larger than ${Math.round(most / 1e6)} MB.`, "Open it with \u201cpython -m storyboard import\u201d.");
     say(`Opening ${file.name}\u2026`);
     let path;

@@ -22,7 +22,7 @@
  *
  * @typedef {{
  *   id: string, image: string, mask: string, smooth: string, seed: number, seconds: number, foreground: number, matches: number | null,
- *   starred: boolean,
+ *   starred: boolean, fault: string,
  * }} Take Addresses of a take's pictures, and facts about it.
  *
  * @typedef {{ chosen: string | null, takes: Take[] }} Result
@@ -93,16 +93,17 @@
  * }} Consent A question that has to be agreed to before a download.
  *
  * @typedef {{
- *   id: string, title: string, frames: number, modified: string, picture: string | null, deleted?: string,
- * }} BoardInfo A board on the shelf; `deleted` is the time when it went to the bin.
+ *   id: string, title: string, frames: number, modified: string, picture: string | null, deleted?: string, fault?: string,
+ * }} BoardInfo A board on the shelf; `deleted` is the time when it went to the bin, `fault` why it cannot be opened.
  *
- * @typedef {{ frame: string | null, field: string, mine: unknown, theirs: unknown }} Conflict
- *   A field that was changed in two places; `mine` is in the board.
+ * @typedef {{ frame: string | null, field: string, theirs: unknown }} Conflict
+ *   A field that was changed in two places; ours is in the board.
  *
  * @typedef {{
  *   results?: any, outdated?: Record<string, string[]>, kept?: Record<string, string[]>,
  *   origins?: Record<string, Origins>, identity?: string | null, locations?: Locations,
  *   progress?: Progress, previews?: Record<string, string>, reference?: any,
+ *   damaged?: string[], left?: string[],
  * }} Parts Parts of an answer that the page shows; pictures have paths, not addresses yet.
  *
  * @typedef {Parts & { board: Board, revision: string, tag: string }} Opened A board that the server opened.
@@ -115,7 +116,7 @@
  *   outdated: Record<string, string[]>, kept: Record<string, string[]>, origins: Record<string, Origins>, identity: string | null,
  *   locations: Locations | null, progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
- *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string,
+ *   conflicts: Conflict[], fault: Fault | null, unread: Fault[], readNotices: string[], view: string, damaged: string[], left: string[],
  *   usable: Record<string, Usable>, refused: Record<string, string>,
  * }} State Everything that the page shows.
  */

@@ -48,10 +48,11 @@ from pipelines.instant_character.checkpoint import (
 )
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.instant_character.familiarity import load_familiarity
+from pipelines.threads import usable_cores
 from training.command import TrainingRun, run_settings, run_stages, training_parser
 from training.files import save_json, write_folder, write_whole
 from training.loop import train_until_done
-from training.parallel import available_processes, run_together
+from training.parallel import run_together
 
 _CASTS = ("cast", "held_out")
 _LOGGED_CHARACTERS = 6
@@ -78,7 +79,7 @@ class CharacterRun(TrainingRun[CharacterRecipe]):
     @property
     def threads(self) -> int:
         """Number of threads that prepare references; 1 where the CPU trains."""
-        return 1 if self.device.type == "cpu" else available_processes()
+        return 1 if self.device.type == "cpu" else usable_cores()
 
     @property
     def text_tokens(self) -> int:
@@ -88,7 +89,7 @@ class CharacterRun(TrainingRun[CharacterRecipe]):
 
 def draw(run: CharacterRun) -> None:
     """Draw training characters and held-out ones."""
-    recipe, processes = run.recipe, available_processes()
+    recipe, processes = run.recipe, usable_cores()
     scenes, world, held_out = recipe.scenes, recipe.world, run.folder / "held_out"
     draw_cast(run.folder / "cast", recipe.characters, scenes, world, processes)
     draw_cast(held_out, recipe.held_out, scenes, world, processes, HELD_OUT_SEED)

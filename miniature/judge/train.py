@@ -15,10 +15,10 @@ from miniature.judge.groups import draw_groups, load_groups
 from miniature.judge.network import JudgeSizes
 from miniature.judge.reading import load_judge, save_judge
 from miniature.judge.trainer import JudgeRecipe, JudgeTrainer
+from pipelines.threads import usable_cores
 from training.command import recipe_of, training_parser
 from training.files import save_json
 from training.loop import train_until_done
-from training.parallel import available_processes
 
 _EIGHT = (8, 8, 8, 8)
 TOY = JudgeRecipe(
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
     print("drawing ...", flush=True)
-    draw_groups(folder / "pictures", recipe.groups, options.processes or available_processes())
+    draw_groups(folder / "pictures", recipe.groups, options.processes or usable_cores())
     print("training ...", flush=True)
     train_judge(folder, recipe, torch.device(options.device))
     print("measuring ...", flush=True)

@@ -25,10 +25,11 @@ from miniature.model.text_encoders import (
 )
 from miniature.model.tokens import load_tokenizers, sample_prompts, train_tokenizers
 from miniature.model.transformer import TransformerTrainer
+from pipelines.threads import usable_cores
 from training.command import TrainingRun, run_settings, run_stages, training_parser
 from training.files import save_json, write_folder
 from training.loop import train_until_done
-from training.parallel import available_processes, run_together
+from training.parallel import run_together
 
 _TEXT_SEED = 2
 _MAP_PICTURES = 256
@@ -54,7 +55,7 @@ def draw_world(run: ModelRun) -> None:
     recipe = run.recipe
     oblong = round(recipe.oblong_share * recipe.scenes)
     counts = dict.fromkeys(FIRST_SEEDS, oblong) | {"square": recipe.scenes - 2 * oblong}
-    folder, processes = run.folder / "world", available_processes()
+    folder, processes = run.folder / "world", usable_cores()
     draw_dataset(folder, counts, recipe.world, processes, recipe.pictures_from)
 
 

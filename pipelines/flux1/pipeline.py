@@ -12,28 +12,40 @@ bundle from `pipelines.loading.character`, and the picture itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import torch
 from diffusers import FluxPipeline
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.consistency.frame_pass import FramePass
+from pipelines.devices import quiet_libraries
+from pipelines.errors import ModelError
 from pipelines.events import FrameDone, Notice, PipelineEvent, Preview, StepDone
+from pipelines.finite import NotFinite, check_finite, explain
 from pipelines.flux1.velocity import FluxVelocity
 from pipelines.instant_character.adapters import Subject
-from pipelines.instant_character.reference_pictures import check_pictures, read_pictures
+from pipelines.instant_character.bundle import SubjectBundle
+from pipelines.instant_character.reference_pictures import ENCODERS, check_pictures, read_pictures
 from pipelines.request import FrameRequest, Prompt, RenderRequest
 from pipelines.sampling.context import RenderContext
 from pipelines.sampling.denoiser import Denoiser, FrameInputs, FrameState, Guidance
 from pipelines.sampling.memory import RenderMemory
 from pipelines.sampling.previews import RenderPreviews
 from pipelines.sampling.prompt import EncodedPrompt, text_lengths, unread_words
-from pipelines.sampling.sampler import FrameFinished, RenderInputs, Sampler, mask_array
+from pipelines.sampling.sampler import (
+    TRANSFORMER,
+    FrameFinished,
+    RenderInputs,
+    Sampler,
+    mask_array,
+)
 from pipelines.sampling.schedule import needed_frames, render_steps, step_plan
-from pipelines.styles.lora import style_loras
+from pipelines.styles.lora import LoadedStyle, style_loras
+
+_TEXT_ENCODERS, _DECODER = "The text encoders", "The autoencoder"
 
 
 class FluxStoryboardPipeline(FluxPipeline):
@@ -66,7 +78,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         Raises:
             ValueError: if a frame's size does not fit the model, or a frame has a reference picture
                 and the picture or the character bundle is missing.
-            ModelError: if a style's LoRA cannot be loaded.
+            ModelError: if a style's LoRA cannot be loaded, or values come up that are no numbers.
         """
         # 1. Check inputs
         context = context or RenderContext()
@@ -79,8 +91,11 @@ class FluxStoryboardPipeline(FluxPipeline):
                 for style in styles:
                     for message in style.notes:
                         yield Notice("style", style.lora.source, message)
-                inputs = yield from self._inputs(request, frames, context)
-                yield from self._render(request, inputs, context)
+                try:
+                    inputs = yield from self._inputs(request, frames, context)
+                    yield from self._render(request, inputs, context)
+                except NotFinite as fault:
+                    raise self._explained(fault, context.character, styles) from fault
         finally:
             self.maybe_free_model_hooks()
 
@@ -99,6 +114,7 @@ class FluxStoryboardPipeline(FluxPipeline):
         if request.true_cfg_scale > 1:
             negative = self.encode(Prompt("", "", request.negative_prompt), length)
             guidance = Guidance(request.guidance_scale, request.true_cfg_scale, negative)
+        self._check_prompts(tensors, guidance)
         for frame in frames:
             unread = unread_words(self.tokenizer_2, frame.prompt, length)
             if unread and frame.frame_id in request.targets:
@@ -193,7 +209,11 @@ class FluxStoryboardPipeline(FluxPipeline):
 
     def encode(self, prompt: Prompt, max_sequence_length: int) -> EncodedPrompt:
         """Encode a prompt, cut off after so many T5 tokens."""
-        embeds, pooled, _ = self.encode_prompt(prompt.text, max_sequence_length=max_sequence_length)
+        # What T5 does not read is a notice of ours; that CLIP reads 77 tokens is no fault.
+        with quiet_libraries():
+            embeds, pooled, _ = self.encode_prompt(
+                prompt.text, max_sequence_length=max_sequence_length
+            )
         lengths = text_lengths(self.tokenizer_2, prompt, max_sequence_length)
         return EncodedPrompt(embeds, pooled, lengths)
 
@@ -217,10 +237,15 @@ class FluxStoryboardPipeline(FluxPipeline):
         return grid
 
     def decode(self, latents: Tensor, height: int, width: int) -> Image.Image:
-        """Decode packed latents to a picture, RGB."""
+        """Decode packed latents to a picture, RGB.
+
+        Raises:
+            NotFinite: if the picture would hold a NaN or an infinity.
+        """
         latents = self.unpack(latents, height, width)
         latents = (latents / self.vae.config.scaling_factor) + self.vae.config.shift_factor
         decoded = self.vae.decode(latents, return_dict=False)[0]
+        check_finite(_DECODER, decoded)
         image: Image.Image = self.image_processor.postprocess(decoded, output_type="pil")[0]
         return image
 
@@ -232,6 +257,37 @@ class FluxStoryboardPipeline(FluxPipeline):
                     f"frame {frame.frame_id!r} is {frame.width}x{frame.height}; this model needs "
                     f"multiples of {grain} pixels"
                 )
+
+    def _check_prompts(self, tensors: Mapping[str, FrameInputs], guidance: Guidance) -> None:
+        prompts = [frame.prompt for frame in tensors.values()]
+        if guidance.negative is not None:
+            prompts.append(guidance.negative)
+        encoded = [(one.prompt_embeds, one.pooled_prompt_embeds) for one in prompts]
+        check_finite(_TEXT_ENCODERS, *(each for pair in encoded for each in pair))
+
+    def _explained(
+        self, fault: NotFinite, character: SubjectBundle | None, styles: Sequence[LoadedStyle]
+    ) -> ModelError:
+        """Find the cause of values that are no numbers in the networks that computed them."""
+        networks: dict[str, dict[str, nn.Module]] = {
+            _TEXT_ENCODERS: {
+                "The T5 text encoder": self.text_encoder_2,
+                "The CLIP text encoder": self.text_encoder,
+            },
+            TRANSFORMER: {TRANSFORMER: self.transformer},
+            _DECODER: {_DECODER: self.vae},
+        }
+        if character is not None:
+            encoders, weights = character.encoders, character.weights
+            networks[ENCODERS] = {
+                "The image encoder SigLIP": encoders.siglip,
+                "The image encoder DINOv2": encoders.dino,
+            }
+            networks[TRANSFORMER] |= {
+                "The character adapter's projector": weights.projector,
+                "The character adapter": weights.adapters,
+            }
+        return explain(fault, networks[fault.source], [style.lora.source for style in styles])
 
     def _done(self, finished: FrameFinished) -> FrameDone:
         """Decode a finished frame."""

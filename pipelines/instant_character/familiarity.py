@@ -79,8 +79,14 @@ def fit_familiarity(summaries: Tensor, bound: float) -> Familiarity:
 
 
 def load_familiarity(path: str | PathLike[str]) -> Familiarity:
-    """Load what `Familiarity.save` wrote."""
+    """Load what `Familiarity.save` wrote.
+
+    Raises:
+        ValueError: if it holds a value that is no number.
+    """
     tensors = load_file(path)
+    if not all(tensors[name].isfinite().all() for name in ("mean", "whitening")):
+        raise ValueError(f"{path} holds values that are no numbers (NaN or infinity)")
     return Familiarity(
         tensors["mean"].float(), tensors["whitening"].float(), tensors["bound"].item()
     )

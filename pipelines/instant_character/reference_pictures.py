@@ -13,10 +13,13 @@ import torch
 from PIL import Image
 
 from pipelines.events import Notice
+from pipelines.finite import check_finite
 from pipelines.instant_character.adapters import Subject, SubjectAdapters, SubjectTokens
 from pipelines.instant_character.bundle import SubjectBundle
 from pipelines.instant_character.encoders import SubjectEncoders
 from pipelines.request import FrameRequest
+
+ENCODERS = "The image encoders"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def read_pictures(
 
     Raises:
         ValueError: if a picture is not RGB.
+        NotFinite: if a picture's features hold a NaN or an infinity.
     """
     references = (frame.active_reference for frame in frames)
     names = list(dict.fromkeys(name for name in references if name is not None))
@@ -102,6 +106,8 @@ def read_pictures(
         return EncodedReferences(None, {})
     with _working_on(device, bundle.encoders) as encoders:
         features = {name: encoders([pictures[name]]) for name in names}
+    for seen in features.values():
+        check_finite(ENCODERS, seen.low_shallow, seen.low_deep, seen.high_deep)
     for name, seen in features.items():
         words = bundle.doubt(seen)
         if words:

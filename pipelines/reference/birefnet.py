@@ -66,8 +66,12 @@ class BiRefNetMatting:
         from transformers import AutoModelForImageSegmentation
 
         try:
-            network = AutoModelForImageSegmentation.from_pretrained(
-                source, trust_remote_code=True, revision=revision, dtype=torch.float32
+            network, report = AutoModelForImageSegmentation.from_pretrained(
+                source,
+                trust_remote_code=True,
+                revision=revision,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except ImportError as error:
             raise ModelError(
@@ -80,12 +84,22 @@ class BiRefNetMatting:
                 f"{source} cannot be loaded: {' '.join(str(error).split())}",
                 "Check the connection and the name, or use the built-in matting.",
             ) from error
+        missing = sorted(report["missing_keys"])
+        if missing:  # transformers would use random numbers
+            raise ModelError(
+                f"{source} lacks {len(missing)} of its weights, such as {missing[0]}.",
+                "Get its files again, or use the built-in matting.",
+                "broken",
+            )
         return cls(network.to(device))
 
     def mask(self, image: Image.Image) -> Mask:
         """Return the figure's mask; see `built_in_mask`.
 
         The picture is stretched to the square that the network was trained on, the mask back.
+
+        Raises:
+            ModelError: if the network computes values that are no numbers.
         """
         import torch
 
@@ -96,5 +110,11 @@ class BiRefNetMatting:
         with torch.inference_mode():
             log_odds = self._network(pixels.to(parameter.device, parameter.dtype))[-1]
             likely = log_odds[0, 0].float().sigmoid().cpu().numpy()
+        if not np.isfinite(likely).all():
+            raise ModelError(
+                "The network that cuts out the figure computed values that are no numbers.",
+                "Get its files again, or use the built-in matting.",
+                "broken",
+            )
         found = Image.fromarray(np.round(likely * 255).astype(np.uint8))
         return np.asarray(found.resize(image.size, Image.Resampling.BILINEAR), np.uint8)

@@ -1,15 +1,21 @@
 """Open any file as a picture, upright and in RGB or RGBA, or refuse it with a message.
 
-The header is checked before anything is decoded.
+The header is checked before anything is decoded. A small file can hold many pixels, so large
+pictures are reduced in bands before they are converted, and few are decoded at once: at most 2 GB
+are in use, however many come.
 """
 
 from __future__ import annotations
 
 import struct
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import PictureError
@@ -20,6 +26,14 @@ LEAST_SIDE = 64  # pixels
 LONG_SIDE = 2048  # pixels; larger pictures are reduced to it
 # No EPS (Pillow runs an interpreter for it), and no rare formats.
 FORMATS = "JPEG MPO PNG WEBP GIF AVIF BMP TIFF JPEG2000 TGA PPM ICO".split()
+
+_ORIENTATION = 0x0112  # tag of EXIF
+_BAND_PIXELS = 2_000_000
+# Large pictures are decoded one at a time, and in one thread: the C library keeps what a thread has
+# freed for that thread alone.
+_LARGE_PIXELS = 4_000_000
+_large = ThreadPoolExecutor(1, "decoding")
+_small = threading.BoundedSemaphore(8)
 
 _USE = "Use a PNG, JPEG or WebP picture."
 _FULL_16_BIT = 65535
@@ -61,8 +75,13 @@ def open_picture(file: Path | bytes) -> Image.Image:
     try:
         with _identified(content, name) as image:
             _check_size(image, name)
-            image.load()
-            return _reduced(_in_rgb(_upright(image)))
+            pixels = image.width * image.height
+        if pixels > _LARGE_PIXELS:
+            decoded = _large.submit(_decoded, content, name).result()
+        else:
+            with _small:
+                decoded = _decoded(content, name)
+        return _reduced(_in_rgb(decoded))
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -145,22 +164,66 @@ def _too_many_pixels(name: str, size: str = "") -> PictureError:
     )
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _decoded(content: bytes, name: str) -> Image.Image:
+    """Return a picture upright and in 8 bits; the memory of the whole one is free again."""
+    with _identified(content, name) as image:
+        # JPEG is decoded in a smaller size; nothing else can be.
+        image.draft(image.mode, _size_within(image.size, LONG_SIDE))
+        image.load()
+        small = _shrunk(image)
+        _turn_upright(small, image)
+        return small
+
+
+def _size_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Return a size of the same shape whose longer side is as given."""
+    width, height = size
+    longer = max(size)
+    return max(1, width * long_side // longer), max(1, height * long_side // longer)
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """Return a decoded picture in 8 bits, with sides of less than twice LONG_SIDE."""
+    factor = max(1, max(image.size) // LONG_SIDE)
+    lowest, highest = _gray_range(image) if _is_deep_gray(image) else (0.0, 0.0)
+    shrunk: Image.Image | None = None
+    for top, band in _bands(image, factor):
+        if _is_deep_gray(image):
+            band = _eight_bit_gray(band, lowest, highest)
+        elif band.has_transparency_data:
+            band = band.convert("RGBA")
+        elif band.mode in ("P", "1"):
+            band = band.convert("RGB")
+        band = band.reduce(factor) if factor > 1 else band
+        if shrunk is None:
+            width, height = (-(-side // factor) for side in image.size)
+            shrunk = Image.new(band.mode, (width, height))
+        shrunk.paste(band, (0, top // factor))
+    assert shrunk is not None  # a picture has rows
+    shrunk.info = {name: image.info[name] for name in ("icc_profile",) if name in image.info}
+    return shrunk
+
+
+def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield a picture in bands of whole rows, each with its top; heights are `factor` times n."""
+    rows = factor * max(1, _BAND_PIXELS // (image.width * factor))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _turn_upright(shrunk: Image.Image, image: Image.Image) -> None:
+    """Rotate a shrunk picture as the EXIF block of its picture says."""
     try:
-        return ImageOps.exif_transpose(image)
+        shrunk.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+        ImageOps.exif_transpose(shrunk, in_place=True)
     except _DAMAGE:  # the EXIF block is broken
-        return image
+        pass
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode to RGB or RGBA, with its colour profile."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit_gray(image).convert("RGB")
-    if image.has_transparency_data:
-        return _in_srgb(image.convert("RGBA"))
-    if image.mode in ("P", "1"):
-        image = image.convert("RGB")
-    return _in_srgb(image).convert("RGB")
+    """Convert a picture of 8 bits to RGB or RGBA, with its colour profile."""
+    converted = _in_srgb(image)
+    return converted if converted.mode == "RGBA" else converted.convert("RGB")
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
@@ -180,21 +243,34 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return image if converted is None else converted
 
 
-def _eight_bit_gray(image: Image.Image) -> Image.Image:
-    """Scale gray to 8 bits: from 16 bits, or else from the picture's own range."""
-    values = np.asarray(image).astype(np.float32)
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    least, most = float(values.min()), float(values.max())
+def _is_deep_gray(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _gray_range(image: Image.Image) -> tuple[float, float]:
+    """Return which values of a deep gray picture are black and white: 16 bits, or its own range."""
+    least, most = np.inf, -np.inf
+    for _, band in _bands(image, 1):
+        values = _gray_values(band)
+        least, most = min(least, float(values.min())), max(most, float(values.max()))
     if image.mode.startswith("I") and least >= 0 and most <= _FULL_16_BIT:
-        least, most = 0.0, float(_FULL_16_BIT)
-    elif least >= 0 and most <= 1:
-        least, most = 0.0, 1.0
-    scaled = (values - least) * (255 / max(most - least, 1e-12))
+        return 0.0, float(_FULL_16_BIT)
+    if least >= 0 and most <= 1:
+        return 0.0, 1.0
+    return least, most
+
+
+def _gray_values(image: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0.0, neginf=0.0)
+
+
+def _eight_bit_gray(image: Image.Image, least: float, most: float) -> Image.Image:
+    """Scale gray to 8 bits: `least` becomes black, `most` white."""
+    scaled = (_gray_values(image) - least) * (255 / max(most - least, 1e-12))
     return Image.fromarray(np.round(scaled).astype(np.uint8))
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    plain = image.copy()
-    plain.info = {}
-    plain.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
-    return plain
+    image.info = {}
+    image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    return image

@@ -26,6 +26,7 @@ from pipelines.consistency.bank import Bank
 from pipelines.consistency.frame_pass import FramePass
 from pipelines.consistency.plan import StepPlan
 from pipelines.events import FrameStarted, MaskFound, Phase, StepDone, TokenMatches
+from pipelines.finite import check_finite
 from pipelines.instant_character.adapters import Subject
 from pipelines.request import FrameRequest
 from pipelines.sampling.denoiser import (
@@ -37,6 +38,8 @@ from pipelines.sampling.denoiser import (
     VelocityModel,
 )
 from pipelines.sampling.schedule import Schedule, Segment
+
+TRANSFORMER = "The transformer"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,9 @@ class Sampler:
         Yields:
             Events as they happen, and a `FrameFinished` for every frame that has gone through all
             its steps.
+
+        Raises:
+            NotFinite: if a frame's latents hold a NaN or an infinity at its mask step or its end.
         """
         try:
             for number, stage in enumerate(self._schedule.stages):
@@ -247,6 +253,8 @@ class Sampler:
         yield StepDone(name, phase, step + 1, steps, self._steps_done, total)
         if step == plan.mask_step and (name, phase) not in self._masks_reported:
             self._masks_reported.add((name, phase))
+            # The mask's way to the host waits for the device anyway.
+            check_finite(TRANSFORMER, state.latents)
             yield _mask_found(frame, phase, state.frame_pass)
         if step + 1 < segment.last:
             return
@@ -254,6 +262,7 @@ class Sampler:
         state.seconds = 0.0
         if phase == "render" and segment.last == steps and name not in self._finished:
             self._finished.add(name)
+            check_finite(TRANSFORMER, state.latents)
             yield FrameFinished(frame, state.latents, state.frame_pass, self._seconds[name])
 
 

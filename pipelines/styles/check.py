@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -15,7 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from pipelines.errors import ModelError
 from pipelines.hub_errors import explain_hub_error
-from pipelines.styles.info import read_info
+from pipelines.styles.info import PEFT_SETTINGS, PEFT_WEIGHTS, check_kind, read_info
 
 _SUFFIX = ".safetensors"
 _USUAL_NAME = "pytorch_lora_weights.safetensors"
@@ -56,7 +57,10 @@ def find_style_file(source: str) -> Path:
         _check_suffix(wanted, name)
     try:
         name = name or _only_file(wanted, _names_in(repository))
-        return Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT))
+        path = Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT))
+        if path.name == PEFT_WEIGHTS:
+            _fetch_settings(repository, name)
+        return path
     except (OSError, httpx2.HTTPError, EntryNotFoundError, HFValidationError) as error:
         raise _explain(error, wanted, repository) from error
 
@@ -67,13 +71,15 @@ def check_style(source: str) -> None:
     Its weights are not read, so this is cheap enough to do before a large model is loaded.
 
     Raises:
-        ModelError: as `find_style_file`, and if the file is damaged or holds no LoRA.
+        ModelError: as `find_style_file`, and if the file is damaged, or holds no LoRA or none that
+            can be used as a style.
     """
     try:
-        layers = read_info(find_style_file(source)).layers
+        info = read_info(find_style_file(source))
     except (OSError, ValueError) as error:
         raise ModelError(str(error), "Get the LoRA again, or choose another.", "broken") from error
-    if not layers:
+    check_kind(source, info.keys)
+    if not info.layers:
         raise ModelError(
             f"{source} holds no LoRA.",
             "Choose a file that was trained as one for FLUX.1.",
@@ -90,6 +96,13 @@ def _names_in(repository: str) -> list[str]:
         cached = snapshot_download(repository, local_files_only=True, allow_patterns=pattern)
         names = [path.name for path in Path(cached).glob(pattern)]
     return sorted(name for name in names if name.endswith(_SUFFIX) and "/" not in name)
+
+
+def _fetch_settings(repository: str, name: str) -> None:
+    """Download PEFT's settings to beside its weights, where the repository has them."""
+    beside = name.removesuffix(PEFT_WEIGHTS) + PEFT_SETTINGS
+    with suppress(EntryNotFoundError):
+        hf_hub_download(repository, beside, etag_timeout=_HUB_TIMEOUT)
 
 
 def _only_file(source: str, names: Sequence[str]) -> str:

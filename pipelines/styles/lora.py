@@ -3,14 +3,17 @@
     with style_loras(pipeline, loras) as styles:
         for event in pipeline.stream(request): ...
 
-diffusers' loaders add them as PEFT adapters beside the weights, which do not change. It knows
-nothing of prompts: `pipelines.request.with_trigger` writes the trigger words.
+They are PEFT adapters beside the weights, which do not change. PEFT adds them itself: diffusers'
+loaders know neither T5 nor biases without matrices. It knows nothing of prompts:
+`pipelines.request.with_trigger` writes the trigger words.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from itertools import count, islice
 from typing import Any
 
 from diffusers import FluxPipeline
+from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -25,8 +29,11 @@ from torch import Tensor, nn
 from pipelines.devices import quiet_libraries
 from pipelines.errors import ModelError, OutOfMemoryError, is_out_of_memory
 from pipelines.request import StyleLora
+from pipelines.styles.changes import LayerChange
 from pipelines.styles.check import find_style_file
-from pipelines.styles.weights import ANOTHER_FILE, PARTS, LayerChange, Part, read_weights
+from pipelines.styles.kronecker import attach_kronecker
+from pipelines.styles.names import PARTS
+from pipelines.styles.weights import ANOTHER_FILE, StyleWeights, read_weights
 
 _ADAPTER = "throughline_style_{}"
 # Attributes that the loaders set on a model.
@@ -47,7 +54,7 @@ class LoadedStyle:
         lora: the style.
         adapter: name of its PEFT adapter.
         transformer_layers: number of layers of the transformer that it changes.
-        text_encoder_layers: number of layers of the CLIP text encoder that it changes.
+        text_encoder_layers: number of layers of both text encoders that it changes.
         notes: parts of the file that are not used, each a sentence for a person.
     """
 
@@ -70,8 +77,7 @@ def style_loras(
 
     Args:
         pipeline: a pipeline with a transformer; its text encoders may be None. LoRAs change the
-            transformer and the CLIP text encoder; layers for T5 are not used, as in diffusers, and
-            the notes say so.
+            transformer and, where they have layers for them, both text encoders.
         loras: the styles, added to each other.
 
     Yields:
@@ -166,7 +172,7 @@ def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
     path = find_style_file(lora.source)
     try:
         weights = read_weights(path, lora.source, pipeline)
-        _attach(pipeline, weights.layers, adapter)
+        _attach(pipeline, weights, adapter)
     except ModelError:
         raise
     except _FOREIGN_FILE_ERRORS as error:
@@ -179,54 +185,66 @@ def _load(pipeline: FluxPipeline, lora: StyleLora, adapter: str) -> LoadedStyle:
         raise ModelError(
             f"The LoRA {lora.source} cannot be used: {fault}", ANOTHER_FILE, "broken"
         ) from error
-    changed = {part: len(layers) for part, layers in weights.layers.items()}
     return LoadedStyle(
-        lora, adapter, changed["transformer"], changed["text_encoder"], weights.notes
+        lora,
+        adapter,
+        weights.count("transformer"),
+        weights.count("text_encoder") + weights.count("text_encoder_2"),
+        weights.notes,
     )
 
 
-def _attach(
-    pipeline: FluxPipeline, layers: Mapping[Part, Mapping[str, LayerChange]], adapter: str
-) -> None:
-    """Load the matrices with diffusers' loaders, under the names that they read."""
-    with _quiet_loaders():
-        if layers["transformer"]:
-            pipeline.load_lora_into_transformer(
-                _named(layers, "transformer", "lora_A", "lora_B"),
-                network_alphas=None,
-                transformer=pipeline.transformer,
-                adapter_name=adapter,
-                low_cpu_mem_usage=True,
-            )
-        if layers["text_encoder"]:
-            pipeline.load_lora_into_text_encoder(
-                _named(layers, "text_encoder", "lora_linear_layer.down", "lora_linear_layer.up"),
-                network_alphas=None,
-                text_encoder=pipeline.text_encoder,
-                prefix="text_encoder",
-                adapter_name=adapter,
-            )
+def _attach(pipeline: FluxPipeline, weights: StyleWeights, adapter: str) -> None:
+    """Add the changes beside the weights, as PEFT adapters."""
+    for part in PARTS:
+        model = getattr(pipeline, part)
+        if weights.layers[part]:
+            with _quiet_loaders():
+                _attach_loras(model, weights.layers[part], adapter)
+        for name, change in weights.kroneckers[part].items():
+            attach_kronecker(model, name, adapter, change)
 
 
-def _named(
-    layers: Mapping[Part, Mapping[str, LayerChange]], part: Part, down: str, up: str
-) -> dict[str, Tensor]:
-    return {
-        f"{part}.{name}.{side}.weight": matrix
-        for name, change in layers[part].items()
-        for side, matrix in ((down, change.down), (up, change.up))
+def _attach_loras(model: nn.Module, changes: Mapping[str, LayerChange], adapter: str) -> None:
+    """Add pairs of matrices to the layers of these names, with a scale of 1."""
+    usual = Counter(change.rank for change in changes.values()).most_common(1)[0][0]
+    ranks = {
+        f"^{re.escape(name)}": change.rank
+        for name, change in changes.items()
+        if change.rank != usual
     }
+    biased = any(change.bias is not None for change in changes.values())
+    tensors: dict[str, Tensor] = {}
+    for name, change in changes.items():
+        tensors[f"{name}.lora_A.weight"] = change.down
+        tensors[f"{name}.lora_B.weight"] = change.up
+        if biased:  # PEFT has them for all layers or none
+            none = change.up.new_zeros(change.up.shape[0])
+            tensors[f"{name}.lora_B.bias"] = none if change.bias is None else change.bias
+    config = LoraConfig(
+        r=usual,
+        lora_alpha=usual,
+        rank_pattern=ranks,
+        alpha_pattern=ranks,
+        target_modules=list(changes),
+        lora_bias=biased,
+    )
+    inject_adapter_in_model(config, model, adapter, low_cpu_mem_usage=True, state_dict=tensors)
+    loaded: Any = set_peft_model_state_dict(model, tensors, adapter, low_cpu_mem_usage=True)
+    if loaded.unexpected_keys:
+        raise RuntimeError(f"PEFT found no layer for {', '.join(loaded.unexpected_keys)}")
 
 
 @contextmanager
 def _quiet_loaders() -> Iterator[None]:
-    """Silence the loaders' progress bars, and their warnings of what is intended here.
+    """Silence PEFT's warnings of what is intended here.
 
-    Intended are several adapters in a model (transformers reports other adapters as missing from
-    the file, and keeps them), and layers whose name is the end of another's (`proj_out`: PEFT takes
-    exactly the names in the file). Errors are raised as ever.
+    Intended are several adapters in a model, layers whose name is the end of another's (`proj_out`:
+    PEFT takes exactly the names in the file), and biases for layers that have none of their own.
+    Errors are raised as ever.
     """
     with quiet_libraries(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
         warnings.filterwarnings("ignore", "While injecting the PEFT", RuntimeWarning)
+        warnings.filterwarnings("ignore", ".*lora_bias", UserWarning)
         yield

@@ -1,73 +1,41 @@
-"""Weights of a LoRA file, in any trainer's names: one pair of matrices for each layer.
+"""Weights of a LoRA file, in any trainer's names and number format: the change of each layer.
 
-A layer becomes W + weight * scale * B A, where scale is alpha/rank if the file has an alpha for
-that layer (kohya's and diffusers' `.alpha` tensors, or PEFT's settings in the header), else 1. That
-is PEFT's rule. InstantCharacter's published code ignores the alphas of files in diffusers' format,
-so it changes such a layer by rank/alpha times as much; diffusers' loader gives one layer's alpha
-also to layers without one, which is not done here.
+Every tensor is either used exactly, or named in a note, or the file is refused. diffusers'
+converters are not used, because they drop what they do not know: alphas beside `lora_A`, biases,
+LoKr and LoHa, all of a second naming, and layers of FLUX models of other sizes than FLUX.1's.
+A layer without an alpha has scale 1, also where others have one; diffusers' loader gives it the
+alpha of another. InstantCharacter's published code ignores the alphas of files in diffusers'
+format, so it changes such a layer by rank/alpha times as much.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import torch
 from diffusers import FluxPipeline
-from peft import LoraConfig
-from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.errors import ModelError
-from pipelines.styles.info import read_info
+from pipelines.styles.changes import (
+    Change,
+    KroneckerChange,
+    LayerChange,
+    Scales,
+    changes_of,
+)
+from pipelines.styles.info import PEFT_SETTINGS, PEFT_WEIGHTS, StyleInfo, check_kind, read_info
+from pipelines.styles.names import PARTS, Layers, LayerTable, Part, split_name, without_prefix
 
-Part = Literal["transformer", "text_encoder"]
-PARTS: tuple[Part, ...] = ("transformer", "text_encoder")
 ANOTHER_FILE = "Choose a LoRA that was trained on FLUX.1, saved as safetensors."
-
-_T5 = ("lora_te2_", "lora_te3_", "text_encoder_2.", "text_encoders.t5xxl.")
-_OTHER_KINDS = {
-    ".lokr_": "a LoKr",
-    ".hada_": "a LoHa",
-    "dora_scale": "a DoRA",
-    "lora_magnitude_vector": "a DoRA",
-    ".lora_B.bias": "a LoRA with biases",
-    "norm_q": "a control LoRA",
-    "query_norm": "a control LoRA",
-}
-_MATRIX = re.compile(
-    r"(transformer|text_encoder)\.(?:text_model\.)?(.+)\."
-    r"(?:lora_([AB])|lora\.(down|up)|lora_linear_layer\.(down|up))\.weight"
-)
-_KOHYA_CLIP = re.compile(
-    r"lora_te1?_text_model_(encoder)_(layers)_(\d+)_(self_attn|mlp)_(\w+)\."
-    r"(lora_down\.weight|lora_up\.weight|alpha)"
-)
-_PEFT_NAMES = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.weight"}
-
-
-@dataclass(frozen=True)
-class LayerChange:
-    """Two matrices whose product changes a layer's weight.
-
-    Attributes:
-        down: A, shape (rank, inputs of the layer).
-        up: B, shape (outputs of the layer, rank).
-    """
-
-    down: Tensor
-    up: Tensor
-
-    @property
-    def rank(self) -> int:
-        """Columns of B."""
-        return int(self.up.shape[1])
+_SAME_CHANGE = 0.01  # difference of two equal changes, of which one was rounded to fp8 or bf16
+_Kind = TypeVar("_Kind", LayerChange, KroneckerChange)
+# Textual inversion: words that OneTrainer and others train together with the weights.
+_TRAINED_WORDS = ("bundle_emb.", "emb_params", "clip_l.emb", "t5.emb")
 
 
 @dataclass(frozen=True)
@@ -75,17 +43,23 @@ class StyleWeights:
     """Changes of a LoRA file to one pipeline.
 
     Attributes:
-        layers: the changes by the layer's name, for each part of the pipeline; the scale is
-            multiplied into `up`, and both are in the part's number format.
+        layers: the changes by LoRA, by the layer's name, for each part of the pipeline; the scale
+            is multiplied into `up`, and all is in the part's number format.
+        kroneckers: the changes by LoKr in the same way.
         notes: parts of the file that are not used, each a sentence for a person.
     """
 
     layers: Mapping[Part, Mapping[str, LayerChange]]
+    kroneckers: Mapping[Part, Mapping[str, KroneckerChange]]
     notes: tuple[str, ...]
+
+    def count(self, part: Part) -> int:
+        """Return the number of layers of this part that change."""
+        return len(self.layers[part].keys() | self.kroneckers[part].keys())
 
 
 def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeights:
-    """Read a LoRA for the layers that a pipeline has.
+    """Read a LoRA, LoHa or LoKr for the layers that a pipeline has.
 
     Args:
         path: the safetensors file.
@@ -94,140 +68,201 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
 
     Raises:
         ModelError: if the file holds no LoRA, one of a kind that is not supported, or one for
-            another model.
-        ValueError: if it is damaged. Exceptions of diffusers and safetensors are raised too.
+            another model; if its matrices do not fit each other or hold NaN or infinity.
+        ValueError: if it is damaged. Exceptions of safetensors are raised too.
     """
     info = read_info(path)
-    _check_kind(source, info.keys)
-    tensors = load_file(path)
-    for_t5 = [name for name in tensors if name.startswith(_T5)]
-    for name in for_t5:
-        del tensors[name]
-    # diffusers' own conversion finds CLIP's layers only where attention outputs are among them.
-    for_clip = {new: tensors.pop(old) for old, new in _kohya_clip_names(tensors)}
-    converted, alphas = pipeline.lora_state_dict(tensors, return_alphas=True)
-    changes = _pair_up({**converted, **for_clip})
-    scales = _Scales({**(alphas or {}), **for_clip}, info.settings)
+    check_kind(source, info.keys)
+    layers, unknown = _by_layer(load_file(path))
+    models = {part: model for part in PARTS if (model := getattr(pipeline, part, None)) is not None}
+    linear = {part: dict(_linear_layers(model)) for part, model in models.items()}
+    table = LayerTable(linear)
 
-    layers: dict[Part, dict[str, LayerChange]] = {part: {} for part in PARTS}
-    # Tensors for which diffusers found no layer, as kohya's of the final layer.
-    unplaced = (n for n in converted if ".lora" in n and not _MATRIX.fullmatch(n))
-    foreign = sorted({name.rpartition(".lora")[0] for name in unplaced})
-    for (part, name), change in changes.items():
-        model = getattr(pipeline, part)
-        size = None if model is None else _size_of_linear(model, name)
-        if size is None:
-            foreign.append(f"{part}.{name}")
-            continue
-        _check_shape(source, f"{part}.{name}", change, size)
-        up = change.up.to(torch.float32) * scales.of(part, name, change.rank)
-        layers[part][name] = LayerChange(change.down.to(model.dtype), up.to(model.dtype))
-    if not any(layers.values()):
+    dtypes = {part: model.dtype for part, model in models.items()}
+    reading = _Reading(source, info, linear, dtypes)
+    foreign = []
+    for name, tensors in layers.items():
+        place = table.find(name)
+        if place is not None:
+            reading.add(name, place, tensors)
+        elif any(_is_used(tensor) for kind, tensor in tensors.items() if kind != "alpha"):
+            foreign.append(name)
+    if not layers:
         raise ModelError(
-            f"The LoRA {source} changes nothing in this model: none of its {info.layers} layers "
-            "is in the transformer or the CLIP text encoder.",
+            f"{source} is no LoRA: none of its {len(info.keys)} tensors belongs to one.",
             ANOTHER_FILE,
             "broken",
         )
-    return StyleWeights(layers, tuple(_notes(source, for_t5, foreign)))
+    if not reading.changes:
+        raise ModelError(
+            f"The LoRA {source} changes nothing in this model: none of its {len(layers)} layers, "
+            f"such as {min(layers)}, is in the transformer or the text encoders.",
+            ANOTHER_FILE,
+            "broken",
+        )
+    return StyleWeights(
+        {part: _of_kind(LayerChange, reading.changes, part) for part in PARTS},
+        {part: _of_kind(KroneckerChange, reading.changes, part) for part in PARTS},
+        tuple(_notes(source, info, foreign, unknown, reading.has_alphas)),
+    )
 
 
-class _Scales:
-    """Scale of each layer's B A, from alphas by "part.layer.alpha" or PEFT's settings as JSON."""
+class _Reading:
+    """Changes that have been read from a file, by part and layer, in the number format of each."""
 
-    def __init__(self, alphas: Mapping[str, Tensor], settings: str) -> None:
-        self._alphas = {
-            name.replace("text_encoder.text_model.", "text_encoder."): alpha
-            for name, alpha in alphas.items()
-        }
-        by_part: dict[str, dict[str, Any]] = {}
-        for name, value in (json.loads(settings) if settings else {}).items():
-            part, _, setting = name.partition(".")
-            by_part.setdefault(part, {})[setting] = value
-        self._configs = {part: LoraConfig(**values) for part, values in by_part.items()}
+    def __init__(
+        self,
+        source: str,
+        info: StyleInfo,
+        linear: Mapping[Part, Mapping[str, tuple[int, int]]],
+        dtypes: Mapping[Part, torch.dtype],
+    ) -> None:
+        self.changes: dict[tuple[Part, str], list[Change]] = {}
+        self.has_alphas = bool(info.settings)
+        self._source = source
+        self._settings = info.settings
+        self._linear = linear
+        self._dtypes = dtypes
 
-    def of(self, part: Part, layer: str, rank: int) -> float:
-        """Return alpha/rank (alpha/sqrt(rank) if rank-stabilised), or 1 without an alpha."""
-        alpha = self._alphas.get(f"{part}.{layer}.alpha")
-        if alpha is not None:
-            return float(alpha) / rank
-        config = self._configs.get(part)
-        if config is None:
-            return 1.0
-        patterns = config.alpha_pattern or {}
-        given = float(patterns.get(get_pattern_key(list(patterns), layer), config.lora_alpha))
-        return given / (math.sqrt(rank) if config.use_rslora else rank)
+    def add(self, name: str, place: Layers, tensors: Mapping[str, Tensor]) -> None:
+        """Add what the tensors of one layer of the file change.
 
-
-def _kohya_clip_names(tensors: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Return kohya's names of tensors for CLIP, each with PEFT's name."""
-    matches = filter(None, map(_KOHYA_CLIP.fullmatch, tensors))
-    return [
-        (m[0], ".".join(["text_encoder", *m.groups()[:-1], _PEFT_NAMES.get(m[6], m[6])]))
-        for m in matches
-    ]
-
-
-def _pair_up(tensors: Mapping[str, Tensor]) -> dict[tuple[Part, str], LayerChange]:
-    """Return both matrices of each layer; tensors that are no matrix of a LoRA are ignored."""
-    downs: dict[tuple[Part, str], Tensor] = {}
-    ups: dict[tuple[Part, str], Tensor] = {}
-    for name, tensor in tensors.items():
-        match = _MATRIX.fullmatch(name)
-        if match:
-            part: Part = "transformer" if match[1] == "transformer" else "text_encoder"
-            side = match[3] or match[4] or match[5]
-            (downs if side in ("A", "down") else ups)[part, match[2]] = tensor
-    halves = downs.keys() ^ ups.keys()
-    if halves:
-        raise ValueError(f"one of the two matrices of {'.'.join(min(halves))} is missing.")
-    return {layer: LayerChange(down, ups[layer]) for layer, down in downs.items()}
-
-
-def _size_of_linear(model: nn.Module, name: str) -> tuple[int, int] | None:
-    """Return the inputs and outputs of a linear layer of the model; None where it has none."""
-    try:
-        layer: Any = model.get_submodule(name)
-    except AttributeError:
-        return None
-    return (layer.in_features, layer.out_features) if hasattr(layer, "in_features") else None
-
-
-def _check_kind(source: str, keys: tuple[str, ...]) -> None:
-    for mark, kind in _OTHER_KINDS.items():
-        if any(mark in key for key in keys):
+        Raises:
+            ModelError: if they do not fit each other or the model, or contradict the file itself.
+        """
+        self.has_alphas |= "alpha" in tensors
+        settings = self._settings.get(place.part, self._settings.get("", {}))
+        sizes = [self._linear[place.part][layer] for layer in place.names]
+        outputs = [size[1] for size in sizes]
+        scales = Scales(without_prefix(name), tensors.get("alpha"), settings)
+        try:
+            changes = changes_of(tensors, scales, sizes[0][0])
+        except ValueError as error:
             raise ModelError(
-                f"{source} is {kind}, which is not supported as a style.", ANOTHER_FILE, "broken"
+                f"The LoRA {self._source} is damaged in its layer {name}: {error}.",
+                "Get the LoRA again, or choose another.",
+                "broken",
+            ) from error
+        for change in changes:
+            self._check_size(name, change.size, (sizes[0][0], sum(outputs)))
+        whole = [change.swapped() if place.swapped else change for change in changes]
+        parts = zip(*(change.parts(outputs) for change in whole), strict=True)
+        for layer, found in zip(place.names, parts, strict=bool(whole)):
+            cast = [self._cast(change, layer, self._dtypes[place.part]) for change in found]
+            before = self.changes.setdefault((place.part, layer), cast)
+            if before is not cast and not _same(before, cast):
+                raise ModelError(
+                    f"The LoRA {self._source} changes the layer {layer} twice and differently, "
+                    f"under two names, of which one is {name}.",
+                    "Choose a version of it that was saved by one program.",
+                    "broken",
+                )
+
+    def _check_size(self, name: str, theirs: tuple[int, int], ours: tuple[int, int]) -> None:
+        if theirs == ours:
+            return
+        if theirs == (2 * ours[0], ours[1]) and name.endswith(("img_in", "x_embedder")):
+            raise ModelError(
+                f"The LoRA {self._source} is a control LoRA: it takes a second picture, such as "
+                "depth or edges, which a style has not.",
+                ANOTHER_FILE,
+                "broken",
             )
-    if not any("lora" in key for key in keys):
         raise ModelError(
-            f"{source} is no LoRA: none of its {len(keys)} tensors belongs to one.",
-            ANOTHER_FILE,
-            "broken",
-        )
-
-
-def _check_shape(source: str, name: str, change: LayerChange, size: tuple[int, int]) -> None:
-    if change.down.ndim != 2 or change.up.ndim != 2 or change.down.shape[0] != change.rank:
-        raise ValueError(
-            f"the matrices of {name} do not fit each other: {tuple(change.down.shape)} and "
-            f"{tuple(change.up.shape)}."
-        )
-    theirs = (change.down.shape[1], change.up.shape[0])
-    if theirs != size:
-        raise ModelError(
-            f"The LoRA {source} is for another model: its layer {name} maps {theirs[0]} values to "
-            f"{theirs[1]}, this model's maps {size[0]} to {size[1]}.",
+            f"The LoRA {self._source} is for another model: its layer {name} maps {theirs[0]} "
+            f"values to {theirs[1]}, this model's maps {ours[0]} to {ours[1]}.",
             "Choose a LoRA that was trained on this model, or the model that it was trained on.",
             "broken",
         )
 
+    def _cast(self, change: Change, layer: str, dtype: torch.dtype) -> Change:
+        """Return a change in another number format, if it holds neither NaN nor infinity then."""
+        if not change.is_finite():
+            raise ModelError(
+                f"The LoRA {self._source} holds values that are no numbers (NaN or infinity) in "
+                f"its layer {layer}.",
+                "Get the LoRA again, or choose another.",
+                "broken",
+            )
+        cast = change.to(dtype)
+        if not cast.is_finite():
+            raise ModelError(
+                f"The LoRA {self._source} holds values in its layer {layer} that are too large for "
+                f"the numbers of this model, {dtype}.",
+                "Choose bfloat16 or float32 (THROUGHLINE_DTYPE), or another LoRA.",
+                "broken",
+            )
+        return cast
 
-def _notes(source: str, for_t5: list[str], foreign: list[str]) -> Iterator[str]:
-    if for_t5:
-        yield f"The layers of the LoRA {source} for the T5 text encoder are not used."
+
+def _by_layer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
+    """Return the tensors by layer and kind, and the names of those that belong to no LoRA."""
+    layers: dict[str, dict[str, Tensor]] = {}
+    unknown = []
+    for name, tensor in tensors.items():
+        found = split_name(name)
+        if found is not None:
+            layers.setdefault(found[0], {})[found[1]] = tensor
+        elif _is_used(tensor):
+            unknown.append(name)
+    return layers, unknown
+
+
+def _is_used(tensor: Tensor) -> bool:
+    """Return False for a tensor of zeros, which changes nothing."""
+    return bool(tensor.to(torch.float32).any())
+
+
+def _linear_layers(model: nn.Module) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the names of a model's linear layers, with their inputs and outputs."""
+    for name, module in model.named_modules():
+        inner = ".base_layer" in name or ".lora_" in name  # of adapters that are there already
+        layer: Any = module
+        if hasattr(layer, "in_features") and not inner:
+            yield name, (layer.in_features, layer.out_features)
+
+
+def _same(first: list[Change], second: list[Change]) -> bool:
+    """Compare two readings of one layer; they may have been rounded differently."""
+    ours, theirs = (
+        torch.stack([change.to(torch.float32).product() for change in changes]).sum(0)
+        for changes in (first, second)
+    )
+    return bool((ours - theirs).norm() <= _SAME_CHANGE * ours.norm())
+
+
+def _of_kind(
+    kind: type[_Kind], changes: Mapping[tuple[Part, str], list[Change]], part: Part
+) -> dict[str, _Kind]:
+    return {
+        layer: change
+        for (owner, layer), several in changes.items()
+        for change in several
+        if owner == part and isinstance(change, kind)
+    }
+
+
+def _notes(
+    source: str, info: StyleInfo, foreign: list[str], unknown: list[str], has_alphas: bool
+) -> Iterator[str]:
     if foreign:
         yield (
             f"Part of the LoRA {source} is not used, because this model lacks its layers, such as "
             f"{foreign[0]} ({len(foreign)} in all)."
+        )
+    words = [name for name in unknown if name.startswith(_TRAINED_WORDS)]
+    if words:
+        yield (
+            f"The words that were trained with the LoRA {source}, such as {words[0]}, are not used."
+        )
+    others = [name for name in unknown if name not in words]
+    if others:
+        yield (
+            f"Part of the LoRA {source} is not used, because it is no matrix of a LoRA, LoHa or "
+            f"LoKr: {others[0]} ({len(others)} in all). The style may look different."
+        )
+    if source.endswith(PEFT_WEIGHTS) and not has_alphas:
+        yield (
+            f"The strength of the LoRA {source} is not known, because {PEFT_SETTINGS} is missing "
+            "beside it. If the style looks too weak or too strong, change its weight."
         )

@@ -7,13 +7,10 @@ checks what a front end sends, and turns errors into answers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET, MODELS, find_model
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.board_answers import BoardAnswers
 from storyboard.api.character import CharacterActions
@@ -46,7 +43,6 @@ class Actions:
     Args:
         prepare: cuts the figures out of uploaded pictures.
         find: a network that finds figures; None where there is none.
-        usability: finds out whether a model can render here; None where that is not known.
     """
 
     def __init__(
@@ -56,7 +52,6 @@ class Actions:
         settings: Settings,
         prepare: PrepareReference,
         find: FindFigure | None,
-        usability: Callable[[ModelSpec], Usability] | None = None,
     ) -> None:
         self._runner = runner
         self._store = store
@@ -66,7 +61,7 @@ class Actions:
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
-        self._usable = UsableModels(self._models, usability)
+        self._usable = UsableModels(self._models, runner.usability)
         references = ReferenceEditor(prepare, find)
         self._boards = BoardAnswers(store, self._spec, references)
         self.character = CharacterActions(self._boards, references)
@@ -90,7 +85,7 @@ class Actions:
         }
 
     def models(self) -> Answer:
-        """Return whether each model can render on this machine; slow the first time."""
+        """Return whether each model can render where jobs run; slow the first time."""
         return {"usable": self._usable.answers()}
 
     # ---- boards
@@ -186,7 +181,7 @@ class Actions:
                 raise DeletedError(project, restorable=False) from error
             # A blank board that was never changed.
             return answer | {"progress": idle()}
-        answer |= self._views.news(opened.id, previews)
+        answer |= self._views.news(opened.id, previews) | {"left": self._left(opened)}
         tag = opened.tag()
         if tag != seen:
             answer |= self._boards.board(opened, opened.load())
@@ -237,18 +232,31 @@ class Actions:
                 "No frame is there to generate: each one is empty or locked.",
                 "Write what happens in a frame, or unlock one.",
             )
-        job = self._runner.start(opened, frames)
+        before = opened.unfinished.now()
+        opened.unfinished.begin(self._store.presence.run, frames)
+        try:
+            job = self._runner.start(opened, frames)
+        except UserError:
+            opened.unfinished.finish()
+            opened.unfinished.begin(before.run, before.frames)
+            raise
         return {"job": job.id} | self._views.news(opened.id)
 
     def cancel(self, project: str) -> Answer:
         """Cancel the project's running and queued jobs; finished takes are kept."""
         for job in reversed(self._runner.pending(project)):
             job.cancel()
-        return {}
+        return self.forget_left(project)
 
     def read_outcome(self, project: str, job: str) -> Answer:
         """Remember that a person has read how a job ended."""
         self._runner.read(project, job)
+        return {} if self._runner.pending(project) else self.forget_left(project)
+
+    def forget_left(self, project: str) -> Answer:
+        """Forget the frames that were "left" when a run ended: nobody wants them now."""
+        if self._store.has(project):
+            self._store.open(project).unfinished.finish()
         return {}
 
     def choose_take(self, project: str, frame: str, take: str) -> Answer:
@@ -258,11 +266,14 @@ class Actions:
             UserError: if the take does not belong to that frame.
         """
         opened = self._boards.open(project)
-        if opened.take(take).frame_id != frame:
-            raise UserError("That take belongs to another frame.", "Reload the page.")
-        return self._boards.results(
-            opened, opened.edit(lambda stored: stored.with_take(frame, take))
-        )
+
+        def choose(stored: Storyboard) -> Storyboard:
+            # Here, where nobody else changes the board: another page may remove the take meanwhile.
+            if opened.take(take).frame_id != frame:
+                raise UserError("That take belongs to another frame.", "Reload the page.")
+            return stored.with_take(frame, take)
+
+        return self._boards.results(opened, opened.edit(choose))
 
     def take_words(self, project: str, take: str) -> Answer:
         """Return the action and the location that a take was rendered from, as "words"."""
@@ -305,7 +316,15 @@ class Actions:
     def _opened(self, project: Project) -> Answer:
         tag = project.tag()
         board = self._boards.board(project, project.load())
-        return board | self._views.news(project.id) | {"tag": tag}
+        left = {"left": self._left(project)}
+        return board | self._views.news(project.id) | left | {"tag": tag}
+
+    def _left(self, project: Project) -> list[str]:
+        """Return the frames that were being rendered when the run that did it ended."""
+        unfinished = project.unfinished.now()
+        if not unfinished.frames or self._store.presence.is_running(unfinished.run):
+            return []
+        return [frame.id for frame in project.load().frames if frame.id in unfinished.frames]
 
 
 def _is_used(board: Storyboard) -> bool:

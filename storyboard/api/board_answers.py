@@ -11,6 +11,7 @@ from storyboard.api.reference_editor import ReferenceEditor
 from storyboard.api.takes import frame_results, freshness_fields
 from storyboard.board import Storyboard
 from storyboard.errors import DeletedError, ProjectError
+from storyboard.storage.damage import damage_of
 from storyboard.storage.project import Project
 from storyboard.storage.projects import Store
 
@@ -86,9 +87,12 @@ class BoardAnswers:
         )
 
     def results(self, project: Project, board: Storyboard) -> Answer:
-        """Return the takes of a board, and how they stand to it as it is now."""
+        """Return the takes of a board, how they stand to it as it is now, and what is damaged."""
         # In this order, the file of a chosen take is read once.
-        return freshness_fields(project, board) | {"results": frame_results(project, board)}
+        return freshness_fields(project, board) | {
+            "results": frame_results(project, board),
+            "damaged": damage_of(project),
+        }
 
     def reference(self, project: Project, board: Storyboard) -> Answer:
         """Return a board's reference picture, and how its takes stand to it."""

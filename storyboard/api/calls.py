@@ -23,7 +23,7 @@ from storyboard.errors import ConsentNeeded, DeletedError
 # Every public method of `Actions` that a front end may call.
 CALLS = (
     *("setup", "models", "open", "new", "example", "save", "news"),
-    *("plan", "generate", "cancel", "choose_take", "read_outcome", "give_consent"),
+    *("plan", "generate", "cancel", "choose_take", "read_outcome", "forget_left", "give_consent"),
     *("take_words", "star_take", "remove_take", "bring_back_take"),
 )
 # Every public method of `CharacterActions` likewise.

@@ -33,6 +33,7 @@ BLANK_FRAMES = 4
 _FRAME_FIELDS = Frame.model_fields.keys() - {"take"}
 _CHARACTER_FIELDS = Character.model_fields.keys() - {"reference"}
 _HUB_LORA = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_BOUND = re.compile(r"\w+ should(?= (?:be|have) )")  # "Input should be less than ..."
 _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
 
@@ -172,4 +173,8 @@ def _first_fault(error: ValidationError) -> str:
         path = path[2:]
     words += [str(part).replace("_", " ") for part in path]
     fault = str(first["msg"]).removeprefix("Value error, ")
-    return f"{' '.join(words).capitalize()}: {fault}." if words else f"{fault}."
+    if not words:
+        return f"{fault}."
+    subject = " ".join(words).capitalize()
+    bound = _BOUND.match(fault)
+    return f"{subject} must{fault[bound.end() :]}." if bound else f"{subject}: {fault}."

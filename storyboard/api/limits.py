@@ -32,6 +32,7 @@ _ADAPTER_FIELDS = ("title", "licence", "licence_url", "research_only", "strength
 
 MAX_UPLOAD_BYTES = 20_000_000  # of a picture or a character file
 MAX_BOARD_BYTES = 500_000_000  # of a storyboard's ZIP
+MAX_QUESTION_BYTES = 10_000_000  # the strokes of a mask are the largest that pages send
 
 LIMITS: dict[str, Any] = {
     "board": MAX_BOARD_BYTES,

@@ -84,7 +84,7 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
             case "image.png":
                 return _png(own_picture(project, take_id))
             case "small.jpg":
-                return FileResponse(small_picture(project, take_id), headers=_FOREVER | _PLAIN)
+                return _jpeg(small_picture(project, take_id))
             case "mask.png":
                 return FileResponse(project.mask_path(take_id), headers=_FOREVER | _PLAIN)
             case _ if name == SMOOTH_MASK:
@@ -94,8 +94,7 @@ def make_routes(store: Store, scripts: Path) -> list[BaseRoute]:
 
     def deleted_take(request: Request) -> Response:
         project = store.deleted(request.path_params["project"])
-        path = small_picture(project, request.path_params["take"])
-        return FileResponse(path, headers=_FOREVER | _PLAIN)
+        return _jpeg(small_picture(project, request.path_params["take"]))
 
     def picture(request: Request) -> Response:
         folder, name = request.path_params["folder"], request.path_params["name"]
@@ -161,6 +160,10 @@ def _answered(answer: Callable[[Request], Response]) -> Callable[[Request], Resp
 
 def _png(content: bytes) -> Response:
     return Response(content, media_type="image/png", headers=_FOREVER | _PLAIN)
+
+
+def _jpeg(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers=_FOREVER | _PLAIN)
 
 
 def _picture(path: Path) -> Response:

@@ -55,9 +55,10 @@ class ShelfActions:
         Args:
             project: the board that the page shows; the only one where they are not listed.
         """
-        infos = self._store.projects()
-        if not self._listed:
-            infos = [info for info in infos if info.id == project]
+        if self._listed:
+            infos = self._store.projects()
+        else:
+            infos = [info for info in [project and self._store.info(project)] if info]
         deleted = len(self._shelf.deleted()) if self._listed else 0
         return {"boards": [_entry(info) for info in infos], "deleted": deleted}
 
@@ -73,13 +74,14 @@ class ShelfActions:
 
     def delete_board(self, project: str) -> Answer:
         """Move a board to the bin, after its jobs were cancelled."""
-        self._store.open(project)
+        self._store.left(project)
         jobs = self._runner.pending(project)
         for job in reversed(jobs):
             job.cancel()
         deadline = time.monotonic() + _PATIENCE
         for job in jobs:
             job.wait(max(0.0, deadline - time.monotonic()))
+        self._store.left(project).unfinished.finish()
         self._shelf.delete(project)
         return {}
 
@@ -88,7 +90,7 @@ class ShelfActions:
         try:
             self._shelf.restore(project)
         except ProjectError:
-            self._store.open(project)
+            self._store.left(project)
         return {"project": project}
 
     def bin(self) -> Answer:
@@ -103,7 +105,7 @@ class ShelfActions:
         return {}
 
     def archive(self, project: str, form: str = "zip") -> Answer:
-        """Return the address of the board as a file, and a name for it.
+        """Return the address of the board as a "file", its "name", and what is "lost" in it.
 
         Args:
             form: "zip" (everything), "json" or "yaml" (words and settings).
@@ -116,14 +118,16 @@ class ShelfActions:
             raise UserError(f"A storyboard cannot be saved as {form!r}.", "Reload the page.")
         opened = self._store.open(project)
         board = opened.load()
-        # Refused here, where it is told: the address is opened by the browser alone.
+        # Said here, where it is heard: the address is opened by the browser alone.
+        lost: list[str] = []
         if kind == "yaml":
             story_text(board)
         elif kind == "zip":
-            check_archive(opened)
+            lost = check_archive(opened)
         ending = ENDINGS[kind]
         name = f"{file_name(board.title) or 'storyboard'}{ending}"
-        return {"name": name, "file": download_address(opened, f"storyboard{ending}")}
+        file = download_address(opened, f"storyboard{ending}")
+        return {"name": name, "file": file, "lost": lost}
 
     def import_board(self, path: Path) -> Answer:
         """Make new boards of a file: a ZIP, a `storyboard.json`, or a story file.
@@ -174,4 +178,5 @@ def _entry(info: ProjectInfo, deleted: bool = False) -> Answer:
         "frames": info.frames,
         "modified": info.modified.isoformat(),
         "picture": info.take and small_address(info.id, info.take, deleted),
+        "fault": info.fault,
     }

@@ -9,18 +9,19 @@ from typing import Any
 from storyboard.api.document import revision_of
 from storyboard.api.routes import SMOOTH_MASK, take_address
 from storyboard.board import Storyboard, Take
+from storyboard.errors import ProjectError
 from storyboard.frames import KeptLocation, identity_frame, kept_locations
 from storyboard.freshness import Origin, compare_takes
 from storyboard.jobs.runner import chosen_requests
+from storyboard.storage.damage import take_fault
 from storyboard.storage.project import Project
 from storyboard.targets import Wish, choose_targets
 
 
 def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
-    """Return each frame's takes, oldest first, and its chosen one, by frame id.
+    """Return each frame's readable takes, oldest first, and its chosen one, by frame id.
 
-    Raises:
-        ProjectError: if a take is damaged or its pictures are missing.
+    A take whose picture is missing or damaged says so in "fault".
     """
     takes: dict[str, list[Take]] = {frame.id: [] for frame in storyboard.frames}
     for take in project.takes():
@@ -40,6 +41,7 @@ def frame_results(project: Project, storyboard: Storyboard) -> dict[str, Any]:
                     "foreground": round(take.foreground, 3),
                     "matches": take.matches,
                     "starred": project.is_starred(take.id),
+                    "fault": take_fault(project, take.id),
                 }
                 for take in takes[frame.id]
             ],
@@ -56,7 +58,11 @@ def take_words(project: Project, take_id: str) -> dict[str, str]:
         ProjectError: if there is no such take, or it is damaged.
     """
     take, request = project.take(take_id), project.request(take_id)
-    prompt = next(f.prompt for f in request.frames if f.frame_id == take.frame_id)
+    prompt = next((f.prompt for f in request.frames if f.frame_id == take.frame_id), None)
+    if prompt is None:
+        raise ProjectError(
+            "This take does not say how it was rendered.", "Write the words of its frame anew."
+        )
     location = prompt.background
     if prompt.character or prompt.action:
         location = location.removesuffix(",")  # which planning added

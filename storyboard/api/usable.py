@@ -1,4 +1,4 @@
-"""Answers to whether the models of a page can render on this machine, kept for a short time."""
+"""Answers to whether the models of a page can render, kept for a short time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SECONDS_KEPT = 30.0  # free memory changes
 
 
 class UsableModels:
-    """Asks whether models can render on this machine, and keeps the answers; for any thread.
+    """Asks whether models can render where jobs run, and keeps the answers; for any thread.
 
     Args:
         models: the models of the page.
-        find: finds out about a model; slow the first time. None where that is not known.
+        find: finds out about a model; slow the first time.
         clock: returns seconds.
     """
 
     def __init__(
         self,
         models: Sequence[ModelSpec],
-        find: Callable[[ModelSpec], Usability] | None,
+        find: Callable[[ModelSpec], Usability],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = models
@@ -39,13 +39,11 @@ class UsableModels:
         self._until = float("-inf")
 
     def answers(self) -> dict[str, Any]:
-        """Return "usable" and "words" by the models' names; empty where that is not known."""
-        if self._find is None:
-            return {}
-        return self._pool.submit(self._ask, self._find).result()
+        """Return "usable" and "words" by the models' names."""
+        return self._pool.submit(self._ask).result()
 
-    def _ask(self, find: Callable[[ModelSpec], Usability]) -> dict[str, Any]:
+    def _ask(self) -> dict[str, Any]:
         if self._clock() >= self._until:
-            self._found = {spec.name: asdict(find(spec)) for spec in self._models}
+            self._found = {spec.name: asdict(self._find(spec)) for spec in self._models}
             self._until = self._clock() + SECONDS_KEPT
         return self._found

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
-from storyboard.errors import UsageError
+from storyboard.errors import ProjectError, UsageError
 from storyboard.formats import FORMS, export_board, form_of, import_file
 from storyboard.settings import Settings
 from storyboard.storage.project import Project
@@ -71,7 +72,7 @@ def export_project(options: argparse.Namespace) -> None:
             f"{out.name} has no ending that names a form.",
             f"Add --as {', --as '.join(FORMS[:-1])} or --as {FORMS[-1]}.",
         )
-    if out.exists() and not options.overwrite:
+    if os.path.exists(out) and not options.overwrite:  # Path.exists fails at names too long
         raise UsageError(f"{out} exists already.", "Choose another name, or add --overwrite.")
     store = Store(Settings.from_environment(os.environ).projects)
     print(export_board(_find(store, options.project), form, out))
@@ -90,7 +91,8 @@ def import_project(options: argparse.Namespace) -> None:
 
         return prepare_reference(picture)
 
-    imported = import_file(options.file, store, prepare=prepare)
+    with store.presence:  # what it writes is no leftover
+        imported = import_file(options.file, store, prepare=prepare)
     for note in imported.notes:
         print(note, file=sys.stderr)
     for project in imported.projects:
@@ -99,11 +101,13 @@ def import_project(options: argparse.Namespace) -> None:
 
 def _find(store: Store, name: str) -> Project:
     """Return a project by its id, its folder or its title."""
-    folder = Path(name)
-    if (folder / "storyboard.json").is_file():
-        return Store(folder.resolve().parent).open(folder.resolve().name)
+    if os.path.isfile(os.path.join(name, "storyboard.json")):  # as above
+        folder = Path(name).resolve()
+        return Store(folder.parent).open(folder.name)
+    with suppress(ProjectError):  # a damaged project has no title, and an id all the same
+        return store.open(name)
     infos = store.projects()
-    found = [info for info in infos if name in (info.id, info.title)]
+    found = [info for info in infos if info.title == name]
     if len(found) == 1:
         return store.open(found[0].id)
     if found:

@@ -104,9 +104,7 @@ def list_models(options: argparse.Namespace) -> None:
     for spec in specs:
         lines = _about(spec)
         if here:
-            from storyboard.engine import usability
-
-            lines.append(usability(spec, settings).words)
+            lines.append(_usable(spec, settings))
         try:
             lines += [*_memory(spec, machine, itemsize), *_banks(spec, itemsize)]
         except ModelError as error:  # of its files; the other models are listed all the same
@@ -152,6 +150,15 @@ def _about(spec: ModelSpec) -> list[str]:
     return [spec.note, f"licence: {licence}", *gated, f"reference pictures: {_references(spec)}"]
 
 
+def _usable(spec: ModelSpec, settings: Settings) -> str:
+    """Return whether a model runs, where that is known without starting the workers."""
+    if settings.workers is not None:
+        return "The workers decide whether it runs; the page asks them. This machine alone:"
+    from storyboard.engine import usability
+
+    return usability(spec, settings).words
+
+
 def _references(spec: ModelSpec) -> str:
     """Return whether a model takes reference pictures, and under which licence."""
     subject = spec.character_adapter
@@ -169,7 +176,8 @@ def _memory(spec: ModelSpec, machine: Machine, itemsize: int) -> list[str]:
     """Table of the presets: the memory they need, what they move, and whether they fit."""
     work = Workload.of(spec, itemsize)
     if work is None:
-        return ["memory: not known, as the sizes of its files are not known before the download"]
+        when = "before the download" if spec.kind == "hub" else "without safetensors files"
+        return [f"memory: not known, as the sizes of its networks are not known {when}"]
     chosen = choose(spec, machine, itemsize)
     rows = [("memory preset", "GPU" if machine.gpus else "", "host", "moves", "")]
     for found in survey(spec, machine, itemsize):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -30,6 +29,7 @@ from storyboard.board import (
     Storyboard,
 )
 from storyboard.cli.arguments import argument, number, parse_style, whole
+from storyboard.cli.signals import INTERRUPTED, interrupts_to
 from storyboard.errors import RenderCancelled, UsageError
 from storyboard.frames import reference_picture
 from storyboard.importing.story_file import StoryFile, parse_size, read_story
@@ -37,8 +37,6 @@ from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
 from storyboard.wiring import make_runner
-
-INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 
 _DESCRIPTION = """\
 Render the frames of a story file into a folder.
@@ -300,7 +298,7 @@ def _shortcut_notes(boards: Sequence[Storyboard]) -> Iterator[str]:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Set an event at the first Ctrl-C, which is checked after every step; end at the second.
+    """Set an event at the first Ctrl-C or the like, checked after every step; end at the second.
 
     No exception is raised, since threads that render would be waited for. Files are whole at any
     time.
@@ -312,10 +310,8 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
             os._exit(INTERRUPTED)
         stop.set()
         # Not print: the signal may have arrived in the middle of one, which cannot be re-entered.
-        os.write(2, b"\nstopping after this step; Ctrl-C again to stop at once\n")
+        with suppress(OSError):  # its terminal may be gone
+            os.write(2, b"\nstopping after this step; Ctrl-C again to stop at once\n")
 
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
+    with interrupts_to(handle):
         yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -83,7 +83,7 @@ def read_story(path: Path, alone: bool = False) -> StoryFile:
 
     Args:
         alone: whether the file came without those that it names, from another machine: none of
-            them is looked for then.
+            them is looked for then, and its model need not be known here.
 
     Raises:
         StoryFileError: if it cannot be read, with the line and what to do.
@@ -298,7 +298,9 @@ class _Story(Value, defer_build=True):
 
     @field_validator("model")
     @classmethod
-    def _check_model(cls, value: str) -> str:
+    def _check_model(cls, value: str, info: ValidationInfo) -> str:
+        if info.context is None:  # a file that came alone names a model of its own machine
+            return value
         try:
             find_model(value)
         except UnknownModelError as error:
@@ -402,5 +404,9 @@ def _expected(fault: ErrorDetails) -> str:
 
 
 def _native(model: str) -> dict[str, Any]:
-    spec = find_model(model)
+    """Return a model and its size; without a size where there is no such model here."""
+    try:
+        spec = find_model(model)
+    except UnknownModelError:
+        return {"model": model}
     return {"model": model, "width": spec.width, "height": spec.height}

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pipelines.errors import UserError
 from pipelines.events import Events, MaskFound, ModelLoading, Notice, Preview
 from pipelines.exchange import NO_BANKS, BankExchange
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take, new_id
 from storyboard.errors import RenderCancelled
@@ -56,6 +58,12 @@ class RenderEngine(Protocol):
 
     def describe(self) -> str:
         """Return the loaded model and its device; empty before one is loaded."""
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """Find out whether a model can render here, without loading it; slow the first time.
+
+        From any thread, also while a request is rendered.
+        """
 
 
 class JobProject(Protocol):

@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.job import Job, RenderEngine
 from storyboard.jobs.report import JobReport
@@ -23,6 +25,10 @@ class LocalRunner(Runner):
     def describe(self) -> str:
         """See `Runner.describe`."""
         return self._engine.describe()
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """See `Runner.usability`."""
+        return self._engine.usability(spec)
 
     def close(self) -> None:
         """See `Runner.close`."""

@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from pipelines.errors import UserError
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError, RenderCancelled
@@ -112,6 +114,10 @@ class Runner(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Return the model and device, or the workers, that run jobs; perhaps empty."""
+
+    @abstractmethod
+    def usability(self, spec: ModelSpec) -> Usability:
+        """Find out whether a model can render where jobs run; slow the first time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -27,11 +27,11 @@ from pipelines.request import RenderRequest
 from storyboard.board import LONG_TEXT, MAX_STEPS, Identifier, PictureName, Storyboard, Take
 from storyboard.storage.files import fault_of, write_result
 from storyboard.storage.own_pictures import texts_of, with_texts
-from storyboard.storage.project import REQUEST_KEY, STAR, Project
+from storyboard.storage.project import STAR, Project
 from storyboard.storage.projects import Store
 from storyboard.storage.reference_store import REFERENCE_FILE
 from storyboard.storage.storyboard_file import STORYBOARD, STORYBOARD_FILE, storyboard_content
-from storyboard.storage.take_files import TAKE_FILE
+from storyboard.storage.take_files import REQUEST_KEY, TAKE_FILE
 from storyboard.storage.zip_files import DAMAGE, opened_zip, read_member
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ class _Reading:
         _ID.validate_python(take_id)
         image = self._either(f"takes/{take_id}/image.png", self._numbered(number, ""))
         mask = self._either(f"takes/{take_id}/mask.png", self._numbered(number, "masks/"))
-        picture, shape = read_png(image), read_png(mask)
+        if image is None:
+            raise ValueError("its picture is not there")
+        picture, shape = read_png(image), None if mask is None else read_png(mask)
         record = f"takes/{take_id}/take.json"
         if record in self._names:
             body = TAKE_FILE.parse(self._content(record), self._path / record)
@@ -153,9 +155,12 @@ class _Reading:
         body = {"take": take.model_dump(mode="json"), "request": request.to_dict()}
         files = {
             "image.png": with_texts(image, texts_of(request)),
-            "mask.png": with_texts(mask, {}),
             "take.json": TAKE_FILE.dump(body),
         }
+        if mask is None:
+            self._note(f"Take {take_id} comes without its mask.")
+        else:
+            files["mask.png"] = with_texts(mask, {})
         if f"takes/{take_id}/{STAR}" in self._names:
             files[STAR] = b""
         return files, take, request
@@ -219,12 +224,10 @@ class _Reading:
                 return name
         return ""
 
-    def _either(self, *names: str) -> bytes:
-        """Return the content of the first of these files that is there."""
+    def _either(self, *names: str) -> bytes | None:
+        """Return the content of the first of these files that is there; None without any."""
         found = next((name for name in names if name in self._names), None)
-        if found is None:
-            raise ValueError("its picture or its mask is not there")
-        return self._content(found)
+        return None if found is None else self._content(found)
 
     def _content(self, name: str) -> bytes:
         """Return the content of a file; its size is checked before it is unpacked."""
@@ -252,7 +255,7 @@ def _text_of(image: bytes) -> str:
 
 
 def _take_of(
-    request: RenderRequest, take_id: str, frame_id: str, mask: Image.Image, made: datetime
+    request: RenderRequest, take_id: str, frame_id: str, mask: Image.Image | None, made: datetime
 ) -> Take:
     """Return the record of a take whose request and mask alone are known."""
     frame = next((f for f in request.frames if f.frame_id == frame_id), None)
@@ -264,13 +267,15 @@ def _take_of(
         created=made,
         seconds=0,
         seed=frame.seed,
-        foreground=mask.histogram()[255] / (mask.width * mask.height),
+        foreground=mask.histogram()[255] / (mask.width * mask.height) if mask else 0,
         prompt=frame.prompt.text,
         model=request.model,
     )
 
 
-def _check(request: RenderRequest, take: Take, picture: Image.Image, mask: Image.Image) -> None:
+def _check(
+    request: RenderRequest, take: Take, picture: Image.Image, mask: Image.Image | None
+) -> None:
     """Refuse a take whose parts do not belong together, or a request that no page could make."""
     frames = {frame.frame_id: frame for frame in request.frames}
     if len(frames) > _MOST_FRAMES or request.steps > MAX_STEPS:
@@ -283,7 +288,8 @@ def _check(request: RenderRequest, take: Take, picture: Image.Image, mask: Image
     own = frames.get(take.frame_id)
     if own is None:
         raise ValueError("its request renders another frame")
-    if not picture.size == mask.size == (own.width, own.height) or mask.mode != "L":
+    masked = mask is None or (mask.size == picture.size and mask.mode == "L")
+    if picture.size != (own.width, own.height) or not masked:
         raise ValueError("its picture and its mask do not have the size of its request")
     if picture.mode != "RGB":
         raise ValueError(f"its picture is in {picture.mode}, not RGB")

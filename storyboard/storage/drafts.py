@@ -15,15 +15,19 @@ browser. This module knows nothing of pages.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from pipelines.errors import NoFigureFound, UserError
 from pipelines.pictures import PrepareReference, Reference, png_bytes, read_png
-from storyboard.board import new_id
+from storyboard.board import Identifier, PictureName, new_id
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, write_result
+from storyboard.storage.files import DocumentKind, invalid, read_file, remove, write_result
+from storyboard.storage.take_files import picture_fault
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +36,7 @@ DRAFT_FILE = DocumentKind("throughline draft")
 VIEW_SIDE = 1024  # pixels of the longer side of what a page shows
 
 _RECORD = "draft.json"
+_REMEDY = "Upload the picture again."
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,17 @@ class Draft:
     fault: str
 
 
+class _Record(BaseModel):
+    """The content of a draft's JSON file."""
+
+    id: Identifier
+    width: int = Field(ge=1, le=VIEW_SIDE)
+    height: int = Field(ge=1, le=VIEW_SIDE)
+    prepared: PictureName = ""
+    doubt: str = ""
+    fault: str = ""
+
+
 class Drafts:
     """The draft in a folder; for one thread at a time.
 
@@ -79,22 +95,31 @@ class Drafts:
         Raises:
             ProjectError: if it is damaged.
         """
-        if not (self._folder / _RECORD).exists():
+        path = self._folder / _RECORD
+        if not os.path.lexists(path):
             return None
-        record = DRAFT_FILE.read(self._folder / _RECORD)
-        draft_id, prepared = str(record.get("id", "")), str(record.get("prepared", ""))
-        strokes = self._file(draft_id, "strokes")
-        return Draft(
-            id=draft_id,
-            size=(int(record.get("width", 0)), int(record.get("height", 0))),
-            view=self._file(draft_id, "view"),
-            mask=self._file(draft_id, "mask"),
-            strokes=strokes if strokes.exists() else None,
-            mended=self._file(draft_id, "mended"),
-            prepared=self._folder / Path(prepared).name if prepared else None,
-            doubt=str(record.get("doubt", "")),
-            fault=str(record.get("fault", "")),
+        try:
+            record = _Record.model_validate(DRAFT_FILE.read(path))
+        except ValidationError as error:
+            raise invalid(path, error) from error
+        strokes = self._file(record.id, "strokes")
+        draft = Draft(
+            id=record.id,
+            size=(record.width, record.height),
+            view=self._file(record.id, "view"),
+            mask=self._file(record.id, "mask"),
+            strokes=strokes if os.path.lexists(strokes) else None,
+            mended=self._file(record.id, "mended"),
+            prepared=self._folder / record.prepared if record.prepared else None,
+            doubt=record.doubt,
+            fault=record.fault,
         )
+        pictures = (draft.view, draft.mask, draft.strokes, draft.mended, draft.prepared)
+        for picture in filter(None, (self._file(record.id, "source"), *pictures)):
+            fault = picture_fault(picture)
+            if fault:
+                raise ProjectError(f"{picture} {fault}.", _REMEDY)
+        return draft
 
     def begin(self, picture: Path) -> None:
         """Cut the figure out of a picture, as the new draft in place of an earlier one.
@@ -168,11 +193,15 @@ class Drafts:
         source, mask = (self._picture(draft_id, part) for part in ("source", "mask"))
         if draft.strokes is None:
             return self._prepare(source, mask)
-        strokes = _strokes(draft, draft.strokes.read_bytes(), source.size)
+        strokes = _strokes(draft, read_file(draft.strokes, _REMEDY), source.size)
         return self._prepare(source, mask, *strokes)
 
     def discard(self, draft_id: str) -> None:
-        """Delete the draft, if it is still there."""
+        """Delete the draft, if it is still there.
+
+        Raises:
+            ProjectError: if it is damaged, or cannot be deleted.
+        """
         if self._draft(draft_id) is not None:
             self._clear(keep=frozenset())
 
@@ -215,6 +244,8 @@ class Drafts:
         else:
             record["fault"] = str(outcome)
         for path, content in (files | {self._folder / _RECORD: DRAFT_FILE.dump(record)}).items():
+            if path.is_dir():  # of somebody's making; no file can take its place
+                remove(path)
             write_result(path, content)
         own = {path.name for path in self._folder.glob(f"{draft_id}.*.png")}
         self._clear(keep=frozenset({*own, *(path.name for path in files), _RECORD}))
@@ -223,7 +254,7 @@ class Drafts:
         # The record goes first: a draft whose files are gone is damaged.
         for path in sorted(self._folder.iterdir(), key=lambda path: path.name != _RECORD):
             if path.name not in keep:
-                path.unlink(missing_ok=True)
+                remove(path)
 
     def _file(self, draft_id: str, part: str) -> Path:
         return self._folder / f"{Path(draft_id).name}.{part}.png"
@@ -231,11 +262,9 @@ class Drafts:
     def _picture(self, draft_id: str, part: str) -> Image.Image:
         path = self._file(draft_id, part)
         try:
-            return read_png(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ProjectError(
-                f"{path} cannot be read ({error}).", "Upload the picture again."
-            ) from error
+            return read_png(read_file(path, _REMEDY))
+        except ValueError as error:
+            raise ProjectError(f"{path} is damaged ({error}).", _REMEDY) from error
 
 
 def _strokes(

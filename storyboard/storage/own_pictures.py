@@ -14,18 +14,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
 from pipelines.request import RenderRequest
 from storyboard.errors import ProjectError
-from storyboard.storage.files import invalid, write_result
-from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.files import invalid, read_file, write_result
+from storyboard.storage.project import Project
+from storyboard.storage.take_files import REQUEST_KEY
 
 NOTE_KEY = "throughline-note"
 _NOTE = (
     "This frame's own part of the request that rendered it. The frames that its character and its "
     "location came from are left out."
 )
+_REMEDY = "Put a copy back, choose another take, or redo it."
 SMALL_SIDE = 320  # pixels of the longer side of a small picture
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
@@ -37,35 +39,40 @@ def own_picture(project: Project, take_id: str) -> bytes:
     Where the request cannot be read, the picture has none.
 
     Raises:
-        ProjectError: if there is no such picture.
-        ValueError: if the picture is damaged.
+        ProjectError: if there is no such picture, or it is damaged.
     """
     texts: dict[str, str] = {}
     with suppress(KeyError, ProjectError):
         texts = own_texts(project.request(take_id), project.take(take_id).frame_id)
-    return with_texts(project.image_path(take_id).read_bytes(), texts)
+    path = project.image_path(take_id)
+    try:
+        return with_texts(read_file(path, _REMEDY), texts)
+    except ValueError as error:
+        raise invalid(path, error) from error
 
 
-def small_picture(project: Project, take_id: str) -> Path:
-    """Return the path of a small copy of a take's picture, JPEG; make it where it is missing.
+def small_picture(project: Project, take_id: str) -> bytes:
+    """Return a small copy of a take's picture, JPEG; keep it, where the disk lets us.
 
     Raises:
-        ProjectError: if there is no picture, it is damaged, or the copy cannot be written.
+        ProjectError: if there is no picture, or it is damaged.
     """
     from PIL import Image
 
-    source = project.image_path(take_id)
     path = project.path / ".small" / f"{take_id}.jpg"
-    if not path.is_file():
-        content = io.BytesIO()
-        try:
-            with Image.open(source) as image:
-                image.thumbnail((SMALL_SIDE, SMALL_SIDE))
-                image.convert("RGB").save(content, "JPEG", quality=85)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise invalid(source, error) from error
-        write_result(path, content.getvalue())
-    return path
+    with suppress(ProjectError):  # there is none yet
+        return read_file(path, _REMEDY)
+    source = project.image_path(take_id)
+    copy = io.BytesIO()
+    try:
+        with Image.open(source) as image:
+            image.thumbnail((SMALL_SIDE, SMALL_SIDE))
+            image.convert("RGB").save(copy, "JPEG", quality=85)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise invalid(source, error) from error
+    with suppress(ProjectError):  # a disk that is full or read-only
+        write_result(path, copy.getvalue())
+    return copy.getvalue()
 
 
 def own_texts(request: RenderRequest, frame_id: str) -> dict[str, str]:
@@ -105,7 +112,7 @@ def with_texts(content: bytes, texts: dict[str, str]) -> bytes:
     """Return a PNG file with these texts, and with nothing else besides its pixels.
 
     Raises:
-        ValueError: if it is not a PNG file, or is cut off.
+        ValueError: if it is not a PNG file, or is damaged.
     """
     header, *rest = [chunk for kind, chunk in _chunks(content) if kind in _PIXELS]
     words = [_text_chunk(name, text) for name, text in texts.items()]
@@ -126,6 +133,8 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = position + 12 + length
         if end > len(content):
             raise ValueError("the picture is cut off")
+        if zlib.crc32(content[position + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+            raise ValueError("its content has changed")
         yield kind, content[position:end]
         position = end
 

@@ -3,6 +3,7 @@
     <project>/storyboard.json
     <project>/takes/<take id>/{image.png, mask.png, take.json}, starred
     <project>/takes/.bin/<take id>/    takes that a person has removed
+    <project>/unfinished.json    see `storyboard.storage.unfinished`
     <project>/references/    see `storyboard.storage.reference_store`
     <project>/.small/        small copies of pictures, made anew where they are missing
 
@@ -13,30 +14,28 @@ foreign file is reported and left. This module knows nothing of models, jobs or 
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.pictures import mask_picture, png_bytes
 from pipelines.request import RenderRequest
 from storyboard.board import Storyboard, Take
 from storyboard.errors import ProjectError
-from storyboard.storage.files import unwritable, write_atomically, write_result
+from storyboard.storage.files import invalid, move_folder, unwritable, write_result
 from storyboard.storage.locks import ProjectLock
 from storyboard.storage.reference_store import ReferenceStore
 from storyboard.storage.storyboard_file import STORYBOARD, read_storyboard, storyboard_content
-from storyboard.storage.take_files import TAKE_FILE, TakeFiles
+from storyboard.storage.take_files import TakeFiles, picture_fault, write_take
+from storyboard.storage.unfinished import UnfinishedFrames
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-REQUEST_KEY = "throughline-request"
 BIN = ".bin"
 
 STAR = "starred"  # an empty file in the folder of a favourite take
@@ -68,21 +67,29 @@ class Project:
         """Reference pictures of its storyboard and of older takes."""
         return ReferenceStore(self.path / "references")
 
+    @property
+    def unfinished(self) -> UnfinishedFrames:
+        """Frames that a render was asked for, and that have no take of it yet."""
+        return UnfinishedFrames(self.path, self._lock)
+
     def tag(self) -> str:
         """Return a name for the stored state: another one after a change, by whatever process."""
         found = []
         for path in (self.path / STORYBOARD, self.path / "takes"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # reading it reports why
                 found.append(str(path.stat().st_mtime_ns))
         return "-".join(found)
 
     def load(self) -> Storyboard:
         """Load the storyboard as it was last saved.
 
+        A frame whose chosen take is gone or damaged, and one that has takes and none chosen, has
+        the newest of its takes: a crash can come between a take and the storyboard that names it.
+
         Raises:
             ProjectError: if its file is missing, damaged or of another kind.
         """
-        return read_storyboard(self.path / STORYBOARD)
+        return self._with_newest(read_storyboard(self.path / STORYBOARD))
 
     def save(self, storyboard: Storyboard) -> None:
         """Replace the storyboard; use `edit` to change only a part of it.
@@ -93,6 +100,10 @@ class Project:
         with self._lock.held():
             write_result(self.path / STORYBOARD, storyboard_content(storyboard))
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the project's lock, for changes that belong together."""
+        return self._lock.held()
+
     def edit(self, change: Callable[[Storyboard], Storyboard]) -> Storyboard:
         """Change the stored storyboard under its lock; save it if it is another one, and return it.
 
@@ -100,8 +111,8 @@ class Project:
             ProjectError: as `load` and `save`.
         """
         with self._lock.held():
-            stored = self.load()
-            storyboard = change(stored)
+            stored = read_storyboard(self.path / STORYBOARD)
+            storyboard = change(self._with_newest(stored))
             if storyboard != stored:
                 self.save(storyboard)
         return storyboard
@@ -122,28 +133,15 @@ class Project:
         Raises:
             ProjectError: if a take of this id exists or it cannot be written.
         """
-        recipe = request.to_dict()
-        body: dict[str, Any] = {"take": take.model_dump(mode="json"), "request": recipe}
-        files = {
-            "image.png": png_bytes(image, **{REQUEST_KEY: json.dumps(recipe, ensure_ascii=False)}),
-            "mask.png": png_bytes(mask_picture(mask, image.size)),
-            "take.json": TAKE_FILE.dump(body),
-        }
         folder = self._take_folder(take.id)
+        if folder.exists():
+            raise ProjectError(
+                f"Take {take.id} of project {self.id} exists already.",
+                "Takes are never overwritten; render the frame again.",
+            )
         try:
-            folder.parent.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as temporary:
-                unfinished = Path(temporary, take.id)
-                unfinished.mkdir()
-                for name, content in files.items():
-                    write_atomically(unfinished / name, content)
-                unfinished.rename(folder)
+            write_take(folder, self._after_others(take), image, mask, request)
         except OSError as error:
-            if folder.exists():
-                raise ProjectError(
-                    f"Take {take.id} of project {self.id} exists already.",
-                    "Takes are never overwritten; render the frame again.",
-                ) from error
             raise unwritable(folder, error) from error
 
         def choose(storyboard: Storyboard) -> Storyboard:
@@ -151,15 +149,24 @@ class Project:
             return storyboard if kept else storyboard.with_take(take.frame_id, take.id)
 
         self.edit(choose)
+        with suppress(ProjectError):  # a full disk: the take is stored, and may be offered again
+            self.unfinished.finish(take.frame_id)
 
     def takes(self) -> list[Take]:
-        """Return the takes of all frames, oldest first.
+        """Return the readable takes of all frames, oldest first."""
+        found = []
+        for take_id in self.take_ids():
+            with suppress(ProjectError):  # `storyboard.storage.damage` reports it
+                found.append(self.take(take_id))
+        return sorted(found, key=lambda take: take.created)
 
-        Raises:
-            ProjectError: if one of the project's takes is damaged.
-        """
-        paths = sorted((self.path / "takes").glob("[!.]*/take.json"))
-        return sorted((self.take(path.parent.name) for path in paths), key=lambda t: t.created)
+    def take_ids(self) -> list[str]:
+        """Return the identifiers of all takes, be they readable or not."""
+        try:
+            paths = sorted((self.path / "takes").iterdir())
+        except OSError:  # there are none, or none can be read
+            return []
+        return [path.name for path in paths if is_identifier(path.name)]
 
     def take(self, take_id: str) -> Take:
         """Return the take of this identifier, which may come from a browser.
@@ -167,7 +174,11 @@ class Project:
         Raises:
             ProjectError: if there is none or it is damaged.
         """
-        return self._takes.take(self._take_folder(take_id) / "take.json")
+        path = self._take_folder(take_id) / "take.json"
+        take = self._takes.take(path)
+        if take.id != take_id:
+            raise invalid(path, f"it is of take {take.id}")
+        return take
 
     def request(self, take_id: str) -> RenderRequest:
         """Return the request that made a take.
@@ -236,7 +247,7 @@ class Project:
             raise ProjectError("That take is not there any more.", "Reload the page.")
         try:
             target.parent.mkdir(exist_ok=True)
-            source.rename(target)
+            move_folder(source, target)
         except OSError as error:
             raise unwritable(target, error) from error
 
@@ -244,7 +255,7 @@ class Project:
         """Return the path of a take's picture, PNG.
 
         Raises:
-            ProjectError: if there is none.
+            ProjectError: if it is missing or damaged.
         """
         return self._picture(take_id, "image.png")
 
@@ -254,7 +265,7 @@ class Project:
         It is 8-bit grey and of the picture's size; white is the character.
 
         Raises:
-            ProjectError: if there is none.
+            ProjectError: if it is missing or damaged.
         """
         return self._picture(take_id, "mask.png")
 
@@ -267,20 +278,49 @@ class Project:
         with self._lock.held():
             try:
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                self.path.rename(folder)
+                move_folder(self.path, folder)
             except OSError as error:
                 raise ProjectError(
                     f"{self.path} cannot be moved to {folder} ({error.strerror or error}).",
                     "Check the permissions of both folders, and that nothing has that name.",
                 ) from error
 
+    def _with_newest(self, storyboard: Storyboard) -> Storyboard:
+        if all(frame.take and self._is_whole(frame.take) for frame in storyboard.frames):
+            return storyboard
+        takes = self.takes()
+        known = {take.id for take in takes}
+        newest = {take.frame_id: take.id for take in takes}
+        for frame in storyboard.frames:
+            if frame.take not in known and frame.id in newest:
+                storyboard = storyboard.with_take(frame.id, newest[frame.id])
+        return storyboard
+
+    def _is_whole(self, take_id: str) -> bool:
+        with suppress(ProjectError):  # it is asked for next, and in the same file
+            self.request(take_id)
+        try:
+            return bool(self.take(take_id))
+        except ProjectError:
+            return False
+
+    def _after_others(self, take: Take) -> Take:
+        """Return a take that is newer than all others, also where the clock was set back."""
+        last = max((other.created for other in self.takes()), default=None)
+        if last is None or last < take.created:
+            return take
+        return take.model_copy(update={"created": last + timedelta(microseconds=1)})
+
     def _take_folder(self, take_id: str) -> Path:
         return self.path / "takes" / checked_id(take_id, "take")
 
     def _picture(self, take_id: str, name: str) -> Path:
         path = self._take_folder(take_id) / name
-        if not path.is_file():
-            raise ProjectError(f"{path} is missing.", "Put it back from a copy, or redo the frame.")
+        fault = picture_fault(path)
+        if fault:
+            raise ProjectError(
+                f"{path} {fault}.", "Put it back from a copy, choose another take, or redo it."
+            )
         return path
 
 

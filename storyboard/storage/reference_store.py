@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.pictures import Reference, png_bytes, read_png
 from storyboard.board import PictureName
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, write_result
+from storyboard.storage.files import DocumentKind, read_file, write_result
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 REFERENCE_FILE = DocumentKind("throughline reference")
 
 _NAME = TypeAdapter(PictureName)
+_REMEDY = "Put it back from a copy, or give the character its picture again."
 
 
 class ReferenceStore:
@@ -73,7 +74,7 @@ class ReferenceStore:
         if not path.is_file():
             raise ProjectError(
                 f"The reference picture {path} is missing.",
-                "Put it back from a copy, or give the character its picture again.",
+                _REMEDY,
             )
         return path
 
@@ -83,8 +84,19 @@ class ReferenceStore:
         Raises:
             ProjectError: if there is none, or its content does not match its name.
         """
+        self.check(name)
+        return _picture(self.path(name))
+
+    def check(self, name: str) -> Path:
+        """Return the file of a prepared picture whose content matches its name.
+
+        Raises:
+            ProjectError: if there is none, or it is damaged.
+        """
         path = self.path(name)
-        return _picture(path, path.stem)
+        if hashlib.sha256(read_file(path, _REMEDY)).hexdigest() != path.stem:
+            raise _damaged(path, "its content has changed")
+        return path
 
     def load(self, name: str) -> Reference:
         """Load a reference with the picture and the mask that it was made from.
@@ -106,18 +118,9 @@ class ReferenceStore:
             raise _damaged(path, str(error)) from error
 
 
-def _picture(path: Path, digest: str = "") -> Image.Image:
-    """Load a picture, whose content must have this SHA-256 where one is given."""
+def _picture(path: Path) -> Image.Image:
     try:
-        content = path.read_bytes()
-        if digest and hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError("its content has changed")
-        return read_png(content)
-    except OSError as error:
-        raise ProjectError(
-            f"{path} cannot be read ({error.strerror or error}).",
-            "Put it back from a copy, or give the character its picture again.",
-        ) from error
+        return read_png(read_file(path, _REMEDY))
     except ValueError as error:
         raise _damaged(path, str(error)) from error
 

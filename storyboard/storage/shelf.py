@@ -10,7 +10,6 @@ module knows nothing of jobs: whoever deletes a project stops its renders first.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,19 @@ from pydantic import ValidationError
 
 from storyboard.board import SHORT_TEXT, Storyboard, new_id
 from storyboard.errors import ProjectError
-from storyboard.storage.files import DocumentKind, fault_of, unwritable, write_result
+from storyboard.storage.files import (
+    TEMPORARY,
+    DocumentKind,
+    copy_folder,
+    fault_of,
+    remove,
+    write_result,
+)
 from storyboard.storage.project import BIN, Project
 from storyboard.storage.projects import Store
 from storyboard.storage.storyboard_file import STORYBOARD, storyboard_content
 from storyboard.storage.summaries import ProjectInfo
+from storyboard.storage.unfinished import UNFINISHED
 
 DELETED_FILE = DocumentKind("throughline deleted storyboard")
 
@@ -31,7 +38,7 @@ _RECORD = "deleted.json"
 _EXAMPLE = "example"
 _EXAMPLE_WORDS = "The button Example opens this board; without this file it makes a new one.\n"
 # What a copy of a project does not take with it.
-_LEFT_OUT = (STORYBOARD, "draft", _EXAMPLE, _RECORD)
+_LEFT_OUT = (STORYBOARD, UNFINISHED, "draft", _EXAMPLE, _RECORD)
 
 
 @dataclass(frozen=True)
@@ -76,16 +83,12 @@ class Shelf:
         title = f"{board.title[: SHORT_TEXT - 5]} copy".strip()
         copy = storyboard_content(board.model_copy(update={"title": title}))
 
+        def kept(path: Path) -> bool:
+            outside = path.parent == original.path and path.name in _LEFT_OUT
+            return not (outside or path.name.startswith(".") or path.name.endswith(TEMPORARY))
+
         def fill(folder: Path) -> None:
-            for path in original.path.iterdir():
-                if path.name.startswith(".") or path.name in _LEFT_OUT:
-                    continue
-                if path.is_dir():
-                    shutil.copytree(
-                        path, folder / path.name, ignore=shutil.ignore_patterns(".*", "*.tmp")
-                    )
-                else:
-                    shutil.copy2(path, folder / path.name)
+            copy_folder(original.path, folder, kept)
             write_result(folder / STORYBOARD, copy)
 
         return self._store.build(fill)
@@ -96,7 +99,7 @@ class Shelf:
         Raises:
             ProjectError: if there is none, or it cannot be moved.
         """
-        project = self._store.open(project_id)
+        project = self._store.left(project_id)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_result(project.path / _RECORD, DELETED_FILE.dump({"deleted": now}))
         project.move(self._bin / project_id)
@@ -108,8 +111,8 @@ class Shelf:
             ProjectError: if it is not there, or cannot be moved.
         """
         self._store.deleted(project_id).move(self._store.root / project_id)
-        project = self._store.open(project_id)
-        (project.path / _RECORD).unlink(missing_ok=True)
+        project = self._store.left(project_id)
+        remove(project.path / _RECORD)
         return project
 
     def deleted(self) -> list[DeletedInfo]:
@@ -128,21 +131,19 @@ class Shelf:
         going = self._bin / f".going-{new_id()}"
         project.move(going)
         for folder in self._bin.glob(".going-*"):  # also what an interrupted run has left
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise unwritable(folder, error) from error
+            remove(folder)
 
     def example(self) -> Project | None:
         """Return the project that holds the example, the last changed; None where there is none."""
-        marked = [i for i in self._store.projects() if self.is_example(i.id)]
+        whole = (info for info in self._store.projects() if not info.fault)
+        marked = [info for info in whole if self.is_example(info.id)]
         return self._store.open(marked[0].id) if marked else None
 
     def is_example(self, project_id: str) -> bool:
         """Return whether a project, not a deleted one, holds the example."""
         try:
             return (self._store.open(project_id).path / _EXAMPLE).is_file()
-        except ProjectError:
+        except (ProjectError, OSError):
             return False
 
     def mark_example(self, project: Project) -> None:
@@ -156,6 +157,7 @@ class Shelf:
     def _deletion(self, info: ProjectInfo) -> datetime:
         try:
             record = DELETED_FILE.read(self._bin / info.id / _RECORD)
-            return datetime.fromisoformat(str(record.get("deleted")))
+            deleted = datetime.fromisoformat(str(record.get("deleted")))
+            return deleted if deleted.tzinfo else deleted.replace(tzinfo=UTC)
         except (ProjectError, ValueError):  # moved there by hand
             return info.modified

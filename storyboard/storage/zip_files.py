@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.errors import UserError
+from storyboard.storage.files import MOST_BYTES
 
 # What zipfile raises at archives that are damaged, or encrypted (RuntimeError).
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
-MOST_BYTES = 64_000_000  # of one file in the archive: a picture of 2048 x 2048 is smaller
+_MOST_WORDS = 10_000_000  # bytes of a document, which takes many times as much once it is read
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Seconds since 1970 that lie between 1980 and 2107 in every time zone.
 _EARLIEST, _LATEST = 315_619_200, 4_354_732_800
@@ -82,8 +83,9 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None, name: 
     """
     if member is None:
         raise ValueError(f"{name} is not in it")
-    if member.file_size > MOST_BYTES:
-        raise ValueError(f"{name} is larger than {MOST_BYTES // 1_000_000} MB")
+    most = _MOST_WORDS if name.endswith(".json") else MOST_BYTES
+    if member.file_size > most:
+        raise ValueError(f"{name} is larger than {most // 1_000_000} MB")
     if member.compress_type not in _PACKINGS:
         raise ValueError(f"{name} is packed in an unusual way")
     return archive.read(member)

@@ -8,36 +8,40 @@ off, Gradio loads the page anew, and what was typed is gone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import UserError
-from pipelines.models.specs import ModelSpec
-from pipelines.models.usability import Usability
 from pipelines.pictures import FindFigure, PrepareReference
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
+from storyboard.api.guards import Guard, HostNames
 from storyboard.api.limits import MAX_BOARD_BYTES
 from storyboard.api.routes import PREFIX, make_routes, scripts_version
 from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
 from storyboard.storage.projects import Store
+from storyboard.ui.gradio_routes import OpenRoutes
+from storyboard.ui.prefix import ForwardedPrefix
 
 ASSETS = ROOT / "assets" / "ui"
 
-_ONE_HOUR, _ONE_DAY = 3600, 86400
+_TEN_MINUTES, _ONE_HOUR = 600, 3600
 # In this order: later files override earlier ones.
 _STYLE_FILES = (
     *("controls.css", "layout.css", "character.css", "cards.css", "shelf.css", "advice.css"),
     "narrow.css",
 )
 _THREADS = 200
+_SESSIONS = 100  # Gradio keeps a copy of the page's settings for each; the page needs none
 
 _START = """
 const base = window.gradio_config.root;
@@ -58,7 +62,6 @@ def build_ui(
     settings: Settings,
     prepare: PrepareReference,
     find: FindFigure | None = None,
-    usability: Callable[[ModelSpec], Usability] | None = None,
 ) -> gr.Blocks:
     """Build the application's page; its arguments are those of `Actions`.
 
@@ -69,9 +72,9 @@ def build_ui(
         title="Throughline",
         fill_width=True,
         analytics_enabled=False,
-        delete_cache=(_ONE_HOUR, _ONE_DAY),
+        delete_cache=(_TEN_MINUTES, _ONE_HOUR),  # uploads that nobody used
     )
-    calls = Calls(Actions(runner, store, settings, prepare, find, usability), uploaded)
+    calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
 
     def call(question: Any) -> dict[str, Any]:
         return calls.answer(question)
@@ -88,13 +91,28 @@ def build_ui(
     return demo
 
 
-def launch_options(store: Store) -> dict[str, Any]:
+def launch_options(store: Store, settings: Settings) -> dict[str, Any]:
     """Return the options of `gr.Blocks.launch`, apart from the address."""
+
+    @asynccontextmanager
+    async def guarded(app: Starlette) -> AsyncIterator[None]:
+        # Here, as Gradio puts its own middleware around what it is given, and answers some
+        # requests in it.
+        stack = app.middleware_stack
+        assert stack is not None  # whoever runs this has built it
+        app.middleware_stack = Guard(stack, HostNames.of(settings), settings.space)
+        yield
+
     css = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _STYLE_FILES)
     return {
         "app_kwargs": {
             "routes": make_routes(store, ASSETS),
-            "middleware": [Middleware(_Preload)],
+            "middleware": [
+                Middleware(ForwardedPrefix),
+                Middleware(OpenRoutes),
+                Middleware(_Preload),
+            ],
+            "lifespan": guarded,
         },
         "theme": _theme(),
         "head": f"<style>{css}</style>",
@@ -102,6 +120,7 @@ def launch_options(store: Store) -> dict[str, Any]:
         "footer_links": [],
         "max_file_size": MAX_BOARD_BYTES,
         "max_threads": _THREADS,
+        "state_session_capacity": _SESSIONS,
         "run_history": False,
         "enable_monitoring": False,
         "share": False,
@@ -132,7 +151,7 @@ class _Preload:
                 message["headers"] = [*message["headers"], (b"link", self._links)]
             await send(message)
 
-        is_page = scope["type"] == "http" and scope["path"] == "/"
+        is_page = scope["type"] == "http" and scope["path"] == f"{scope.get('root_path', '')}/"
         await self._app(scope, receive, with_links if is_page else send)
 
 

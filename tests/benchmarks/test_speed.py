@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
@@ -94,6 +96,15 @@ def test_the_storyboard_is_rendered_in_every_way(page, capsys):
     assert "tokens foreground" not in page.read_text()
     assert "an ellipse of 30% of the tokens" in page.read_text()
     assert capsys.readouterr().out.count("side by side, batches of 2") == 3
+
+
+def test_a_row_beside_busy_processes(page):
+    assert speed.main([*TINY, "--only", "neighbours", "--batches", "2"]) == 0
+    head, *rows = cells(page.read_text())
+    assert head == ["way", "seconds alone", "seconds beside them", "beside / alone"]
+    assert [row[0] for row in rows] == [PLAIN, "ours, side by side"]
+    used = re.search(r"meanwhile other processes used (\d+\.\d) cores", page.read_text())
+    assert used and float(used[1]) > 0
 
 
 def test_plain_pictures_are_fluxpipelines(monkeypatch):

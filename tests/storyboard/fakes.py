@@ -21,6 +21,8 @@ from pipelines.events import (
     StepDone,
 )
 from pipelines.exchange import NO_BANKS, BankExchange
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import FrameRequest, RenderRequest
 
 
@@ -88,6 +90,9 @@ class FakeEngine:
 
     def describe(self) -> str:
         return "a fake on nothing"
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        return Usability(not spec.gated, "Does not run here." if spec.gated else "Runs here.")
 
     def _events(self, request: RenderRequest, banks: BankExchange) -> Events:
         yield ModelLoading(request.model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 import re
@@ -26,6 +25,7 @@ from pipelines.models.presets import Machine
 from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from pipelines.sampling.context import RenderContext
+from storyboard import engine as app_engine
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.engine import Engine
 from storyboard.planning import plan_render
@@ -59,28 +59,6 @@ def test_importing_and_making_an_engine_leaves_torch_alone() -> None:
         "; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("given", "policy", "spins"),
-    [
-        ({}, "PASSIVE", "2000"),
-        ({"GOMP_SPINCOUNT": "9"}, "PASSIVE", "9"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
-    ],
-)
-def test_threads_spin_shortly_where_nothing_else_is_set(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], policy: str, spins: str | None
-) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, "")  # so that it is put back
-        monkeypatch.delenv(name)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    for _ in range(2):
-        usability(MINIATURE, OPTIONS)
-        assert os.environ["OMP_WAIT_POLICY"] == policy
-        assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_a_request_is_rendered_and_the_model_loaded_once(engine: Engine) -> None:
@@ -297,3 +275,16 @@ def test_usability_is_answered_without_loading(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ModelError, match="no device"):
         machine_here(EngineOptions(device=absent))
     assert machine_here(OPTIONS) == Machine("cpu", host=10**12)
+
+
+def test_on_zero_gpu_it_is_decided_where_the_gpu_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = app_engine.usability(MINIATURE, Settings(device="cpu"))
+    assert here == Usability(True, "Runs here, on the CPU.")
+    monkeypatch.setattr("storyboard.engine.has_zero_gpu", lambda: True)
+    large = Engine(Settings(space=True)).usability(FLUX1_DEV)
+    assert large.usable and large.words == (
+        "Renders on a GPU of ZeroGPU, where it is decided whether it fits. "
+        "Its weights take 34 GB in 16 bits."
+    )
+    small = app_engine.usability(MINIATURE, Settings(space=True))
+    assert small.words == "Renders on a GPU of ZeroGPU, where it is decided whether it fits."

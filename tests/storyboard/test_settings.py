@@ -25,6 +25,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "THROUGHLINE_MODEL": "flux1-dev",
         "THROUGHLINE_HOST": "0.0.0.0",
         "THROUGHLINE_PORT": "8080",
+        "THROUGHLINE_HOSTS": "boards.example.org, *.studio.example,",
         "THROUGHLINE_DEVICE": "cuda:1",
         "THROUGHLINE_DTYPE": "bfloat16",
         "THROUGHLINE_WORKERS": "4",
@@ -42,6 +43,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         model="flux1-dev",
         host="0.0.0.0",
         port=8080,
+        hosts=("boards.example.org", "*.studio.example"),
         device="cuda:1",
         dtype="bfloat16",
         workers=Workers(4),
@@ -69,7 +71,17 @@ def test_workers_are_a_number_or_auto_here_or_at_an_address(text: str, workers: 
 
 
 def test_an_empty_variable_counts_as_absent() -> None:
-    names = ("PROJECTS", "MODEL", "HOST", "PORT", "DEVICE", "DTYPE", "WORKERS", "MEMORY")
+    names: tuple[str, ...] = (
+        "PROJECTS",
+        "MODEL",
+        "HOST",
+        "HOSTS",
+        "PORT",
+        "DEVICE",
+        "DTYPE",
+        "WORKERS",
+        "MEMORY",
+    )
     names += ("ATTENTION", "COMPILE", "PREVIEWS", "ORDER", "BANK", "BANK_MEMORY", "BANK_FOLDER")
     assert Settings.from_environment({f"THROUGHLINE_{n}": "" for n in names}) == Settings()
 
@@ -80,6 +92,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("PROJECTS", "~nobody-here/projects"),
         ("PORT", "70000"),
         ("PORT", "web"),
+        ("HOSTS", "https://boards.example.org"),
+        ("HOSTS", "boards.example.org, a b"),
         ("DEVICE", "tpu"),
         ("DEVICE", "cuda:"),
         ("DTYPE", "int8"),
@@ -120,3 +134,19 @@ def test_a_space_listens_to_all_and_keeps_projects_on_its_disk(
     monkeypatch.setattr(module, "SPACE_DISK", tmp_path / "absent")
     without_disk = Settings.from_environment({"SPACE_ID": "someone/throughline"})
     assert without_disk.projects == ROOT / "projects"
+
+
+def test_a_space_answers_to_its_name() -> None:
+    variables = {"SPACE_ID": "someone/boards", "SPACE_HOST": "someone-boards.hf.space"}
+    assert Settings.from_environment(variables).hosts == ("someone-boards.hf.space",)
+    variables |= {"THROUGHLINE_HOSTS": "boards.example.org"}
+    names = ("boards.example.org", "someone-boards.hf.space")
+    assert Settings.from_environment(variables).hosts == names
+    assert Settings.from_environment({"SPACE_HOST": "someone-boards.hf.space"}).hosts == ()
+
+
+def test_only_this_machine_reaches_a_loopback_address() -> None:
+    for host in ("127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"):
+        assert Settings(host=host).local, host
+    for host in ("0.0.0.0", "::", "192.168.1.5", "fe80::1", "boards.example.org"):
+        assert not Settings(host=host).local, host

@@ -38,7 +38,7 @@ def test_options_replace_the_numbers_of_the_chosen_recipe():
 
 
 def test_a_cpu_trains_in_as_many_processes_as_it_has_cores(monkeypatch):
-    monkeypatch.setattr("training.command.available_processes", lambda: 7)
+    monkeypatch.setattr("training.command.usable_cores", lambda: 7)
     run = TrainingRun(**settings("--init", "old"))
     assert (run.folder, run.initial) == (Path("there"), Path("old"))
     assert (run.device, run.processes) == (torch.device("cpu"), 7)
@@ -47,7 +47,7 @@ def test_a_cpu_trains_in_as_many_processes_as_it_has_cores(monkeypatch):
 
 
 def test_no_process_is_left_without_a_sample(monkeypatch):
-    monkeypatch.setattr("training.command.available_processes", lambda: 64)
+    monkeypatch.setattr("training.command.usable_cores", lambda: 64)
     assert settings()["processes"] == Sized.batch
     with pytest.raises(ValueError, match="9 processes cannot share a batch; 8 can"):
         TrainingRun(**settings("--processes", "9"))

@@ -2,7 +2,7 @@
 
 import { makeStore } from "../../assets/ui/store.js";
 
-/** @import { Board, Frame, State } from "../../assets/ui/types.js" */
+/** @import { Board, Frame, Setup, State, Take } from "../../assets/ui/types.js" */
 
 /** @param {string} id @param {Partial<Frame>} fields @returns {Frame} */
 export const frame = (id, fields = {}) => ({
@@ -64,6 +64,8 @@ export const storeWith = (shown = board(), parts = {}) =>
       saving: "saved",
       connection: "ok",
       results: {},
+      damaged: [],
+      left: [],
       wished: {},
       outdated: {},
       kept: {},
@@ -78,9 +80,33 @@ export const storeWith = (shown = board(), parts = {}) =>
       refused: {},
       conflicts: [],
       fault: null,
+      unread: [],
       ...parts,
     }),
   );
+
+/** Facts that stay the same while a server runs. @type {Setup} */
+export const SETUP = {
+  models: [
+    {
+      name: "miniature", title: "Miniature", note: "Small.", licence: "MIT", licence_url: "", non_commercial: false, steps: 20, guidance: 3.5,
+      sizes: [{ ratio: "1:1", width: 256, height: 256 }], shortcuts: [{ name: "exact", title: "Exact", note: "", probe: true, conditions: "", cost: [] }],
+      fewer_steps: "", made_for: null, knows: { words: ["a", "girl", "beach", "waving"], locations: ["on a beach"], actions: ["waving"] }, subject: null,
+    },
+  ],
+  listed: true,
+  matting: null,
+  server: "s",
+  limits: {
+    frames: 24, guidance: [1, 10], long: 2000, seed: 4294967295, short: 500, steps: 200, strength: [0, 2], style_weight: [0, 2], styles: 4,
+    upload: 1000, board: 1000,
+  },
+};
+
+/** Make a take. @param {string} id @param {Partial<Take>} fields @returns {Take} */
+export const take = (id, fields = {}) => ({
+  id, image: `/${id}.png`, mask: `/${id}-mask.png`, smooth: `/${id}-smooth.png`, seed: 7, seconds: 1.5, foreground: 0.25, matches: null, starred: false, ...fields,
+});
 
 /** Make a promise that a test settles. @returns {{ promise: Promise<any>, resolve: (value: any) => void }} */
 export function held() {

@@ -11,8 +11,14 @@ function pageWith(shown = board()) {
   const store = storeWith(shown);
   const saves = /** @type {(boolean | undefined)[]} */ ([]);
   const said = /** @type {[string, string | null][]} */ ([]);
-  const editing = makeEditing({ store, save: (soon) => saves.push(soon), announce: (words, frame) => said.push([words, frame]) });
-  return { store, saves, said, editing };
+  const changes = { count: 0 };
+  const editing = makeEditing({
+    store,
+    save: (soon) => saves.push(soon),
+    announce: (words, frame) => said.push([words, frame]),
+    changed: () => (changes.count += 1),
+  });
+  return { store, saves, said, changes, editing };
 }
 
 const now = (/** @type {ReturnType<typeof pageWith>} */ page) => ids(page.store.state.board);
@@ -34,12 +40,15 @@ test("a change is shown, saved, and can be undone and redone", () => {
 });
 
 test("a change that changes nothing is none", () => {
-  const { editing, saves } = pageWith();
+  const { editing, saves, changes } = pageWith();
   editing.change((from) => moveFrame(from, "a", 0), { words: "Frame 1 moved", frame: "a" });
   editing.undo();
   editing.redo();
   assert.deepEqual(saves, []);
   assert.equal(editing.canUndo(), false);
+  assert.equal(changes.count, 0);
+  editing.change((from) => moveFrame(from, "a", 1), { words: "Frame 1 moved", frame: "a" });
+  assert.equal(changes.count, 1);
 });
 
 test("typed letters are one change", () => {

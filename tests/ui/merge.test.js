@@ -108,10 +108,10 @@ test("a field that was changed in both places keeps ours, and both are named", (
   const { board: merged, conflicts } = merge(base, change("mine"), change("theirs"));
   assert.deepEqual(merged, change("mine"));
   assert.deepEqual(conflicts, [
-    { frame: "b", field: "action", mine: "mine", theirs: "theirs" },
-    { frame: null, field: "title", mine: "mine", theirs: "theirs" },
-    { frame: null, field: "character.name", mine: "mine", theirs: "theirs" },
-    { frame: null, field: "settings.styles", mine: [style("mine")], theirs: [style("theirs")] },
+    { frame: "b", field: "action", theirs: "theirs" },
+    { frame: null, field: "title", theirs: "theirs" },
+    { frame: null, field: "character.name", theirs: "theirs" },
+    { frame: null, field: "settings.styles", theirs: [style("theirs")] },
   ]);
 });
 
@@ -184,6 +184,6 @@ test("what several tabs could not send is all merged, and every conflict is name
   ]);
   assert.deepEqual(merged.frames.map(({ action }) => action), ["first", "second", "action c"]);
   assert.equal(merged.frames[2].seed, 3);
-  assert.deepEqual(conflicts.map(({ frame, mine }) => [frame, mine]), [["a", "first"], ["b", "second"]]);
+  assert.deepEqual(conflicts.map(({ frame, theirs }) => [frame, theirs]), [["a", "stored"], ["b", "stored"]]);
   assert.deepEqual(mergeUnsent(stored, []), { board: stored, conflicts: [] });
 });

@@ -170,15 +170,15 @@ test("the same field changed in two places keeps ours and names both", async () 
   edit(type("a", "mine"));
   await saving.flush();
   assert.equal(server.stored.frames[0].action, "mine");
-  assert.deepEqual(store.state.conflicts, [{ frame: "a", field: "action", mine: "mine", theirs: "theirs" }]);
+  assert.deepEqual(store.state.conflicts, [{ frame: "a", field: "action", theirs: "theirs" }]);
 });
 
 test("a newer conflict of a field replaces an older one, and others stay", () => {
   const { store, saving, edit } = pageWith();
   store.set({
     conflicts: [
-      { frame: "a", field: "action", mine: "mine", theirs: "older" },
-      { frame: "b", field: "action", mine: "x", theirs: "y" },
+      { frame: "a", field: "action", theirs: "older" },
+      { frame: "b", field: "action", theirs: "y" },
     ],
   });
   edit(type("a", "mine"));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { withField } from "../../assets/ui/state/board.js";
+import { editFrame, editSettings, withField } from "../../assets/ui/state/board.js";
 import { warningsOf } from "../../assets/ui/state/warnings.js";
 import { board, storeWith } from "./boards.js";
 
@@ -18,11 +18,13 @@ test("a field is set by its name", () => {
 });
 
 test("a field that was changed in two places is a warning where it is, with both versions", () => {
+  const shown = editSettings(editFrame(board(), "b", { action: "waving" }), { steps: 4 });
   const now = state({
+    board: shown,
     conflicts: [
-      { frame: "b", field: "action", mine: "waving", theirs: "" },
-      { frame: null, field: "settings.steps", mine: 4, theirs: 8 },
-      { frame: null, field: "settings.consistent", mine: true, theirs: false },
+      { frame: "b", field: "action", theirs: "" },
+      { frame: null, field: "settings.steps", theirs: 8 },
+      { frame: null, field: "settings.consistent", theirs: false },
     ],
   });
   assert.deepEqual(warningsOf(now, "a"), []);
@@ -33,6 +35,9 @@ test("a field that was changed in two places is a warning where it is, with both
   assert.match(steps.words, /setting steps .* \u201c8\u201d.* \u201c4\u201d/);
   assert.match(switched.words, /to off\. Here it is on\./);
   assert.notEqual(steps.key, switched.key);
+  // What is here may be changed since.
+  const [later] = warningsOf({ ...now, board: editFrame(shown, "b", { action: "singing" }) }, "b");
+  assert.match(later.words, /Here it is \u201csinging\u201d/);
 });
 
 test("a notice is on the frame that it concerns until it is read or its cause is gone", () => {
@@ -62,4 +67,29 @@ test("a model that does not run here is a warning on the board, which names it",
   assert.deepEqual(warningsOf(state({ setup, usable }), "a"), []);
   const able = { [board().settings.model]: { usable: true, words: "Runs here." } };
   assert.deepEqual(warningsOf(state({ setup, usable: able }), null), []);
+});
+
+test("what is missing or damaged is named above the frames until it is read, a few of many", () => {
+  const damaged = ["One is missing.", "Two is missing.", "Three is missing.", "Four is missing.", "Five is missing."];
+  const [warning] = warningsOf(state({ damaged }), null);
+  assert.match(warning.words, /missing or damaged; the rest is here\. One is missing\. .*Three is missing\. 2 more are\.$/);
+  const { notice } = warning.answers[0].data ?? {};
+  assert.deepEqual(warningsOf(state({ damaged, readNotices: [notice] }), null), []);
+  assert.equal(warningsOf(state({ damaged: ["Six is missing."], readNotices: [notice] }), null).length, 1);
+  assert.deepEqual(warningsOf(state({ damaged }), "a"), []);
+});
+
+test("frames that were left are offered", () => {
+  const [one] = warningsOf(state({ left: ["b"] }), null);
+  assert.match(one.words, /^1 frame was left when Throughline stopped\./);
+  const [two] = warningsOf(state({ left: ["b", "c"] }), null);
+  assert.match(two.words, /^2 frames were left/);
+  assert.deepEqual(two.answers.map(({ action }) => action), ["generate-left", "forget-left"]);
+});
+
+test("a frame says that the picture of its chosen take cannot be shown", () => {
+  const takes = [{ id: "t1", fault: "The picture of this take is missing." }, { id: "t2", fault: "" }];
+  const with_ = (/** @type {string} */ chosen) => warningsOf(state({ results: { a: { chosen, takes } } }), "a");
+  assert.match(with_("t1")[0].words, /^The picture of this take is missing\. Put the file back, choose another take/);
+  assert.deepEqual(with_("t2"), []);
 });

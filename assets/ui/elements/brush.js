@@ -210,7 +210,7 @@ export function makeBrush({ done, turned }) {
     return { x: ((event.clientX - left) / width) * canvas.width, y: ((event.clientY - top) / height) * canvas.height };
   }
 
-  /** @type {Record<string, (event: PointerEvent) => void>} */
+  /** @type {Record<string, (event: PointerEvent) => unknown>} */
   const POINTER = {
     pointerdown: (event) => {
       if (!event.isPrimary || !(event.buttons & (1 | ERASER))) return;
@@ -223,7 +223,7 @@ export function makeBrush({ done, turned }) {
       ring.hidden = false;
       for (const each of event.getCoalescedEvents?.() ?? [event]) go(pointOf(each));
     },
-    pointerup: () => end(),
+    pointerup: (event) => event.isPrimary && end(),
     // A second finger starts a pinch zoom: the first one's stroke is dropped.
     pointercancel: () => {
       stroke = null;

@@ -9,8 +9,16 @@ import { makeKnown, paintKnown } from "./known.js";
 import { paintStrength } from "./strength.js";
 import { makeWarnings } from "./warnings.js";
 
-/** Make a picture with its mask, for the chosen view. */
+/** Make a picture with its mask, for the chosen view; it says where the picture turns out to be damaged. */
 export function makeShot() {
+  const shot = makePictures();
+  const picture = partOf(shot, ".tl-picture");
+  picture.addEventListener("error", () => shot.classList.add("tl-broken"));
+  picture.addEventListener("load", () => shot.classList.remove("tl-broken"));
+  return shot;
+}
+
+function makePictures() {
   return make(
     "span",
     { class: "tl-shot" },
@@ -35,9 +43,10 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     controlOf(shot, name),
   );
-  picture.hidden = mask.hidden = !take;
-  tint.hidden = !take || Boolean(preview);
-  if (take) {
+  const whole = take && !take.fault;
+  picture.hidden = mask.hidden = !whole;
+  tint.hidden = !whole || Boolean(preview);
+  if (whole) {
     setSource(picture, take.image);
     const shape = raw ? take.mask : take.smooth;
     setSource(mask, shape);
@@ -47,7 +56,8 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
-  shot.classList.toggle("tl-empty", !take && !earlyMask && !preview);
+  if (!whole) shot.classList.remove("tl-broken");
+  shot.classList.toggle("tl-empty", !whole && !earlyMask && !preview);
 }
 
 /**
@@ -67,7 +77,7 @@ export function makeCard(frame, setup) {
   const open = make("button", { type: "button", class: "tl-open", "data-action": "look" }, makeShot());
   return make(
     "article",
-    { class: "tl-card", "data-frame": frame.id },
+    { class: "tl-card", "data-frame": frame.id, tabindex: -1 },
     make(
       "header",
       { class: "tl-card-head", draggable: "true", title: "Drag to move (or Alt + arrow keys)" },
@@ -84,7 +94,7 @@ export function makeCard(frame, setup) {
     makeWarnings(),
     make(
       "div",
-      { class: "tl-stack" },
+      { class: "tl-stack tl-fields" },
       makeKnown(field("Action", textArea("action", { placeholder: "waving", longest: setup.limits.short, rows: 1 })), "actions", true),
       makeKnown(
         field(
@@ -95,10 +105,15 @@ export function makeCard(frame, setup) {
       ),
       toggle("share_background", "Keep this location", make("span", { class: "tl-hint tl-place" })),
       makeCloseness(setup),
-      frame.character ? makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))) : null,
     ),
     makeTools(),
   );
+}
+
+/** Give a card a field for the frame's own character, which most frames have not. @param {HTMLElement} card @param {Setup} setup */
+function addOwnCharacter(card, setup) {
+  if (card.querySelector('[data-field="character"]')) return; // it stays while it is emptied
+  partOf(card, ".tl-fields").append(makeKnown(field("Character in this frame", textArea("character", { longest: setup.limits.long }))));
 }
 
 /** @param {Setup} setup */
@@ -165,6 +180,7 @@ function makeTools() {
 /**
  * @typedef {object} CardShown
  * @property {Board} board
+ * @property {Setup} setup
  * @property {number} index of the frame
  * @property {Result | undefined} result
  * @property {string | undefined} preview
@@ -177,7 +193,7 @@ function makeTools() {
  */
 
 /** Update a card from the board, its takes and the running jobs. @param {HTMLElement} card @param {CardShown} shown */
-export function paintCard(card, { board, index, result, preview, work, facts, hint, strength, model, refused }) {
+export function paintCard(card, { board, setup, index, result, preview, work, facts, hint, strength, model, refused }) {
   const frame = board.frames[index];
   const doing = work.frames[frame.id];
   const take = chosenTake(result);
@@ -193,6 +209,7 @@ export function paintCard(card, { board, index, result, preview, work, facts, hi
   find('[data-action="keep-take"]').setAttribute("aria-pressed", String(frame.locked));
   find('[data-action="keep-take"]').disabled = !take && !frame.locked;
   paintRefusal(find("[data-field=seed]"), find(".tl-refused"), refused);
+  if (frame.character) addOwnCharacter(card, setup);
   for (const control of controls(card, "[data-field]:not([type=range])")) {
     setValue(control, frame[/** @type {keyof Frame} */ (control.dataset.field)]);
   }
@@ -221,7 +238,7 @@ function paintDoing(card, doing, take) {
   const rendering = doing?.state === "rendering";
   /** @type {Record<string, string>} */
   const doings = { waiting: "Waiting", rendering: stepWords(doing) };
-  const words = doings[doing?.state ?? ""] ?? (take ? "" : "Not generated yet");
+  const words = doings[doing?.state ?? ""] ?? (take ? (take.fault ? "No picture" : "") : "Not generated yet");
   const state = partOf(card, ".tl-state");
   setText(state, words);
   state.hidden = !words;

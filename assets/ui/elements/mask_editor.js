@@ -8,7 +8,7 @@ import { makeDoubt, makePrepared, paintDoubt, paintPrepared } from "./character.
 
 const WAIT = 250; // milliseconds after a stroke before it is sent
 
-/** Make the dialog. @param {(draft: string, strokes: string) => Promise<void>} send sends all strokes of a draft */
+/** Make the dialog. @param {(draft: string, strokes: string) => Promise<boolean>} send sends all strokes of a draft; returns whether they arrived */
 export function makeMaskEditor(send) {
   const brush = makeBrush({ done: strokeDone, turned: paintTool });
   /** @type {Draft | null} */
@@ -79,12 +79,16 @@ export function makeMaskEditor(send) {
     clearTimeout(timer);
     if (sending) return;
     sending = true;
-    while (draft && made > sent) {
-      const count = made;
-      await send(draft.id, brush.marked());
-      sent = count;
+    try {
+      while (draft && made > sent) {
+        const [count, { id }] = [made, draft];
+        const arrived = await send(id, brush.marked());
+        if (!arrived || draft?.id !== id) break; // they go with the next stroke, or when the dialog is closed
+        sent = count;
+      }
+    } finally {
+      sending = false;
     }
-    sending = false;
     if (draft) paint(draft);
   }
 

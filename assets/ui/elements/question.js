@@ -24,8 +24,18 @@ export function makeQuestion() {
   );
   yes.addEventListener("click", () => dialog.close("yes"));
 
-  /** Ask, and return whether the person agrees. @param {Question} question @returns {Promise<boolean>} */
-  function ask({ title, paragraphs, yes: agree, no: refuse = "Not now" }) {
+  /** @type {Promise<unknown>} */
+  let last = Promise.resolve();
+
+  /** Ask, once earlier questions are answered; return whether the person agrees. @param {Question} question @returns {Promise<boolean>} */
+  function ask(question) {
+    const answer = last.then(() => show(question));
+    last = answer;
+    return answer;
+  }
+
+  /** @param {Question} question @returns {Promise<boolean>} */
+  function show({ title, paragraphs, yes: agree, no: refuse = "Not now" }) {
     heading.textContent = title;
     dialog.setAttribute("aria-label", title);
     words.replaceChildren(...paragraphs.map((paragraph) => make("p", {}, paragraph)));

@@ -15,7 +15,7 @@ export function makeShelf() {
       { class: "tl-row tl-shelf-head" },
       button("shelf", "left", { hint: "Back to the storyboards", kind: "tl-shelf-back" }),
       make("h2", { id: "tl-shelf-title" }),
-      make("input", { type: "search", class: "tl-input tl-search", placeholder: "Search", "aria-label": "Search the storyboards", autocomplete: "off" }),
+      make("input", { type: "search", class: "tl-input tl-search", dir: "auto", placeholder: "Search", "aria-label": "Search the storyboards", autocomplete: "off" }),
       button("pick-board", "upload", { label: "Open a file", hint: "Open a ZIP, a storyboard.json or a story file (or drop it on the page)" }),
       button("bin", "trash", { label: "Bin", hint: "Deleted storyboards" }),
       button("shut", "close", { hint: "Close" }),
@@ -81,21 +81,25 @@ function arrange(list, boards, shelf) {
 function makeEntry(board, shelf) {
   const doing = shelf.doing[board.id] ?? "";
   const current = board.id === shelf.current;
-  const entry = make("article", { class: "tl-entry", "data-board": board.id, "aria-label": titleOf(board), "data-doing": doing || null, "aria-current": current ? "true" : null });
+  const entry = make("article", { class: "tl-entry", "data-board": board.id, "aria-label": titleOf(board), "data-doing": doing || null, "aria-current": current ? "true" : null, "data-damaged": board.fault ? "" : null });
   if (doing === "deleted") entry.append(makePicture(board, false), ...makeDeleted(board));
   else if (doing === "asked") entry.append(makePicture(board, false), ...makeQuestion(board));
   else entry.append(...(shelf.view === "bin" ? makeBinned(board) : makeKept(board, current, doing === "renaming")));
   return entry;
 }
 
+const makeTitle = (/** @type {BoardInfo} */ board) => make("strong", { text: titleOf(board), dir: "auto" });
+
 /** @param {BoardInfo} board @param {boolean} current @param {boolean} renaming */
 function makeKept(board, current, renaming) {
   const title = renaming
-    ? make("input", { type: "text", class: "tl-input tl-rename", value: board.title, maxlength: 500, "aria-label": "New title" })
-    : make("strong", { text: titleOf(board) });
+    ? make("input", { type: "text", class: "tl-input tl-rename", dir: "auto", value: board.title, maxlength: 500, "aria-label": "New title" })
+    : makeTitle(board);
   const words = make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) });
   const picture = makePicture(board, current);
   const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": renaming ? `Open ${titleOf(board)}` : null, title: `Open ${titleOf(board)}` }, ...parts);
+  const remove = button("delete-board", "trash", { hint: "Delete: move to the bin" });
+  if (board.fault) return [picture, title, words, make("div", { class: "tl-row tl-entry-tools" }, remove)];
   return [
     ...(renaming ? [open(picture), title, words] : [open(picture, title, words)]),
     make(
@@ -103,7 +107,7 @@ function makeKept(board, current, renaming) {
       { class: "tl-row tl-entry-tools" },
       renaming ? button("rename-done", "check", { hint: "Keep this title" }) : button("rename-board", "pencil", { hint: "Rename" }),
       button("copy-board", "copy", { hint: "Duplicate, with all takes" }),
-      button("delete-board", "trash", { hint: "Delete: move to the bin" }),
+      remove,
     ),
   ];
 }
@@ -112,7 +116,7 @@ function makeKept(board, current, renaming) {
 function makeBinned(board) {
   return [
     makePicture(board, false),
-    make("strong", { text: titleOf(board) }),
+    makeTitle(board),
     make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) }),
     make(
       "div",
@@ -127,7 +131,7 @@ function makeBinned(board) {
 /** @param {BoardInfo} board */
 function makeDeleted(board) {
   return [
-    make("p", { class: "tl-entry-note" }, make("strong", { text: titleOf(board) }), " is in the bin."),
+    make("p", { class: "tl-entry-note" }, makeTitle(board), " is in the bin."),
     make("div", { class: "tl-row tl-entry-tools" }, button("restore-board", "undo", { label: "Undo", hint: "Take it out of the bin" })),
   ];
 }
@@ -135,7 +139,7 @@ function makeDeleted(board) {
 /** @param {BoardInfo} board */
 function makeQuestion(board) {
   return [
-    make("p", { class: "tl-entry-note" }, "Delete ", make("strong", { text: titleOf(board) }), " with all its pictures for good? Nobody can bring it back."),
+    make("p", { class: "tl-entry-note" }, "Delete ", makeTitle(board), " with all its pictures for good? Nobody can bring it back."),
     make(
       "div",
       { class: "tl-row tl-entry-tools" },

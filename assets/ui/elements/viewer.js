@@ -11,7 +11,7 @@ import { frameWords, makeShot, paintShot } from "./card.js";
 export function makeViewer() {
   return make(
     "dialog",
-    { class: "tl-dialog tl-viewer", "aria-label": "Frame" },
+    { class: "tl-dialog tl-viewer", "aria-label": "Frame", tabindex: -1 },
     make(
       "div",
       { class: "tl-row" },
@@ -50,10 +50,11 @@ function makeFigure(name) {
 
 /**
  * Show the takes of a frame.
- * @param {HTMLDialogElement} viewer it keeps the take that is shown, and whether it is compared
- * @param {State} state @param {Results} results @param {string} id of the frame
+ * @param {HTMLDialogElement} viewer it keeps the frame and the take that are shown, and whether it is compared
+ * @param {State} state @param {Results} results
  */
-export function paintViewer(viewer, { board, takeWords }, results, id) {
+export function paintViewer(viewer, { board, takeWords }, results) {
+  const id = viewer.dataset.shows ?? "";
   const index = indexOf(board, id);
   const result = results[id];
   const chosen = chosenTake(result);
@@ -61,8 +62,6 @@ export function paintViewer(viewer, { board, takeWords }, results, id) {
     viewer.close();
     return;
   }
-  if (viewer.dataset.shows !== id) viewer.dataset.take = "";
-  viewer.dataset.shows = id;
   const shown = result.takes.find((take) => take.id === viewer.dataset.take) ?? chosen;
   const compared = viewer.dataset.compare === "true" && shown !== chosen;
   const frame = board.frames[index];

@@ -55,6 +55,12 @@ export function withField(board, frame, field, value) {
   return part === "character" ? editCharacter(board, { [key]: value }) : editSettings(board, { [key]: value });
 }
 
+/** Return a field by its name, as `withField` has it. @param {Board} board @param {string | null} frame @param {string} field */
+export function fieldOf(board, frame, field) {
+  const parts = /** @type {Record<string, any>} */ (frame === null ? board : (frameOf(board, frame) ?? {}));
+  return field.split(".").reduce((value, key) => value?.[key], parts);
+}
+
 /** Insert a frame at a position. @param {Board} board @param {Frame} frame @param {number} index @returns {Board} */
 export const insertFrame = (board, frame, index) => ({
   ...board,

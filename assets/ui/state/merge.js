@@ -26,7 +26,7 @@ export function merge(base, mine, theirs) {
     for (const field of /** @type {(keyof T & string)[]} */ (Object.keys(merged))) {
       if (same(ours[field], before[field]) && field in others) merged[field] = others[field];
       else if (!same(others[field], before[field]) && !same(others[field], ours[field])) {
-        conflicts.push({ frame, field: prefix + field, mine: ours[field], theirs: others[field] });
+        conflicts.push({ frame, field: prefix + field, theirs: others[field] });
       }
     }
     return merged;

@@ -19,11 +19,11 @@ const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCas
  */
 export function matching(boards, query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
-  return boards.filter(({ title }) => words.every((word) => plain(title || "Untitled storyboard").includes(word)));
+  return boards.filter((board) => words.every((word) => plain(titleOf(board)).includes(word)));
 }
 
 /** @param {BoardInfo} board */
-export const titleOf = (board) => board.title.trim() || "Untitled storyboard";
+export const titleOf = (board) => board.title.trim() || (board.fault ? "Damaged storyboard" : "Untitled storyboard");
 
 /**
  * Return a time in few words: the hour today, the day this year, else the date.
@@ -41,6 +41,7 @@ export function timeWords(time, now, language) {
  * @param {BoardInfo} board @param {Date} now @param {string} [language]
  */
 export function boardWords(board, now, language) {
+  if (board.fault) return `${board.fault} It was left as it is, in the folder ${board.id}.`;
   const time = timeWords(new Date(board.deleted ?? board.modified), now, language);
   return `${plural(board.frames, "frame")} \u00b7 ${board.deleted ? "deleted " : ""}${time}`;
 }

@@ -16,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from storyboard.jobs.ray.worker import Assignment, BankReady, MakeEngine, Worker, WorkerEvent
 from storyboard.settings import Settings, Workers
 
@@ -23,6 +25,8 @@ RAY = "ray==2.60.0"
 _QUIETLY = {"logging_level": "error", "log_to_driver": False}
 # Limit for a worker to remove its temporary files.
 _CLOSE_SECONDS = 5.0
+# Limit for a worker to answer a question; the first time, it imports torch.
+_ANSWER_SECONDS = 60.0
 
 
 class WorkerLost(Exception):
@@ -141,8 +145,9 @@ class RemoteWorker:
         options = remote.options(
             num_cpus=self._allocation.cores,
             num_gpus=self._allocation.gpus,
-            # For one thread that renders, one that waits for it, and one that stops them.
-            max_concurrency=3,
+            # For a thread that renders, one that waits for it, one that stops them, and one that
+            # answers a question.
+            max_concurrency=4,
         )
         self._actor = options.remote(
             self._make_engine, self._settings, self._ray.get, self._scratch
@@ -184,6 +189,17 @@ class RemoteWorker:
             if not complete:
                 self.stop(assignment.id)
 
+    def usability(self, spec: ModelSpec) -> Usability | None:
+        """Find out whether a model can render there; None where the worker does not answer."""
+        actor = self._actor
+        if actor is None:
+            return None
+        try:
+            answer: Usability = self._ray.get(actor.usability.remote(spec), timeout=_ANSWER_SECONDS)
+        except (*self._losses, self._ray.exceptions.GetTimeoutError):
+            return None
+        return answer
+
     def stop(self, assignment_id: str) -> None:
         """Stop an assignment within one denoising step; do not wait for that."""
         if self._actor is not None:
@@ -196,6 +212,21 @@ class RemoteWorker:
             with contextlib.suppress(*self._losses, self._ray.exceptions.GetTimeoutError):
                 self._ray.get(actor.close.remote(), timeout=_CLOSE_SECONDS)
             self._ray.kill(actor)
+
+
+def joint_usability(answers: Sequence[Usability]) -> Usability:
+    """Return the answers of several workers as one; a model is usable where all can render it.
+
+    The words are those of one worker that cannot, and of one that can.
+    """
+    if not answers:
+        return Usability(True, "The workers decide whether it runs, and none of them answers now.")
+    words = []
+    for usable in (False, True):
+        alike = [answer.words for answer in answers if answer.usable == usable]
+        who = "the" if len(alike) == len(answers) else f"{len(alike)} of {len(answers)}"
+        words += [alike[0].replace(" here", f" on {who} workers", 1)] if alike else []
+    return Usability(all(answer.usable for answer in answers), " ".join(words))
 
 
 class Cluster:

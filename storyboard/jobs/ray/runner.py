@@ -22,10 +22,19 @@ from functools import partial
 from pipelines.errors import UserError
 from pipelines.events import FrameDone, StepDone
 from pipelines.models.catalog import find_model
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.errors import RenderCancelled
 from storyboard.jobs.job import Job
-from storyboard.jobs.ray.cluster import BankLost, BankSent, Cluster, RemoteWorker, WorkerLost
+from storyboard.jobs.ray.cluster import (
+    BankLost,
+    BankSent,
+    Cluster,
+    RemoteWorker,
+    WorkerLost,
+    joint_usability,
+)
 from storyboard.jobs.ray.request_parts import Measures, RequestPart, cut_request
 from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, MakeEngine, WorkerEvent
 from storyboard.jobs.report import JobReport
@@ -146,6 +155,14 @@ class RayRunner(Runner):
         """See `Runner.describe`."""
         with self._guard:
             return f"Ray workers: {len(self._workers)}"
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """See `Runner.usability`; asks all workers, since any of them may be given a job."""
+        with self._guard:
+            workers = list(self._workers)
+        with ThreadPoolExecutor(len(workers) or 1) as asking:
+            found = list(asking.map(lambda worker: worker.usability(spec), workers))
+        return joint_usability([answer for answer in found if answer is not None])
 
     def close(self) -> None:
         """See `Runner.close`; the workers' processes end, too."""

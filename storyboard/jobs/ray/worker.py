@@ -18,6 +18,8 @@ from typing import Any
 from pipelines.errors import UserError
 from pipelines.events import PipelineEvent
 from pipelines.exchange import NO_BANKS, BankExchange, PortableBank
+from pipelines.models.specs import ModelSpec
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.jobs.job import RenderEngine
 from storyboard.settings import Settings
@@ -122,6 +124,10 @@ class Worker:
         finally:
             with self._guard:
                 self._stopped.discard(assignment.id)
+
+    def usability(self, spec: ModelSpec) -> Usability:
+        """Find out whether a model can render here; see `RenderEngine.usability`."""
+        return self._engine.usability(spec)
 
     def stop(self, assignment_id: str) -> None:
         """Stop an assignment within one denoising step, also before it has begun."""

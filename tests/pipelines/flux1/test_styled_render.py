@@ -18,7 +18,7 @@ from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
 from pipelines.sampling.context import RenderContext
 from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, snapshot
-from tests.pipelines.styles.lora_files import RANK, T5, diffusers_file, kohya_file, matrix
+from tests.pipelines.styles.lora_files import diffusers_file, kohya_file
 from tests.pipelines.tiny import SEQUENCE, tiny_pipeline
 from tests.pipelines.tiny_character import tiny_bundle
 
@@ -120,16 +120,11 @@ def test_unread_words_are_reported_of_the_prompt_with_its_triggers(pipeline, bun
 
 
 def test_unused_parts_of_a_style_are_reported_before_rendering(pipeline, bundle, tmp_path):
-    for_t5 = {
-        f"{T5}.lora_down.weight": matrix(RANK, 16, 1),
-        f"{T5}.lora_up.weight": matrix(16, RANK, 2),
-        f"{T5}.alpha": torch.tensor(1.0),
-    }
-    source = kohya_file(tmp_path, **for_t5)
+    source = kohya_file(tmp_path, **{"bundle_emb.waves.t5": torch.ones(2, 16)})
     events = list(stream(pipeline, bundle, replace(PLAIN, styles=(StyleLora(source),))))
     notices = [event for event in events if isinstance(event, Notice) and event.kind == "style"]
     assert [event.about for event in notices] == [source]
-    assert "T5" in notices[0].message
+    assert "words that were trained" in notices[0].message
     started = next(i for i, e in enumerate(events) if isinstance(e, FrameStarted))
     assert events.index(notices[0]) < started
 

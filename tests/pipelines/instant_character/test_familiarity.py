@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pipelines.instant_character.encoders import SubjectFeatures
 from pipelines.instant_character.familiarity import (
+    Familiarity,
     fit_familiarity,
     load_familiarity,
     summary,
@@ -58,3 +60,10 @@ def test_the_bound_decides_and_is_kept_on_disk(tmp_path):
     assert loaded.bound == torch.tensor(found.bound).item()
     assert torch.allclose(loaded.distance(summary(pictures)), distances, rtol=0.01)
     assert not loaded.knows(features(deep * 5, deep * 5)).any()
+
+
+def test_a_distribution_that_is_no_number_is_refused(tmp_path):
+    file = tmp_path / "familiarity.safetensors"
+    Familiarity(torch.zeros(2), torch.full((2, 2), float("nan")), 1.0).save(file)
+    with pytest.raises(ValueError, match="no numbers"):
+        load_familiarity(file)

@@ -70,12 +70,17 @@ def change(path: Path, **values: object) -> None:
 
 
 def enlarge(folder: Path, parameters: int) -> None:
-    """Give a folder so many parameters in all, by a weights file that is a header alone."""
+    """Give a folder so many parameters in all, by a weights file with a hole in place of values."""
     missing = parameters - find_model(str(folder)).weights_bytes // 2
-    tensor = {"dtype": "F16", "shape": [missing], "data_offsets": [0, 2 * missing]}
-    header = json.dumps({"more": tensor}).encode()
-    path = folder / "transformer" / "more.safetensors"
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    with path.open("rb") as file:
+        tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    end = max(tensor["data_offsets"][1] for name, tensor in tensors.items() if name[0] != "_")
+    whole = end + 2 * missing
+    tensors["more"] = {"dtype": "F16", "shape": [missing], "data_offsets": [end, whole]}
+    header = json.dumps(tensors).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(path, 8 + len(header) + whole)
 
 
 def rendered_like(spec: ModelSpec) -> tuple[object, ...]:
@@ -385,6 +390,17 @@ def test_a_model_was_made_for_its_own_settings(spec):
     assert (made_for.guidance is not None) == spec.learnt_guidance
     if made_for.guidance is not None:
         assert made_for.guidance[0] <= spec.guidance_scale <= made_for.guidance[1]
+
+
+def test_ranges_are_those_that_the_makers_name():
+    """docs/models.md says where."""
+    dev, krea, schnell = (find_model(f"flux1-{n}").made_for for n in ("dev", "krea-dev", "schnell"))
+    assert (dev.steps, dev.guidance) == ((28, 50), (1.5, 5))
+    assert (krea.steps, krea.guidance) == ((28, 32), (3.5, 5))
+    assert krea.area[1] == 1280 * 1280
+    assert (schnell.steps, schnell.guidance) == ((1, 4), None)
+    for made_for in (dev, schnell):
+        assert made_for.area[0] <= 0.1e6 and 1088 * 1920 <= made_for.area[1] < 2.2e6
 
 
 def test_a_folder_was_made_for_its_own_size_and_may_list_its_words(folder):

@@ -106,6 +106,22 @@ def test_a_source_that_cannot_be_had_is_refused(tmp_path):
         BiRefNetMatting.load(str(tmp_path), run_remote_code=True)
 
 
+def test_a_weight_that_is_missing_is_never_random(tmp_path):
+    source = folder(tmp_path)
+    weights = {"mix.weight": torch.zeros(1, 3, 1, 1)}
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of its weights, such as mix\.bias.*built-in"):
+        BiRefNetMatting.load(str(source), run_remote_code=True)
+
+
+def test_values_that_are_no_numbers_are_no_mask():
+    network = RednessNetwork()
+    with torch.no_grad():
+        network.mix.bias.fill_(float("nan"))
+    with pytest.raises(ModelError, match="no numbers.*built-in matting"):
+        BiRefNetMatting(network).mask(Image.new("RGB", (70, 64)))
+
+
 def test_the_package_opens_without_torch():
     code = "import sys, pipelines.reference; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFilter
 
 from pipelines.errors import PictureError
+from pipelines.reference import opening
 from pipelines.reference.opening import LEAST_SIDE, LONG_SIDE, MOST_PIXELS, open_picture
 
 RED, BLUE = (200, 30, 40), (20, 60, 210)
@@ -177,6 +180,79 @@ def test_large_pictures_are_reduced_in_proportion():
     opened = open_picture(saved(two_colors(3000, 1500), "PNG"))
     assert opened.size == (LONG_SIDE, LONG_SIDE // 2)
     assert opened.getpixel((100, 100)) == RED
+
+
+DEEP = np.linspace(0, 1, 700 * 500, dtype=np.float32).reshape(500, 700)
+
+
+def of_mode(mode: str) -> Image.Image:
+    """A large picture of a mode, whose pixels differ everywhere."""
+    if mode == "F":
+        return Image.fromarray(DEEP * 3 - 1)
+    if mode in ("I;16", "I"):
+        values = (DEEP * 60_000).astype(np.uint16 if mode == "I;16" else np.int32)
+        return Image.fromarray(values)
+    noise = np.random.default_rng(1).integers(0, 256, (500, 700, 4), np.uint8)
+    return Image.fromarray(noise, "RGBA").convert("RGB").convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "LA", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_a_large_picture_of_any_mode_is_the_same_in_bands(mode, monkeypatch):
+    monkeypatch.setattr(opening, "LONG_SIDE", 200)
+    content = saved(of_mode(mode), "TIFF")
+    opened = []
+    for pixels in (10_000, 10**9):  # in twelve bands, or more, and as a whole
+        monkeypatch.setattr(opening, "_BAND_PIXELS", pixels)
+        opened.append(open_picture(content))
+    assert far(*opened) == 0
+    assert max(opened[0].size) == 200 and opened[0].mode in ("RGB", "RGBA")
+
+
+def test_a_large_picture_looks_as_if_it_was_reduced_as_a_whole(monkeypatch):
+    monkeypatch.setattr(opening, "LONG_SIDE", 200)
+    picture = of_mode("RGB").filter(ImageFilter.GaussianBlur(4))
+    whole = picture.resize((200, 143), Image.Resampling.LANCZOS)
+    for kind in ("PNG", "JPEG", "WEBP"):
+        content = saved(picture, kind, quality=98)
+        assert far(open_picture(content), whole) <= 16, kind
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_large_pictures_are_turned_upright(kind, monkeypatch):
+    monkeypatch.setattr(opening, "LONG_SIDE", 200)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = open_picture(saved(two_colors(700, 500), kind, exif=exif))
+    assert opened.size == (143, 200)
+    assert opened.getpixel((70, 20)) == pytest.approx(RED, abs=6)
+    assert opened.getpixel((70, 180)) == pytest.approx(BLUE, abs=6)
+
+
+MEASURE = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pipelines.reference.opening import open_picture
+
+content = open(sys.argv[1], "rb").read()
+open_picture(open(sys.argv[2], "rb").read())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(6) as pool:
+    assert all(opened.size == (2048, 2048) for opened in pool.map(open_picture, [content] * 6))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="maximum memory is counted otherwise")
+def test_several_large_pictures_take_hardly_more_than_one(tmp_path):
+    large, small = tmp_path / "large.png", tmp_path / "small.png"
+    large.write_bytes(saved(Image.new("RGBA", (5000, 5000)), "PNG", compress_level=1))
+    small.write_bytes(saved(two_colors(), "PNG"))
+    command = [sys.executable, "-c", MEASURE, str(large), str(small)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    decoded = 100  # MB of one, as Pillow holds it
+    opened = 6 * 2048 * 2048 * 4 / 1e6  # of all, when they are ready
+    assert float(done.stdout) < 2 * decoded + 2 * opened
 
 
 def png(width: int, height: int, depth: int, lines: bytes) -> bytes:

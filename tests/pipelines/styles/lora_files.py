@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import FluxPipeline
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor
+
+from tests.pipelines.snapshots import named_models
 
 RANK = 2
 QKV = "lora_unet_double_blocks_0_img_attn_qkv"
 OUT = "lora_unet_single_blocks_1_linear2"
 FC1 = "lora_te1_text_model_encoder_layers_0_mlp_fc1"
-T5 = "lora_te3_encoder_block_0_layer_0_SelfAttention_q"
 
 
 def matrix(rows: int, columns: int, seed: int) -> Tensor:
@@ -98,3 +101,19 @@ def diffusers_changes() -> dict[str, Tensor]:
         "transformer.single_transformer_blocks.2.proj_out": matrix(32, 3, 6) @ matrix(3, 160, 5),
         "text_encoder.encoder.layers.0.mlp.fc1": matrix(16, RANK, 8) @ matrix(RANK, 16, 7),
     }
+
+
+def adapter_changes(pipeline: FluxPipeline) -> dict[str, Tensor]:
+    """Return the sum that the active adapters add to the weights, by layer."""
+    found: dict[str, Tensor] = {}
+    for part, model in named_models(pipeline).items():
+        for name, layer in model.named_modules():
+            if not isinstance(layer, BaseTunerLayer):
+                continue
+            own = f"{part}.{name}".replace(".base_layer", "")  # one kind may stand in another
+            found.setdefault(own, torch.zeros_like(layer.get_base_layer().weight))
+            matrices = {**getattr(layer, "lora_A", {}), **getattr(layer, "lokr_w1", {})}
+            for adapter in layer.active_adapters:
+                if adapter in matrices:
+                    found[own] = found[own] + layer.get_delta_weight(adapter)
+    return found

@@ -66,7 +66,7 @@ def test_a_kohya_files_header_is_read(tmp_path):
         tmp_path / "ink.safetensors",
     )
     info = read_info(tmp_path / "ink.safetensors")
-    assert (info.layers, len(info.keys), info.settings) == (3, 4, "")
+    assert (info.layers, len(info.keys), info.settings) == (3, 4, {})
 
 
 def test_a_file_without_a_lora_changes_no_layer(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 import torch
 from accelerate import cpu_offload_with_hook
 from diffusers import FluxPipeline
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,7 +27,7 @@ from pipelines.styles.lora import style_loras
 from tests.pipelines.snapshots import assert_same, named_models, snapshot
 from tests.pipelines.styles.lora_files import (
     RANK,
-    T5,
+    adapter_changes,
     diffusers_changes,
     diffusers_file,
     kohya_changes,
@@ -59,21 +59,8 @@ def used_pipeline() -> FluxStoryboardPipeline:
     return pipeline
 
 
-def changes(pipeline: FluxPipeline) -> dict[str, Tensor]:
-    """Return the sum that the active adapters add to the weights, by layer."""
-    return {
-        f"{part}.{name}": sum(
-            (layer.get_delta_weight(a) for a in layer.active_adapters if a in layer.lora_A),
-            start=torch.zeros_like(layer.weight),
-        )
-        for part, model in named_models(pipeline).items()
-        for name, layer in model.named_modules()
-        if isinstance(layer, BaseTunerLayer)
-    }
-
-
 def assert_changes(pipeline: FluxPipeline, expected: dict[str, Tensor]) -> None:
-    found = changes(pipeline)
+    found = adapter_changes(pipeline)
     assert found.keys() == expected.keys()
     for name, change in found.items():
         torch.testing.assert_close(change, expected[name], atol=1e-6, rtol=1e-5)
@@ -200,7 +187,7 @@ def test_loading_writes_nothing_over_a_front_end(tmp_path, pipeline, capfd):
 def test_no_styles_touch_nothing(pipeline):
     with style_loras(pipeline, []) as styles:
         assert styles == ()
-        assert changes(pipeline) == {}
+        assert adapter_changes(pipeline) == {}
 
 
 def test_the_text_encoders_may_be_missing(tmp_path, pipeline):
@@ -208,26 +195,37 @@ def test_the_text_encoders_may_be_missing(tmp_path, pipeline):
     bare = FluxStoryboardPipeline(**parts)
     with style_loras(bare, [StyleLora(kohya_file(tmp_path))]) as (style,):
         assert (style.transformer_layers, style.text_encoder_layers) == (4, 0)
-        assert "such as text_encoder.encoder.layers.0.mlp.fc1" in style.notes[0]
+        assert "such as lora_te1_text_model_encoder_layers_0_mlp_fc1" in style.notes[0]
 
 
 @pytest.mark.parametrize(
-    ("layer", "outputs", "words"),
+    ("more", "words"),
     [
-        (T5, 16, "T5"),
-        ("lora_unet_double_blocks_7_img_attn_proj", 32, "transformer_blocks.7"),  # not in the model
-        ("lora_unet_final_layer_linear", 16, "proj_out"),  # diffusers has no layer for it
+        ({"lora_unet_double_blocks_7_img_attn_proj": ("lora", 32)}, "lacks its layers, such as"),
+        ({"lora_te1_text_projection": ("lora", 16)}, "lacks its layers, such as"),
+        ({"bundle_emb.<x>.clip_l": 4}, "words that were trained with .* are not used"),
+        (
+            {"diffusion_model.double_blocks.0.img_attn.norm.query_norm.scale": 16},
+            "no matrix of a LoRA",
+        ),
+        ({"lora_unet_double_blocks_0_img_attn_norm_query_norm.w_norm": 16}, "no matrix of a LoRA"),
+        ({"lora_unet_img_in.diff": 16}, "no matrix of a LoRA, LoHa or LoKr: lora_unet_img_in.diff"),
     ],
 )
-def test_unused_layers_are_reported(tmp_path, pipeline, layer, outputs, words):
-    more = {
-        f"{layer}.lora_down.weight": matrix(RANK, 16 if layer == T5 else 32, 1),
-        f"{layer}.lora_up.weight": matrix(outputs, RANK, 2),
-        f"{layer}.alpha": torch.tensor(1.0),
-    }
-    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **more))]) as (style,):
+def test_what_is_not_used_is_reported(tmp_path, pipeline, more, words):
+    tensors: dict[str, Tensor] = {}
+    for name, size in more.items():
+        if isinstance(size, int):
+            tensors[name] = torch.ones(size)
+        else:
+            tensors[f"{name}.lora_down.weight"] = matrix(RANK, size[1], 1)
+            tensors[f"{name}.lora_up.weight"] = matrix(size[1], RANK, 2)
+    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **tensors))]) as (style,):
         assert_changes(pipeline, kohya_changes())
-    assert len(style.notes) == 1 and words in style.notes[0]
+    assert len(style.notes) == 1 and re.search(words, style.notes[0])
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+    with style_loras(pipeline, [StyleLora(kohya_file(tmp_path, **zeros))]) as (style,):
+        assert style.notes == ()
 
 
 # A style leaves nothing behind: the fixture of the pipeline compares every module and weight.
@@ -240,7 +238,7 @@ def test_half_precision_weights_come_back_to_the_bit(tmp_path, dtype):
     loras = [StyleLora(kohya_file(tmp_path), 2.0), StyleLora(diffusers_file(tmp_path))]
     with style_loras(pipeline, loras):
         render(pipeline)
-        assert {change.dtype for change in changes(pipeline).values()} == {dtype}
+        assert {change.dtype for change in adapter_changes(pipeline).values()} == {dtype}
     assert_same(pipeline, before)
 
 
@@ -255,12 +253,12 @@ def test_an_error_within_is_passed_on_and_nothing_stays(tmp_path, pipeline):
 def test_a_closed_generator_takes_the_style_away(tmp_path, pipeline):
     def render() -> Iterator[int]:
         with style_loras(pipeline, [StyleLora(kohya_file(tmp_path))]):
-            yield len(changes(pipeline))
+            yield len(adapter_changes(pipeline))
 
     rendering = render()
     assert next(rendering) == len(kohya_changes())
     rendering.close()
-    assert changes(pipeline) == {}
+    assert adapter_changes(pipeline) == {}
 
 
 def test_styles_can_be_nested(tmp_path, pipeline):
@@ -277,7 +275,7 @@ def test_adapters_that_were_there_stay_as_they_were(tmp_path, on):
     pipeline.set_adapters(["own"], [0.3])
     if not on:
         pipeline.disable_lora()
-    own = changes(pipeline)
+    own = adapter_changes(pipeline)
     before, plain = snapshot(pipeline), render(pipeline)
     with style_loras(pipeline, [StyleLora(diffusers_file(tmp_path))]):
         expected = diffusers_changes()
@@ -320,10 +318,13 @@ def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> ModelErro
     ("tensors", "words"),
     [
         ({"model.weight": torch.zeros(4, 4)}, "is no LoRA: none of its 1 tensors"),
-        ({"transformer.proj_out.lokr_w1": torch.zeros(2, 2)}, "is a LoKr, which is not supported"),
-        ({"lora_unet_x.hada_w1_a": torch.zeros(2, 2)}, "is a LoHa"),
+        (
+            {"transformer.proj_out.lokr_w1": torch.zeros(2, 2)},
+            "damaged in its layer transformer.proj_out: it has lokr_w1, but not all",
+        ),
+        ({"lora_unet_img_in.hada_w1_a": torch.zeros(2, 2)}, "it has hada_w1_a, but not all"),
         ({"lora_unet_x.dora_scale": torch.zeros(2, 2)}, "is a DoRA"),
-        ({"transformer.proj_out.lora_A.weight": torch.zeros(2, 32)}, "one of the two matrices"),
+        ({"transformer.proj_out.lora_A.weight": torch.zeros(2, 32)}, "it has down, but not all"),
         (
             {
                 "transformer.proj_out.lora_A.weight": torch.zeros(2, 64),
@@ -344,14 +345,14 @@ def refused(pipeline: FluxPipeline, source: Path | str, words: str) -> ModelErro
                 "unet.mid.to_q.lora_A.weight": torch.zeros(2, 32),
                 "unet.mid.to_q.lora_B.weight": torch.zeros(32, 2),
             },
-            "changes nothing in this model: none of its 1 layers",
+            "changes nothing in this model: none of its 1 layers, such as unet.mid.to_q,",
         ),
         (
             {
                 "lora_unet_input_blocks_1_proj.lora_down.weight": torch.zeros(2, 32),
                 "lora_unet_input_blocks_1_proj.lora_up.weight": torch.zeros(32, 2),
             },
-            "cannot be used: Incompatible keys",
+            "none of its 1 layers, such as lora_unet_input_blocks_1_proj, is in the transformer",
         ),
     ],
 )
@@ -384,7 +385,14 @@ def test_a_load_that_fails_halfway_leaves_nothing(tmp_path, pipeline, monkeypatc
     def fail(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline.text_encoder, "load_adapter", fail)
+    attach = style_lora.inject_adapter_in_model
+
+    def fail_at_clip(config: object, model: object, *arguments: Any, **options: Any) -> Any:
+        return (fail if model is pipeline.text_encoder else attach)(
+            config, model, *arguments, **options
+        )
+
+    monkeypatch.setattr(style_lora, "inject_adapter_in_model", fail_at_clip)
     with (
         pytest.raises(ModelError) as caught,
         style_loras(pipeline, [StyleLora(kohya_file(tmp_path))]),

@@ -86,11 +86,11 @@ def test_a_browser_cannot_choose_takes_or_add_fields() -> None:
         (("frames", 0, "share_background"), "perhaps", "Frame 1 share background"),
         (("character", "description"), "x" * 2001, "Character description"),
         (("settings", "width"), 100, "Settings width"),
-        (("settings", "steps"), 100000, "Settings steps"),
+        (("settings", "steps"), 100000, r"Settings steps must be .* 200\."),
         (("settings", "guidance"), 10.5, "Settings guidance"),
-        (("settings", "guidance"), "strong", "Settings guidance"),
+        (("settings", "guidance"), "strong", "Settings guidance must be a valid number"),
         (("settings", "shortcut"), "quick", "Settings shortcut"),
-        (("title",), ["x"], "Title"),
+        (("title",), ["x"], "Title must be a valid string"),
     ],
 )
 def test_values_out_of_bounds_are_refused_by_name(

@@ -8,6 +8,8 @@ from pipelines.models import measured
 from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS, find_model
 from pipelines.models.measured import NOT_MEASURED, Interval, ShortcutCost, turbo_loras
 from pipelines.models.shortcuts import SHORTCUTS
+from pipelines.models.specs import ModelSpec
+from storyboard.api.document import picture_sizes
 from storyboard.api.limits import model_fields
 
 
@@ -44,3 +46,11 @@ def test_a_page_gets_what_a_model_was_made_for_and_the_words_that_it_knows() -> 
     assert "waving" in fields["knows"]["words"] and "fishing" in fields["knows"]["actions"]
     assert model_fields(FLUX1_DEV)["knows"] is None
     assert model_fields(find_model("someone/finetune"))["made_for"] is None
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_offered_sizes_are_those_that_a_model_was_made_for(spec: ModelSpec) -> None:
+    assert spec.made_for is not None
+    lowest, highest = spec.made_for.area
+    for size in picture_sizes(spec):
+        assert lowest <= size["width"] * size["height"] <= highest, size

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,7 @@ from pipelines.reference.from_upload import prepare_reference
 from pipelines.request import Shortcuts
 from storyboard.api.actions import Actions
 from storyboard.api.calls import Calls
-from storyboard.board import new_id
+from storyboard.board import Storyboard, new_id
 from storyboard.jobs.local import LocalRunner
 from storyboard.settings import Settings
 from storyboard.storage.files import DocumentKind
@@ -313,3 +315,40 @@ def test_frames_edited_since_they_were_rendered_are_named(backend: Backend) -> N
     assert outdated(rendered(backend, document)) == []
     document["settings"]["width"] = 128
     assert outdated(saved(backend, document)) == [one["id"], two["id"]]
+
+
+def test_a_take_that_another_page_removes_meanwhile_is_not_chosen(backend: Backend) -> None:
+    document = story(backend, frames=1)
+    rendered(backend, document)
+    (frame,) = document["frames"]
+    gone, newer = takes_of(rendered(backend, document), frame)
+    project = backend.store.open(document["project"])
+    refused: list[UserError] = []
+
+    def choose() -> None:
+        try:
+            backend.actions.choose_take(project.id, frame["id"], gone)
+        except UserError as error:
+            refused.append(error)
+
+    page = threading.Thread(target=choose)
+
+    def remove_meanwhile(stored: Storyboard) -> Storyboard:
+        page.start()
+        time.sleep(0.1)  # it has come as far as it can
+        project.remove_take(gone)
+        return project.load()
+
+    project.edit(remove_meanwhile)
+    page.join()
+    assert len(refused) == 1
+    assert project.load().frames[0].take == newer
+
+
+def test_a_take_without_its_frames_words_says_so(backend: Backend) -> None:
+    document = story(backend, frames=1)
+    (take,) = takes_of(rendered(backend, document), document["frames"][0])
+    path = backend.store.open(document["project"]).path / "takes" / take / "take.json"
+    path.write_text(path.read_text().replace(document["frames"][0]["id"], "another", 1))
+    with pytest.raises(UserError, match="does not say how it was rendered"):
+        backend.actions.take_words(document["project"], take)

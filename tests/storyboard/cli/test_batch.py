@@ -20,7 +20,7 @@ from storyboard.cli.batch import render_batch
 from storyboard.jobs.events import JobEvent, TakeSaved
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.own_pictures import own_part
-from storyboard.storage.project import REQUEST_KEY
+from storyboard.storage.take_files import REQUEST_KEY
 from tests.storyboard.fakes import FakeEngine, picture_of
 
 

@@ -113,3 +113,30 @@ def test_wrong_files_are_one_line_on_stderr(
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert store.projects() == []
+
+
+LONG = "a title " * 60  # longer than the name of a file may be
+
+
+def test_a_title_that_no_file_can_have_names_a_project(
+    store: Store, tmp_path: Path, capsys: Printed
+) -> None:
+    store.create(BOARD.model_copy(update={"title": LONG}), "long")
+    assert run("export", LONG, "-o", tmp_path / "a.zip") == 0
+    assert run("export", LONG + "!", "-o", tmp_path / "b.zip") == 1
+    assert "There is no project" in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_refused(
+    project: Project, tmp_path: Path, capsys: Printed
+) -> None:
+    assert run("export", "maya", "-o", tmp_path / f"{LONG}.yaml") == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_damaged_project_is_damaged_and_not_missing(
+    project: Project, tmp_path: Path, capsys: Printed
+) -> None:
+    (project.path / "storyboard.json").write_text("{ half")
+    assert run("export", "maya", "-o", tmp_path / "a.zip") == 1
+    assert "is damaged" in capsys.readouterr().err

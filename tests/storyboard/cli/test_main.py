@@ -154,7 +154,10 @@ def test_the_workers_of_the_settings_render(
     assert manifest_of(tmp_path / "out")["complete"]
 
 
-def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_and_keeps_the_rendered_frames(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
     story, out = tmp_path / "story.yaml", tmp_path / "out"
     frames = "  - {location: on a beach, action: waving}\n" * 40
     story.write_text(f"size: 64x64\nsteps: 20\nframes:\n{frames}", encoding="utf-8")
@@ -170,7 +173,7 @@ def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
         while not (out / "manifest.json").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()

@@ -106,3 +106,12 @@ def test_a_bad_size_is_refused(size: str, capsys: pytest.CaptureFixture[str]) ->
         main(["models", f"--gpu={size}"])
     assert left.value.code == 2
     assert "is not a number of gigabytes" in capsys.readouterr().err
+
+
+def test_nothing_is_claimed_for_workers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THROUGHLINE_DEVICE", "cpu")
+    monkeypatch.setenv("THROUGHLINE_WORKERS", "2@10.0.0.7:6379")
+    text = listed(capsys, "miniature")
+    assert "The workers decide whether it runs" in text and "Runs here" not in text

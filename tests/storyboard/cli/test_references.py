@@ -17,9 +17,9 @@ from storyboard.engine import Engine
 from storyboard.settings import Settings
 from storyboard.storage.character_file import save_character
 from storyboard.storage.consents import Consents
-from storyboard.storage.project import REQUEST_KEY
 from storyboard.storage.projects import Store
 from storyboard.storage.reference_store import ReferenceStore
+from storyboard.storage.take_files import REQUEST_KEY
 from tests.pipelines.pictures import drawing, reference
 from tests.pipelines.tiny_character import save_tiny_model
 from tests.storyboard.cli.typed import STORY, requests_of

@@ -20,8 +20,9 @@ from storyboard.board import Frame, Storyboard, Take
 from storyboard.storage import archive_reading, locks
 from storyboard.storage.archive import README, write_archive
 from storyboard.storage.archive_reading import read_archive
-from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.project import Project
 from storyboard.storage.projects import Store
+from storyboard.storage.take_files import REQUEST_KEY
 from tests.conftest import ROOT
 from tests.pipelines.pictures import reference
 from tests.storyboard.storage.test_projects import BOARD, add_take
@@ -190,7 +191,7 @@ def test_a_folder_that_a_person_packed_opens(project: Project, store: Store) -> 
 def test_what_is_damaged_is_left_out_and_told(archive: Path, store: Store) -> None:
     def change(members: dict[str, bytes]) -> None:
         members["takes/t1/image.png"] = members["takes/t1/image.png"][:70]
-        del members["masks/01-waving-beach.png"]
+        del members["01-waving-beach.png"]
         members.update({n: b"x" for n in members if n.startswith("references/")})
 
     project, notes = opened(changed(archive, change), store)
@@ -263,8 +264,8 @@ def test_names_that_lead_out_of_the_archive_write_nothing(archive: Path, store: 
             "not a throughline storyboard",
         ),
         (
-            lambda members: members.update({"storyboard.json": b"0" * 65_000_000}),
-            "larger than 64 MB",
+            lambda members: members.update({"storyboard.json": b"0" * 11_000_000}),
+            "larger than 10 MB",
         ),
     ],
 )

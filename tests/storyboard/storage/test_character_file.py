@@ -104,7 +104,7 @@ BODY = b'{"kind": "throughline character", "version": 1, "character": '
         ("character.json", b'{"kind": "throughline take", "version": 1}', "not a throughline"),
         ("character.json", BODY.replace(b"1", b"9") + b"{}}", "newer Throughline"),
         ("character.json", BODY + b'{"strength": 3}}', "strength"),
-        ("character.json", BODY + b'{"strength": NaN}}', "strength"),
+        ("character.json", BODY + b'{"strength": NaN}}', "NaN is not a number"),
         ("character.json", BODY + b'{"secret": 1}}', "secret"),
         ("reference.png", b"GIF89a", "not a PNG"),
         ("reference.png", png_bytes(Image.new("RGB", (20, 30))), "20 x 30"),
@@ -135,12 +135,13 @@ def test_a_file_that_is_no_character_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(
-    packed: Path, monkeypatch: pytest.MonkeyPatch
+    packed: Path,
 ) -> None:
-    monkeypatch.setattr("storyboard.storage.zip_files.MOST_BYTES", 1_000_000)
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("character.json", b" " * 1_000_001)
-    with pytest.raises(UserError, match="larger than 1 MB"):
+    repack(packed, character_json=b"[" * 10_000_001)  # a hundred times as much, once it is read
+    with pytest.raises(UserError, match="character.json is larger than 10 MB"):
+        load_character(packed)
+    repack(packed, character_json=BODY + b"{}}", reference_png=b"\0" * 64_000_001)
+    with pytest.raises(UserError, match="reference.png is larger than 64 MB"):
         load_character(packed)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("character.json", BODY + b"{}}")

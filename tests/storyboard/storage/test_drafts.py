@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -174,5 +175,54 @@ def test_a_bad_mask_changes_nothing(drafts: Drafts, picture: Path, sent: bytes) 
 def test_a_damaged_draft_is_reported(drafts: Drafts, picture: Path) -> None:
     drafts.begin(picture)
     (picture.parent / "draft" / "draft.json").write_text("{ half")
+    with pytest.raises(ProjectError, match="damaged"):
+        drafts.current()
+
+
+@pytest.mark.parametrize("name", ["draft.json", "source", "mask", "view", "mended", "strokes"])
+@pytest.mark.parametrize("how", ["empty", "a folder", "a link to itself", "missing"])
+def test_a_damaged_draft_is_told_and_the_next_picture_takes_its_place(
+    drafts: Drafts, picture: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    drafts.begin(picture)
+    draft = drafts.current()
+    assert draft is not None
+    drafts.mend(draft.id, strokes(((0, 0, 20, 20), GREEN)))
+    path = tmp_path / "draft" / (name if "." in name else f"{draft.id}.{name}.png")
+    path.unlink()
+    match how:
+        case "empty":
+            path.write_bytes(b"")
+        case "a folder":
+            path.mkdir()
+        case "a link to itself":
+            path.symlink_to(path)
+    if how != "missing" or name not in ("draft.json", "strokes"):
+        with pytest.raises(ProjectError) as caught:
+            drafts.current()
+        assert path.name in str(caught.value) and caught.value.remedy
+    drafts.begin(picture)
+    again = drafts.current()
+    assert again is not None and again.prepared is not None
+    assert not path.exists() or name == "draft.json"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": None},
+        {"width": 10**30},
+        {"height": 0},
+        {"id": "../../away"},
+        {"prepared": "../../away.png"},
+        {"doubt": ["a"]},
+    ],
+)
+def test_a_record_that_no_draft_could_have_is_damaged(
+    drafts: Drafts, picture: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    drafts.begin(picture)
+    path = tmp_path / "draft" / "draft.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ProjectError, match="damaged"):
         drafts.current()

@@ -18,8 +18,9 @@ from storyboard.settings import ROOT
 from storyboard.storage.archive import write_archive
 from storyboard.storage.archive_reading import read_archive
 from storyboard.storage.character_file import load_character
-from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.project import Project
 from storyboard.storage.projects import Store
+from storyboard.storage.take_files import REQUEST_KEY
 
 DATA = ROOT / "tests" / "data"
 PICTURE = "3413a67b59d7f76e77064b0de9b56dda7b8c182fae4d1bff1b69aaf5eb4b1168.png"

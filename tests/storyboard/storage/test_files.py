@@ -94,7 +94,14 @@ def test_an_old_document_is_migrated_in_order_and_left_as_it_is(tmp_path: Path) 
     ("content", "words"),
     [
         (b'{"kind": "test story", "version": 2', "damaged"),
-        (b"\xff\xfe", "damaged"),
+        (b"\xff\xfe\x00", "damaged"),
+        (b"", "damaged"),
+        (b'{"kind": "test story", "version": 1, "name": NaN}', "NaN is not a number"),
+        (b'{"kind": "test story", "version": 1, "name": -Infinity}', "-Infinity is not a number"),
+        (b'{"kind": "test story", "version": 1, "name": 1e999}', "1e999 is not a number"),
+        (b'{"kind": "test story", "version": 1, "name": "\\ud83d"}', "damaged"),
+        (b'{"kind": "test story", "version": 1, "name": ' + b"9" * 5000 + b"}", "damaged"),
+        (b'{"kind": "test story", "version": 1, "name": ' + b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a test story"),
         (b'{"kind": "other", "version": 1}', "not a test story"),
         (b'{"kind": "test story"}', "not a test story"),
@@ -113,6 +120,13 @@ def test_an_unreadable_document_is_named_and_left(
     assert str(path) in str(caught.value)
     assert caught.value.remedy
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_documents_of_other_editors_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(NEW.dump({"title": "Größe \U0001f600"}).decode(), encoding)
+    assert NEW.read(path) == {"title": "Größe \U0001f600"}
 
 
 def test_a_missing_document_is_named(tmp_path: Path) -> None:

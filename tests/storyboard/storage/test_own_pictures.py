@@ -14,8 +14,9 @@ from pipelines.pictures import png_bytes
 from pipelines.request import FrameRequest, Prompt, RenderRequest, StyleLora
 from storyboard.board import Frame, Storyboard, Take
 from storyboard.storage.own_pictures import NOTE_KEY, own_part, own_picture, with_texts
-from storyboard.storage.project import REQUEST_KEY, Project
+from storyboard.storage.project import Project
 from storyboard.storage.projects import Store
+from storyboard.storage.take_files import REQUEST_KEY
 
 WHOLE = RenderRequest(
     model="/home/zoe/models/my-flux",

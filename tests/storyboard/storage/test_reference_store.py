@@ -104,7 +104,7 @@ def test_a_missing_or_damaged_source_is_reported_and_the_picture_still_loads(
             references.load(name)
         assert name.removesuffix(".png") in str(caught.value)
     mask.unlink()
-    with pytest.raises(ProjectError, match="cannot be read"):
+    with pytest.raises(ProjectError, match="mask.png is missing"):
         references.load(name)
     assert same(references.image(name), reference().image)
     record = references.path(name).with_suffix(".json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -12,7 +13,7 @@ from PIL import Image
 
 from storyboard.board import SHORT_TEXT, Storyboard
 from storyboard.errors import DeletedError, ProjectError
-from storyboard.storage import locks
+from storyboard.storage import locks, summaries
 from storyboard.storage.own_pictures import SMALL_SIDE, small_picture
 from storyboard.storage.project import Project
 from storyboard.storage.projects import Store
@@ -171,8 +172,10 @@ def test_a_summary_is_read_again_when_its_file_has_changed(
 ) -> None:
     assert store.projects()[0].take == "t2"
     reads = []
-    load = Project.load
-    monkeypatch.setattr(Project, "load", lambda self: reads.append(self.id) or load(self))
+    read = summaries.read_storyboard
+    monkeypatch.setattr(
+        summaries, "read_storyboard", lambda path: reads.append(path.parent.name) or read(path)
+    )
     assert store.projects()[0].title == "Maya's Day"
     assert reads == []
     path = project.path / "storyboard.json"
@@ -182,13 +185,14 @@ def test_a_summary_is_read_again_when_its_file_has_changed(
 
 
 def test_small_pictures_are_made_once(project: Project) -> None:
-    path = small_picture(project, "t1")
-    with Image.open(path) as image:
+    content = small_picture(project, "t1")
+    with Image.open(io.BytesIO(content)) as image:
         assert image.format == "JPEG" and image.size == (48, 32)
+    (path,) = (project.path / ".small").iterdir()
     stamp = path.stat().st_mtime_ns
-    assert small_picture(project, "t1") == path and path.stat().st_mtime_ns == stamp
+    assert small_picture(project, "t1") == content and path.stat().st_mtime_ns == stamp
     Image.new("RGB", (1024, 512), (3, 3, 3)).save(project.image_path("t2"))
-    with Image.open(small_picture(project, "t2")) as image:
+    with Image.open(io.BytesIO(small_picture(project, "t2"))) as image:
         assert image.size == (SMALL_SIDE, SMALL_SIDE // 2)
     with pytest.raises(ProjectError, match="missing"):
         small_picture(project, "other")

@@ -157,7 +157,7 @@ def test_only_uploaded_files_count_as_uploads(tmp_path: Path, folder_of_uploads:
 
 
 def test_the_page_is_served_to_this_machine_alone(store: Store) -> None:
-    options = launch_options(store)
+    options = launch_options(store, Settings())
     assert options["share"] is False and options["enable_monitoring"] is False
     assert "allowed_paths" not in options
     assert Path(options["favicon_path"]).is_file()
@@ -175,7 +175,7 @@ def test_no_script_names_another_machine() -> None:
 def test_pictures_and_scripts_are_served_beside_the_page(store: Store) -> None:
     from starlette.applications import Starlette
 
-    app = Starlette(routes=launch_options(store)["app_kwargs"]["routes"])
+    app = Starlette(routes=launch_options(store, Settings())["app_kwargs"]["routes"])
     with TestClient(app) as client:
         assert client.get(f"{PREFIX}/alive").status_code == 200
         assert client.get(f"{PREFIX}/ui/{scripts_version(ASSETS)}/main.js").status_code == 200
@@ -183,7 +183,7 @@ def test_pictures_and_scripts_are_served_beside_the_page(store: Store) -> None:
 
 
 def test_the_page_names_its_scripts_before_it_is_parsed(tmp_path: Path) -> None:
-    options = launch_options(Store(tmp_path))["app_kwargs"]
+    options = launch_options(Store(tmp_path), Settings())["app_kwargs"]
     page = Route("/", lambda _: PlainTextResponse("the page"))
     application = Starlette(routes=[page, *options["routes"]], middleware=options["middleware"])
     client = TestClient(application, base_url="http://test/")

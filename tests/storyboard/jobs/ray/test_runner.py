@@ -19,6 +19,8 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.events import FrameStarted, ModelLoading
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
 from storyboard.jobs.events import JobEnded, JobEvent, JobFailed, JobProgress, TakeSaved
@@ -368,3 +370,8 @@ def pictures_of(project: Project) -> list[NDArray[np.float64]]:
         with Image.open(project.image_path(frame.take)) as picture:
             pictures.append(np.asarray(picture, np.float64))
     return pictures
+
+
+def test_workers_say_whether_a_model_runs(runner: RayRunner) -> None:
+    assert runner.usability(MINIATURE) == Usability(True, "Runs on the workers.")
+    assert runner.usability(FLUX1_DEV) == Usability(False, "Does not run on the workers.")

@@ -12,8 +12,10 @@ import pytest
 from pipelines.errors import ModelError
 from pipelines.events import FrameDone, ModelLoading, StepDone
 from pipelines.exchange import NO_BANKS
+from pipelines.models.usability import Usability
 from pipelines.request import RenderRequest
 from storyboard.board import Character, Frame, RenderSettings, Storyboard
+from storyboard.jobs.ray.cluster import joint_usability
 from storyboard.jobs.ray.worker import Assignment, BankReady, BanksFetched, Worker
 from storyboard.planning import plan_render
 from storyboard.settings import Settings, Workers
@@ -124,3 +126,14 @@ def test_an_error_for_people_is_an_event(known: Known) -> None:
     known.engine.fault = ModelError("It is not there.", "Get it.")
     last = list(known.worker.render(Assignment("1", request_for("a"))))[-1]
     assert isinstance(last, ModelError) and last.remedy == "Get it."
+
+
+def test_workers_that_differ_are_counted() -> None:
+    can, cannot = Usability(True, "Runs here, on the GPU."), Usability(False, "Does not run here.")
+    joint = joint_usability([can, cannot, can])
+    assert joint == Usability(
+        False,
+        "Does not run on 1 of 3 workers. Runs on 2 of 3 workers, on the GPU.",
+    )
+    assert joint_usability([can, can]) == Usability(True, "Runs on the workers, on the GPU.")
+    assert "none of them answers" in joint_usability([]).words
