@@ -169,7 +169,7 @@ MINIATURE = ModelSpec(
     ),
     preview=str(_latent_map(_MINIATURE_FOLDER)),
     # It has learnt guidance from 1 to 6; see miniature/README.md.
-    made_for=MadeFor(steps=(10, 50), area=_around(256), guidance=(1, 6)),
+    made_for=MadeFor(steps=(8, 50), area=_around(256), guidance=(1, 6)),
     vocabulary=str(_vocabulary(_MINIATURE_FOLDER)),
 )
 

@@ -117,7 +117,7 @@ def test_settings_that_a_model_was_not_made_for_are_marked(opened: Opened, serve
     settings = settings_of(page)
     doubt = settings.locator("#tl-doubts")
     settings.get_by_label("Steps").fill("3")
-    expect(doubt).to_contain_text("was made for 10 to 50 steps; with fewer")
+    expect(doubt).to_contain_text("was made for 8 to 50 steps; with fewer")
     is_saved(page)
     change_stored(server, project_of(page), "settings", width=512, height=512, guidance=8)
     page.reload()

@@ -9,7 +9,7 @@ const miniature = {
   title: "The miniature",
   guidance: 2,
   sizes: [{ width: 256, height: 256 }],
-  made_for: { steps: [10, 50], area: [58982, 72090], guidance: [1, 6] },
+  made_for: { steps: [8, 50], area: [58982, 72090], guidance: [1, 6] },
 };
 const schnell = {
   title: "Schnell",
@@ -28,7 +28,7 @@ test("a model's own settings raise no doubt", () => {
 test("others are marked, with what the model was made for", () => {
   assert.match(sizeDoubt(miniature, { ...settings, width: 512, height: 512 }), /^The miniature was made .* size of 256 \u00d7 256 pixels, not for 512 \u00d7 512\.$/);
   assert.match(sizeDoubt(schnell, { ...settings, width: 2048, height: 2048 }), /0\.1 to 2\.1 megapixels/);
-  assert.match(stepsDoubt(miniature, { ...settings, steps: 3 }), /10 to 50 steps; with fewer/);
+  assert.match(stepsDoubt(miniature, { ...settings, steps: 3 }), /8 to 50 steps; with fewer/);
   assert.match(stepsDoubt(schnell, { ...settings, steps: 50 }), /1 to 4 steps; more take longer/);
   assert.match(guidanceDoubt(miniature, { ...settings, guidance: 8 }), /guidance of 1 to 6/);
   assert.equal(guidanceDoubt(schnell, { ...settings, guidance: 8 }), "");
