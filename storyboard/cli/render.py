@@ -166,7 +166,7 @@ def render(options: argparse.Namespace) -> None:
     story = read_story(options.story)
     _check_folder(options.out, options.overwrite)
     if options.accept_code:
-        Consents(settings.consents).give(BIREFNET.source)
+        Consents(settings.consents).give(BIREFNET.consent)
     changes, reference = _character_changes(story, options, settings)
     boards = [_changed(board, story, changes, options) for board in story.storyboards]
     if reference is not None and not any(reference_picture(b, f) for b in boards for f in b.frames):

@@ -18,7 +18,6 @@ def server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Server
     server = Server(
         tmp_path,
         THROUGHLINE_WORKERS="2",
-        RAY_AUTH_MODE="disabled",  # would write a token into the home folder
     )
     server.start()
     yield server
