@@ -148,7 +148,7 @@ class NetworkMatting:
         spec = self._spec
         if spec.runs_code:
             self._consents.require(
-                spec.source,
+                spec.consent,
                 spec,
                 f"{spec.title} finds figures with its own Python code, which would be downloaded "
                 "and run with your rights.",
@@ -164,5 +164,7 @@ class NetworkMatting:
         if self._loaded is None:
             from pipelines.reference.birefnet import BiRefNetMatting
 
-            self._loaded = BiRefNetMatting.load(self._spec.source, run_remote_code=True)
+            self._loaded = BiRefNetMatting.load(
+                self._spec.source, run_remote_code=True, revision=self._spec.revision
+            )
         return self._loaded

@@ -60,7 +60,7 @@ def _parse_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-_Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)+\z")]
+_Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)+(@\w+)?\z")]
 _Repositories = Annotated[tuple[_Repository, ...], BeforeValidator(_parse_names)]
 _Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_parse_names)]
 

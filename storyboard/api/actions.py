@@ -322,7 +322,7 @@ class Actions:
             )
         adapters = (spec.character_adapter for spec in self._models)
         known = [adapter.consent for adapter in adapters if adapter is not None]
-        if not key or key not in (*known, self._matting and self._matting.source):
+        if not key or key not in (*known, self._matting and self._matting.consent):
             raise UserError("There is no download of that name to agree to.", "Reload the page.")
         self._consents.give(key)
         return {}

@@ -19,7 +19,7 @@ from storyboard.jobs.runner import Runner
 
 MOST_OF_A_BOARD = 3  # jobs that are not over
 MOST_OF_A_VISITOR = 12  # likewise; several people may share an address
-MOST_SECONDS = 1200.0  # of a job, by the speed of the last takes
+MOST_SECONDS = 600.0  # of a job, by the speed of the last takes
 MOST_FRAMES = 24  # of a job in the model's own size and steps, while no speed is known
 
 _MEASURED = 8  # of the last jobs

@@ -167,7 +167,7 @@ def render(options: argparse.Namespace) -> None:
     story = read_story(options.story)
     _check_folder(options.out, options.overwrite)
     if options.accept_code:
-        Consents(settings.consents).give(BIREFNET.source)
+        Consents(settings.consents).give(BIREFNET.consent)
     changes, reference = _character_changes(story, options, settings)
     boards = [_changed(board, story, changes, options) for board in story.storyboards]
     models = [find_model(board.settings.model) for board in boards]

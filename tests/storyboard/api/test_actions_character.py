@@ -259,8 +259,8 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
     consents = Consents(Settings(projects=folder).consents)
 
     def find(opened: Image.Image) -> Image.Image:
-        if not consents.given(BIREFNET.source):
-            raise ConsentNeeded(BIREFNET.source, BIREFNET, "Code.")
+        if not consents.given(BIREFNET.consent):
+            raise ConsentNeeded(BIREFNET.consent, BIREFNET, "Code.")
         mask = Image.new("L", opened.size)
         mask.paste(255, (0, 0, 60, 60))
         return mask
@@ -290,7 +290,7 @@ def test_without_a_network_none_is_offered(backend: Backend, picture: Path) -> N
     with pytest.raises(UserError, match="no other way"):
         backend.character.find_figure(document["project"], draft["id"])
     with pytest.raises(UserError, match="agree"):
-        backend.actions.give_consent(BIREFNET.source)
+        backend.actions.give_consent(BIREFNET.consent)
 
 
 # ---- models and consent
