@@ -64,7 +64,7 @@ def load_components(
     ):
         part = replace(origin, source=str(folder / name)) if origin.kind != "hub" else origin
         with explained_files(part):
-            components[name] = kind.from_pretrained(folder / name, local_files_only=True)
+            components[name] = kind.from_pretrained(str(folder / name), local_files_only=True)
     for name in ("", "_2"):
         _check_vocabulary(components[f"tokenizer{name}"], components[f"text_encoder{name}"], origin)
     return components
@@ -96,7 +96,7 @@ def check_complete(network: nn.Module, name: str, missing: list[str], origin: Or
 def _network(
     kind: Any, folder: Path, origin: Origin, dtype: torch.dtype, quantised: object
 ) -> nn.Module:
-    weights = find_weights(folder)
+    weights = find_weights(folder, check=False)
     options = {} if quantised is None else {"quantization_config": quantised}
     network, report = kind.from_pretrained(
         folder,

@@ -62,11 +62,12 @@ class WeightFiles:
     safetensors: bool
 
 
-def find_weights(folder: Path) -> WeightFiles:
-    """Find and check the weights of a component of a model.
+def find_weights(folder: Path, *, check: bool = True) -> WeightFiles:
+    """Find the weights of a component of a model.
 
     Args:
         folder: the component's; its name says which library saved it.
+        check: whether the files are checked too; False where they were before.
 
     Raises:
         FileFault: if there are none, or a file is missing or damaged.
@@ -86,8 +87,9 @@ def find_weights(folder: Path) -> WeightFiles:
                 continue
             name = forms[0 if whole_first else -1]
             files = (folder / whole,) if name == whole else _shards(folder / index)
-            for file in files:
-                check_file(file)
+            if check:
+                for file in files:
+                    check_file(file)
             return WeightFiles(files, variant, suffix == "safetensors")
     raise _nothing_found(folder, names)
 

@@ -42,7 +42,7 @@ def test_a_missing_picture_is_named_and_an_interrupted_job_is_offered(
 ) -> None:
     add_take(project, "t1")
     project.image_path("t1").unlink()
-    project.begin("a-run-that-ended", ["b", "c"])
+    project.unfinished.begin("a-run-that-ended", ["b", "c"])
     page = opened()
     page.goto(f"{server.url}?board={project.id}")
     expect(cards(page)).to_have_count(3)
@@ -53,7 +53,7 @@ def test_a_missing_picture_is_named_and_an_interrupted_job_is_offered(
     has_status(page, "finished", timeout=60_000)
     expect(page.get_by_role("button", name="Generate them")).to_have_count(0)
     assert {take.frame_id for take in project.takes()} == {"a", "b", "c"}
-    assert project.unfinished().frames == ()
+    assert project.unfinished.now().frames == ()
 
 
 def test_a_damaged_board_is_greyed_with_the_reason_and_forgotten_by_nobody(

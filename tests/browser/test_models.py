@@ -63,7 +63,7 @@ def test_a_model_that_does_not_run_here_is_marked_before_anything_is_asked(
     settings = settings_of(page)
     expect(settings.locator(".tl-usable.tl-doubt")).to_contain_text("Does not run here")
     select = settings.get_by_label("Model")
-    marked = "FLUX.1 [dev] \u2013 not on this machine"
+    marked = "FLUX.1 [dev] \u2013 does not run here"
     expect(select.locator("option").nth(1)).to_have_text(marked)
     select.select_option(label=marked)
     expect(select).to_have_value("flux1-dev")

@@ -415,13 +415,17 @@ def test_styles_out_of_bounds_are_refused(backend: Backend, styles: Any) -> None
 
 
 def test_strangers_name_no_files_of_this_machine(tmp_path: Path) -> None:
-    space = backend_in(tmp_path / "projects", FakeEngine(), space=True)
+    listed = ("owner/name", "ann/ink/one.safetensors")
+    space = backend_in(tmp_path / "projects", FakeEngine(), space=True, loras=listed)
     document = stored_story(space)
-    for source in ("/etc/passwd", "../x.safetensors", "x.safetensors", "~/a/b", "a/../b"):
+    for source in (
+        *("/etc/passwd", "../x.safetensors", "x.safetensors", "~/a/b", "a/../b", "other/private"),
+        *("owner/names", "owner", "ann/ink", "ann/ink/two.safetensors", "x/owner/name"),
+    ):
         document["settings"]["styles"] = [{"source": source}]
-        with pytest.raises(UserError, match="Hugging Face hub"):
+        with pytest.raises(UserError, match="cannot be chosen here.*ann/ink/one.safetensors, own"):
             saved(space, document)
-    for source in ("owner/name", "owner/name/file.safetensors"):
+    for source in ("owner/name", "owner/name/file.safetensors", "ann/ink/one.safetensors"):
         document["settings"]["styles"] = [{"source": source}]
         saved(space, document)
     space.runner.close()

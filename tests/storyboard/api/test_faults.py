@@ -63,12 +63,12 @@ def test_frames_of_a_run_that_ended_are_offered_until_they_are_wanted_or_not(
 ) -> None:
     project = stored(backend)
     frames = [frame.id for frame in backend.store.open(project).load().frames]
-    assert backend.store.open(project).unfinished().frames == ()
+    assert backend.store.open(project).unfinished.now().frames == ()
     assert backend.actions.open(project)["left"] == []
     # The run that renders the last two ends; this one only looks on.
     dead = Store(backend.store.root)
     with dead.presence:
-        dead.open(project).begin(dead.presence.run, frames[1:])
+        dead.open(project).unfinished.begin(dead.presence.run, frames[1:])
         assert backend.actions.open(project)["left"] == []  # it goes on
     assert backend.actions.open(project)["left"] == frames[1:]
     assert backend.actions.news(project)["left"] == frames[1:]
@@ -88,14 +88,14 @@ def test_a_job_in_the_middle_of_its_work_is_remembered_and_a_cancelled_one_is_no
     backend.actions.save(project, document, "")
     backend.actions.generate(project)
     frames = tuple(frame["id"] for frame in document["frames"])
-    assert backend.store.open(project).unfinished().frames == frames
+    assert backend.store.open(project).unfinished.now().frames == frames
     assert backend.actions.news(project)["left"] == []
     # Another application finds them once this one is gone; its run was never entered here.
     other = backend_in(tmp_path / "projects", FakeEngine())
     assert other.actions.open(project)["left"] == list(frames)
     other.runner.close()
     backend.actions.cancel(project)
-    assert backend.store.open(project).unfinished().frames == ()
+    assert backend.store.open(project).unfinished.now().frames == ()
     engine.permits and engine.permits.release(1000)
     backend.runner.close()
 
@@ -104,4 +104,4 @@ def test_a_job_that_is_refused_leaves_nothing_to_offer(backend: Backend) -> None
     project = stored(backend, frames=1)
     with pytest.raises(UserError):
         backend.actions.generate(project, ["nowhere"])
-    assert backend.store.open(project).unfinished().frames == ()
+    assert backend.store.open(project).unfinished.now().frames == ()

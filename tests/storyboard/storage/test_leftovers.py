@@ -111,16 +111,16 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
 
 
 def test_frames_are_unfinished_until_their_take_is_stored(project: Project) -> None:
-    assert project.unfinished() == Unfinished()
-    project.begin("one", ["a", "b"])
-    project.begin("one", ["b", "c"])
-    assert project.unfinished() == Unfinished("one", ("a", "b", "c"))
+    assert project.unfinished.now() == Unfinished()
+    project.unfinished.begin("one", ["a", "b"])
+    project.unfinished.begin("one", ["b", "c"])
+    assert project.unfinished.now() == Unfinished("one", ("a", "b", "c"))
     add_take(project, "t1")
-    assert project.unfinished() == Unfinished("one", ("b", "c"))
-    project.begin("two", ["a"])
-    assert project.unfinished() == Unfinished("two", ("a",))
-    project.finish()
-    assert project.unfinished() == Unfinished()
+    assert project.unfinished.now() == Unfinished("one", ("b", "c"))
+    project.unfinished.begin("two", ["a"])
+    assert project.unfinished.now() == Unfinished("two", ("a",))
+    project.unfinished.finish()
+    assert project.unfinished.now() == Unfinished()
     assert not (project.path / "unfinished.json").exists()
 
 
@@ -128,9 +128,9 @@ def test_frames_are_unfinished_until_their_take_is_stored(project: Project) -> N
 def test_a_damaged_record_of_unfinished_frames_costs_itself_alone(
     project: Project, content: bytes
 ) -> None:
-    project.begin("one", ["a"])
+    project.unfinished.begin("one", ["a"])
     (project.path / "unfinished.json").write_bytes(content)
-    assert project.unfinished() == Unfinished() and project.load() == BOARD
+    assert project.unfinished.now() == Unfinished() and project.load() == BOARD
     add_take(project, "t1")
-    project.begin("two", ["a"])
-    assert project.unfinished() == Unfinished("two", ("a",))
+    project.unfinished.begin("two", ["a"])
+    assert project.unfinished.now() == Unfinished("two", ("a",))
