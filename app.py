@@ -21,6 +21,7 @@ from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
 from storyboard.jobs.runner import Runner
 from storyboard.network import bypass_proxies, check_address, in_address, reachable_host
 from storyboard.settings import Settings, parse_folder
+from storyboard.storage.consents import Consents
 from storyboard.storage.leftovers import clear_leftovers, run_folder
 from storyboard.storage.projects import Store
 from storyboard.wiring import make_matting, make_runner
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             closing(make_runner(settings, sys.stdout, settings.previews)) as runner,
         ):
             _look_around(store)
+            for key in settings.agreed:
+                Consents(settings.consents).give(key)
             return _serve(runner, store, settings, browser)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -302,6 +302,28 @@ def machine_here(options: EngineOptions) -> Machine:
     return find_machine(choose_device(options.device))
 
 
+def fetch_style(source: str, stopped: Callable[[], bool]) -> bool:
+    """Download a LoRA where it is not on this machine, and check it; no torch.
+
+    Args:
+        source: as in `pipelines.request.StyleLora`.
+        stopped: returns whether nobody waits for it any more; asked again and again.
+
+    Returns:
+        False where it was stopped.
+
+    Raises:
+        ModelError: if there is no such LoRA, or it cannot be fetched or used.
+    """
+    from pipelines.styles.check import DownloadStopped, check_style
+
+    try:
+        check_style(source, stopped)
+    except DownloadStopped:
+        return False
+    return True
+
+
 def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
     """Find out whether a model can render on this machine; loads torch but no model.
 

@@ -6,7 +6,7 @@ frames.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -49,8 +49,8 @@ Moment = Annotated[
 
 
 def new_id() -> str:
-    """Return a short random identifier."""
-    return uuid.uuid4().hex[:12]
+    """Return a random identifier of 128 bits: whoever knows a board's can open it."""
+    return secrets.token_hex(16)
 
 
 class Value(BaseModel):

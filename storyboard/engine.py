@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pipelines.models.specs import MattingSpec, ModelSpec
 from pipelines.models.usability import Usability
 from pipelines.reference.from_upload import prepare_reference as prepare_reference
 from pipelines.request import RenderRequest
+from storyboard.errors import RenderCancelled
 from storyboard.planning import references_unsupported
 from storyboard.settings import Settings
 from storyboard.storage.consents import Consents
@@ -58,6 +60,11 @@ class Engine:
                 f"{spec.title} uses {subject.title} for reference pictures, whose weights may be "
                 "used for research only.",
             )
+
+    def fetch(self, style: str, stopped: Callable[[], bool]) -> None:
+        """See `RenderEngine.fetch`."""
+        if not engine.fetch_style(style, stopped):
+            raise RenderCancelled
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
@@ -141,7 +148,7 @@ class NetworkMatting:
         spec = self._spec
         if spec.runs_code:
             self._consents.require(
-                spec.source,
+                spec.consent,
                 spec,
                 f"{spec.title} finds figures with its own Python code, which would be downloaded "
                 "and run with your rights.",
@@ -157,5 +164,7 @@ class NetworkMatting:
         if self._loaded is None:
             from pipelines.reference.birefnet import BiRefNetMatting
 
-            self._loaded = BiRefNetMatting.load(self._spec.source, run_remote_code=True)
+            self._loaded = BiRefNetMatting.load(
+                self._spec.source, run_remote_code=True, revision=self._spec.revision
+            )
         return self._loaded

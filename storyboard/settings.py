@@ -60,6 +60,8 @@ def _parse_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+_Repository = Annotated[str, StringConstraints(pattern=r"^[\w.-]+(/[\w.-]+)+(@\w+)?\z")]
+_Repositories = Annotated[tuple[_Repository, ...], BeforeValidator(_parse_names)]
 _Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_parse_names)]
 
 
@@ -96,6 +98,9 @@ class Settings:
         port: the port that the app listens on, or None for the first free one from 7860.
         hosts: names by which browsers reach the app, besides loopback and `host`;
             "*.example.org" stands for all that end like that.
+        loras: styles that visitors of a Space may choose: repositories of the Hugging Face hub, or
+            files of them.
+        agreed: keys of consents that whoever runs the app gives.
         device: "cuda" (or "cuda:1", ...), "mps" or "cpu"; None for the best there is.
         dtype: "bfloat16", "float16" or "float32"; None for what suits the device.
         workers: the processes that render; None for this one alone.
@@ -114,6 +119,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int | None = None
     hosts: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
+    agreed: tuple[str, ...] = ()
     device: str | None = None
     dtype: str | None = None
     workers: Workers | None = None
@@ -136,9 +143,9 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_HOSTS`, `_DEVICE`, `_DTYPE`,
-        `_WORKERS`, `_MEMORY`, `_ORDER`, `_BANK`, `_BANK_MEMORY`, `_BANK_FOLDER`, `_ATTENTION`,
-        `_COMPILE` and `_PREVIEWS`, and on a Space its names.
+        """Read `THROUGHLINE_PROJECTS`, `_MODEL`, `_HOST`, `_PORT`, `_HOSTS`, `_LORAS`, `_CONSENTS`,
+        `_DEVICE`, `_DTYPE`, `_WORKERS`, `_MEMORY`, `_ORDER`, `_BANK`, `_BANK_MEMORY`,
+        `_BANK_FOLDER`, `_ATTENTION`, `_COMPILE` and `_PREVIEWS`, and on a Space its names.
 
         Args:
             environment: variables and their values, usually `os.environ`. A variable that is
@@ -159,6 +166,8 @@ class Settings:
                 *(read("HOSTS", _Hosts, "names with commas between them, as example.org") or ()),
                 *_parse_names(environment.get("SPACE_HOST", "") if space else ""),
             ),
+            loras=read("LORAS", _Repositories, "owner/name, owner/name/file.safetensors") or (),
+            agreed=read("CONSENTS", _Repositories, "owner/name, owner/name") or (),
             device=read("DEVICE", _Device, "cuda, cuda:1, mps or cpu"),
             dtype=read("DTYPE", _Dtype, "bfloat16, float16 or float32"),
             workers=read(

@@ -97,11 +97,12 @@ def _latent_map(folder: Path) -> Path:
 BIREFNET = MattingSpec(
     title="BiRefNet",
     source="ZhengPeng7/BiRefNet",
+    revision="e2bf8e4460fc8fa32bba5ea4d94b3233d367b0e4",
     licence="MIT",
     licence_url="https://huggingface.co/ZhengPeng7/BiRefNet",
     runs_code=True,
     packages=("einops", "kornia", "timm", "torchvision"),
-    download_bytes=885_000_000,
+    download_bytes=445_000_000,
     note="Its network's Python code comes with the weights and runs on this machine.",
 )
 

@@ -87,6 +87,7 @@ class MattingSpec:
     Attributes:
         title: its name for a page.
         source: its Hugging Face repository.
+        revision: the commit of the repository that is used, as people have seen it.
         licence: name of its licence.
         licence_url: page of that licence.
         runs_code: whether Python code of the repository runs on this machine.
@@ -97,12 +98,18 @@ class MattingSpec:
 
     title: str
     source: str
+    revision: str
     licence: str
     licence_url: str
     runs_code: bool
     packages: tuple[str, ...]
     download_bytes: int
     note: str
+
+    @property
+    def consent(self) -> str:
+        """Key of the consent that a person must give before its code runs: to this commit alone."""
+        return f"{self.source}@{self.revision}"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class BiRefNetMatting:
         source: str = BIREFNET.source,
         *,
         run_remote_code: bool = False,
-        revision: str = "main",
+        revision: str = BIREFNET.revision,
         device: str = "cpu",
     ) -> BiRefNetMatting:
         """Load the network, from the cache where it was downloaded before.
@@ -49,7 +49,7 @@ class BiRefNetMatting:
         Args:
             source: a repository of the hub, or a folder.
             run_remote_code: whether the Python code in the source may run on this machine.
-            revision: branch, tag or commit of the repository; a commit fixes the code.
+            revision: commit of the repository, which fixes the code; also a branch or a tag.
             device: torch's name of the device that computes.
 
         Raises:

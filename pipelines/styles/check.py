@@ -6,13 +6,15 @@ Only safetensors files are opened: other formats are pickles, which can run code
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+from huggingface_hub.utils import tqdm
 
 from pipelines.errors import ModelError
 from pipelines.hub_errors import explain_hub_error
@@ -22,17 +24,28 @@ _SUFFIX = ".safetensors"
 _USUAL_NAME = "pytorch_lora_weights.safetensors"
 _ON_THE_HUB = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/(.+))?")
 _HUB_TIMEOUT = 10.0  # seconds
+_MOST_BYTES = 4_000_000_000  # of a file that is downloaded
 _NAMES = 'the path of a .safetensors file, or "owner/name" or "owner/name/file.safetensors"'
 
 
-def find_style_file(source: str) -> Path:
+class DownloadStopped(Exception):
+    """Nobody waits for a download any more."""
+
+
+def _never() -> bool:
+    return False
+
+
+def find_style_file(source: str, stopped: Callable[[], bool] = _never) -> Path:
     """Return the path of a LoRA file, which is downloaded if it is not in the hub's cache.
 
     Args:
         source: path of a `.safetensors` file or of a folder that holds one; or "owner/name" or
             "owner/name/file.safetensors" on the Hugging Face hub. Paths that exist go first.
+        stopped: returns whether nobody waits for the file any more; asked during a download.
 
     Raises:
+        DownloadStopped: if nobody does.
         ModelError: if there is no such file, it is of another format, or it cannot be fetched.
     """
     wanted = source.strip()
@@ -57,7 +70,7 @@ def find_style_file(source: str) -> Path:
         _check_suffix(wanted, name)
     try:
         name = name or _only_file(wanted, _names_in(repository))
-        path = Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT))
+        path = _fetched(repository, name, stopped)
         if path.name == PEFT_WEIGHTS:
             _fetch_settings(repository, name)
         return path
@@ -65,17 +78,22 @@ def find_style_file(source: str) -> Path:
         raise _explain(error, wanted, repository) from error
 
 
-def check_style(source: str) -> None:
+def check_style(source: str, stopped: Callable[[], bool] = _never) -> None:
     """Check that a file holds a LoRA, and download it if it is not on this disk.
 
     Its weights are not read, so this is cheap enough to do before a large model is loaded.
 
+    Args:
+        source: as for `find_style_file`.
+        stopped: as for `find_style_file`.
+
     Raises:
+        DownloadStopped: as `find_style_file`.
         ModelError: as `find_style_file`, and if the file is damaged, or holds no LoRA or none that
             can be used as a style.
     """
     try:
-        info = read_info(find_style_file(source))
+        info = read_info(find_style_file(source, stopped))
     except (OSError, ValueError) as error:
         raise ModelError(str(error), "Get the LoRA again, or choose another.", "broken") from error
     check_kind(source, info.keys)
@@ -85,6 +103,34 @@ def check_style(source: str) -> None:
             "Choose a file that was trained as one for FLUX.1.",
             "broken",
         )
+
+
+def _fetched(repository: str, name: str, stopped: Callable[[], bool]) -> Path:
+    """Return a file of the hub, which is downloaded where the cache lacks it."""
+    arrived = 0.0  # whatever the hub says
+
+    class Watched(tqdm):
+        """Progress bar that ends a download that nobody waits for, or that is no LoRA's."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.update(0)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal arrived
+            arrived += n or 0
+            if stopped():
+                raise DownloadStopped
+            if max(self.total or 0, arrived) > _MOST_BYTES:
+                raise ModelError(
+                    f"The LoRA {repository}/{name} has more than {_MOST_BYTES // 10**9} GB, as no "
+                    "LoRA has.",
+                    "Choose another file.",
+                    "broken",
+                )
+            return super().update(n)
+
+    return Path(hf_hub_download(repository, name, etag_timeout=_HUB_TIMEOUT, tqdm_class=Watched))
 
 
 def _names_in(repository: str) -> list[str]:

@@ -18,6 +18,7 @@ from storyboard.api.document import blank_storyboard, document_of, read_document
 from storyboard.api.limits import LIMITS, model_fields
 from storyboard.api.progress import JobViews, idle
 from storyboard.api.reference_editor import ReferenceEditor
+from storyboard.api.sharing import Sharing
 from storyboard.api.shelf import ShelfActions
 from storyboard.api.takes import freshness_fields, take_words, target_fields
 from storyboard.api.usable import UsableModels
@@ -57,7 +58,11 @@ class Actions:
         self._store = store
         self._space = settings.space
         self._spec = find_model(settings.model)
-        # Where strangers share the application, only its own model may be chosen.
+        # Where strangers share the application, only its own model may be chosen, and what the
+        # operator lists; and where others reach it, they can agree to nothing for the operator.
+        self._sharing = Sharing(runner, self._spec, settings.loras) if self._space else None
+        self._styles = settings.loras if self._space else None
+        self.asks_consent = settings.local and not settings.space
         others = [] if self._space else [spec for spec in MODELS if spec.name != self._spec.name]
         self._models = [self._spec, *others]
         self._offered = [model_fields(spec) for spec in self._models]
@@ -68,11 +73,12 @@ class Actions:
         self._matting = BIREFNET if find is not None else None
         self._consents = Consents(settings.consents)
         self._marks = Shelf(store)
-        self.shelf = ShelfActions(runner, store, self._models, listed=not self._space)
+        self.shelf = ShelfActions(runner, store, self._models, not self._space, self._styles)
         self._views = JobViews(runner)
         self._server = new_id()
         self.projects = store.root
         self._making_example = threading.Lock()
+        self._starting = threading.Lock()
 
     def setup(self) -> Answer:
         """Return what stays the same while the application runs: models, limits and features."""
@@ -140,7 +146,7 @@ class Actions:
         stale: list[Storyboard] = []
 
         def change(stored: Storyboard) -> Storyboard:
-            edited = read_document(board, stored, models, local_styles=not self._space)
+            edited = read_document(board, stored, models, self._styles)
             if base != revision_of(stored) != revision_of(edited) and (base or _is_used(stored)):
                 stale.append(stored)
                 return stored
@@ -211,15 +217,17 @@ class Actions:
             return {"targets": [], "extra": [], "empty": [], "locked": [], "unchanged": []}
         return target_fields(opened, opened.load(), which)
 
-    def generate(self, project: str, frames: list[str] | None = None) -> Answer:
+    def generate(self, project: str, frames: list[str] | None = None, visitor: str = "") -> Answer:
         """Start a job that renders new takes.
 
         Args:
             frames: the "targets" of `plan`; None for those of all frames. The "extra" ones need not
                 be named, and keep their seeds where they are not.
+            visitor: who asks; never what a browser says of itself.
 
         Raises:
-            UserError: if there is nothing to render, or a frame is locked; a `ConsentNeeded` where
+            UserError: if there is nothing to render, a frame is locked, or it is too much where
+                strangers share the application; a `ConsentNeeded` where
                 a person has to agree to a download first.
         """
         board = self._boards.load(project)
@@ -232,14 +240,17 @@ class Actions:
                 "No frame is there to generate: each one is empty or locked.",
                 "Write what happens in a frame, or unlock one.",
             )
-        before = opened.unfinished.now()
-        opened.unfinished.begin(self._store.presence.run, frames)
-        try:
-            job = self._runner.start(opened, frames)
-        except UserError:
-            opened.unfinished.finish()
-            opened.unfinished.begin(before.run, before.frames)
-            raise
+        with self._starting:
+            if self._sharing is not None:
+                self._sharing.check(project, board, len(frames), visitor)
+            before = opened.unfinished.now()
+            opened.unfinished.begin(self._store.presence.run, frames)
+            try:
+                job = self._runner.start(opened, frames, visitor=visitor)
+            except UserError:
+                opened.unfinished.finish()
+                opened.unfinished.begin(before.run, before.frames)
+                raise
         return {"job": job.id} | self._views.news(opened.id)
 
     def cancel(self, project: str) -> Answer:
@@ -302,11 +313,16 @@ class Actions:
             key: the key of `ConsentNeeded`.
 
         Raises:
-            UserError: if there is no such key.
+            UserError: if there is no such key, or others than the operator can ask.
         """
+        if not self.asks_consent:
+            raise UserError(
+                "Only whoever runs this application can agree to that.",
+                f"THROUGHLINE_CONSENTS={key} at its start says so.",
+            )
         adapters = (spec.character_adapter for spec in self._models)
         known = [adapter.consent for adapter in adapters if adapter is not None]
-        if not key or key not in (*known, self._matting and self._matting.source):
+        if not key or key not in (*known, self._matting and self._matting.consent):
             raise UserError("There is no download of that name to agree to.", "Reload the page.")
         self._consents.give(key)
         return {}

@@ -59,9 +59,13 @@ class Calls:
         self._calls = {name: validate_call(config=strict)(call) for name, call in methods.items()}
         self._uploaded = uploaded
         self._projects = actions.projects
+        self._asks_consent = actions.asks_consent
 
-    def answer(self, question: object) -> dict[str, Any]:
+    def answer(self, question: object, visitor: str = "") -> dict[str, Any]:
         """Answer a question; for any thread.
+
+        Args:
+            visitor: who asks; see `storyboard.api.sharing`.
 
         Returns:
             The answer; see the module. Its words name files without the server's folders.
@@ -71,9 +75,11 @@ class Calls:
             name, arguments = self._read(question)
             if "path" in arguments:
                 folders.append(arguments["path"].parent)
+            if name == "generate":
+                arguments["visitor"] = visitor
             answer = {"ok": self._ask(name, arguments)}
         except UserError as error:
-            answer = _refusal(error)
+            answer = _refusal(error, self._asks_consent)
         named: dict[str, Any] = _named(answer, folders)
         return named
 
@@ -99,10 +105,13 @@ class Calls:
             raise _fault() from error
 
 
-def _refusal(error: UserError) -> dict[str, Any]:
+def _refusal(error: UserError, asks_consent: bool) -> dict[str, Any]:
     """Return the answer where an action cannot be done."""
     words = {"problem": error.problem, "remedy": error.remedy}
     match error:
+        case ConsentNeeded() if not asks_consent:
+            remedy = f"Whoever runs this agrees to it with THROUGHLINE_CONSENTS={error.key}."
+            return words | {"remedy": remedy}
         case ConsentNeeded():
             terms = {"key": error.key, "terms": error.problem, "licence": error.licence}
             size = {"licence_url": error.licence_url, "download_bytes": error.download_bytes}

@@ -32,7 +32,6 @@ BLANK_FRAMES = 4
 # The server owns the other fields.
 _FRAME_FIELDS = Frame.model_fields.keys() - {"take"}
 _CHARACTER_FIELDS = Character.model_fields.keys() - {"reference"}
-_HUB_LORA = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _BOUND = re.compile(r"\w+ should(?= (?:be|have) )")  # "Input should be less than ..."
 _RATIOS = ((1, 1), (4, 3), (3, 2), (16, 9), (3, 4), (2, 3), (9, 16))
 
@@ -63,7 +62,10 @@ def revision_of(storyboard: Storyboard) -> str:
 
 
 def read_document(
-    document: object, stored: Storyboard, models: Collection[str], local_styles: bool = True
+    document: object,
+    stored: Storyboard,
+    models: Collection[str],
+    styles: Collection[str] | None = None,
 ) -> Storyboard:
     """Return the stored storyboard, changed as a document says.
 
@@ -72,7 +74,7 @@ def read_document(
 
     Args:
         models: names of the models that may be chosen, besides the stored one.
-        local_styles: True where styles may also be files on this machine, not only the hub's.
+        styles: LoRAs of the hub that may be chosen; None for these and all files of this machine.
 
     Raises:
         UserError: if it is not a document, or a value in it is out of bounds.
@@ -86,8 +88,11 @@ def read_document(
     settings = _settings(sent.get("settings", {}))
     if settings.get("model", stored.settings.model) not in (*models, stored.settings.model):
         raise UserError("That model cannot be chosen here.", "Choose another one.")
-    if not local_styles:
-        _check_styles(settings.get("styles", []))
+    if styles is not None:
+        known = {style.source for style in stored.settings.styles}
+        for source in (str(style["source"]) for style in settings.get("styles", [])):
+            if source not in known:
+                check_style(source, styles)
     kept = {frame.id: frame.model_dump() for frame in stored.frames}
     character = _fields_of(sent.get("character", {}), _CHARACTER_FIELDS)
     fields = _fields_of(sent, ("title",)) | {
@@ -134,18 +139,21 @@ def _settings(sent: object) -> dict[str, Any]:
     return settings | {"styles": named} if "styles" in settings else settings
 
 
-def is_on_hub(source: str) -> bool:
-    """Return whether a style's source is a name on the Hugging Face hub, not a file."""
-    return _HUB_LORA.fullmatch(source.strip()) is not None
+def check_style(source: str, styles: Collection[str]) -> None:
+    """Refuse a style that is not one of these; its name never leaves this machine.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if not is_listed(source, styles):
+        listed = f"These can: {', '.join(sorted(styles))}." if styles else "Here are none."
+        raise UserError(f"The style {source} cannot be chosen here.", listed)
 
 
-def _check_styles(styles: list[dict[str, Any]]) -> None:
-    for style in styles:
-        if not is_on_hub(str(style["source"])):
-            raise UserError(
-                f"{style['source']} is not the name of a LoRA on the Hugging Face hub.",
-                "Write owner/name or owner/name/file.safetensors of a LoRA on the hub.",
-            )
+def is_listed(source: str, styles: Collection[str]) -> bool:
+    """Return whether a style is one of these, or a file of one."""
+    wanted = source.strip()
+    return any(wanted == style or wanted.startswith(f"{style}/") for style in styles)
 
 
 def _fields_of(sent: object, names: Collection[str]) -> dict[str, Any]:

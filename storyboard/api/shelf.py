@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
 from pipelines.models.specs import ModelSpec
-from storyboard.api.document import is_on_hub
+from storyboard.api.document import is_listed
 from storyboard.api.routes import download_address, small_address
 from storyboard.board import Storyboard
 from storyboard.errors import ProjectError
@@ -40,14 +41,23 @@ class ShelfActions:
         store: the boards.
         models: the models that may be chosen; the first is that of new boards.
         listed: whether the boards may be listed; not where strangers share them.
+        styles: LoRAs of the hub that may be chosen; None for these and all files of this machine.
     """
 
-    def __init__(self, runner: Runner, store: Store, models: list[ModelSpec], listed: bool) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        store: Store,
+        models: list[ModelSpec],
+        listed: bool,
+        styles: Collection[str] | None = None,
+    ) -> None:
         self._runner = runner
         self._store = store
         self._shelf = Shelf(store)
         self._models = models
         self._listed = listed
+        self._styles = styles
 
     def boards(self, project: str = "") -> Answer:
         """Return the stored boards, the last changed first, and how many are in the bin.
@@ -158,10 +168,11 @@ class ShelfActions:
             size = {"width": own.width, "height": own.height}
             given = {"model": own.name, "steps": None, "guidance": None, **size}
             settings = settings.model_copy(update=given)
-        if not self._listed:
-            styles = tuple(style for style in settings.styles if is_on_hub(style.source))
+        if self._styles is not None:
+            listed = self._styles
+            styles = tuple(style for style in settings.styles if is_listed(style.source, listed))
             if styles != settings.styles:
-                notes.append("Styles that are files of another machine were left out.")
+                notes.append("Styles that cannot be chosen here were left out.")
                 settings = settings.model_copy(update={"styles": styles})
         return board.model_copy(update={"settings": settings}), notes
 

@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (StoryFileError, UsageError) as error:
         code, message = BAD_USAGE, str(error)
     except ConsentNeeded as error:
-        option = "--accept-code" if error.key == BIREFNET.source else "--accept-research-only"
+        option = "--accept-code" if error.key == BIREFNET.consent else "--accept-research-only"
         code, message = FAULT, f"{error} Add {option} to agree."
     except UserError as error:
         code, message = FAULT, str(error)

@@ -26,6 +26,7 @@ from pipelines.errors import UnknownModelError
 from pipelines.models.catalog import find_model
 from storyboard.board import (
     MAX_FRAMES,
+    MAX_SEED,
     MAX_STYLES,
     SHORT_TEXT,
     Character,
@@ -46,6 +47,7 @@ _LIST = "should be a list (begin each item with '- ')"
 # By pydantic's type of error; its own words do for all others.
 _EXPECTED = {
     "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
     "float_parsing": "should be a number",
     "int_parsing": "should be a whole number",
     "list_type": _LIST,
@@ -287,7 +289,8 @@ class _Story(Value, defer_build=True):
     steps: int | None = None
     guidance: float | None = None
     shortcut: str = "exact"
-    seed: int | None = None
+    # Checked here, as it goes into every frame that has none.
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     consistent: bool = True
     merge: bool = True
     styles: list[Annotated[_Style, _short_form_of("source")]] = Field([], max_length=MAX_STYLES)
@@ -400,6 +403,8 @@ def _expected(fault: ErrorDetails) -> str:
         return f"there is no key {key!r} ({hint})"
     subject = f"item {key + 1} of {above[-1]!r}" if isinstance(key, int) else repr(key)
     expected = re.sub("^(Input|String|List) ", "", fault["msg"])
+    if fault["type"] == "too_long":
+        return f"{subject} should have at most {fault['ctx']['max_length']} items"
     return f"{subject} {_EXPECTED.get(fault['type'], expected)}"
 
 

@@ -42,6 +42,20 @@ class RenderEngine(Protocol):
                 `ConsentNeeded` where a person has to agree to something first.
         """
 
+    def fetch(self, style: str, stopped: Callable[[], bool]) -> None:
+        """Download a style's file where it is not on this machine; `render` would do so, too.
+
+        From any thread, also while a request is rendered.
+
+        Args:
+            style: the style's source.
+            stopped: returns whether nobody waits for it any more; asked again and again.
+
+        Raises:
+            UserError: if there is no such style, or it cannot be fetched.
+            RenderCancelled: if it was stopped.
+        """
+
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS
     ) -> Events:
@@ -110,6 +124,7 @@ class Job:
         targets: ids of the frames that get a new take, in their order.
         share_all: whether every frame keeps the first frame's location.
         keep_seeds: ids of targets that keep the seed of their take: sources that nobody asked for.
+        visitor: who asked for it, where strangers share the application; empty where not known.
     """
 
     def __init__(
@@ -119,6 +134,7 @@ class Job:
         targets: tuple[str, ...],
         share_all: bool = False,
         keep_seeds: tuple[str, ...] = (),
+        visitor: str = "",
     ) -> None:
         self.id = new_id()
         self.project = project
@@ -126,6 +142,7 @@ class Job:
         self.targets = targets
         self.share_all = share_all
         self.keep_seeds = keep_seeds
+        self.visitor = visitor
         self._state: JobState = "queued"
         self._history: list[JobEvent] = []
         # The newest preview of every frame without its take, with its number among all previews.

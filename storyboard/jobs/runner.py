@@ -60,7 +60,11 @@ class Runner(ABC):
         return storyboard, plan
 
     def start(
-        self, project: JobProject, targets: Sequence[str] | None, share_all: bool = False
+        self,
+        project: JobProject,
+        targets: Sequence[str] | None,
+        share_all: bool = False,
+        visitor: str = "",
     ) -> Job:
         """Start a job that renders new takes of some frames, as the project is now.
 
@@ -69,6 +73,7 @@ class Runner(ABC):
             targets: ids of the frames; None for all that are not locked.
             share_all: whether every frame keeps the first frame's location, whatever the frames
                 say.
+            visitor: who asks, where strangers share the application; they take turns.
 
         Raises:
             UserError: if there is nothing to render, it cannot be rendered, or the project cannot
@@ -78,7 +83,7 @@ class Runner(ABC):
         for name in plan.references:
             project.references.path(name)
         added = () if targets is None else tuple(i for i in plan.targets if i not in targets)
-        job = Job(project, storyboard, plan.targets, share_all, keep_seeds=added)
+        job = Job(project, storyboard, plan.targets, share_all, added, visitor)
         with self._jobs_guard:
             over = [old for old in self._jobs if old.over]
             for old in over[:-_WHOLE]:
@@ -97,9 +102,17 @@ class Runner(ABC):
         return tuple(job for job in self._unfinished() if job.project.id == project_id)
 
     def ahead(self, job: Job) -> int:
-        """Return the number of other projects' jobs that were started before this one."""
-        before = itertools.takewhile(lambda other: other is not job, self._unfinished())
-        return sum(other.project.id != job.project.id for other in before)
+        """Return the number of other projects' jobs that run before this one."""
+        return sum(other.project.id != job.project.id for other in self._before(job))
+
+    def waiting(self) -> tuple[Job, ...]:
+        """Return all jobs that are not over, in the order in which they were started."""
+        return tuple(self._unfinished())
+
+    def recent(self) -> tuple[Job, ...]:
+        """Return the last jobs that are over, in the order in which they were started."""
+        with self._jobs_guard:
+            return tuple(job for job in self._jobs if job.over)
 
     def ended(self, project_id: str) -> tuple[Job, ...]:
         """Return the project's last jobs that are over, in the order in which they were started."""
@@ -126,6 +139,10 @@ class Runner(ABC):
     @abstractmethod
     def _begin(self, job: Job) -> None:
         """Put a new job into the queue; never wait for another job."""
+
+    def _before(self, job: Job) -> list[Job]:
+        """Return the jobs that run before one: those that were started before it."""
+        return list(itertools.takewhile(lambda other: other is not job, self._unfinished()))
 
     def _planned(self, job: Job) -> RenderRequest:
         """Return a job's request, planned again when the job begins.

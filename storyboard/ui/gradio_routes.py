@@ -6,9 +6,13 @@ read with a traceback. So only what is listed here is passed on, and questions a
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
+from gradio.utils import get_upload_folder
 from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
@@ -26,6 +30,7 @@ _SHOWN = (
 # With what is below them; Gradio's client holds a heartbeat open.
 _FOLDERS = ("/assets/", "/static/", "/svelte/", f"{PREFIX}/", f"{_API}/heartbeat/")
 _MULTIPART_BYTES = 10_000  # around the file of an upload
+_MOST_UPLOADS = 8 * MAX_BOARD_BYTES  # on the disk at once; Gradio deletes them after an hour
 
 
 class _Question(BaseModel):
@@ -108,6 +113,11 @@ class OpenRoutes:
             answered = True
             await send(message)
 
+        if await run_in_threadpool(_bytes_of_uploads) > _MOST_UPLOADS:
+            await PlainTextResponse("Too many uploads wait. Try again later.", 507)(
+                scope, receive, send
+            )
+            return
         kind = Headers(scope=scope).get("content-type", "")
         if not kind.startswith("multipart/form-data"):
             await _refuse("no file")(scope, receive, send)
@@ -144,6 +154,13 @@ async def _body(receive: Receive, most: int) -> bytes:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _bytes_of_uploads() -> int:
+    files = Path(get_upload_folder()).rglob("*")
+    with suppress(FileNotFoundError):  # one is deleted meanwhile
+        return sum(file.stat().st_size for file in files)
+    return 0
 
 
 def _refuse(what: str, status: int = 400) -> PlainTextResponse:

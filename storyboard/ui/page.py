@@ -26,6 +26,7 @@ from storyboard.api.calls import Calls
 from storyboard.api.guards import Guard, HostNames
 from storyboard.api.limits import MAX_BOARD_BYTES
 from storyboard.api.routes import PREFIX, make_routes, scripts_version
+from storyboard.api.sharing import visitor_of
 from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
 from storyboard.storage.projects import Store
@@ -76,8 +77,9 @@ def build_ui(
     )
     calls = Calls(Actions(runner, store, settings, prepare, find), uploaded)
 
-    def call(question: Any) -> dict[str, Any]:
-        return calls.answer(question)
+    def call(question: Any, request: gr.Request) -> dict[str, Any]:
+        client = request.client.host if request.client else ""
+        return calls.answer(question, visitor_of(request.headers, client))
 
     scripts = f"{PREFIX}/ui/{scripts_version(ASSETS)}"
     with demo:

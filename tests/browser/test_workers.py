@@ -17,7 +17,6 @@ def server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Server
     with Server(
         tmp_path,
         THROUGHLINE_WORKERS="2",
-        RAY_AUTH_MODE="disabled",  # would write a token into the home folder
     ) as server:
         yield server
 

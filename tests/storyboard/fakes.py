@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from pipelines.exchange import NO_BANKS, BankExchange
 from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
 from pipelines.request import FrameRequest, RenderRequest
+from storyboard.errors import RenderCancelled
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class FakeEngine:
         requests: the request of each render.
         pictures: the folder of pictures of each render.
         banks: the bank exchange of each render.
+        hub: where given, styles are fetched once it is set.
+        fetched: the styles that were asked for.
         yielded: events so far.
         closed: number of renders that ended, in any way.
     """
@@ -66,12 +70,20 @@ class FakeEngine:
     requests: list[RenderRequest] = field(default_factory=list)
     pictures: list[Path | None] = field(default_factory=list)
     banks: list[BankExchange] = field(default_factory=list)
+    hub: threading.Event | None = None
+    fetched: list[str] = field(default_factory=list)
     yielded: int = 0
     closed: int = 0
 
     def check(self, request: RenderRequest) -> None:
         if self.refusal is not None:
             raise self.refusal
+
+    def fetch(self, style: str, stopped: Callable[[], bool]) -> None:
+        self.fetched.append(style)
+        while self.hub is not None and not self.hub.wait(0.01):
+            if stopped():
+                raise RenderCancelled
 
     def render(
         self, request: RenderRequest, pictures: Path | None = None, banks: BankExchange = NO_BANKS

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from storyboard.board import (
     MAX_FRAMES,
     MAX_STYLES,
     Character,
     Frame,
+    Identifier,
     RenderSettings,
     Storyboard,
     Style,
+    new_id,
 )
 
 PICTURE = f"{'0123456789abcdef' * 4}.png"
@@ -135,3 +137,11 @@ def test_frames_are_found_and_counted() -> None:
         board.frame("gone")
     with pytest.raises(KeyError):
         board.position("gone")
+
+
+def test_nobody_guesses_an_identifier() -> None:
+    ids = {new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(len(bytes.fromhex(one)) == 16 for one in ids)
+    for one in (*ids, "d57c708418b2", "house"):  # earlier ones, and those of people, stay
+        assert TypeAdapter(Identifier).validate_python(one) == one

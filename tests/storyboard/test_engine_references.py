@@ -60,9 +60,15 @@ def test_a_network_finds_figures_once_its_code_may_run(
     matting = NetworkMatting(settings, network)
     with pytest.raises(ConsentNeeded, match="its own Python code") as caught:
         matting.mask(drawing())
-    assert (caught.value.key, caught.value.licence) == (network.source, BIREFNET.licence)
+    assert (caught.value.key, caught.value.licence) == (network.consent, BIREFNET.licence)
     assert not code_has_run()
-    Consents(settings.consents).give(network.source)
+    # To other code of the same name, as it was or will be.
+    for other in (network.source, replace(network, revision="another").consent):
+        Consents(settings.consents).give(other)
+        with pytest.raises(ConsentNeeded):
+            matting.mask(drawing())
+    assert not code_has_run()
+    Consents(settings.consents).give(network.consent)
     found = matting.mask(drawing())
     assert code_has_run()
     assert (found.mode, found.size, found.getextrema()) == ("L", drawing().size, (255, 255))
@@ -70,6 +76,23 @@ def test_a_network_finds_figures_once_its_code_may_run(
     assert matting.mask(drawing()) == found
     with pytest.raises(ModelError, match="built-in"):
         NetworkMatting(settings, network).mask(drawing())
+
+
+def test_the_networks_code_is_that_of_one_commit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def load(source: str, *, revision: str, **_: object) -> None:
+        asked.append((source, revision))
+        raise OSError("offline")
+
+    monkeypatch.setattr("transformers.AutoModelForImageSegmentation.from_pretrained", load)
+    Consents(settings.consents).give(BIREFNET.consent)
+    with pytest.raises(ModelError):
+        NetworkMatting(settings).mask(drawing())
+    assert asked == [(BIREFNET.source, BIREFNET.revision)]
+    assert len(bytes.fromhex(BIREFNET.revision)) == 20
 
 
 # Consent, and models that can use a reference picture.

@@ -154,6 +154,8 @@ def mapped_slab(size: int, folder: Path) -> Slab | None:
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file, size)
             mapping = mmap.mmap(file.fileno(), size)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import tempfile
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -243,6 +244,8 @@ class Cluster:
     """
 
     def __init__(self, workers: Workers, settings: Settings) -> None:
+        if workers.address is None:
+            _keep_to_this_machine()
         self._ray = _import_ray()
         self._settings = settings
         self._ours = not self._ray.is_initialized()
@@ -301,6 +304,19 @@ class Cluster:
             raise UserError(
                 f"Ray does not answer {where}: {error}", "Check THROUGHLINE_WORKERS."
             ) from error
+
+
+def _keep_to_this_machine() -> None:
+    """Let a Ray that is started here listen to this machine alone, and to those who know a token.
+
+    Whoever reaches a Ray without one can run code in it, and every process of this machine does.
+    Ray reads this when it is imported, and its processes inherit it; a token that is given stays.
+    """
+    # Ray takes the network's address for the loopback one, unless it knows that there is no cluster
+    # of several machines, as usual on Windows and macOS.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _import_ray() -> ModuleType:

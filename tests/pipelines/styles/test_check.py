@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx2
 import pytest
 import torch
@@ -16,7 +18,7 @@ from safetensors.torch import save_file
 
 from pipelines.errors import ModelError
 from pipelines.styles import check as style_file
-from pipelines.styles.check import check_style, find_style_file
+from pipelines.styles.check import DownloadStopped, check_style, find_style_file
 
 
 def hub_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
@@ -196,3 +198,35 @@ def test_a_file_that_is_no_lora_is_distinguished_from_a_damaged_one(tmp_path):
     assert caught.value.remedy == "Get the LoRA again, or choose another."
     save_file({"x.lora_A.weight": torch.ones(2, 2), "x.lora_B.weight": torch.ones(2, 2)}, whole)
     check_style(str(whole))
+
+
+def downloads(monkeypatch, pieces: int, size: int | None) -> list[int]:
+    """Let the hub send a file of this size in pieces of 100 MB; return what has arrived."""
+    arrived: list[int] = []
+
+    def download(*_: object, tqdm_class: type, **options: object) -> str:
+        bar = tqdm_class(total=size, disable=True)
+        for _piece in range(pieces):
+            arrived.append(100_000_000)
+            bar.update(100_000_000)
+        return "/hub/ink.safetensors"
+
+    monkeypatch.setattr(style_file, "hf_hub_download", download)
+    return arrived
+
+
+def test_a_download_ends_once_nobody_waits_for_it(monkeypatch):
+    arrived = downloads(monkeypatch, 20, 2_000_000_000)
+    with pytest.raises(DownloadStopped):
+        find_style_file("ann/ink/ink.safetensors", lambda: len(arrived) == 3)
+    assert len(arrived) == 3
+    found = find_style_file("ann/ink/ink.safetensors", lambda: False)
+    assert found == Path("/hub/ink.safetensors")
+
+
+@pytest.mark.parametrize("size", [40_000_000_000, None, 1_000])  # what the hub says of it
+def test_a_file_that_is_too_large_for_a_lora_is_not_fetched(monkeypatch, size):
+    arrived = downloads(monkeypatch, 400, size)
+    with pytest.raises(ModelError, match="ann/ink/ink.safetensors has more than 4 GB"):
+        find_style_file("ann/ink/ink.safetensors")
+    assert sum(arrived) <= 4_200_000_000

@@ -38,11 +38,15 @@ class Backend:
 
 
 def backend_in(
-    folder: Path, engine: FakeEngine, space: bool = False, find: FindFigure | None = None
+    folder: Path,
+    engine: FakeEngine,
+    space: bool = False,
+    find: FindFigure | None = None,
+    **more: Any,
 ) -> Backend:
     store = Store(folder)
     runner = LocalRunner(engine, random.Random(1))
-    settings = Settings(projects=folder, space=space)
+    settings = Settings(projects=folder, space=space, **more)
     return Backend(Actions(runner, store, settings, prepare_reference, find), store, runner, engine)
 
 

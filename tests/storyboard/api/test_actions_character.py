@@ -259,8 +259,8 @@ def test_a_network_finds_the_figure_after_its_terms_are_agreed_to(
     consents = Consents(Settings(projects=folder).consents)
 
     def find(opened: Image.Image) -> Image.Image:
-        if not consents.given(BIREFNET.source):
-            raise ConsentNeeded(BIREFNET.source, BIREFNET, "Code.")
+        if not consents.given(BIREFNET.consent):
+            raise ConsentNeeded(BIREFNET.consent, BIREFNET, "Code.")
         mask = Image.new("L", opened.size)
         mask.paste(255, (0, 0, 60, 60))
         return mask
@@ -290,7 +290,7 @@ def test_without_a_network_none_is_offered(backend: Backend, picture: Path) -> N
     with pytest.raises(UserError, match="no other way"):
         backend.character.find_figure(document["project"], draft["id"])
     with pytest.raises(UserError, match="agree"):
-        backend.actions.give_consent(BIREFNET.source)
+        backend.actions.give_consent(BIREFNET.consent)
 
 
 # ---- models and consent
@@ -415,13 +415,17 @@ def test_styles_out_of_bounds_are_refused(backend: Backend, styles: Any) -> None
 
 
 def test_strangers_name_no_files_of_this_machine(tmp_path: Path) -> None:
-    space = backend_in(tmp_path / "projects", FakeEngine(), space=True)
+    listed = ("owner/name", "ann/ink/one.safetensors")
+    space = backend_in(tmp_path / "projects", FakeEngine(), space=True, loras=listed)
     document = stored_story(space)
-    for source in ("/etc/passwd", "../x.safetensors", "x.safetensors", "~/a/b", "a/../b"):
+    for source in (
+        *("/etc/passwd", "../x.safetensors", "x.safetensors", "~/a/b", "a/../b", "other/private"),
+        *("owner/names", "owner", "ann/ink", "ann/ink/two.safetensors", "x/owner/name"),
+    ):
         document["settings"]["styles"] = [{"source": source}]
-        with pytest.raises(UserError, match="Hugging Face hub"):
+        with pytest.raises(UserError, match="cannot be chosen here.*ann/ink/one.safetensors, own"):
             saved(space, document)
-    for source in ("owner/name", "owner/name/file.safetensors"):
+    for source in ("owner/name", "owner/name/file.safetensors", "ann/ink/one.safetensors"):
         document["settings"]["styles"] = [{"source": source}]
         saved(space, document)
     space.runner.close()

@@ -52,7 +52,7 @@ class House:
 def house_in(folder: Path, space: bool = False) -> House:
     engine = FakeEngine()
     store, runner = Store(folder), LocalRunner(engine, random.Random(1))
-    settings = Settings(projects=folder, space=space)
+    settings = Settings(projects=folder, space=space, loras=("owner/name",))
     actions = Actions(runner, store, settings, prepare_reference, None)
     scripts = folder.parent / "scripts"
     scripts.mkdir(exist_ok=True)

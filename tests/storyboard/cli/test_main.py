@@ -299,6 +299,8 @@ def test_errors_after_parsing_are_one_line(
 
     expect(2, "no such file", str(tmp_path / "none.yaml"), "--out", out)
     expect(2, "is a file", str(story), "--out", str(story))
+    expect(2, "File name too long", str(story), "--out", str(tmp_path / ("n" * 300)))
+    expect(2, "cannot be written to", str(story), "--out", str(story / "below"))
     expect(2, "Did you mean", str(story), "--out", out, "--model", "minature")
     schnell = ("--model", "flux1-schnell", "--guidance", "3")
     expect(2, "has no learnt guidance", str(story), "--out", out, *schnell)

@@ -180,11 +180,11 @@ def test_code_of_a_network_runs_only_after_consent(
     assert main(command) == 1
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and "Add --accept-code to agree" in errors
-    assert not Consents(agreed).given(BIREFNET.source)
+    assert not Consents(agreed).given(BIREFNET.consent)
     # No test reaches the hub, so that nothing more than this can be seen.
     assert main([*command, "--accept-code"]) == 1
     assert "cannot be loaded" in capsys.readouterr().err
-    assert Consents(agreed).given(BIREFNET.source)
+    assert Consents(agreed).given(BIREFNET.consent)
 
 
 def test_errors_about_pictures_and_styles_are_one_line(

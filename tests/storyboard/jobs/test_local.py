@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.errors import UserError
 from pipelines.events import FrameStarted, MaskFound, ModelLoading, Notice
+from storyboard.board import Style
 from storyboard.jobs.events import JobEnded, JobFailed, JobProgress, TakeSaved
 from storyboard.jobs.local import LocalRunner
 from storyboard.storage.project import Project
+from storyboard.storage.projects import Store
 from tests.storyboard.fakes import FakeEngine, mask_of
-from tests.storyboard.jobs.stories import PATIENCE, finish, give_picture, takes_of
+from tests.storyboard.jobs.stories import BOARD, PATIENCE, finish, give_picture, takes_of
 
 
 def test_a_job_reports_its_events_and_stores_takes(
@@ -156,3 +161,54 @@ def test_the_callers_context_reaches_the_engine(project: Project) -> None:
     finish(runner.start(project, None))
     runner.close()
     assert seen == ["Maya"]
+
+
+# ---- styles are downloaded beside the renders
+
+STYLED = {"styles": (Style(source="ann/ink"),)}
+
+
+def styled(tmp_path: Path) -> Project:
+    settings = BOARD.settings.model_copy(update=STYLED)
+    return Store(tmp_path / "styled").create(BOARD.model_copy(update={"settings": settings}))
+
+
+def test_nobody_waits_for_the_download_of_anothers_style(
+    tmp_path: Path, project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.hub = threading.Event()
+    waits = runner.start(styled(tmp_path), None)
+    finish(runner.start(project, None))
+    assert engine.fetched == ["ann/ink"] and waits.state == "queued"
+    assert ModelLoading("ann/ink") in waits.follow()()
+    assert runner.ahead(waits) == 0
+    engine.hub.set()
+    finish(waits)
+    assert len(engine.requests) == 2
+
+
+def test_a_download_can_be_cancelled(
+    tmp_path: Path, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    engine.hub = threading.Event()
+    job = runner.start(styled(tmp_path), None)
+    while not engine.fetched:
+        time.sleep(0.01)
+    job.cancel()
+    assert job.state == "cancelled"
+    runner.close()  # waits for the download's thread
+    assert engine.requests == []
+
+
+def test_a_style_that_cannot_be_fetched_fails_its_job_alone(
+    tmp_path: Path, project: Project, runner: LocalRunner, engine: FakeEngine
+) -> None:
+    def fail(style: str, stopped: object) -> None:
+        raise UserError(f"There is no {style}.", "Choose another.")
+
+    engine.fetch = fail  # type: ignore[method-assign]
+    job = runner.start(styled(tmp_path), None)
+    assert finish(job)[-1] == JobFailed("There is no ann/ink.", "Choose another.")
+    assert job.state == "failed"
+    finish(runner.start(project, None))
+    assert len(engine.requests) == 1

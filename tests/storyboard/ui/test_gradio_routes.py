@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from gradio.routes import App
+from gradio.utils import get_upload_folder
 from starlette.testclient import TestClient
 
 from pipelines.reference.from_upload import prepare_reference
@@ -183,6 +185,18 @@ def test_an_upload_has_a_limit_for_all_its_files_together(
     parts = [("files", (f"{number}.png", b"x" * 200_000)) for number in range(10)]
     assert client.post(UPLOAD, files=parts[:4]).status_code == 200
     assert client.post(UPLOAD, files=parts).status_code == 413
+
+
+def test_uploads_that_wait_for_their_use_have_a_limit(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send() -> int:
+        return client.post(UPLOAD, files={"files": ("a.png", os.urandom(1000))}).status_code
+
+    waiting = sum(path.stat().st_size for path in Path(get_upload_folder()).rglob("*"))
+    monkeypatch.setattr(gradio_routes, "_MOST_UPLOADS", waiting + 1500)
+    assert [send() for _ in range(4)][0] == 200
+    assert send() == 507
 
 
 def test_few_sessions_are_kept(client: TestClient) -> None:

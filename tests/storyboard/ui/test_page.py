@@ -16,6 +16,7 @@ import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -72,9 +73,11 @@ def test_there_are_no_events_and_no_api(demo: gr.Blocks) -> None:
 
 def test_all_questions_go_through_one_function_that_answers(demo: gr.Blocks) -> None:
     (function,) = html_of(demo).server_fns
-    assert "models" in function({"name": "setup"})["ok"]
+    scope = {"type": "http", "headers": [(b"x-forwarded-for", b"8.8.8.8")], "client": None}
+    request = Request(scope)
+    assert "models" in function({"name": "setup"}, request)["ok"]
     for odd in (None, [], {"name": "open", "data": {"project": "gone"}}):
-        assert function(odd).keys() == {"problem", "remedy"}
+        assert function(odd, request).keys() == {"problem", "remedy"}
 
 
 def test_the_scripts_ask_only_what_is_answered() -> None:

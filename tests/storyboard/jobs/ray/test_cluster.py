@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -63,3 +64,21 @@ def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.Monkey
 def test_the_ray_to_install_is_the_one_that_is_tested() -> None:
     pins = Path(ROOT, "requirements-dev.txt").read_text("utf-8").splitlines()
     assert RAY in pins
+
+
+def test_a_ray_of_ours_listens_here_alone_and_asks_for_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    for name in names:
+        monkeypatch.setenv(name, "")  # puts back what there was
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError):
+        Cluster(Workers(2, "10.0.0.1:6379"), Settings())
+    assert not any(name in os.environ for name in names)  # a cluster of others has its own ways
+    with pytest.raises(UserError):
+        Cluster(Workers(2), Settings())
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(bytes.fromhex(os.environ["RAY_AUTH_TOKEN"])) == 32
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"

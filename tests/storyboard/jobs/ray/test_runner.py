@@ -54,7 +54,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def ray_here(settings: Settings) -> Iterator[None]:
     """A Ray for all tests here: starting one takes much longer than a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # would write a token into the home folder
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
         with closing(Cluster(Workers(2), settings)):
             yield
 
