@@ -41,7 +41,7 @@ def test_advice_on_fewer_steps_names_turbo_loras() -> None:
 
 def test_a_page_gets_what_a_model_was_made_for_and_the_words_that_it_knows() -> None:
     fields = model_fields(MINIATURE)
-    assert fields["made_for"]["steps"] == [10, 50]
+    assert fields["made_for"]["steps"] == [8, 50]
     assert fields["made_for"]["guidance"] == [1, 6]
     assert "waving" in fields["knows"]["words"] and "fishing" in fields["knows"]["actions"]
     assert model_fields(FLUX1_DEV)["knows"] is None
