@@ -8,20 +8,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from pipelines.errors import UserError
 from pipelines.reference.from_upload import prepare_reference
-from storyboard.cli.arguments import argument
+from storyboard.cli.arguments import argument, whole
+from storyboard.cli.console import accept_all_letters, announce
 from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
 from storyboard.jobs.runner import Runner
+from storyboard.network import bypass_proxies, check_address, in_address, reachable_host
 from storyboard.settings import Settings, parse_folder
 from storyboard.storage.consents import Consents
 from storyboard.storage.leftovers import clear_leftovers, run_folder
 from storyboard.storage.projects import Store
-from storyboard.ui.page import build_ui, launch_options
 from storyboard.wiring import make_matting, make_runner
 
 
@@ -35,8 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 if the address is taken; 2 if the settings cannot be used; 130 if it
         was stopped before it began.
     """
+    accept_all_letters()
     try:
         settings, browser = _read(arguments)
+        bypass_proxies(os.environ, settings.host)
         end_as_interrupted()
         store = Store(settings.projects)
         with (
@@ -68,13 +72,20 @@ def _look_around(store: Store) -> None:
 
 
 def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> int:
+    try:
+        check_address(settings.host, settings.port)
+    except UserError as error:
+        print(f"throughline: {error}", file=sys.stderr)
+        return 1
+    # Gradio makes a client when it is imported, so the proxies have been checked by now.
+    from storyboard.ui.page import build_ui, launch_options
+
     find = make_matting(settings)
     demo = build_ui(runner, store, settings, prepare_reference, find)
     try:
         demo.launch(
-            server_name=settings.host,
+            server_name=in_address(settings.host),
             server_port=settings.port,
-            inbrowser=browser,
             prevent_thread_lock=True,
             quiet=True,
             **launch_options(store, settings),
@@ -86,13 +97,16 @@ def _serve(runner: Runner, store: Store, settings: Settings, browser: bool) -> i
             file=sys.stderr,
         )
         return 1
-    print(f"Throughline is at {demo.local_url} (Ctrl+C stops it)", flush=True)
+    address = f"http://{in_address(reachable_host(settings.host))}:{demo.server_port}/"
+    announce(f"Throughline is at {address} (Ctrl+C stops it)", sys.stdout)
     if not (settings.space or settings.local):
         print(
             f"throughline: it listens at {settings.host}: everybody on the network sees all "
             "boards, and can change and delete them.",
             file=sys.stderr,
         )
+    if browser:
+        webbrowser.open(address)
     demo.block_thread()
     return 0
 
@@ -105,7 +119,10 @@ def _read(arguments: Sequence[str] | None) -> tuple[Settings, bool]:
     )
     parser.add_argument("--host", default=settings.host, help="address to listen on")
     parser.add_argument(
-        "--port", type=int, default=settings.port, help="port (the first free one from 7860)"
+        "--port",
+        type=whole(1, 65535),
+        default=settings.port,
+        help="port (the first free one from 7860)",
     )
     parser.add_argument(
         "--projects",

@@ -31,7 +31,7 @@ from pipelines.models.catalog import find_model
 from pipelines.models.presets import AUTO, Machine
 from pipelines.models.specs import ModelSpec
 from pipelines.models.usability import Usability
-from pipelines.out_of_memory import bank_fault, render_stepping_down
+from pipelines.out_of_memory import bank_fault, bank_folder_fault, render_stepping_down
 from pipelines.request import RenderBudget, RenderRequest
 from pipelines.threads import limit_threads
 
@@ -195,7 +195,7 @@ class Engine:
         another process.
         """
         import_libraries()
-        from pipelines.consistency.store.storage import BankFull
+        from pipelines.consistency.store.storage import BankFolderUnusable, BankFull
         from pipelines.loading.placement import budget
         from pipelines.sampling.context import RenderContext
 
@@ -218,6 +218,8 @@ class Engine:
             yield error
         except BankFull as error:
             yield bank_fault(error)
+        except BankFolderUnusable as error:
+            yield bank_folder_fault(error)
         except (RuntimeError, MemoryError) as error:
             yield out_of_memory(
                 error,
@@ -245,10 +247,10 @@ class Engine:
         self.unload()
         import_libraries()
         from pipelines.devices import choose_device
-        from pipelines.loading.model import check_folder, plan_placement
+        from pipelines.loading.folder import check_files
+        from pipelines.loading.model import plan_placement
 
-        if spec.kind != "hub":
-            check_folder(spec)
+        check_files(spec)
         options = self._options
         device = choose_device(options.device)
         placement = plan_placement(spec, device, options.dtype, options.memory)
@@ -332,7 +334,8 @@ def usability(spec: ModelSpec, options: EngineOptions) -> Usability:
 
     import_libraries()
     from pipelines.devices import choose_device, held_memory
-    from pipelines.loading.model import check_files, find_fit
+    from pipelines.loading.folder import check_files
+    from pipelines.loading.model import find_fit
 
     try:
         check_files(spec)

@@ -6,7 +6,7 @@ once for a reference picture, and twice for a pass of a frame. Knows networks, b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +40,14 @@ def check_finite(source: str, *tensors: Tensor) -> None:
 
 
 def explain(
-    fault: NotFinite, networks: Mapping[str, nn.Module], styles: Mapping[str, str]
+    fault: NotFinite, networks: Mapping[str, nn.Module], styles: Sequence[str]
 ) -> ModelError:
     """Find the cause in the weights of the networks that were at work.
 
     Args:
         fault: the fault.
         networks: those that may be at fault, by their titles, as a sentence begins with them.
-        styles: sources of the LoRAs that are loaded, by the name of their adapter in the networks.
+        styles: sources of the LoRAs that are loaded, whose own values are sound.
 
     Returns:
         The message for a person. Sound weights leave two causes: a number format that is too
@@ -58,13 +58,6 @@ def explain(
         if found is None:
             continue
         name, values = found
-        source = next((styles[part] for part in name.split(".") if part in styles), None)
-        if source is not None:
-            return ModelError(
-                f"The LoRA {source} holds values that are no numbers (NaN or infinity), {_STOPS}",
-                "Leave the LoRA out, or get its file again.",
-                "broken",
-            )
         if values.dtype == torch.float16 and not values.isnan().any():
             return ModelError(
                 f"{title} has weights that are too large for float16, such as {name}, {_STOPS}",
@@ -79,7 +72,7 @@ def explain(
     growth = "beyond what float16 holds" if half else "beyond all numbers"
     remedies = [_LARGER_FORMAT] if half else []
     if styles:
-        remedies.append(f"Leave out the LoRA {', '.join(styles.values())}, or make it weaker.")
+        remedies.append(f"Leave out the LoRA {', '.join(styles)}, or make it weaker.")
     return ModelError(
         f"{fault.source} computed values that grew {growth}, {_STOPS}",
         " ".join(remedies) or "Use the guidance and the sizes that the model was made for.",

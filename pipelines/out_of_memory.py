@@ -57,6 +57,14 @@ def render_stepping_down(
             yield event
 
 
+def bank_folder_fault(error: RuntimeError) -> UserError:
+    """Return the message for a folder of key/value banks that cannot be used."""
+    return UserError(
+        f"The keys and values that frames share cannot be kept in {error}.",
+        "Name a folder on a disk that can be written in THROUGHLINE_BANK_FOLDER, or leave it out.",
+    )
+
+
 def bank_fault(error: RuntimeError) -> UserError:
     """Return the message for key/value banks that do not fit into their budget.
 

@@ -21,6 +21,8 @@ LARGEST_SIDE = 1024  # pixels of a prepared picture
 LARGEST_SOURCE = 2048  # pixels of a side of the picture that it was cut out of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_MOST_TEXT = 1_000_000  # bytes of all texts and the profile; Pillow refuses more in one of them
 
 # Exceptions of Pillow at damaged PNG files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
@@ -137,6 +139,45 @@ class PrepareReference(Protocol):
         ...
 
 
+def without_large_texts(content: bytes) -> bytes:
+    """Return a PNG file without texts and colour profiles that are larger than Pillow reads.
+
+    Some programs keep whole documents there, and Pillow refuses the picture for them. Other content
+    comes back as it is, whether it is a PNG file or not.
+    """
+    if not content.startswith(_PNG_SIGNATURE):
+        return content
+    kept, start, left = [_PNG_SIGNATURE], len(_PNG_SIGNATURE), _MOST_TEXT
+    while start + 12 <= len(content):
+        length, kind = struct.unpack(">I4s", content[start : start + 8])
+        stop = start + 12 + length
+        if kind in _PNG_TEXTS:
+            size = _unpacked(kind, content[start + 8 : stop - 4])
+            if size > left:
+                start = stop
+                continue
+            left -= size
+        kept.append(content[start:stop])
+        start = stop
+    return b"".join([*kept, content[start:]])
+
+
+def _unpacked(kind: bytes, text: bytes) -> int:
+    """Return the bytes of a text or profile once it is unpacked, or more than are allowed."""
+    if len(text) > _MOST_TEXT:
+        return len(text)
+    name, _, rest = text.partition(b"\0")
+    packed = {b"zTXt": rest[1:], b"iCCP": rest[1:]}.get(kind)
+    if kind == b"iTXt" and rest[:1] == b"\1":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    if packed is None:
+        return len(text)
+    try:
+        return len(name) + len(zlib.decompressobj().decompress(packed, _MOST_TEXT + 1))
+    except zlib.error:
+        return len(text)
+
+
 def read_png(content: bytes) -> Image.Image:
     """Decode a PNG picture of an untrusted source, after a check of its size.
 
@@ -151,7 +192,8 @@ def read_png(content: bytes) -> Image.Image:
     if not 0 < max(width, height) <= LARGEST_SOURCE:
         raise ValueError(f"it is {width} x {height} pixels, more than {LARGEST_SOURCE} a side")
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+        plainer = without_large_texts(content)
+        with Image.open(io.BytesIO(plainer), formats=["PNG"]) as picture:
             plain = picture.copy()
     except _DAMAGE as error:
         raise ValueError(f"it is damaged: {' '.join(str(error).split())}") from error

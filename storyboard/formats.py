@@ -13,7 +13,7 @@ from typing import Literal
 from pipelines.errors import UserError
 from pipelines.pictures import Reference
 from storyboard.board import Storyboard
-from storyboard.errors import StoryFileError
+from storyboard.errors import ProjectError, StoryFileError
 from storyboard.exporting.story import story_text
 from storyboard.importing.story_file import StoryFile, read_story
 from storyboard.storage.archive import write_archive
@@ -111,7 +111,11 @@ def import_file(
 
 def _read_document(path: Path) -> tuple[Storyboard, list[str]]:
     """Return the storyboard of a `storyboard.json`, without the pictures that it names."""
-    board = read_storyboard(path)
+    try:
+        board = read_storyboard(path)
+    except ProjectError as error:  # which is of no project here
+        remedy = "Choose a storyboard.json that Throughline saved, with the same version or before."
+        raise UserError(error.problem, remedy) from error
     had_pictures = board.character.reference or any(frame.take for frame in board.frames)
     notes = ["Words and settings alone: a storyboard.json holds no pictures, a ZIP does."]
     frames = tuple(frame.model_copy(update={"take": None}) for frame in board.frames)

@@ -82,10 +82,14 @@ def identity_frame(storyboard: Storyboard) -> Frame | None:
     """Return the frame whose character the others share; None where no frames share any.
 
     It is the frame that the settings name, else the first one with words of its own, else the
-    first. Where the character has a picture, only frames that show it count.
+    first. Only frames that show the storyboard's character count; where it has none, those
+    that describe one of their own.
     """
-    picture = storyboard.character.reference
-    able = [f for f in storyboard.frames if reference_picture(storyboard, f) == picture]
+    frames, character = storyboard.frames, storyboard.character
+    described = bool(character.description.strip() or character.reference)
+    able = [f for f in frames if bool(f.character.strip()) != described]
+    if not able and not character.reference:
+        able = list(frames)
     if not storyboard.settings.consistent or not able:
         return None
     named = (f for f in able if f.id == storyboard.settings.identity)
@@ -95,13 +99,19 @@ def identity_frame(storyboard: Storyboard) -> Frame | None:
 def identity_source(storyboard: Storyboard, frame: Frame) -> str | None:
     """Return the id of a frame's identity frame; None without one.
 
-    Where the character has a picture, a frame that describes its own character has none.
+    A frame that describes another character than the identity frame does has none.
     """
     identity = identity_frame(storyboard)
     if identity is None or identity.id == frame.id:
         return None
-    alike = reference_picture(storyboard, frame) == reference_picture(storyboard, identity)
-    return identity.id if alike and compose_prompt(storyboard, frame).character else None
+    shown, shared = (_shown_character(storyboard, one) for one in (frame, identity))
+    return identity.id if shown == shared and any(shown) else None
+
+
+def _shown_character(storyboard: Storyboard, frame: Frame) -> tuple[str, str]:
+    """Return the reference picture of a frame's character, and its words in one form."""
+    own = frame.character.strip() or storyboard.character.description
+    return reference_picture(storyboard, frame), " ".join(own.split()).casefold()
 
 
 def background_source(storyboard: Storyboard, frame: Frame, share_all: bool = False) -> str | None:

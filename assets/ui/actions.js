@@ -1,6 +1,6 @@
 // What a click on a control with `data-action` does.
 
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Take } from "./types.js" */
 /** @import { Plan } from "./state/renders.js" */
 
@@ -84,7 +84,8 @@ export function makeActions(app) {
   async function start(/** @type {Plan} */ plan) {
     const { asked, board } = store.state;
     const frames = [...plan.targets, ...plan.extra.map(({ frame }) => frame)];
-    store.set({ asked: [...new Set([...asked, ...frames])], fault: null });
+    app.dismiss(); // whoever renders again has read why it failed
+    store.set({ asked: [...new Set([...asked, ...frames])] });
     const answer = await ask("generate", { frames: plan.targets });
     if (board.project !== store.state.board.project) return; // another one was opened meanwhile
     if (answer) app.witness(answer.job);

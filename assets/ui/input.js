@@ -1,7 +1,7 @@
 // Input of a person: clicks, keys, text, drags, files.
 
 /** @import { Control } from "./dom.js" */
-/** @import { App } from "./main.js" */
+/** @import { App } from "./app.js" */
 /** @import { Board } from "./types.js" */
 /** @import { Actions } from "./actions.js" */
 

@@ -19,6 +19,7 @@ import { makeSaving } from "./saving.js";
 import { makeShelfParts } from "./shelf.js";
 import { fieldKey, withoutRefusal } from "./state/bounds.js";
 import { indexOf, same } from "./state/board.js";
+import { withFault, withoutFault } from "./state/faults.js";
 import { endWords, idle, isResting, stillAsked } from "./state/jobs.js";
 import { mergeUnsent } from "./state/merge.js";
 import { withModel } from "./state/models.js";
@@ -112,7 +113,7 @@ export async function mount(root, { server, upload, base }) {
         continue;
       }
       if ("lost" in answer) store.set({ connection: "lost" });
-      else store.set({ fault: answer });
+      else store.set(withFault(store.state, answer));
       return null;
     }
   }
@@ -125,7 +126,7 @@ export async function mount(root, { server, upload, base }) {
   /** @param {Outcome} outcome */
   function ended(outcome) {
     const { job, state, problem, remedy } = outcome;
-    if (state === "failed") store.set({ fault: { problem, remedy, job } });
+    if (state === "failed") store.set(withFault(store.state, { problem, remedy, job }));
     else messages.say(endWords(outcome));
   }
 
@@ -134,7 +135,7 @@ export async function mount(root, { server, upload, base }) {
     const unsent = saving.unsent();
     const rendering = !isResting(store.state.progress);
     if (restarted && rendering) {
-      store.set({ fault: { problem: "The server was started anew while frames were being generated.", remedy: "Finished takes are kept; generate the others again." } });
+      store.set(withFault(store.state, { problem: "The server was started anew while frames were being generated.", remedy: "Finished takes are kept; generate the others again." }));
     }
     const saved = await saving.flush();
     if (unsent && saved) messages.say("Connected again; your changes are saved.");
@@ -149,7 +150,7 @@ export async function mount(root, { server, upload, base }) {
   function gone(fault) {
     if (left === fault.deleted?.project) return;
     left = fault.deleted?.project ?? "";
-    store.set({ fault });
+    store.set(withFault(store.state, fault));
   }
 
   /** Take the board of the message out of the bin, and go on with it. */
@@ -158,12 +159,11 @@ export async function mount(root, { server, upload, base }) {
     if (!deleted) return;
     const answer = await call("restore_board", { project: deleted.project });
     if (!("ok" in answer)) {
-      if ("problem" in answer) store.set({ fault: answer });
-      else store.set({ connection: "lost" });
+      store.set("problem" in answer ? withFault(store.state, answer) : { connection: "lost" });
       return;
     }
     left = "";
-    store.set({ fault: null });
+    store.set(withoutFault(store.state));
     if (store.state.board.project !== deleted.project) await open("open", deleted.project);
     else if (await saving.flush()) following.look();
   }
@@ -172,7 +172,7 @@ export async function mount(root, { server, upload, base }) {
   async function keepHere() {
     const { board } = store.state;
     left = "";
-    store.set({ fault: null, base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
+    store.set({ ...withoutFault(store.state), base: { board: { ...board, frames: [] }, revision: "" }, results: {}, outdated: {}, reference: { used: null, draft: null, fault: "" }, saving: "waiting" });
     if (await saving.flush()) following.restart("");
   }
 
@@ -192,12 +192,12 @@ export async function mount(root, { server, upload, base }) {
     if ("ok" in answer) {
       showBoard(answer.ok, how !== "new");
       if (how === "example") rememberExample(answer.ok.board.project);
-    } else if (store.state.board) store.set("problem" in answer ? { fault: answer } : { connection: "lost" });
+    } else if (store.state.board) store.set("problem" in answer ? withFault(store.state, answer) : { connection: "lost" });
     else if (how !== "new") {
       // Whatever was wrong with the board, there is a page; the browser goes on remembering the board.
       await open("new");
       const lost = { problem: "The storyboard could not be loaded.", remedy: "Load this page again." };
-      if (store.state.board) store.set({ fault: "problem" in answer ? answer : lost });
+      if (store.state.board) store.set(withFault(store.state, "problem" in answer ? answer : lost));
     } else if ("problem" in answer) showUnreachable(`${answer.problem} ${answer.remedy}`);
     else showUnreachable();
   }
@@ -234,6 +234,7 @@ export async function mount(root, { server, upload, base }) {
       readNotices: [],
       refused: {},
       fault: null,
+      unread: [],
     });
     show(parts);
     if (stored) address(board.project);
@@ -257,7 +258,7 @@ export async function mount(root, { server, upload, base }) {
   async function download(name, data = {}) {
     const answer = await ask(name, data);
     if (!answer) return;
-    if (answer.lost?.length) store.set({ fault: { problem: `${answer.name} was saved, but not all of it.`, remedy: answer.lost.join(" "), kind: "note" } });
+    if (answer.lost?.length) store.set(withFault(store.state, { problem: `${answer.name} was saved, but not all of it.`, remedy: answer.lost.join(" "), kind: "note" }));
     const link = make("a", { href: `${base}/tl/${answer.file.at}`, download: answer.name });
     root.append(link);
     link.click();
@@ -282,7 +283,7 @@ export async function mount(root, { server, upload, base }) {
 
   async function dismiss() {
     const { fault } = store.state;
-    store.set({ fault: null });
+    store.set(withoutFault(store.state));
     if (fault?.job) await call("read_outcome", { project: store.state.board.project, job: fault.job });
   }
 
@@ -344,29 +345,3 @@ export async function mount(root, { server, upload, base }) {
   listen(app, makeActions(app));
   askForUsableModels({ root, store, call });
 }
-
-/**
- * @typedef {object} App
- * @property {HTMLElement} root
- * @property {import("./store.js").Store} store
- * @property {(name: string, data?: Record<string, unknown>) => Promise<any>} ask
- * @property {(how: "open" | "new" | "example", project?: string) => Promise<void>} open
- * @property {(name: string, data?: Record<string, unknown>) => Promise<void>} download
- * @property {ReturnType<typeof makeShelfParts>} shelf
- * @property {() => Promise<void>} restoreHere
- * @property {() => Promise<void>} keepHere
- * @property {ReturnType<typeof makeSaving>} saving
- * @property {import("./editing.js").Editing} editing
- * @property {ReturnType<typeof makePage>} page
- * @property {ReturnType<typeof makePictures>} pictures
- * @property {ReturnType<typeof makeMaskEditor>} maskEditor
- * @property {(view: string) => void} rememberView
- * @property {() => Promise<void>} dismiss
- * @property {() => Promise<void>} forgetLeft
- * @property {() => Promise<void>} look
- * @property {(job: string) => void} witness
- * @property {(text: string, label?: string, action?: () => void) => void} say
- * @property {ReturnType<typeof makeQuestion>} question
- * @property {(words: string) => void} announce
- * @property {(name: string) => void} chooseModel
- */

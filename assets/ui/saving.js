@@ -5,6 +5,7 @@
 /** @import { Call } from "./call.js" */
 
 import { contentOf, same } from "./state/board.js";
+import { withFault } from "./state/faults.js";
 import { merge } from "./state/merge.js";
 import { forgetUnsent, rememberUnsent } from "./memory.js";
 
@@ -69,7 +70,7 @@ export function makeSaving({ store, call, show, changedElsewhere }) {
       if (!("ok" in answer)) {
         doubtful = [...doubtful, sent].slice(-MOST_DOUBTFUL);
         keep();
-        if ("problem" in answer) store.set({ saving: "refused", fault: answer });
+        if ("problem" in answer) store.set({ saving: "refused", ...withFault(store.state, answer) });
         else if ("lost" in answer) store.set({ connection: "lost" }); // saved when it is back
         return false;
       }

@@ -7,6 +7,7 @@
 import { paintSaveAs } from "./elements/save_as.js";
 import { paintShelf } from "./elements/shelf.js";
 import { knownBoards } from "./memory.js";
+import { withFault } from "./state/faults.js";
 import { isBoardFile, titleOf } from "./state/shelf.js";
 import { plural } from "./words.js";
 
@@ -203,7 +204,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
     made.push(...opened.map(({ project }) => project));
     await open("open", opened[0].project);
     const names = files.map(({ name }) => name).join(", ");
-    if (notes.length) store.set({ fault: { problem: `${names} was opened, but not all of it.`, remedy: notes.join(" "), kind: "note" } });
+    if (notes.length) store.set(withFault(store.state, { problem: `${names} was opened, but not all of it.`, remedy: notes.join(" "), kind: "note" }));
     if (opened.length > 1) say(`${plural(opened.length, "storyboard")} were opened from ${names}.`, "Show", show);
     else say(`${names} opened as a new storyboard.`);
   }
@@ -211,7 +212,7 @@ export function makeShelfParts({ store, call, base, dialog, saveAs, upload, edit
   /** @param {File} file */
   async function bringOne(file) {
     const most = store.state.setup.limits.board;
-    const refuse = (/** @type {string} */ problem, /** @type {string} */ remedy) => store.set({ fault: { problem, remedy } });
+    const refuse = (/** @type {string} */ problem, /** @type {string} */ remedy) => store.set(withFault(store.state, { problem, remedy }));
     if (file.size > most) return refuse(`${file.name} is larger than ${Math.round(most / 1e6)} MB.`, "Open it with \u201cpython -m storyboard import\u201d.");
     say(`Opening ${file.name}\u2026`);
     let path;

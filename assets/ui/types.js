@@ -116,7 +116,7 @@
  *   outdated: Record<string, string[]>, kept: Record<string, string[]>, origins: Record<string, Origins>, identity: string | null,
  *   locations: Locations | null, progress: Progress, previews: Record<string, string>, asked: string[], stopping: boolean,
  *   reference: Reference, busy: string, tab: "describe" | "upload" | null,
- *   conflicts: Conflict[], fault: Fault | null, readNotices: string[], view: string, damaged: string[], left: string[],
+ *   conflicts: Conflict[], fault: Fault | null, unread: Fault[], readNotices: string[], view: string, damaged: string[], left: string[],
  *   usable: Record<string, Usable>, refused: Record<string, string>,
  * }} State Everything that the page shows.
  */

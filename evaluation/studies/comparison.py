@@ -5,7 +5,6 @@ Seams tell merged pictures that fall apart into tokens, which the judge still re
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 from evaluation.rendering import EvaluationFolder
 from evaluation.results import grid, interval_text
 from evaluation.rows import SuiteRow
-from evaluation.scores import RenderedRow
 from evaluation.suite import SuiteCharacter
 from pipelines.models.measured import Interval
 
@@ -25,7 +23,7 @@ HEAD = (
     "steps", "row",
     "identity kept, %", "minus plain, points",
     "action followed, %", "minus plain, points",
-    "place followed, %", "seams", "s a frame",
+    "place followed, %", "seams",
 )  # fmt: skip
 
 
@@ -42,7 +40,6 @@ class WayScores:
         action_gain: the same minus that of the first way; None for this one.
         place: share of the frames in the stated place.
         seams: contrast between neighbouring tokens of the figure, by that inside tokens.
-        seconds: median time of a frame.
     """
 
     steps: int
@@ -53,7 +50,6 @@ class WayScores:
     action_gain: Interval | None
     place: Interval | None
     seams: Interval | None
-    seconds: float
 
 
 def compare_folder(
@@ -61,10 +57,8 @@ def compare_folder(
 ) -> list[WayScores]:
     """Read the pictures of a folder whose first row is the plain one, and score its rows."""
     rows = folder.run.rows
-    rendered = [folder.row(row, cases) for row in rows]
-    seen = {row.name: reader.read_row(row) for row in rendered}
-    seconds = {row.name: median_seconds(row) for row in rendered}
-    return score_rows(cases, folder.run.steps, rows, seen, seconds)
+    seen = {row.name: reader.read_row(folder.row(row, cases)) for row in rows}
+    return score_rows(cases, folder.run.steps, rows, seen)
 
 
 def score_rows(
@@ -72,7 +66,6 @@ def score_rows(
     steps: int,
     rows: Sequence[SuiteRow],
     seen: Mapping[str, Sightings],
-    seconds: Mapping[str, float],
 ) -> list[WayScores]:
     """Score ways to render, each on all those of the characters that it covers.
 
@@ -81,7 +74,6 @@ def score_rows(
         steps: denoising steps.
         rows: the ways; gains are over the first, on the same characters.
         seen: the judge's readings, by the name of the row.
-        seconds: median time of a frame, likewise.
     """
     # Imports torch, whose threads the engine sets up before it is first imported.
     from evaluation.metrics.measures import followed, identity_kept, seams, tally
@@ -94,30 +86,23 @@ def score_rows(
             tally(observe, covered, seen[row.name])
             for observe in (identity_kept, action, followed("place"), seams)
         )
+        plainly_kept, plainly_acted = (
+            tally(observe, covered, seen[base]) for observe in (identity_kept, action)
+        )
         plain = row.name == base
-        first = seen[base]
         found.append(
             WayScores(
                 steps=steps,
                 title=row.title,
                 identity=mean(kept),
-                identity_gain=None
-                if plain
-                else difference(kept, tally(identity_kept, covered, first)),
+                identity_gain=None if plain else difference(kept, plainly_kept),
                 action=mean(acted),
-                action_gain=None if plain else difference(acted, tally(action, covered, first)),
+                action_gain=None if plain else difference(acted, plainly_acted),
                 place=mean(place),
                 seams=mean(edges),
-                seconds=seconds[row.name],
             )
         )
     return found
-
-
-def median_seconds(row: RenderedRow) -> float:
-    """Compute the median time of the frames of a row, identity frames not counted."""
-    frames = (picture for case in row.pictures.values() for picture in case[1:])
-    return statistics.median(picture.seconds for picture in frames)
 
 
 def table(scores: Sequence[WayScores]) -> str:
@@ -134,7 +119,6 @@ def table(scores: Sequence[WayScores]) -> str:
                 interval_text(way.action_gain, "+.1f", 100),
                 interval_text(way.place, ".1f", 100),
                 interval_text(way.seams, ".2f"),
-                f"{way.seconds:.2f}",
             ]
             for way in scores
         ],

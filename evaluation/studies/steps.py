@@ -1,4 +1,4 @@
-"""Identity, actions and time in schedules of few and of many steps.
+"""Identity and actions in schedules of few and of many steps.
 
     python -m evaluation.studies.steps --out DIR [--steps 4 8 20] [--characters 50]
         [--fresh N] [--model miniature] [--page FILE] [--workers 1]

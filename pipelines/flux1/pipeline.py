@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.consistency.frame_pass import FramePass
+from pipelines.devices import quiet_libraries
 from pipelines.errors import ModelError
 from pipelines.events import FrameDone, Notice, PipelineEvent, Preview, StepDone
 from pipelines.finite import NotFinite, check_finite, explain
@@ -208,7 +209,11 @@ class FluxStoryboardPipeline(FluxPipeline):
 
     def encode(self, prompt: Prompt, max_sequence_length: int) -> EncodedPrompt:
         """Encode a prompt, cut off after so many T5 tokens."""
-        embeds, pooled, _ = self.encode_prompt(prompt.text, max_sequence_length=max_sequence_length)
+        # What T5 does not read is a notice of ours; that CLIP reads 77 tokens is no fault.
+        with quiet_libraries():
+            embeds, pooled, _ = self.encode_prompt(
+                prompt.text, max_sequence_length=max_sequence_length
+            )
         lengths = text_lengths(self.tokenizer_2, prompt, max_sequence_length)
         return EncodedPrompt(embeds, pooled, lengths)
 
@@ -282,8 +287,7 @@ class FluxStoryboardPipeline(FluxPipeline):
                 "The character adapter's projector": weights.projector,
                 "The character adapter": weights.adapters,
             }
-        sources = {style.adapter: style.lora.source for style in styles}
-        return explain(fault, networks[fault.source], sources)
+        return explain(fault, networks[fault.source], [style.lora.source for style in styles])
 
     def _done(self, finished: FrameFinished) -> FrameDone:
         """Decode a finished frame."""

@@ -26,10 +26,11 @@ from pipelines.instant_character.bundle import (
 from pipelines.instant_character.checkpoint import load_instant_character
 from pipelines.instant_character.config import EncoderConfig, ProjectorConfig
 from pipelines.instant_character.encoders import SubjectEncoders, load_dino, load_siglip
-from pipelines.loading.faults import Origin, explained, remedy_for_files
+from pipelines.loading.faults import Origin, explained, explained_files, remedy_for_files
 from pipelines.loading.placement import Placement
 from pipelines.models.presets import Workload, too_little
-from pipelines.models.specs import CharacterAdapterSpec, ModelSpec
+from pipelines.models.specs import CharacterAdapterSpec, ModelSpec, remedy_for_file
+from pipelines.models.weight_files import FileFault, check_file
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
@@ -106,7 +107,8 @@ def _from_folder(
             raise ModelError(
                 f"The folder {folder} lacks {name}.", remedy_for_files(origin), "missing"
             )
-    with explained(origin):
+        _check(folder / name, origin)
+    with explained_files(origin):
         return load_bundle(folder, pipeline.transformer, device=device)
 
 
@@ -122,25 +124,39 @@ def _from_hub(
     )
     with explained(published):
         weights_file = hf_hub_download(adapter.adapter, adapter.adapter_file)
+    _check(Path(weights_file), published)
     with explained(siglip):
         siglip_folder = _fetch_encoder(adapter.siglip)
+    _check(siglip_folder / _ENCODER_FILES[-1], siglip)
     with explained(dino):
         dino_folder = _fetch_encoder(adapter.dino)
+    _check(dino_folder / _ENCODER_FILES[-1], dino)
 
     transformer, dtype = pipeline.transformer, pipeline.transformer.dtype
-    with explained(published):
+    with explained_files(published):
         weights = load_instant_character(
             weights_file, transformer, config=_PUBLISHED_PROJECTOR, device=device, dtype=dtype
         )
-    with explained(siglip):
+    with explained_files(siglip):
         siglip_model, siglip_processor = load_siglip(siglip_folder, dtype)
-    with explained(dino):
+    with explained_files(dino):
         dino_model, dino_processor = load_dino(dino_folder, dtype)
     with explained(published):
         encoders = SubjectEncoders(
             siglip_model, dino_model, siglip_processor, dino_processor, _PUBLISHED_ENCODERS
         )
     return SubjectBundle(encoders.eval().requires_grad_(False), weights, familiarity=None)
+
+
+def _check(file: Path, origin: Origin) -> None:
+    """Check a file; see `check_file`. The model renders without the adapter, too."""
+    try:
+        check_file(file)
+    except FileFault as fault:
+        remedy = remedy_for_file(origin.kind, fault)
+        if origin.kind == "folder":
+            remedy = fault.remedy or origin.folder
+        raise ModelError(str(fault), remedy, fault.reason) from fault
 
 
 def _fetch_encoder(repository: str) -> Path:
@@ -229,7 +245,7 @@ def _origin(spec: ModelSpec, adapter: CharacterAdapterSpec, source: str) -> Orig
         download_bytes=adapter.download_bytes,
         weights_bytes=adapter.weights_bytes,
         missing_file=f"See at https://huggingface.co/{source} whether its files have new names.",
-        folder="Copy the whole folder again, or remove it: the model renders without it, too.",
+        folder="Copy its files again, or remove the folder: the model renders without it, too.",
         memory="Close other programs that use the memory, or render without reference pictures.",
         offline="Frames without a reference picture need no download.",
     )

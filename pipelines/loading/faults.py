@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pickle import UnpicklingError
 
 import httpx2
 from huggingface_hub import constants
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from pipelines.errors import ModelError, OutOfMemoryError, is_out_of_memory
 from pipelines.hub_errors import causes, explain_hub_error
 from pipelines.models.catalog import suggestion
-from pipelines.models.specs import FOLDER_FILES, SHIPPED_FILES, ModelKind, ModelSpec
+from pipelines.models.specs import (
+    FOLDER_FILES,
+    SHIPPED_FILES,
+    ModelKind,
+    ModelSpec,
+    remedy_for_file,
+)
+from pipelines.models.weight_files import FileFault
 
 _FOREIGN = (
     *(OSError, ValueError, RuntimeError, KeyError, MemoryError),
     *(SafetensorError, httpx2.HTTPError),
+)
+# What libraries raise besides where a file says something that they do not expect.
+_FOREIGN_IN_FILES = (
+    *_FOREIGN,
+    *(TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, ImportError),
+    *(RecursionError, EOFError, UnpicklingError, StrictDataclassError),
 )
 
 
@@ -77,6 +91,20 @@ def explained(origin: Origin) -> Iterator[None]:
         raise explain(error, origin) from error
 
 
+@contextmanager
+def explained_files(origin: Origin) -> Iterator[None]:
+    """Turn whatever a library raises while it reads files of an origin into a `ModelError`.
+
+    For calls that do nothing but read: a defect of our own has to be raised as it is.
+    """
+    try:
+        yield
+    except FileFault as fault:
+        raise ModelError(str(fault), remedy_for_file(origin.kind, fault), fault.reason) from fault
+    except _FOREIGN_IN_FILES as error:
+        raise explain(error, origin) from error
+
+
 def explain(error: BaseException, origin: Origin) -> ModelError:
     """Translate an exception of loading files, or one of its causes: diffusers wraps the hub's."""
     for link in causes(error):
@@ -105,9 +133,15 @@ def explain(error: BaseException, origin: Origin) -> ModelError:
             licence=origin.licence,
             suggestion=suggestion(origin.source),
         )
-    fault = " ".join(str(error).split()) or type(error).__name__
+    fault = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if isinstance(error, ImportError):
+        return ModelError(
+            f"{origin.title} ({origin.source}) needs a package that is not here: {fault}.",
+            "Install the package that the message names, or choose another model.",
+            "missing",
+        )
     return explained or ModelError(
-        f"The files of {origin.title} ({origin.source}) cannot be read: {fault}",
+        f"The files of {origin.title} ({origin.source}) cannot be read: {fault}.",
         remedy_for_files(origin),
         "broken",
     )
@@ -119,5 +153,7 @@ def remedy_for_files(origin: Origin) -> str:
         return SHIPPED_FILES
     if origin.kind == "folder":
         return origin.folder
-    cache = os.path.join(constants.HF_HUB_CACHE, "models--" + origin.source.replace("/", "--"))
-    return f"Delete the folder {cache} and start again, to download them anew."
+    return (
+        f"Run `hf cache verify {origin.source}`, delete the files that it names, and start again: "
+        "only they are downloaded anew."
+    )

@@ -5,19 +5,19 @@ Every failure becomes a `ModelError`. It knows nothing of requests or frames.
 
 from __future__ import annotations
 
-import importlib.util
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from pipelines.devices import choose_device, choose_dtype, find_machine, other_gpus, quiet_libraries
 from pipelines.errors import ModelError, OutOfMemoryError
-from pipelines.loading.faults import explained, model_origin, remedy_for_files
-from pipelines.loading.placement import Placement, packed_transformer, place, quantisation
+from pipelines.loading.faults import explained, model_origin
+from pipelines.loading.folder import check_files, check_folder, check_packages, fetch_folder
+from pipelines.loading.gguf_file import packed_transformer
+from pipelines.loading.networks import load_components
+from pipelines.loading.placement import Placement, place, quantisation
 from pipelines.loading.speedups import use_attention
 from pipelines.models.presets import (
     AUTO,
@@ -34,8 +34,6 @@ from pipelines.models.specs import ModelSpec
 
 if TYPE_CHECKING:
     from pipelines.flux1.pipeline import FluxStoryboardPipeline
-
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model")
 
 
 def load_pipeline(
@@ -54,15 +52,14 @@ def load_pipeline(
         ModelError: if the model cannot be loaded.
         ValueError: if `device`, `dtype` or `memory` is none of those.
     """
-    if spec.kind != "hub":
-        check_folder(spec)
+    check_files(spec)
     return open_pipeline(spec, plan_placement(spec, choose_device(device), dtype, memory))
 
 
 def open_pipeline(
     spec: ModelSpec, placement: Placement, attention: str | None = None, *, compiled: bool = False
 ) -> FluxStoryboardPipeline:
-    """Load a model as planned; the folder of one on this disk has passed `check_folder`.
+    """Load a model as planned; the folder of one on this disk has passed `check_files`.
 
     Args:
         spec: the model.
@@ -73,23 +70,22 @@ def open_pipeline(
     Raises:
         ModelError: if it cannot be loaded.
     """
-    _check_packages(spec)
-    options: dict[str, object] = {}
-    device = placement.device
+    check_packages(spec)
+    device, origin = placement.device, model_origin(spec)
     # bitsandbytes quantises on the current GPU.
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-    with explained(model_origin(spec)), quiet_libraries(), current:
+    with quiet_libraries(), current:
         from pipelines.flux1.pipeline import FluxStoryboardPipeline
 
+        folder = fetch_folder(spec)
+        if spec.kind == "hub":
+            check_folder(spec, folder)
+        transformer = packed_transformer(spec, placement.dtype) if spec.packed else None
         quantised = quantisation(placement.preset, placement.dtype)
-        if quantised is not None:
-            options["quantization_config"] = quantised
-        if spec.packed:
-            options["transformer"] = packed_transformer(spec, placement.dtype)
-        pipeline: FluxStoryboardPipeline = FluxStoryboardPipeline.from_pretrained(
-            spec.source, dtype=placement.dtype, local_files_only=spec.kind != "hub", **options
-        )
-        place(pipeline, placement)
+        components = load_components(folder, origin, placement.dtype, quantised, transformer)
+        pipeline = FluxStoryboardPipeline(**components)
+        with explained(origin):
+            place(pipeline, placement)
     pipeline.set_progress_bar_config(disable=True)
     if attention is not None:
         with quiet_libraries():
@@ -196,54 +192,3 @@ def _unfit(spec: ModelSpec, found: Fit, *, automatic: bool) -> ModelError:
         "Leave the preset out (THROUGHLINE_MEMORY) to take one that fits.",
         "missing",
     )
-
-
-def check_files(spec: ModelSpec) -> None:
-    """Check what can be checked of a model without loading it.
-
-    Raises:
-        ModelError: if its folder is not complete, or a package for its files is missing.
-    """
-    if spec.kind != "hub":
-        check_folder(spec)
-    _check_packages(spec)
-
-
-def _check_packages(spec: ModelSpec) -> None:
-    if spec.packed and importlib.util.find_spec("gguf") is None:
-        raise ModelError(
-            f"{spec.title} needs a package for GGUF files.", "Run `pip install gguf`.", "missing"
-        )
-
-
-def check_folder(spec: ModelSpec) -> None:
-    """Check that a folder holds every component that its index names.
-
-    diffusers silently makes empty tokenizers of missing ones, so their files are checked too.
-
-    Raises:
-        ModelError: if something is missing or damaged.
-    """
-    folder, remedy = Path(spec.source), remedy_for_files(model_origin(spec))
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise ModelError(
-            f"The folder {folder} holds no model: it lacks model_index.json.", remedy, "missing"
-        )
-    try:
-        components = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{index} is damaged: {error}.", remedy, "broken") from error
-    for name, value in components.items():
-        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
-            continue
-        if not (folder / name).is_dir():
-            raise ModelError(f"The folder {folder} has no {name!r} component.", remedy, "missing")
-        if name.startswith("tokenizer") and not any(
-            (folder / name / file).is_file() for file in _TOKENIZER_FILES
-        ):
-            raise ModelError(
-                f"The tokenizer {folder / name} holds none of {', '.join(_TOKENIZER_FILES)}.",
-                remedy,
-                "missing",
-            )

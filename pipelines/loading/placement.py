@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
-from diffusers import FluxTransformer2DModel, PipelineQuantizationConfig, TorchAoConfig
+from diffusers import TorchAoConfig
 from diffusers.hooks import apply_group_offloading
 
 from pipelines.models.presets import MemoryPreset
-from pipelines.models.specs import ModelSpec
 from pipelines.request import RenderBudget
 
 if TYPE_CHECKING:
@@ -64,39 +63,23 @@ def budget(placement: Placement, wanted: RenderBudget | None = None) -> RenderBu
     return replace(own, device_bytes=placement.room // 2, batch=placement.together)
 
 
-def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> PipelineQuantizationConfig | None:
-    """Return the quantisation settings for diffusers' loader; None for an exact preset."""
+def quantisation(preset: MemoryPreset, dtype: torch.dtype) -> dict[str, object]:
+    """Return the quantisation settings of a model's networks by name; none for an exact preset."""
     if preset.quantisation == "none":
-        return None
+        return {}
     if preset.quantisation == "nf4":
         from diffusers import BitsAndBytesConfig
         from transformers import BitsAndBytesConfig as T5BitsAndBytesConfig
 
         bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-        mapping = {
+        return {
             "transformer": BitsAndBytesConfig(**bits),
             "text_encoder_2": T5BitsAndBytesConfig(**bits),
         }
-        return PipelineQuantizationConfig(quant_mapping=mapping)
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
 
     eight = {"fp8": Float8WeightOnlyConfig, "int8": Int8WeightOnlyConfig}[preset.quantisation]
-    return PipelineQuantizationConfig(quant_mapping={"transformer": TorchAoConfig(eight())})
-
-
-def packed_transformer(spec: ModelSpec, dtype: torch.dtype) -> FluxTransformer2DModel:
-    """Load the transformer in a model's GGUF file, with the model's own configuration."""
-    from diffusers import GGUFQuantizationConfig
-
-    transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_single_file(
-        spec.transformer_file,
-        config=spec.source,
-        subfolder="transformer",
-        quantization_config=GGUFQuantizationConfig(compute_dtype=dtype),
-        dtype=dtype,
-        local_files_only=spec.kind != "hub",
-    )
-    return transformer
+    return {"transformer": TorchAoConfig(eight())}
 
 
 def place(pipeline: FluxStoryboardPipeline, placement: Placement) -> None:

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UnknownModelError
 from pipelines.models.sizes import FLUX_DEV_PARTS, FLUX_SCHNELL_PARTS, parts_of_folder
 from pipelines.models.specs import (
-    FOLDER_FILES,
     CharacterAdapterSpec,
+    FewSteps,
     MadeFor,
     MattingSpec,
     ModelSpec,
+    remedy_for_file,
 )
+from pipelines.models.weight_files import FileFault, component_class, read_json
 from pipelines.request import ConsistencySettings
 
 _MINIATURE_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "miniature"
@@ -41,8 +43,11 @@ _DINO_PARAMETERS = 1_136_480_768
 
 # A folder with fewer parameters in all its networks takes the miniature's settings.
 _SMALL_PARAMETERS = 100_000_000
-# Smallest side of a storyboard's frames in pixels, for a model of any size.
-_SMALLEST_SIDE = 64
+# Sides of a storyboard's frames in pixels, for a model of any size.
+_SMALLEST_SIDE, _LARGEST_SIDE, _SIDE_STEP = 64, 2048, 16
+# Files of a folder, and endings of checkpoints in a single file.
+_MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "*.model")
+_SINGLE_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".sft")
 # Classifier-free guidance of models that are distilled neither for guidance nor for few steps.
 _TRUE_CFG_SCALE = 2.5
 
@@ -118,6 +123,26 @@ INSTANT_CHARACTER = CharacterAdapterSpec(
     "under Apache-2.0.",
 )
 
+# Chosen with `python -m evaluation.studies.settings` on characters that are not in the evaluation:
+# a merge from 0.1 on loses more actions, a weaker one keeps the character less. The published
+# cleanup of masks is for 64 x 64 tokens; on 16 x 16 it leaves even true masks an IoU of 0.6.
+_MINIATURE_CONSISTENCY = ConsistencySettings(
+    share_start=0.1,
+    share_end=0.6,
+    merge_start=0.2,
+    merge_decay=1.0,
+    merge_end=1.0,
+    merge_weight=1.0,
+    similarity_threshold=0.2,
+    mask_erode=1,
+    mask_dilate=1,
+)
+# Chosen in the same way, with 4 and with 8 steps (docs/evaluation.md has the tables): the fractions
+# above share at 1 of 4 steps, and a whole merge at later ones leaves seams between tokens.
+_MINIATURE_FEW_STEPS = (
+    FewSteps(8, replace(_MINIATURE_CONSISTENCY, share_end=0.75, merge_weight=0.8)),
+)
+
 MINIATURE = ModelSpec(
     name="miniature",
     title="Throughline miniature",
@@ -134,21 +159,8 @@ MINIATURE = ModelSpec(
     true_cfg_scale=2.0,
     max_sequence_length=64,
     note="Ships with Throughline, downloads nothing and runs on a CPU; renders small cartoons.",
-    # Chosen with `python -m evaluation.studies.settings` on characters that are not in the
-    # evaluation: a merge from 0.1 on loses more actions, a weaker one keeps the character less. The
-    # published cleanup of masks is for 64 x 64 tokens; on 16 x 16 it leaves even true masks an IoU
-    # of 0.6.
-    consistency=ConsistencySettings(
-        share_start=0.1,
-        share_end=0.6,
-        merge_start=0.2,
-        merge_decay=1.0,
-        merge_end=1.0,
-        merge_weight=1.0,
-        similarity_threshold=0.2,
-        mask_erode=1,
-        mask_dilate=1,
-    ),
+    consistency=_MINIATURE_CONSISTENCY,
+    few_steps=_MINIATURE_FEW_STEPS,
     character_adapter=replace(
         _bundled_adapter(_MINIATURE_FOLDER),
         title="InstantCharacter in miniature",
@@ -242,6 +254,13 @@ def find_model(name_or_path: str) -> ModelSpec:
     folder = Path(os.path.expanduser(wanted))
     if wanted and os.path.isdir(folder):  # Path.is_dir fails at names that are too long
         return _spec_of_folder(folder.resolve())
+    if wanted and folder.suffix in _SINGLE_FILES and os.path.isfile(folder):
+        raise UnknownModelError(
+            f"{folder} is a single file, and a model is a folder with a model_index.json.",
+            f"Write flux1-dev:{folder}, to take the transformer from this file."
+            if folder.suffix == ".gguf"
+            else "Choose the same model as a folder in diffusers' format, or its repository.",
+        )
     if _REPO_ID.fullmatch(wanted):
         return _spec_of_repository(wanted)
     known = ", ".join(spec.name for spec in MODELS)
@@ -294,7 +313,7 @@ def _spec_of_repository(repository: str) -> ModelSpec:
 
 def _spec_of_folder(folder: Path) -> ModelSpec:
     index = _read_config(folder / "model_index.json", folder)
-    if index.get("transformer", [None, None])[1] != "FluxTransformer2DModel":
+    if component_class(index, "transformer") != "FluxTransformer2DModel":
         raise UnknownModelError(
             f"The folder {folder} holds a {index.get('_class_name', 'model')!r}, not a FLUX "
             "pipeline (its model_index.json names no FluxTransformer2DModel).",
@@ -306,9 +325,10 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
     tokenizer = _read_config(folder / "tokenizer_2" / "tokenizer_config.json", folder)
     try:
         parts = parts_of_folder(folder)
-    except ValueError as error:
-        raise UnknownModelError(str(error), FOLDER_FILES) from error
-    small = parts is not None and parts.parameters < _SMALL_PARAMETERS
+    except FileFault as fault:
+        raise UnknownModelError(str(fault), remedy_for_file("folder", fault)) from fault
+    size = _pickled_bytes(folder) // 2 if parts is None else parts.parameters
+    small = 0 < size < _SMALL_PARAMETERS
     kin = MINIATURE if small else FLUX1_DEV
     if transformer.get("guidance_embeds", False):
         base = kin
@@ -316,7 +336,7 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         base = replace(kin, guidance_scale=0.0, true_cfg_scale=_TRUE_CFG_SCALE)
     else:
         base = FLUX1_SCHNELL
-    side = max(_SMALLEST_SIDE, int(vae.get("sample_size", base.width)))
+    side = _side(vae, base.width)
     longest = 256 if base is FLUX1_SCHNELL else 512
     adapter, latent_map = _bundled_adapter(folder), _latent_map(folder)
     vocabulary = _vocabulary(folder)
@@ -335,14 +355,18 @@ def _spec_of_folder(folder: Path) -> ModelSpec:
         non_commercial=False,
         width=side,
         height=side,
-        max_sequence_length=min(longest, int(tokenizer.get("model_max_length", longest))),
+        max_sequence_length=min(longest, _number(tokenizer, "model_max_length", longest)),
         published_parts=None,
         note="A folder on this machine.",
         character_adapter=adapter if (Path(adapter.adapter) / "config.json").is_file() else None,
         preview=str(latent_map) if latent_map.is_file() else ("" if small else base.preview),
         made_for=made_for,
         vocabulary=str(vocabulary) if vocabulary.is_file() else "",
-        files_state=_files_state([*folder.rglob("*.safetensors"), *folder.rglob("*.json")]),
+        files_state=_files_state(
+            file
+            for suffix in ("safetensors", "bin", "json")
+            for file in folder.rglob(f"*.{suffix}")
+        ),
     )
 
 
@@ -354,15 +378,43 @@ def _files_state(files: Iterable[Path]) -> str:
 
 
 def _read_config(path: Path, folder: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        missing = path.relative_to(folder)
+    if not os.path.lexists(path):
         raise UnknownModelError(
-            f"The folder {folder} holds no FLUX pipeline: {missing} is missing.", FOLDER_FILES
+            f"The folder {folder} holds no FLUX pipeline: {path.relative_to(folder)} is missing."
+            f"{_single_files(folder)}",
+            "Choose a folder in diffusers' format, which FluxPipeline can open."
+            if path.name == "model_index.json"
+            else f"Get {path.relative_to(folder)} again; the model's other files can stay.",
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UnknownModelError(f"{path} is damaged: {error}.", FOLDER_FILES) from error
-    if not isinstance(config, dict):
-        raise UnknownModelError(f"{path} is damaged: it holds no JSON object.", FOLDER_FILES)
-    return config
+        return read_json(path)
+    except FileFault as fault:
+        raise UnknownModelError(str(fault), remedy_for_file("folder", fault)) from fault
+
+
+def _single_files(folder: Path) -> str:
+    """Return a sentence on the single-file checkpoints at the top of a folder; else ""."""
+    names = [file.name for file in sorted(folder.iterdir()) if file.suffix in _SINGLE_FILES]
+    if not names:
+        return ""
+    return f" It holds {names[0]}, which is a whole checkpoint or a part of one in a single file."
+
+
+def _pickled_bytes(folder: Path) -> int:
+    """Return the size of weights whose shapes only torch can read."""
+    return sum(file.stat().st_size for file in folder.glob("*/*.bin") if file.is_file())
+
+
+def _number(config: Mapping[str, Any], key: str, usual: int) -> int:
+    """Return a whole number of a configuration; the usual one where it has none above 0."""
+    value = config.get(key)
+    found = isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < inf
+    return int(value) if found and value is not None else usual
+
+
+def _side(vae: Mapping[str, Any], usual: int) -> int:
+    """Return the side of pictures that an autoencoder was made for, as a storyboard can have it."""
+    size = _number(vae, "sample_size", usual)
+    if size > _LARGEST_SIDE:
+        return usual
+    return max(_SMALLEST_SIDE, size - size % _SIDE_STEP)

@@ -6,13 +6,14 @@ Shapes come from the headers of safetensors files. It knows nothing of GPUs:
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pipelines.models.weight_files import FileFault, find_weights, read_shapes
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -169,21 +170,24 @@ def parts_of_folder(folder: Path) -> ModelParts | None:
     """Count a model in diffusers' format from the headers of its safetensors files.
 
     Returns:
-        None where one of its networks has no safetensors file.
+        None where one of its networks has no safetensors file, or lacks one.
 
     Raises:
-        ValueError: if a file is damaged.
+        FileFault: if a file is damaged.
     """
     shapes = {}
     for component in ("transformer", "text_encoder_2", "text_encoder", "vae"):
-        found: dict[str, tuple[int, ...]] = {}
-        # A dot in the stem marks a variant (model.fp16.safetensors), which is not loaded.
-        for path in sorted((folder / component).glob("*.safetensors")):
-            if "." not in path.stem:
-                found |= _read_shapes(path)
-        if not found:
+        try:
+            weights = find_weights(folder / component)
+        except FileFault as fault:
+            if fault.reason == "missing":
+                return None
+            raise
+        if not weights.safetensors:
             return None
-        shapes[component] = found
+        shapes[component] = {
+            name: shape for file in weights.files for name, shape in read_shapes(file).items()
+        }
     transformer, t5, clip, vae = (PartSizes.of(found) for found in shapes.values())
     width = shapes["transformer"].get("x_embedder.weight", (0,))[0]
     ends = {
@@ -200,17 +204,3 @@ def with_packed_transformer(parts: ModelParts, file: Path) -> ModelParts:
     """Return the sizes of the same model with its transformer from a GGUF file."""
     packed = replace(parts.transformer, packed_bytes=file.stat().st_size)
     return replace(parts, transformer=packed)
-
-
-def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shapes of a safetensors file's tensors from its header, without safetensors."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= path.stat().st_size - 8:
-            raise ValueError(f"{path} is damaged or not completely downloaded.")
-        header = file.read(length)
-    try:
-        tensors = json.loads(header)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
-    return {name: tuple(t["shape"]) for name, t in tensors.items() if name != "__metadata__"}

@@ -13,13 +13,26 @@ from typing import Literal
 from pipelines.errors import ModelError
 from pipelines.models.sizes import ModelParts, parts_of_folder, with_packed_transformer
 from pipelines.models.vocabulary import Vocabulary, read_vocabulary
+from pipelines.models.weight_files import FileFault
 from pipelines.request import ConsistencySettings
 
 ModelKind = Literal["embedded", "hub", "folder"]
 
 # Remedies for missing or damaged files.
 SHIPPED_FILES = "Its files come with Throughline: get them again with `git checkout -- assets`."
-FOLDER_FILES = "Download or export the model again, as a folder that FluxPipeline can open."
+FOLDER_FILES = "Get this part of the model again; its other files can stay."
+
+
+def remedy_for_file(kind: ModelKind, fault: FileFault) -> str:
+    """Return what to do about one file, so that the others stay."""
+    if kind == "embedded":
+        return SHIPPED_FILES
+    if kind == "folder":
+        return fault.remedy or f"Get {fault.path.name} again; the model's other files can stay."
+    if fault.reason == "missing":
+        return "Start again with a connection: only what is missing is downloaded."
+    # The hub's cache keeps a link to a file whose name is its checksum.
+    return f"Delete {fault.path.resolve()} and start again: only this file is downloaded anew."
 
 
 @dataclass(frozen=True)
@@ -208,9 +221,10 @@ class ModelSpec:
         if self.kind != "hub":
             try:
                 parts = parts_of_folder(Path(self.source))
-            except ValueError as error:
-                remedy = SHIPPED_FILES if self.kind == "embedded" else FOLDER_FILES
-                raise ModelError(str(error), remedy, "broken") from error
+            except FileFault as fault:
+                raise ModelError(
+                    str(fault), remedy_for_file(self.kind, fault), fault.reason
+                ) from fault
         if self.packed and parts is not None:
             return with_packed_transformer(parts, Path(self.transformer_file))
         return parts

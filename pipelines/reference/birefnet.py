@@ -87,7 +87,7 @@ class BiRefNetMatting:
         missing = sorted(report["missing_keys"])
         if missing:  # transformers would use random numbers
             raise ModelError(
-                f"{source} lacks {len(missing)} weights, such as {missing[0]}.",
+                f"{source} lacks {len(missing)} of its weights, such as {missing[0]}.",
                 "Get its files again, or use the built-in matting.",
                 "broken",
             )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import PictureError
+from pipelines.pictures import without_large_texts
 
 MOST_PIXELS = 64_000_000
 MOST_BYTES = 128_000_000
@@ -117,7 +118,7 @@ def _identified(content: bytes, name: str) -> Image.Image:
     Image.init()
     readable = [known for known in FORMATS if known in Image.OPEN]
     try:
-        return Image.open(BytesIO(content), formats=readable)
+        return Image.open(BytesIO(without_large_texts(content)), formats=readable)
     except UnidentifiedImageError:
         raise PictureError(f"{name} is {_kind_of_file(content)}") from None
 

@@ -10,6 +10,7 @@ are divided. It knows nothing of names and files.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -154,6 +155,9 @@ def changes_of(tensors: Mapping[str, Tensor], scales: Scales, inputs: int) -> li
     Raises:
         ValueError: if a tensor is missing or does not fit the others.
     """
+    for kind, tensor in tensors.items():
+        if kind != "alpha" and not tensor.is_floating_point():
+            raise ValueError(f"its tensor {kind} holds no fractions, but {tensor.dtype}")
     floats = {kind: tensor.to(torch.float32) for kind, tensor in tensors.items()}
     kinds = floats.keys() - {"alpha", "diff_b"}
     bias = floats.get("diff_b")
@@ -173,7 +177,7 @@ def changes_of(tensors: Mapping[str, Tensor], scales: Scales, inputs: int) -> li
         if isinstance(change, LayerChange):
             changes[index] = change.with_bias(bias)
             return changes
-    nothing = LayerChange(torch.zeros(1, inputs), torch.zeros(bias.shape[0], 1))
+    nothing = LayerChange(torch.zeros(1, inputs), torch.zeros(bias.numel(), 1))
     return [*changes, nothing.with_bias(bias)]
 
 
@@ -221,10 +225,14 @@ class Scales:
 
     def _setting(self, patterns: str, *names: str) -> Any:
         by_layer = self.settings.get(patterns) or {}
-        if isinstance(by_layer, Mapping):
+        if not isinstance(by_layer, Mapping):
+            raise ValueError(f"{patterns} in its settings cannot be read: {by_layer!r}")
+        try:
             key = get_pattern_key(list(by_layer), self.layer)
-            if key in by_layer:
-                return by_layer[key]
+        except re.error as error:
+            raise ValueError(f"{patterns} in its settings cannot be read: {error}") from error
+        if key in by_layer:
+            return by_layer[key]
         return next((self.settings[name] for name in names if name in self.settings), None)
 
 
@@ -241,9 +249,10 @@ def _lora(tensors: Mapping[str, Tensor], scales: Scales) -> LayerChange:
 
 def _loha(tensors: Mapping[str, Tensor], scales: Scales) -> LayerChange:
     a1, b1, a2, b2 = (tensors[f"hada_w{n}_{side}"] for n in (1, 2) for side in "ab")
-    shapes = [(a.shape[0], b.shape[1]) for a, b in ((a1, b1), (a2, b2)) if a.ndim == b.ndim == 2]
-    ranks = [a.shape[-1] == b.shape[0] != 0 for a, b in ((a1, b1), (a2, b2))]
-    if len(shapes) != 2 or shapes[0] != shapes[1] or not all(ranks):
+    fits = all(
+        a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0] != 0 for a, b in ((a1, b1), (a2, b2))
+    )
+    if not fits or len(a1) != len(a2) or b1.shape[1] != b2.shape[1]:
         raise ValueError("its four matrices do not fit each other")
     # Each value of (A1 B1) * (A2 B2) is a sum over pairs of ranks.
     up = (a1[:, :, None] * a2[:, None]).flatten(1)

@@ -94,7 +94,7 @@ def _read_settings(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[st
         if path.name == PEFT_WEIGHTS and beside.is_file():
             return {"": _mapping(json.loads(beside.read_text(encoding="utf-8")))}
         flat = _mapping(json.loads(metadata.get(_IN_THE_HEADER) or "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the settings of {path} cannot be read: {error}.") from error
     settings: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():

@@ -78,7 +78,8 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
     linear = {part: dict(_linear_layers(model)) for part, model in models.items()}
     table = LayerTable(linear)
 
-    reading = _Reading(source, info, linear)
+    dtypes = {part: model.dtype for part, model in models.items()}
+    reading = _Reading(source, info, linear, dtypes)
     foreign = []
     for name, tensors in layers.items():
         place = table.find(name)
@@ -99,25 +100,29 @@ def read_weights(path: Path, source: str, pipeline: FluxPipeline) -> StyleWeight
             ANOTHER_FILE,
             "broken",
         )
-    found = {part: _in_format_of(models[part], source, reading, part) for part in models}
     return StyleWeights(
-        {part: _of_kind(LayerChange, found.get(part, {})) for part in PARTS},
-        {part: _of_kind(KroneckerChange, found.get(part, {})) for part in PARTS},
+        {part: _of_kind(LayerChange, reading.changes, part) for part in PARTS},
+        {part: _of_kind(KroneckerChange, reading.changes, part) for part in PARTS},
         tuple(_notes(source, info, foreign, unknown, reading.has_alphas)),
     )
 
 
 class _Reading:
-    """Changes that have been read from a file, by part and layer of the pipeline."""
+    """Changes that have been read from a file, by part and layer, in the number format of each."""
 
     def __init__(
-        self, source: str, info: StyleInfo, linear: Mapping[Part, Mapping[str, tuple[int, int]]]
+        self,
+        source: str,
+        info: StyleInfo,
+        linear: Mapping[Part, Mapping[str, tuple[int, int]]],
+        dtypes: Mapping[Part, torch.dtype],
     ) -> None:
         self.changes: dict[tuple[Part, str], list[Change]] = {}
         self.has_alphas = bool(info.settings)
         self._source = source
         self._settings = info.settings
         self._linear = linear
+        self._dtypes = dtypes
 
     def add(self, name: str, place: Layers, tensors: Mapping[str, Tensor]) -> None:
         """Add what the tensors of one layer of the file change.
@@ -143,10 +148,9 @@ class _Reading:
         whole = [change.swapped() if place.swapped else change for change in changes]
         parts = zip(*(change.parts(outputs) for change in whole), strict=True)
         for layer, found in zip(place.names, parts, strict=bool(whole)):
-            before = self.changes.get((place.part, layer))
-            if before is None:
-                self.changes[place.part, layer] = list(found)
-            elif not _same(before, found):
+            cast = [self._cast(change, layer, self._dtypes[place.part]) for change in found]
+            before = self.changes.setdefault((place.part, layer), cast)
+            if before is not cast and not _same(before, cast):
                 raise ModelError(
                     f"The LoRA {self._source} changes the layer {layer} twice and differently, "
                     f"under two names, of which one is {name}.",
@@ -170,6 +174,25 @@ class _Reading:
             "Choose a LoRA that was trained on this model, or the model that it was trained on.",
             "broken",
         )
+
+    def _cast(self, change: Change, layer: str, dtype: torch.dtype) -> Change:
+        """Return a change in another number format, if it holds neither NaN nor infinity then."""
+        if not change.is_finite():
+            raise ModelError(
+                f"The LoRA {self._source} holds values that are no numbers (NaN or infinity) in "
+                f"its layer {layer}.",
+                "Get the LoRA again, or choose another.",
+                "broken",
+            )
+        cast = change.to(dtype)
+        if not cast.is_finite():
+            raise ModelError(
+                f"The LoRA {self._source} holds values in its layer {layer} that are too large for "
+                f"the numbers of this model, {dtype}.",
+                "Choose bfloat16 or float32 (THROUGHLINE_DTYPE), or another LoRA.",
+                "broken",
+            )
+        return cast
 
 
 def _by_layer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
@@ -199,52 +222,23 @@ def _linear_layers(model: nn.Module) -> Iterator[tuple[str, tuple[int, int]]]:
             yield name, (layer.in_features, layer.out_features)
 
 
-def _same(first: list[Change], second: tuple[Change, ...]) -> bool:
+def _same(first: list[Change], second: list[Change]) -> bool:
     """Compare two readings of one layer; they may have been rounded differently."""
-    ours, theirs = (sum(change.product() for change in changes) for changes in (first, second))
-    if not isinstance(ours, Tensor) or not isinstance(theirs, Tensor):
-        return ours is theirs
+    ours, theirs = (
+        torch.stack([change.to(torch.float32).product() for change in changes]).sum(0)
+        for changes in (first, second)
+    )
     return bool((ours - theirs).norm() <= _SAME_CHANGE * ours.norm())
 
 
-def _in_format_of(
-    model: nn.Module, source: str, reading: _Reading, part: Part
-) -> dict[str, list[Change]]:
-    """Return a part's changes in the number format of its model.
-
-    Raises:
-        ModelError: if one holds NaN or infinity, also by the change of format.
-    """
-    dtype: torch.dtype = model.dtype  # type: ignore[assignment]
-    found: dict[str, list[Change]] = {}
-    for (owner, layer), changes in reading.changes.items():
-        if owner != part:
-            continue
-        for change in changes:
-            if not change.is_finite():
-                raise ModelError(
-                    f"The LoRA {source} holds NaN or infinity in its layer {layer}.",
-                    "Get the LoRA again, or choose another: this one gives black pictures.",
-                    "broken",
-                )
-            cast = change.to(dtype)
-            if not cast.is_finite():
-                raise ModelError(
-                    f"The LoRA {source} holds values in its layer {layer} that are too large for "
-                    f"the numbers of this model, {dtype}.",
-                    "Choose another LoRA, or a model in bfloat16.",
-                    "broken",
-                )
-            found.setdefault(layer, []).append(cast)
-    return found
-
-
-def _of_kind(kind: type[_Kind], changes: Mapping[str, list[Change]]) -> dict[str, _Kind]:
+def _of_kind(
+    kind: type[_Kind], changes: Mapping[tuple[Part, str], list[Change]], part: Part
+) -> dict[str, _Kind]:
     return {
         layer: change
-        for layer, several in changes.items()
+        for (owner, layer), several in changes.items()
         for change in several
-        if isinstance(change, kind)
+        if owner == part and isinstance(change, kind)
     }
 
 
@@ -264,8 +258,8 @@ def _notes(
     others = [name for name in unknown if name not in words]
     if others:
         yield (
-            f"Part of the LoRA {source} is not used, because it changes other things than linear "
-            f"layers: {others[0]} ({len(others)} in all). The style may look different."
+            f"Part of the LoRA {source} is not used, because it is no matrix of a LoRA, LoHa or "
+            f"LoKr: {others[0]} ({len(others)} in all). The style may look different."
         )
     if source.endswith(PEFT_WEIGHTS) and not has_alphas:
         yield (

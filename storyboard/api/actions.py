@@ -243,13 +243,13 @@ class Actions:
         with self._starting:
             if self._sharing is not None:
                 self._sharing.check(project, board, len(frames), visitor)
-            before = opened.unfinished()
-            opened.begin(self._store.presence.run, frames)
+            before = opened.unfinished.now()
+            opened.unfinished.begin(self._store.presence.run, frames)
             try:
                 job = self._runner.start(opened, frames, visitor=visitor)
             except UserError:
-                opened.finish()
-                opened.begin(before.run, before.frames)
+                opened.unfinished.finish()
+                opened.unfinished.begin(before.run, before.frames)
                 raise
         return {"job": job.id} | self._views.news(opened.id)
 
@@ -267,7 +267,7 @@ class Actions:
     def forget_left(self, project: str) -> Answer:
         """Forget the frames that were "left" when a run ended: nobody wants them now."""
         if self._store.has(project):
-            self._store.open(project).finish()
+            self._store.open(project).unfinished.finish()
         return {}
 
     def choose_take(self, project: str, frame: str, take: str) -> Answer:
@@ -337,7 +337,7 @@ class Actions:
 
     def _left(self, project: Project) -> list[str]:
         """Return the frames that were being rendered when the run that did it ended."""
-        unfinished = project.unfinished()
+        unfinished = project.unfinished.now()
         if not unfinished.frames or self._store.presence.is_running(unfinished.run):
             return []
         return [frame.id for frame in project.load().frames if frame.id in unfinished.frames]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pipelines.errors import UserError
 from pipelines.pictures import FindFigure, PrepareReference, png_bytes, read_png
@@ -33,7 +33,8 @@ class ReferenceEditor:
         self._prepare = prepare
         self._find = find
         self._guard = threading.Lock()
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # Of the projects that are being worked on, and no others.
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def state(self, project: Project) -> dict[str, Any]:
         """Return a project's reference picture and draft."""
@@ -149,7 +150,7 @@ class ReferenceEditor:
 
     def _lock(self, project: Project) -> threading.Lock:
         with self._guard:
-            return self._locks[project.id]
+            return self._locks.setdefault(project.id, threading.Lock())
 
 
 def _png_of(url: str) -> bytes:

@@ -91,7 +91,7 @@ class ShelfActions:
         deadline = time.monotonic() + _PATIENCE
         for job in jobs:
             job.wait(max(0.0, deadline - time.monotonic()))
-        self._store.left(project).finish()
+        self._store.left(project).unfinished.finish()
         self._shelf.delete(project)
         return {}
 

@@ -9,6 +9,7 @@ from typing import Any
 from storyboard.api.document import revision_of
 from storyboard.api.routes import SMOOTH_MASK, take_address
 from storyboard.board import Storyboard, Take
+from storyboard.errors import ProjectError
 from storyboard.frames import KeptLocation, identity_frame, kept_locations
 from storyboard.freshness import Origin, compare_takes
 from storyboard.jobs.runner import chosen_requests
@@ -57,7 +58,11 @@ def take_words(project: Project, take_id: str) -> dict[str, str]:
         ProjectError: if there is no such take, or it is damaged.
     """
     take, request = project.take(take_id), project.request(take_id)
-    prompt = next(f.prompt for f in request.frames if f.frame_id == take.frame_id)
+    prompt = next((f.prompt for f in request.frames if f.frame_id == take.frame_id), None)
+    if prompt is None:
+        raise ProjectError(
+            "This take does not say how it was rendered.", "Write the words of its frame anew."
+        )
     location = prompt.background
     if prompt.character or prompt.action:
         location = location.removesuffix(",")  # which planning added

@@ -1,7 +1,8 @@
 """The command line: `python -m storyboard COMMAND`, also installed as `throughline`.
 
 Exit codes: 0 done; 2 bad usage or a bad story file; 1 another error that a person can mend;
-130 stopped by Ctrl-C or a signal that ends processes. Errors are one line on stderr.
+130 stopped by Ctrl-C or a signal that ends processes; 141 nobody reads the output any more. Errors
+are one line on stderr.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from pipelines.errors import UserError
 from pipelines.models.catalog import BIREFNET
 from storyboard import __version__
 from storyboard.cli.boards import add_boards
+from storyboard.cli.console import (
+    PIPE_CLOSED,
+    accept_all_letters,
+    announce,
+    discard,
+    output_is_full,
+)
 from storyboard.cli.models import add_models
 from storyboard.cli.render import add_render
 from storyboard.cli.signals import INTERRUPTED, end_as_interrupted
@@ -35,6 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    accept_all_letters()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            discard(stream)
+        return PIPE_CLOSED
+    except OSError as error:
+        if not output_is_full(error):
+            raise
+        discard(sys.stdout)
+        announce(f"throughline: the output cannot be written ({error.strerror}).", sys.stderr)
+        return FAULT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     end_as_interrupted()
     try:

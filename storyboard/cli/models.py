@@ -176,7 +176,8 @@ def _memory(spec: ModelSpec, machine: Machine, itemsize: int) -> list[str]:
     """Table of the presets: the memory they need, what they move, and whether they fit."""
     work = Workload.of(spec, itemsize)
     if work is None:
-        return ["memory: not known, as the sizes of its files are not known before the download"]
+        when = "before the download" if spec.kind == "hub" else "without safetensors files"
+        return [f"memory: not known, as the sizes of its networks are not known {when}"]
     chosen = choose(spec, machine, itemsize)
     rows = [("memory preset", "GPU" if machine.gpus else "", "host", "moves", "")]
     for found in survey(spec, machine, itemsize):

@@ -9,13 +9,17 @@ from tqdm import tqdm
 
 from pipelines.events import FrameStarted, ModelLoading, Notice
 from storyboard.board import Storyboard
+from storyboard.cli.console import discard
 from storyboard.jobs.events import JobEvent, JobProgress, TakeSaved
 
 _LAYOUT = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
 class ProgressBar:
-    """Progress bar of all storyboards; without a terminal, a line for each frame."""
+    """Progress bar of all storyboards; without a terminal, a line for each frame.
+
+    Where nobody reads it any more, frames are rendered without.
+    """
 
     def __init__(self, boards: Sequence[Storyboard]) -> None:
         self._boards = boards
@@ -24,14 +28,23 @@ class ProgressBar:
         self._fractions = [0.0] * len(boards)
         self._begun = self._done = 0
         self._noted: set[str] = set()
+        self._is_read = True
 
     def close(self) -> None:
         """Leave the bar on the terminal as it stands."""
-        if self._bar is not None:
+        if self._bar is not None and self._is_read:
             self._bar.close()
 
     def show(self, number: int, event: JobEvent) -> None:
         """Show an event of the storyboard with this number."""
+        try:
+            if self._is_read:
+                self._show(number, event)
+        except OSError:
+            self._is_read = False
+            discard(sys.stderr)
+
+    def _show(self, number: int, event: JobEvent) -> None:
         if isinstance(event, ModelLoading):
             self._note(f"loading {event.model}")
         elif isinstance(event, Notice) and event.kind == "prompt":

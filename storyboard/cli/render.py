@@ -33,6 +33,7 @@ from storyboard.cli.signals import INTERRUPTED, interrupts_to
 from storyboard.errors import RenderCancelled, UsageError
 from storyboard.frames import reference_picture
 from storyboard.importing.story_file import StoryFile, parse_size, read_story
+from storyboard.network import bypass_proxies
 from storyboard.settings import Settings, parse_memory
 from storyboard.storage.character_file import load_character
 from storyboard.storage.consents import Consents
@@ -169,6 +170,9 @@ def render(options: argparse.Namespace) -> None:
         Consents(settings.consents).give(BIREFNET.consent)
     changes, reference = _character_changes(story, options, settings)
     boards = [_changed(board, story, changes, options) for board in story.storyboards]
+    models = [find_model(board.settings.model) for board in boards]
+    if settings.workers is not None or any(model.kind == "hub" for model in models):
+        bypass_proxies(os.environ, settings.host)
     if reference is not None and not any(reference_picture(b, f) for b in boards for f in b.frames):
         raise UsageError(
             "No frame uses the reference picture: every frame says itself who is in it.",
@@ -206,10 +210,22 @@ def render(options: argparse.Namespace) -> None:
 
 
 def _check_folder(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file.", "Name a folder.")
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty.", "Choose another folder, or add --overwrite.")
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file.", "Name a folder.")
+        if not overwrite and out.is_dir() and any(out.iterdir()):
+            raise UsageError(
+                f"--out {out} is not empty.", "Choose another folder, or add --overwrite."
+            )
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise UsageError(
+                f"--out {out}: {nearest} cannot be written to.", "Choose another folder."
+            )
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} cannot be used ({error.strerror}).", "Choose another folder."
+        ) from error
 
 
 def _character_changes(

@@ -26,7 +26,7 @@ _REMARKS = """\
 """
 _REFERENCE = """\
 # The character's reference picture is not in this file: save a ZIP for it, or add
-# `reference: picture.png` below `character`.
+# `reference: picture.png`{strength} below `character`.
 """
 
 
@@ -59,7 +59,9 @@ def story_text(board: Storyboard) -> str:
         story["styles"] = [_style(style) for style in settings.styles]
     story["frames"] = [_frame(frame) for frame in board.frames]
     body = yaml.safe_dump(story, allow_unicode=True, sort_keys=False, width=100)
-    return _REMARKS + (_REFERENCE if character.reference else "") + "\n" + body
+    strength = "" if character.strength is None else f" and `strength: {character.strength:g}`"
+    remark = _REFERENCE.format(strength=strength) if character.reference else ""
+    return f"{_REMARKS}{remark}\n{body}"
 
 
 def _identity(board: Storyboard) -> dict[str, int]:

@@ -26,6 +26,7 @@ from pipelines.errors import UnknownModelError
 from pipelines.models.catalog import find_model
 from storyboard.board import (
     MAX_FRAMES,
+    MAX_SEED,
     MAX_STYLES,
     SHORT_TEXT,
     Character,
@@ -46,6 +47,7 @@ _LIST = "should be a list (begin each item with '- ')"
 # By pydantic's type of error; its own words do for all others.
 _EXPECTED = {
     "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
     "float_parsing": "should be a number",
     "int_parsing": "should be a whole number",
     "list_type": _LIST,
@@ -83,7 +85,7 @@ def read_story(path: Path, alone: bool = False) -> StoryFile:
 
     Args:
         alone: whether the file came without those that it names, from another machine: none of
-            them is looked for then.
+            them is looked for then, and its model need not be known here.
 
     Raises:
         StoryFileError: if it cannot be read, with the line and what to do.
@@ -287,7 +289,8 @@ class _Story(Value, defer_build=True):
     steps: int | None = None
     guidance: float | None = None
     shortcut: str = "exact"
-    seed: int | None = None
+    # Checked here, as it goes into every frame that has none.
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     consistent: bool = True
     merge: bool = True
     styles: list[Annotated[_Style, _short_form_of("source")]] = Field([], max_length=MAX_STYLES)
@@ -298,7 +301,9 @@ class _Story(Value, defer_build=True):
 
     @field_validator("model")
     @classmethod
-    def _check_model(cls, value: str) -> str:
+    def _check_model(cls, value: str, info: ValidationInfo) -> str:
+        if info.context is None:  # a file that came alone names a model of its own machine
+            return value
         try:
             find_model(value)
         except UnknownModelError as error:
@@ -398,9 +403,15 @@ def _expected(fault: ErrorDetails) -> str:
         return f"there is no key {key!r} ({hint})"
     subject = f"item {key + 1} of {above[-1]!r}" if isinstance(key, int) else repr(key)
     expected = re.sub("^(Input|String|List) ", "", fault["msg"])
+    if fault["type"] == "too_long":
+        return f"{subject} should have at most {fault['ctx']['max_length']} items"
     return f"{subject} {_EXPECTED.get(fault['type'], expected)}"
 
 
 def _native(model: str) -> dict[str, Any]:
-    spec = find_model(model)
+    """Return a model and its size; without a size where there is no such model here."""
+    try:
+        spec = find_model(model)
+    except UnknownModelError:
+        return {"model": model}
     return {"model": model, "width": spec.width, "height": spec.height}

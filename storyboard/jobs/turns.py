@@ -32,7 +32,7 @@ class Turn:
 
     @property
     def place(self) -> tuple[int, int]:
-        """What the order goes by."""
+        """Sort key: the round, then the age."""
         return self.round, self.number
 
 

@@ -263,8 +263,9 @@ class DocumentKind:
             document: object = json.loads(content, parse_float=_finite, parse_constant=_finite)
             json.dumps(document, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:  # halves of letters, or nesting without end
+            fault = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise ProjectError(
-                f"{path} is damaged: {error}.",
+                f"{path} is damaged: {fault}.",
                 "It was left as it is; mend it, put a copy back, or move its folder away.",
             ) from error
         body: dict[str, Any] = document if isinstance(document, dict) else {}

@@ -15,7 +15,7 @@ foreign file is reported and left. This module knows nothing of models, jobs or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from storyboard.storage.locks import ProjectLock
 from storyboard.storage.reference_store import ReferenceStore
 from storyboard.storage.storyboard_file import STORYBOARD, read_storyboard, storyboard_content
 from storyboard.storage.take_files import TakeFiles, picture_fault, write_take
-from storyboard.storage.unfinished import Unfinished, read_unfinished, write_unfinished
+from storyboard.storage.unfinished import UnfinishedFrames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,11 @@ class Project:
     def references(self) -> ReferenceStore:
         """Reference pictures of its storyboard and of older takes."""
         return ReferenceStore(self.path / "references")
+
+    @property
+    def unfinished(self) -> UnfinishedFrames:
+        """Frames that a render was asked for, and that have no take of it yet."""
+        return UnfinishedFrames(self.path, self._lock)
 
     def tag(self) -> str:
         """Return a name for the stored state: another one after a change, by whatever process."""
@@ -145,34 +150,7 @@ class Project:
 
         self.edit(choose)
         with suppress(ProjectError):  # a full disk: the take is stored, and may be offered again
-            self.finish(take.frame_id)
-
-    def unfinished(self) -> Unfinished:
-        """Return the frames that a render was asked for, and that have no take of it yet."""
-        return read_unfinished(self.path)
-
-    def begin(self, run: str, frames: Iterable[str]) -> None:
-        """Remember that a run renders these frames, besides those that it renders already.
-
-        Raises:
-            ProjectError: if it cannot be stored.
-        """
-        with self._lock.held():
-            before = self.unfinished()
-            known = before.frames if before.run == run else ()
-            write_unfinished(self.path, Unfinished(run, tuple(dict.fromkeys([*known, *frames]))))
-
-    def finish(self, *frames: str) -> None:
-        """Forget that these frames are rendered; without any, that any is.
-
-        Raises:
-            ProjectError: if it cannot be stored.
-        """
-        with self._lock.held():
-            before = self.unfinished()
-            left = tuple(frame for frame in before.frames if frames and frame not in frames)
-            if before.frames:
-                write_unfinished(self.path, Unfinished(before.run, left))
+            self.unfinished.finish(take.frame_id)
 
     def takes(self) -> list[Take]:
         """Return the readable takes of all frames, oldest first."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from storyboard.errors import ProjectError
 from storyboard.storage.storyboard_file import STORYBOARD, read_storyboard
+from storyboard.storage.take_files import picture_fault
 
 # Seconds since 1970 that a date can show.
 _EARLIEST, _LATEST = -62_000_000_000, 253_000_000_000
@@ -24,7 +25,7 @@ class ProjectInfo:
         title: its title; empty where it cannot be read.
         frames: number of its frames.
         modified: time of the last change, UTC.
-        take: the chosen take of its first rendered frame; None where nothing is rendered.
+        take: the first chosen take whose picture can be shown; None where there is none.
         fault: why it cannot be opened, as a sentence; empty where it can.
     """
 
@@ -86,7 +87,9 @@ def _summary(path: Path, modified: datetime) -> ProjectInfo:
     except ProjectError as error:
         fault = error.problem.replace(f"{folder}{os.sep}", "")
         return ProjectInfo(folder.name, "", 0, modified, None, fault)
-    take = next((frame.take for frame in board.frames if frame.take), None)
+    takes = (frame.take for frame in board.frames if frame.take)
+    pictures = ((take, folder / "takes" / take / "image.png") for take in takes)
+    take = next((take for take, path in pictures if not picture_fault(path)), None)
     return ProjectInfo(folder.name, board.title, len(board.frames), modified, take)
 
 

@@ -7,6 +7,7 @@ A run that ends in between leaves the file, so that its frames can be offered ag
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from storyboard.board import Identifier
 from storyboard.errors import ProjectError
 from storyboard.storage.files import DocumentKind, remove, write_result
+from storyboard.storage.locks import ProjectLock
 
 UNFINISHED_FILE = DocumentKind("throughline unfinished frames")
 UNFINISHED = "unfinished.json"
@@ -33,27 +35,54 @@ class _Record(BaseModel):
     frames: list[Identifier]
 
 
-def read_unfinished(folder: Path) -> Unfinished:
-    """Return the unfinished frames of the project in a folder; none where nothing is known."""
-    path = folder / UNFINISHED
-    if not path.is_file():
-        return Unfinished()
-    try:
-        record = _Record.model_validate(UNFINISHED_FILE.read(path))
-    except (ProjectError, ValidationError):  # the frames are there, without takes, for all to see
-        return Unfinished()
-    return Unfinished(record.run, tuple(record.frames))
+class UnfinishedFrames:
+    """The unfinished frames of a project; for any thread.
 
-
-def write_unfinished(folder: Path, unfinished: Unfinished) -> None:
-    """Store the unfinished frames of the project in a folder.
-
-    Raises:
-        ProjectError: if they cannot be stored.
+    Args:
+        folder: the project's folder.
+        lock: the project's lock.
     """
-    path = folder / UNFINISHED
-    if unfinished.frames:
-        body = {"run": unfinished.run, "frames": list(unfinished.frames)}
-        write_result(path, UNFINISHED_FILE.dump(body))
-    else:
-        remove(path)
+
+    def __init__(self, folder: Path, lock: ProjectLock) -> None:
+        self._path = folder / UNFINISHED
+        self._lock = lock
+
+    def now(self) -> Unfinished:
+        """Return the unfinished frames; none where nothing is known."""
+        if not self._path.is_file():
+            return Unfinished()
+        try:
+            record = _Record.model_validate(UNFINISHED_FILE.read(self._path))
+        except (ProjectError, ValidationError):  # the frames are there, without takes
+            return Unfinished()
+        return Unfinished(record.run, tuple(record.frames))
+
+    def begin(self, run: str, frames: Iterable[str]) -> None:
+        """Remember that a run renders these frames, besides those that it renders already.
+
+        Raises:
+            ProjectError: if it cannot be stored.
+        """
+        with self._lock.held():
+            before = self.now()
+            known = before.frames if before.run == run else ()
+            self._write(Unfinished(run, tuple(dict.fromkeys([*known, *frames]))))
+
+    def finish(self, *frames: str) -> None:
+        """Forget that these frames are rendered; without any, that any is.
+
+        Raises:
+            ProjectError: if it cannot be stored.
+        """
+        with self._lock.held():
+            before = self.now()
+            left = tuple(frame for frame in before.frames if frames and frame not in frames)
+            if before.frames:
+                self._write(Unfinished(before.run, left))
+
+    def _write(self, unfinished: Unfinished) -> None:
+        if unfinished.frames:
+            body = {"run": unfinished.run, "frames": list(unfinished.frames)}
+            write_result(self._path, UNFINISHED_FILE.dump(body))
+        else:
+            remove(self._path)

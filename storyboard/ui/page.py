@@ -31,6 +31,7 @@ from storyboard.jobs.runner import Runner
 from storyboard.settings import ROOT, Settings
 from storyboard.storage.projects import Store
 from storyboard.ui.gradio_routes import OpenRoutes
+from storyboard.ui.prefix import ForwardedPrefix
 
 ASSETS = ROOT / "assets" / "ui"
 
@@ -108,7 +109,11 @@ def launch_options(store: Store, settings: Settings) -> dict[str, Any]:
     return {
         "app_kwargs": {
             "routes": make_routes(store, ASSETS),
-            "middleware": [Middleware(OpenRoutes), Middleware(_Preload)],
+            "middleware": [
+                Middleware(ForwardedPrefix),
+                Middleware(OpenRoutes),
+                Middleware(_Preload),
+            ],
             "lifespan": guarded,
         },
         "theme": _theme(),
@@ -148,7 +153,7 @@ class _Preload:
                 message["headers"] = [*message["headers"], (b"link", self._links)]
             await send(message)
 
-        is_page = scope["type"] == "http" and scope["path"] == "/"
+        is_page = scope["type"] == "http" and scope["path"] == f"{scope.get('root_path', '')}/"
         await self._app(scope, receive, with_links if is_page else send)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.driving import Opened, Server, has_status
+from tests.browser.driving import SOON, Opened, Server, has_status
 from tests.conftest import find_chromium
 
 CHROMIUM_FLAGS = (
@@ -19,6 +20,19 @@ CHROMIUM_FLAGS = (
 PARTING_WORDS = re.compile(
     r"AbortError|Connection errored out|net::ERR_(CONNECTION|EMPTY|INTERNET|NETWORK)"
 )
+HERE = Path(__file__).resolve().parent
+MOST = 600  # seconds of a test on a busy machine
+
+expect.set_options(timeout=SOON)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker("browser")
+            item.add_marker(pytest.mark.timeout(MOST))
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +46,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run an app for all modules, with the miniature; some modules have their own."""
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("projects")) as server:
+        yield server
 
 
 @pytest.fixture

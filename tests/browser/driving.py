@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -25,7 +27,7 @@ Opened = Callable[..., Page]
 
 
 class Server:
-    """The app in a process of its own.
+    """The app in a process of its own, which runs inside `with`.
 
     Args:
         projects: its projects folder.
@@ -59,6 +61,13 @@ class Server:
             assert self._process.poll() is None, "the app did not start"
             assert time.monotonic() < deadline, line
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.stop()
+
     def kill(self) -> None:
         """Let it die, as in a crash."""
         assert self._process is not None and self._process.stdout is not None
@@ -90,7 +99,27 @@ def within(page: Page, number: int, selector: str) -> Locator:
 
 
 def is_saved(page: Page) -> None:
-    expect(page.locator(".tl-saved")).to_have_text("Saved", timeout=SOON)
+    expect(page.locator(".tl-saved")).to_have_text("Saved")
+
+
+def project_of(page: Page) -> str:
+    """Return the name of the board that a page shows, from its address."""
+    return page.url.partition("?board=")[2]
+
+
+def stored(server: Server, project: str) -> dict[str, Any]:
+    """Return a board as it is stored."""
+    content = json.loads((server.projects / project / "storyboard.json").read_text("utf-8"))
+    return dict(content["storyboard"])
+
+
+def change_stored(server: Server, project: str, part: str | int, **values: Any) -> None:
+    """Change "settings" of a stored board, or a frame of it, counted from 1, as somebody else."""
+    path = server.projects / project / "storyboard.json"
+    content = json.loads(path.read_text("utf-8"))
+    board = content["storyboard"]
+    (board[part] if isinstance(part, str) else board["frames"][part - 1]).update(values)
+    path.write_text(json.dumps(content), "utf-8")
 
 
 def small_story(page: Page, steps: int = 2, frames: int = 4) -> None:

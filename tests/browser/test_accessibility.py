@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import SOON, Opened, Server, generate, small_story, within
+from tests.browser.driving import Opened, Server, change_stored, generate, small_story, within
 from tests.conftest import ROOT, needed_node_package
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 MAYA = ROOT / "tests" / "data" / "projects" / "mayas-day"
 WIDE, NARROW = (1400, 900), (390, 844)
@@ -90,7 +87,7 @@ def test_no_rule_is_broken(opened: Opened, server: Server, board: str) -> None:
     audit.examine("rendered")
     for state, open_it in DIALOGS.items():
         open_it(page)
-        expect(page.locator("dialog[open]")).to_have_count(1, timeout=SOON)
+        expect(page.locator("dialog[open]")).to_have_count(1)
         audit.examine(state)
         page.locator("dialog[open] [data-action=shut]").click()
     change_in_two_places(page, server, board)
@@ -127,10 +124,7 @@ def change_in_two_places(page: Page, server: Server, board: str) -> None:
     """Change a field of a frame here while it is changed elsewhere."""
     page.context.set_offline(True)
     within(page, 1, "textarea").fill("typed here")
-    path = server.projects / board / "storyboard.json"
-    content = json.loads(path.read_text())
-    content["storyboard"]["frames"][0]["action"] = "typed there"
-    path.write_text(json.dumps(content))
+    change_stored(server, board, 1, action="typed there")
     page.context.set_offline(False)
-    expect(within(page, 1, "[data-action=keep-mine]")).to_be_visible(timeout=SOON)
-    expect(page.locator(".tl-edited:visible")).to_have_count(2, timeout=SOON)
+    expect(within(page, 1, "[data-action=keep-mine]")).to_be_visible()
+    expect(page.locator(".tl-edited:visible")).to_have_count(2)

@@ -10,13 +10,11 @@ import re
 import time
 import zipfile
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driving import (
     ACTIONS,
     RENDERING,
-    SOON,
     Opened,
     Server,
     cards,
@@ -28,8 +26,6 @@ from tests.browser.driving import (
     small_story,
     within,
 )
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Server) -> None:
@@ -64,7 +60,7 @@ def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Ser
     assert picture and mask and mask["x"] > picture["x"] and mask["y"] == picture["y"]
 
     page.reload()
-    expect(cards(page)).to_have_count(4, timeout=SOON)
+    expect(cards(page)).to_have_count(4)
     expect(page.get_by_label("Description")).to_have_value(re.compile("green hoodie"))
     for number, action in enumerate(ACTIONS, 1):
         expect(within(page, number, "textarea")).to_have_value(action)
@@ -74,7 +70,7 @@ def test_a_character_goes_through_a_whole_storyboard(opened: Opened, server: Ser
     server.stop()
     server.start()
     page.reload()
-    expect(cards(page)).to_have_count(4, timeout=SOON)
+    expect(cards(page)).to_have_count(4)
     is_loaded(within(page, 4, ".tl-picture"))
     expect(within(page, 4, "textarea")).to_have_value("jumping")
 
@@ -96,10 +92,10 @@ def test_takes_are_kept_and_can_be_chosen_again(opened: Opened) -> None:
     expect(within(page, 1, "[data-field=seed]")).not_to_have_value("")
     is_saved(page)
     within(page, 1, "textarea").fill("reading a book")
-    expect(within(page, 1, ".tl-edited")).to_be_visible(timeout=SOON)
+    expect(within(page, 1, ".tl-edited")).to_be_visible()
 
     page.reload()
-    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 1 of 2", timeout=SOON)
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 1 of 2")
     page.get_by_role("button", name="Save as").click()
     with page.expect_download() as download:
         page.locator("[data-form=zip]").click()
@@ -144,7 +140,7 @@ def test_words_and_order_changed_while_frames_arrive_survive(opened: Opened) -> 
     expect(within(page, 2, ".tl-edited")).to_be_visible()
     is_saved(page)
     page.reload()
-    expect(within(page, 2, "textarea")).to_have_value(words, timeout=SOON)
+    expect(within(page, 2, "textarea")).to_have_value(words)
 
 
 def test_frames_are_added_duplicated_moved_removed_and_brought_back(opened: Opened) -> None:
@@ -174,7 +170,7 @@ def test_frames_are_added_duplicated_moved_removed_and_brought_back(opened: Open
     assert actions() == ["running", "dancing", "waving", "pointing"]
     is_saved(page)
     page.reload()
-    expect(cards(page)).to_have_count(4, timeout=SOON)
+    expect(cards(page)).to_have_count(4)
     assert actions() == ["running", "dancing", "waving", "pointing"]
 
 
@@ -183,7 +179,7 @@ def test_what_cannot_be_rendered_is_reported_and_nothing_typed_is_lost(opened: O
     within(page, 1, "textarea").fill("waving")
     generate(page)
     banner = page.get_by_role("alert").filter(has_text="no description and no picture")
-    expect(banner).to_be_visible(timeout=SOON)
+    expect(banner).to_be_visible()
     expect(within(page, 1, "textarea")).to_have_value("waving")
     assert "Traceback" not in page.content()
     banner.get_by_role("button", name="Dismiss").click()
@@ -208,7 +204,7 @@ def test_guidance_is_the_models_own_until_it_is_moved(opened: Opened) -> None:
     is_saved(page)
 
     page.reload()
-    expect(guidance).to_have_value("4", timeout=SOON)
+    expect(guidance).to_have_value("4")
     page.locator("summary").click()
     guidance.fill("3.5")
     expect(guidance_row).to_contain_text("3.5, the model's default")
@@ -226,7 +222,7 @@ def test_words_stay_words(opened: Opened) -> None:
     within(page, 1, "[data-field=location]").fill(words)
     is_saved(page)
     page.reload()
-    expect(page.get_by_label("Description")).to_have_value(words, timeout=SOON)
+    expect(page.get_by_label("Description")).to_have_value(words)
     page.get_by_role("button", name="Boards").click()
     expect(page.locator(".tl-entry strong").filter(has_text="onerror")).to_have_text(words)
     assert page.evaluate("document.body.dataset.hit") is None
@@ -240,7 +236,7 @@ def test_two_people_do_not_see_each_other(opened: Opened) -> None:
     is_saved(theirs)
     rendered(mine, 1)
     theirs.reload()
-    expect(theirs.get_by_label("Description")).to_have_value("a man in a black coat", timeout=SOON)
+    expect(theirs.get_by_label("Description")).to_have_value("a man in a black coat")
     assert theirs.locator(".tl-card[data-state=rendered]").count() == 0
     expect(mine.get_by_label("Description")).to_have_value(re.compile("red hair"))
 
@@ -248,20 +244,20 @@ def test_two_people_do_not_see_each_other(opened: Opened) -> None:
 def test_the_example_and_a_new_storyboard_are_one_click_away(opened: Opened) -> None:
     page = opened()
     page.get_by_role("button", name="open the example").click()
-    expect(cards(page)).to_have_count(6, timeout=SOON)
+    expect(cards(page)).to_have_count(6)
     expect(page.get_by_label("Title of the storyboard")).not_to_have_value("")
     title = page.get_by_label("Title of the storyboard").input_value()
     page.get_by_role("button", name="New", exact=True).click()
-    expect(cards(page)).to_have_count(4, timeout=SOON)
+    expect(cards(page)).to_have_count(4)
     page.get_by_role("button", name="Boards").click()
     page.locator(".tl-entry-open").filter(has_text=title).first.click()
-    expect(cards(page)).to_have_count(6, timeout=SOON)
+    expect(cards(page)).to_have_count(6)
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> None:
     page = opened(400, 800)
     page.get_by_role("button", name="open the example").click()
-    expect(cards(page)).to_have_count(6, timeout=SOON)
+    expect(cards(page)).to_have_count(6)
     page.locator("summary").click()
     for view in ("overlay", "side", "grid", "picture"):
         page.locator("button[data-view]:visible").click()

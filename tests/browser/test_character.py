@@ -22,7 +22,6 @@ from playwright.sync_api import Locator, Page, expect
 from miniature.world.scene import draw_scene
 from miniature.world.spec import WHOLE
 from tests.browser.driving import (
-    SOON,
     Opened,
     Server,
     generate,
@@ -32,8 +31,6 @@ from tests.browser.driving import (
     rendered,
     within,
 )
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 DOUBT = "unlike the drawings"
 
@@ -52,10 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     knows_nobody = fit_familiarity(summary(tiny_features(pictures=200)), bound=0.0)
     bundle = replace(tiny_bundle(pipeline.transformer), familiarity=knows_nobody)
     save_bundle(folder / "subject", bundle)
-    server = Server(tmp_path_factory.mktemp("projects"), "--model", str(folder))
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("projects"), "--model", str(folder)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +65,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upload(page: Page, file: Path) -> None:
     page.get_by_role("tab", name="Upload a picture").click()
     page.set_input_files("[data-file=picture]", file)
-    expect(page.locator(".tl-draft")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-draft")).to_be_visible()
     is_loaded(page.locator(".tl-draft .tl-prepared img"))
 
 
@@ -81,7 +76,7 @@ def prepared(page: Page) -> str | None:
 def open_brush(page: Page) -> Locator:
     page.get_by_role("button", name="Edit mask").click()
     canvas = page.locator(".tl-canvas")
-    expect(canvas).to_be_visible(timeout=SOON)
+    expect(canvas).to_be_visible()
     return canvas
 
 
@@ -108,13 +103,13 @@ def alpha_at(canvas: Locator, across: float, down: float) -> bool:
 
 def is_edited(page: Page, before: str | None) -> None:
     image = page.locator(".tl-mender .tl-prepared img")
-    expect(image).not_to_have_attribute("src", before or "", timeout=SOON)
-    expect(page.locator(".tl-mender .tl-stale")).to_have_count(0, timeout=SOON)
+    expect(image).not_to_have_attribute("src", before or "")
+    expect(page.locator(".tl-mender .tl-stale")).to_have_count(0)
 
 
 def use(page: Page, within_selector: str = ".tl-draft") -> None:
     page.locator(f"{within_selector} [data-action=use]").click()
-    expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-used")).to_be_visible()
     is_loaded(page.locator(".tl-used .tl-prepared img"))
 
 
@@ -157,7 +152,7 @@ def test_a_drawn_character_is_uploaded_edited_and_used(
     assert page.locator(".tl-mender .tl-prepared img").get_attribute("src") == second
 
     page.reload()
-    expect(page.locator(".tl-draft")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-draft")).to_be_visible()
     assert prepared(page) == second
     canvas = open_brush(page)
     assert alpha_at(canvas, 0.1, 0.05)
@@ -167,7 +162,7 @@ def test_a_drawn_character_is_uploaded_edited_and_used(
     expect(page.locator(".tl-toast")).to_contain_text("Frames are generated with this picture")
 
     page.reload()
-    expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-used")).to_be_visible()
     name = used_name(page)
     page.locator(".tl-used").get_by_label("Reference strength").fill("0.6")
     for number, action in enumerate(("waves", "runs", "sits", "waves"), 1):
@@ -202,12 +197,12 @@ def test_a_picture_is_pasted_dropped_and_edited_with_keys(opened: Opened, drawn:
         document.querySelector(".tl-cards").dispatchEvent(event);
     }"""
     page.evaluate(give, [content, "paste"])
-    expect(page.locator(".tl-draft")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-draft")).to_be_visible()
     pasted = prepared(page)
     page.locator(".tl-draft [data-action=discard]").click()
-    expect(page.locator(".tl-drop")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-drop")).to_be_visible()
     page.evaluate(give, [content, "drop"])
-    expect(page.locator(".tl-draft")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-draft")).to_be_visible()
     assert prepared(page) == pasted
 
     canvas = open_brush(page)
@@ -242,18 +237,18 @@ def test_what_is_no_picture_is_reported_and_nothing_is_lost(
     odd = tmp_path / "odd.png"
     odd.write_bytes(b"%PDF-1.7 nothing to see")
     page.set_input_files("[data-file=picture]", odd)
-    expect(page.locator(".tl-fault").first).to_contain_text("PDF", timeout=SOON)
+    expect(page.locator(".tl-fault").first).to_contain_text("PDF")
     huge = tmp_path / "huge.png"
     huge.write_bytes(bytes(20_000_001))
     page.set_input_files("[data-file=picture]", huge)
-    expect(page.locator(".tl-fault").first).to_contain_text("larger than 20 MB", timeout=SOON)
+    expect(page.locator(".tl-fault").first).to_contain_text("larger than 20 MB")
     expect(page.locator(".tl-used")).to_be_visible()
     expect(within(page, 1, "textarea")).to_have_value("a girl waves")
 
     page.locator(".tl-used [data-action=unuse]").click()
-    expect(page.locator(".tl-drop")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-drop")).to_be_visible()
     page.locator(".tl-toast").get_by_role("button", name="Undo").click()
-    expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-used")).to_be_visible()
 
 
 def test_a_model_without_references_says_so_and_terms_are_asked_first(
@@ -270,13 +265,13 @@ def test_a_model_without_references_says_so_and_terms_are_asked_first(
     expect(within(page, 1, "[data-field=reference_strength]")).to_be_hidden()
     generate(page)
     refused = page.get_by_role("alert").filter(has_text="cannot use a reference picture")
-    expect(refused).to_be_visible(timeout=SOON)
+    expect(refused).to_be_visible()
     note.get_by_role("button", name="FLUX.1 [dev]", exact=True).click()
     expect(note).to_be_hidden()
     expect(page.get_by_label("Model")).to_have_value("flux1-dev")
     generate(page)
     dialog = page.get_by_role("dialog", name="Before the first download")
-    expect(dialog).to_be_visible(timeout=SOON)
+    expect(dialog).to_be_visible()
     expect(dialog).to_contain_text("research only")
     expect(dialog).to_contain_text(re.compile(r"About \d+ GB"))
     expect(dialog.get_by_role("link")).to_have_attribute("href", re.compile("^https://"))
@@ -286,7 +281,7 @@ def test_a_model_without_references_says_so_and_terms_are_asked_first(
     page.locator(".tl-used [data-action=retouch]").click()
     page.locator(".tl-mender [data-action=shut]").click()
     page.get_by_role("button", name="find the character with BiRefNet").click()
-    expect(dialog).to_be_visible(timeout=SOON)
+    expect(dialog).to_be_visible()
     expect(dialog).to_contain_text("its own Python code")
     page.keyboard.press("Escape")
     expect(page.locator(".tl-draft")).to_be_visible()
@@ -308,10 +303,10 @@ def test_a_character_is_saved_and_loaded_into_another_storyboard(
     file = download.value.path().rename(download.value.path().with_suffix(".character"))
 
     page.get_by_role("button", name="New", exact=True).click()
-    expect(page.get_by_label("Description")).to_have_value("", timeout=SOON)
+    expect(page.get_by_label("Description")).to_have_value("")
     page.get_by_label("Description").fill("a blue coat")
     page.set_input_files("[data-file=import]", file)
-    expect(page.locator(".tl-used")).to_be_visible(timeout=SOON)
+    expect(page.locator(".tl-used")).to_be_visible()
     assert used_name(page) == picture
     expect(page.get_by_label("Name (optional)")).to_have_value("Maya")
     page.get_by_role("tab", name="Describe").click()
@@ -320,7 +315,7 @@ def test_a_character_is_saved_and_loaded_into_another_storyboard(
     expect(page.get_by_label("Description")).to_have_value("a blue coat")
     is_saved(page)
     page.reload()
-    expect(page.get_by_label("Description")).to_have_value("a blue coat", timeout=SOON)
+    expect(page.get_by_label("Description")).to_have_value("a blue coat")
     expect(page.locator(".tl-drop")).to_be_hidden()
 
 
@@ -334,7 +329,7 @@ def test_styles_are_kept_as_they_are_written(opened: Opened) -> None:
     is_saved(page)
     page.reload()
     page.locator("summary").click()
-    expect(page.get_by_label("LoRA", exact=True)).to_have_value("owner/watercolor", timeout=SOON)
+    expect(page.get_by_label("LoRA", exact=True)).to_have_value("owner/watercolor")
     expect(page.get_by_label("Weight of the style")).to_have_value("0.75")
     page.get_by_role("button", name="Remove this style").click()
     expect(page.get_by_label("LoRA", exact=True)).to_have_count(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.driving import SOON, Opened, Server, has_status, is_saved, within
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+from tests.browser.driving import (
+    Opened,
+    Server,
+    change_stored,
+    has_status,
+    is_saved,
+    project_of,
+    within,
+)
 
 LIBRARIES = 90_000  # milliseconds until the server has loaded its libraries
 
@@ -20,10 +25,8 @@ LIBRARIES = 90_000  # milliseconds until the server has loaded its libraries
 @pytest.fixture
 def unable_server(tmp_path: Path) -> Iterator[Server]:
     """Run an app whose memory preset no model can use on a CPU."""
-    server = Server(tmp_path / "projects", THROUGHLINE_MEMORY="model-offload")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "projects", THROUGHLINE_MEMORY="model-offload") as server:
+        yield server
 
 
 def settings_of(page: Page) -> Locator:
@@ -60,7 +63,7 @@ def test_a_model_that_does_not_run_here_is_marked_before_anything_is_asked(
     settings = settings_of(page)
     expect(settings.locator(".tl-usable.tl-doubt")).to_contain_text("Does not run here")
     select = settings.get_by_label("Model")
-    marked = "FLUX.1 [dev] \u2013 not on this machine"
+    marked = "FLUX.1 [dev] \u2013 does not run here"
     expect(select.locator("option").nth(1)).to_have_text(marked)
     select.select_option(label=marked)
     expect(select).to_have_value("flux1-dev")
@@ -116,11 +119,7 @@ def test_settings_that_a_model_was_not_made_for_are_marked(opened: Opened, serve
     settings.get_by_label("Steps").fill("3")
     expect(doubt).to_contain_text("was made for 10 to 50 steps; with fewer")
     is_saved(page)
-    project = page.url.partition("?board=")[2]
-    stored = server.projects / project / "storyboard.json"
-    content = json.loads(stored.read_text())
-    content["storyboard"]["settings"] |= {"width": 512, "height": 512, "guidance": 8}
-    stored.write_text(json.dumps(content))
+    change_stored(server, project_of(page), "settings", width=512, height=512, guidance=8)
     page.reload()
     has_status(page, "idle")
     settings = settings_of(page)
@@ -161,6 +160,6 @@ def test_numbers_out_of_bounds_stay_and_are_refused_with_words(opened: Opened) -
     expect(refusal).to_be_hidden()
     is_saved(page)
     page.reload()
-    has_status(page, "idle", timeout=SOON)
+    has_status(page, "idle")
     expect(page.locator("[data-field='settings.steps']")).to_have_value("30")
     expect(within(page, 2, "[data-field=seed]")).to_have_value("")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import (
     RENDERING,
-    SOON,
     Opened,
     generate,
     has_status,
@@ -15,8 +13,6 @@ from tests.browser.driving import (
     small_story,
     within,
 )
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def is_shown(page: Page, timeout: float = RENDERING) -> None:
@@ -51,9 +47,9 @@ def test_a_frame_is_seen_before_it_is_rendered(opened: Opened) -> None:
 
     page.get_by_role("button", name="Cancel").click()
     has_status(page, "cancelled", "idle", timeout=RENDERING)
-    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)
+    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0")
     page.locator("summary").click()
     page.get_by_label("Steps").fill("4")
     generate(page)
     rendered(page, 1)
-    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0", timeout=SOON)
+    expect(within(page, 1, ".tl-preview")).to_have_css("opacity", "0")

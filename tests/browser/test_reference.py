@@ -22,8 +22,6 @@ from storyboard.storage.projects import Store
 from tests.browser.driving import Opened, Server, generate, rendered, within
 from tests.browser.test_character import is_edited, open_brush, stroke, upload, use
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
 # In the evaluation (docs/references.md) frames with a reference show two thirds of the attributes
 # that only it has, frames without one a sixth: this is half-way.
 KEPT = 0.4

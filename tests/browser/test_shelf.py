@@ -16,10 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from storyboard.storage.projects import Store
 from storyboard.storage.take_files import REQUEST_KEY
-from tests.browser.driving import SOON, Opened, Server, cards, has_status, is_saved, within
+from tests.browser.driving import Opened, Server, cards, has_status, is_saved, within
 from tests.conftest import ROOT
-
-pytestmark = pytest.mark.browser
 
 MAYA = ROOT / "tests" / "data" / "projects" / "mayas-day"
 TITLES = ("Maya\u2019s day", "\u00dcber den Wolken", "The last bus")
@@ -27,10 +25,8 @@ TITLES = ("Maya\u2019s day", "\u00dcber den Wolken", "The last bus")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("projects"))
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("projects")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def entry(page: Page, title: str) -> Locator:
 
 def open_shelf(page: Page, count: int) -> None:
     page.locator("[data-action=projects]").click()
-    expect(page.locator(".tl-shelf .tl-entry")).to_have_count(count, timeout=SOON)
+    expect(page.locator(".tl-shelf .tl-entry")).to_have_count(count)
 
 
 def act(page: Page, title: str, action: str) -> None:
@@ -96,7 +92,7 @@ def test_boards_are_found_renamed_and_copied(opened: Opened, server: Server, sto
     page.get_by_role("searchbox").click()
     expect(page.locator(".tl-title")).to_have_value("Zoe\u2019s day")
     act(page, "The first bus", "copy-board")
-    expect(entry(page, "The first bus copy")).to_have_count(1, timeout=SOON)
+    expect(entry(page, "The first bus copy")).to_have_count(1)
     assert titles(store) == {"Zoe\u2019s day", TITLES[1], "The first bus", "The first bus copy"}
     entry(page, "The first bus copy").locator("[data-action=open]").click()
     expect(page.locator(".tl-title")).to_have_value("The first bus copy")
@@ -116,7 +112,7 @@ def test_a_board_goes_to_the_bin_and_comes_back(
     assert titles(store) == set(TITLES)
 
     act(page, TITLES[0], "delete-board")  # the board on the page
-    expect(page.locator(".tl-title")).to_have_value("Untitled storyboard", timeout=SOON)
+    expect(page.locator(".tl-title")).to_have_value("Untitled storyboard")
     act(page, TITLES[2], "delete-board")
     page.get_by_role("button", name="Bin (2)").click()
     expect(page.locator(".tl-entry")).to_have_count(2)
@@ -143,7 +139,7 @@ def test_a_page_is_told_that_its_board_was_deleted_and_keeps_what_is_typed(
     open_shelf(two, 3)
     act(two, TITLES[0], "delete-board")
     banner = one.locator(".tl-main > .tl-banner")
-    expect(banner).to_contain_text("This storyboard has been deleted", timeout=SOON)
+    expect(banner).to_contain_text("This storyboard has been deleted")
     within(one, 1, "textarea").fill("reading")
     one.wait_for_timeout(1500)
     assert not (server.projects / "b0").exists()
@@ -158,7 +154,7 @@ def test_a_page_is_told_that_its_board_was_deleted_and_keeps_what_is_typed(
     visit(one, server, "b1")
     expect(banner).to_contain_text("in the bin")
     banner.get_by_role("button", name="Restore").click()
-    expect(one.locator(".tl-title")).to_have_value(TITLES[1], timeout=SOON)
+    expect(one.locator(".tl-title")).to_have_value(TITLES[1])
 
 
 def test_words_of_a_board_that_is_gone_for_good_can_be_kept(
@@ -168,7 +164,7 @@ def test_words_of_a_board_that_is_gone_for_good_can_be_kept(
     page.wait_for_load_state("networkidle")  # with all pictures
     shutil.rmtree(server.projects / "b0")
     banner = page.locator(".tl-main > .tl-banner")
-    expect(banner).to_contain_text("no longer there", timeout=SOON)
+    expect(banner).to_contain_text("no longer there")
     page.get_by_role("button", name="Keep the words").click()
     is_saved(page)
     expect(banner).to_be_hidden()
@@ -195,7 +191,7 @@ def test_a_board_is_saved_and_opened_as_each_kind_of_file(
         known = {info.id for info in store.projects()}
         page.locator("[data-action=projects]").click()
         page.set_input_files("[data-file=board]", path)
-        expect(page).not_to_have_url(re.compile(rf"board=({'|'.join(known)})$"), timeout=SOON)
+        expect(page).not_to_have_url(re.compile(rf"board=({'|'.join(known)})$"))
         expect(page.locator(".tl-title")).to_have_value(TITLES[1])
         expect(page.locator(".tl-card[data-state=rendered]")).to_have_count(pictures)
         assert ("not all of it" in page.locator(".tl-main").inner_text()) == (form == "json")
@@ -220,13 +216,13 @@ def test_files_are_opened_where_they_are_dropped(
     page = visit(opened(), server, "b0")
     lines = "on a beach#a girl#waving\n\nin a forest#a boy#reading\nat home#a boy#sitting\n"
     page.evaluate(DROP, ["prompts.txt", lines])
-    expect(page.locator(".tl-title")).to_have_value("prompts, group 1", timeout=SOON)
+    expect(page.locator(".tl-title")).to_have_value("prompts, group 1")
     page.get_by_role("button", name="Show").click()
     expect(entry(page, "prompts, group 2")).to_contain_text("2 frames")
     page.keyboard.press("Escape")
     page.evaluate(DROP, ["broken.zip", "no zip at all"])
     banner = page.locator(".tl-main > .tl-banner")
-    expect(banner).to_contain_text("broken.zip is not an archive", timeout=SOON)
+    expect(banner).to_contain_text("broken.zip is not an archive")
     assert len(store.projects()) == 5
 
 
@@ -258,7 +254,7 @@ def test_the_archive_of_the_page_says_what_is_inside(
 def test_the_example_opens_as_it_was_left(opened: Opened, server: Server, store: Store) -> None:
     page = visit(opened(), server, "b0")
     page.locator("nav [data-action=example]").click()
-    expect(cards(page)).to_have_count(6, timeout=SOON)
+    expect(cards(page)).to_have_count(6)
     within(page, 1, "textarea").fill("singing in the rain")
     is_saved(page)
     page.locator("[data-action=new]").click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from pipelines.models.measured import cost_of, turbo_loras
@@ -10,8 +9,6 @@ from pipelines.models.shortcuts import find_shortcut
 from pipelines.request import Shortcuts
 from storyboard.storage.projects import Store
 from tests.browser.driving import Opened, Server, cards, generate, is_saved, rendered, small_story
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_a_shortcut_is_chosen_described_and_used(opened: Opened, server: Server) -> None:

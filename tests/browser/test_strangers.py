@@ -10,9 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.browser.driving import SOON, Server, has_status, is_saved, small_story
-
-pytestmark = pytest.mark.browser
+from tests.browser.driving import Server, has_status, is_saved, small_story
 
 SPACE = "https://someone-boards.hf.space"
 FRAMED = f"<!doctype html><iframe src='{SPACE}/' width=1300 height=800></iframe>"
@@ -40,10 +38,8 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     variables = {"SPACE_ID": "someone/boards", "SPACE_HOST": urlsplit(SPACE).hostname or ""}
     uploads = str(tmp_path_factory.mktemp("uploads"))
     folder = tmp_path_factory.mktemp("space")
-    server = Server(folder, "--host", "127.0.0.1", GRADIO_TEMP_DIR=uploads, **variables)
-    server.start()
-    yield server
-    server.stop()
+    with Server(folder, "--host", "127.0.0.1", GRADIO_TEMP_DIR=uploads, **variables) as server:
+        yield server
 
 
 @pytest.fixture
@@ -88,9 +84,9 @@ def shown_at(context: BrowserContext) -> Callable[[str, str], Page]:
 def test_the_page_of_a_space_works_in_its_frame(shown_at: Callable[[str, str], Page]) -> None:
     page = shown_at("https://huggingface.co", FRAMED)
     frame = page.frame_locator("iframe")
-    expect(frame.locator(".tl")).to_have_attribute("data-status", "idle", timeout=SOON)
+    expect(frame.locator(".tl")).to_have_attribute("data-status", "idle")
     frame.get_by_label("Description").fill("a girl with long red hair")
-    expect(frame.locator(".tl-saved")).to_have_text("Saved", timeout=SOON)
+    expect(frame.locator(".tl-saved")).to_have_text("Saved")
 
 
 def test_no_other_page_can_frame_it(shown_at: Callable[[str, str], Page]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driving import (
     RENDERING,
-    SOON,
     Opened,
     generate,
     has_status,
@@ -17,8 +15,6 @@ from tests.browser.driving import (
     small_story,
     within,
 )
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_takes_are_compared_marked_removed_and_give_back_their_words(opened: Opened) -> None:
@@ -45,7 +41,7 @@ def test_takes_are_compared_marked_removed_and_give_back_their_words(opened: Ope
     expect(viewer.locator(".tl-viewer-shown figcaption")).to_have_text("Take 1")
 
     viewer.get_by_role("button", name="Mark as a favourite").click()
-    expect(takes.first).to_have_accessible_name("Take 1, a favourite", timeout=SOON)
+    expect(takes.first).to_have_accessible_name("Take 1, a favourite")
     viewer.get_by_role("button", name="Use its words").click()
     expect(within(page, 1, "textarea")).to_have_value("waving")
     viewer.get_by_role("button", name="Use this take").click()
@@ -53,12 +49,12 @@ def test_takes_are_compared_marked_removed_and_give_back_their_words(opened: Ope
 
     takes.last.click()
     viewer.get_by_role("button", name="Remove this take").click()
-    expect(takes).to_have_count(0, timeout=SOON)  # one take alone needs no strip
+    expect(takes).to_have_count(0)  # one take alone needs no strip
     page.locator(".tl-toast").get_by_role("button", name="Undo").click()
-    expect(takes).to_have_count(2, timeout=SOON)
+    expect(takes).to_have_count(2)
     page.keyboard.press("Escape")
-    expect(within(page, 1, ".tl-picture")).to_have_attribute("src", second or "", timeout=SOON)
+    expect(within(page, 1, ".tl-picture")).to_have_attribute("src", second or "")
     is_saved(page)
     page.reload()
-    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 2 of 2", timeout=SOON)
+    expect(within(page, 1, ".tl-take-words")).to_have_text("Take 2 of 2")
     expect(within(page, 1, "textarea")).to_have_value("waving")

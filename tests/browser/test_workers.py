@@ -6,22 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.driving import Opened, Server, generate, rendered, small_story
-
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+from tests.browser.driving import RENDERING, Opened, Server, generate, rendered, small_story
 
 
 @pytest.fixture
 def server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Server]:
     """Start it with `capfd`, which captures its output from the start."""
-    server = Server(
+    with Server(
         tmp_path,
         THROUGHLINE_WORKERS="2",
-    )
-    server.start()
-    yield server
-    server.stop()
+    ) as server:
+        yield server
 
 
 def test_two_workers_start_and_render_a_storyboard(
@@ -31,4 +28,7 @@ def test_two_workers_start_and_render_a_storyboard(
     small_story(page, steps=2, frames=4)
     generate(page)
     rendered(page, 4)
+    expect(page.locator(".tl-usable")).to_have_text(
+        "Runs on the workers, on the CPU.", timeout=RENDERING
+    )
     assert "cannot be started" not in capfd.readouterr().err

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 
 from pipelines.errors import OutOfMemoryError
 from pipelines.events import FrameDone, ModelLoading, Notice, PipelineEvent, StepDone
@@ -147,7 +148,7 @@ def test_a_render_that_had_only_to_end_is_done(
 def test_memory_that_runs_out_while_loading_steps_down_too(
     any_saving: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, tried = FluxStoryboardPipeline.from_pretrained, []
+    real, tried = FluxTransformer2DModel.from_pretrained, []
 
     def greedy(*args: Any, **options: Any) -> Any:
         tried.append(options.get("quantization_config"))
@@ -155,7 +156,7 @@ def test_memory_that_runs_out_while_loading_steps_down_too(
             raise torch.cuda.OutOfMemoryError(CUDA_WORDS)
         return real(*args, **options)
 
-    monkeypatch.setattr(FluxStoryboardPipeline, "from_pretrained", greedy)
+    monkeypatch.setattr(FluxTransformer2DModel, "from_pretrained", greedy)
     events = list(Engine(SETTINGS).render(request_for(1)))
     assert list(rendered(events)) == ["f0"]
     assert tried[0] is None and tried[1] is not None

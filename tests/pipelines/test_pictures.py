@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.pictures import Reference, mask_picture, png_bytes, read_png, smooth_mask
+from pipelines.pictures import (
+    Reference,
+    mask_picture,
+    png_bytes,
+    read_png,
+    smooth_mask,
+    without_large_texts,
+)
+from pipelines.reference.opening import open_picture
 from tests.pipelines.pictures import drawing, mask_of_drawing, reference
 
 
@@ -67,3 +77,48 @@ def test_a_smooth_mask_keeps_its_place_and_has_no_steps() -> None:
     assert abs(soft.mean() - hard.mean()) < 0.03 * 255
     steps = [np.abs(np.diff(mask, axis=0)).max() for mask in (hard, soft)]
     assert steps[0] == 255 and steps[1] < 100
+
+
+def png_with(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
+    """A PNG picture with chunks before its pixels, or behind them."""
+    content = png_bytes(Image.new("RGB", (64, 64), (1, 2, 3)))
+    packed = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    at = len(content) - 12 if behind else 33
+    return content[:at] + packed + content[at:]
+
+
+LARGE = b"a workflow " * 200_000
+LARGE_CHUNKS = {
+    "compressed text": [(b"zTXt", b"workflow\0\0" + zlib.compress(LARGE))],
+    "compressed international text": [
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LARGE))
+    ],
+    "colour profile": [(b"iCCP", b"wide\0\0" + zlib.compress(LARGE))],
+    "text": [(b"tEXt", b"workflow\0" + LARGE)],
+    "many texts": [(b"tEXt", b"part\0" + LARGE[:900_000])] * 80,
+    "a bomb": [(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(50_000_000)))],
+    "text that is not packed": [(b"zTXt", b"workflow\0\0nonsense")],
+    "a text without a name": [(b"iTXt", b"\1")],
+}
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("chunks", LARGE_CHUNKS.values(), ids=LARGE_CHUNKS)
+def test_a_picture_is_sound_whatever_its_texts_are(
+    chunks: list[tuple[bytes, bytes]], behind: bool
+) -> None:
+    content = png_with(*chunks, behind=behind)
+    assert read_png(content).getpixel((5, 5)) == (1, 2, 3)
+    assert open_picture(content).getpixel((5, 5)) == (1, 2, 3)
+
+
+def test_small_texts_stay_and_other_content_is_not_touched() -> None:
+    small = png_with((b"tEXt", b"title\0waves"), (b"zTXt", b"more\0\0" + zlib.compress(b"words")))
+    assert without_large_texts(small) == small
+    cut = small[: len(small) // 2]
+    assert without_large_texts(cut) == cut
+    assert without_large_texts(b"GIF89a") == b"GIF89a"
+    assert without_large_texts(b"") == b""

@@ -104,7 +104,7 @@ class FakeEngine:
         return "a fake on nothing"
 
     def usability(self, spec: ModelSpec) -> Usability:
-        return Usability(not spec.gated, "No." if spec.gated else "Yes.")
+        return Usability(not spec.gated, "Does not run here." if spec.gated else "Runs here.")
 
     def _events(self, request: RenderRequest, banks: BankExchange) -> Events:
         yield ModelLoading(request.model)

@@ -97,6 +97,14 @@ def test_banks_that_fit_into_no_memory_lie_in_the_folder_of_the_settings(
     assert not list(folder.iterdir())
 
 
+def test_a_folder_of_banks_that_is_a_file_is_named(whole: RenderRequest, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UserError, match=f"cannot be kept in {file}") as caught:
+        rendered_with(RenderBudget(order="bank", host_bytes=0, folder=file), whole)
+    assert "THROUGHLINE_BANK_FOLDER" in caught.value.remedy
+
+
 def test_banks_in_8_bits_give_nearly_the_same_pictures(
     whole: RenderRequest, expected: dict[str, bytes]
 ) -> None:

@@ -71,6 +71,28 @@ def test_the_named_identity_frame_gives_its_character_to_all_others() -> None:
     assert identity_frame(board()) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "described", "sources"),
+    [
+        (["", "an old man", ""], "a girl", [None, None, "a"]),
+        (["an old man", "", ""], "a girl", [None, None, "b"]),
+        (["", " A  girl ", ""], "a girl", [None, "a", "a"]),
+        (["an old man", "an old man", "a dog"], "a girl", [None, "a", None]),
+        (["", "an old man", "an old man"], "", [None, None, "b"]),
+        (["", "", ""], "", [None, None, None]),
+    ],
+)
+def test_a_character_of_one_frame_takes_no_identity_from_anothers(
+    own: list[str], described: str, sources: list[str | None]
+) -> None:
+    frames = [
+        Frame(id=name, action="waving", character=character)
+        for name, character in zip("abc", own, strict=True)
+    ]
+    storyboard = board(*frames, character=described)
+    assert [identity_source(storyboard, frame) for frame in frames] == sources
+
+
 def test_an_identity_frame_shows_the_pictured_character() -> None:
     stranger = Frame(id="s", location="beach", character="an old man", share_background=True)
     storyboard = pictured(stranger, *FRAMES, identity="s")

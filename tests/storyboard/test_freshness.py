@@ -95,7 +95,6 @@ def test_frames_without_a_take_or_its_request_are_neither_fresh_nor_outdated() -
         ({"location": "hill"}, "The location has changed."),
         ({"location": "hill", "action": "lying"}, "The location and the action have changed."),
         ({"location": "forest."}, "The location has changed."),
-        ({"character": "a boy"}, "The description of the character has changed."),
         ({"seed": 1}, "The seed has changed."),
     ],
 )
@@ -103,6 +102,17 @@ def test_a_frames_own_changes_are_named(change: dict[str, Any], sentence: str) -
     made = shelf()
     made.edit("e", **change)
     assert outdated(made) == {"e": [sentence]}
+
+
+def test_a_frame_with_another_character_keeps_no_identity() -> None:
+    made = shelf()
+    made.edit("e", character="a boy")
+    assert outdated(made) == {
+        "e": [
+            "The description of the character has changed.",
+            "It no longer keeps the character of frame 1.",
+        ]
+    }
 
 
 def test_white_space_and_the_takes_own_seed_change_nothing() -> None:

@@ -193,7 +193,7 @@ def test_frames_with_the_pictured_character_share_it_with_each_other_alone() -> 
     request = plan(pictured(*frames))
     assert [f.identity_from for f in request.frames] == [None, None, None, "b"]
     without = plan(board(*frames))
-    assert [f.identity_from for f in without.frames] == [None, "a", "a", "a"]
+    assert [f.identity_from for f in without.frames] == [None, None, None, "b"]
     redone = plan(pictured(*frames), ["d"], dict.fromkeys("abcd", request))
     assert [f.original for f in redone.frames] == ["b", "d"]
 

@@ -41,6 +41,7 @@ function pageWith(answer, agrees = true) {
     shelf: { actions: {} },
     pictures: {},
     maskEditor: {},
+    dismiss() {},
     witness() {},
     look() {},
   };

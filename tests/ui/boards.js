@@ -80,6 +80,7 @@ export const storeWith = (shown = board(), parts = {}) =>
       refused: {},
       conflicts: [],
       fault: null,
+      unread: [],
       ...parts,
     }),
   );

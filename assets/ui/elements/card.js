@@ -9,8 +9,16 @@ import { makeKnown, paintKnown } from "./known.js";
 import { paintStrength } from "./strength.js";
 import { makeWarnings } from "./warnings.js";
 
-/** Make a picture with its mask, for the chosen view. */
+/** Make a picture with its mask, for the chosen view; it says where the picture turns out to be damaged. */
 export function makeShot() {
+  const shot = makePictures();
+  const picture = partOf(shot, ".tl-picture");
+  picture.addEventListener("error", () => shot.classList.add("tl-broken"));
+  picture.addEventListener("load", () => shot.classList.remove("tl-broken"));
+  return shot;
+}
+
+function makePictures() {
   return make(
     "span",
     { class: "tl-shot" },
@@ -35,9 +43,10 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   const [picture, tint, early, mask] = [".tl-picture", ".tl-tint", ".tl-early-mask", ".tl-mask"].map((name) =>
     controlOf(shot, name),
   );
-  picture.hidden = mask.hidden = !take;
-  tint.hidden = !take || Boolean(preview);
-  if (take) {
+  const whole = take && !take.fault;
+  picture.hidden = mask.hidden = !whole;
+  tint.hidden = !whole || Boolean(preview);
+  if (whole) {
     setSource(picture, take.image);
     const shape = raw ? take.mask : take.smooth;
     setSource(mask, shape);
@@ -47,7 +56,8 @@ export function paintShot(shot, take, words, { earlyMask = null, preview = null,
   }
   early.hidden = !earlyMask;
   if (earlyMask) setSource(early, earlyMask);
-  shot.classList.toggle("tl-empty", !take && !earlyMask && !preview);
+  if (!whole) shot.classList.remove("tl-broken");
+  shot.classList.toggle("tl-empty", !whole && !earlyMask && !preview);
 }
 
 /**
@@ -228,7 +238,7 @@ function paintDoing(card, doing, take) {
   const rendering = doing?.state === "rendering";
   /** @type {Record<string, string>} */
   const doings = { waiting: "Waiting", rendering: stepWords(doing) };
-  const words = doings[doing?.state ?? ""] ?? (take ? "" : "Not generated yet");
+  const words = doings[doing?.state ?? ""] ?? (take ? (take.fault ? "No picture" : "") : "Not generated yet");
   const state = partOf(card, ".tl-state");
   setText(state, words);
   state.hidden = !words;

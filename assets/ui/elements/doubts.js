@@ -44,7 +44,7 @@ export function paintUsable(line, found) {
 }
 
 /** Mark a model's title in a list. @param {Model} model @param {Record<string, Usable>} usable */
-export const titleHere = ({ name, title }, usable) => (usable[name]?.usable === false ? `${title} \u2013 not on this machine` : title);
+export const titleHere = ({ name, title }, usable) => (usable[name]?.usable === false ? `${title} \u2013 does not run here` : title);
 
 /** Show a line of words, or hide it where there are none. @param {HTMLElement} line @param {string} words */
 export function paintLine(line, words) {

@@ -15,7 +15,7 @@ export function makeShelf() {
       { class: "tl-row tl-shelf-head" },
       button("shelf", "left", { hint: "Back to the storyboards", kind: "tl-shelf-back" }),
       make("h2", { id: "tl-shelf-title" }),
-      make("input", { type: "search", class: "tl-input tl-search", placeholder: "Search", "aria-label": "Search the storyboards", autocomplete: "off" }),
+      make("input", { type: "search", class: "tl-input tl-search", dir: "auto", placeholder: "Search", "aria-label": "Search the storyboards", autocomplete: "off" }),
       button("pick-board", "upload", { label: "Open a file", hint: "Open a ZIP, a storyboard.json or a story file (or drop it on the page)" }),
       button("bin", "trash", { label: "Bin", hint: "Deleted storyboards" }),
       button("shut", "close", { hint: "Close" }),
@@ -88,11 +88,13 @@ function makeEntry(board, shelf) {
   return entry;
 }
 
+const makeTitle = (/** @type {BoardInfo} */ board) => make("strong", { text: titleOf(board), dir: "auto" });
+
 /** @param {BoardInfo} board @param {boolean} current @param {boolean} renaming */
 function makeKept(board, current, renaming) {
   const title = renaming
-    ? make("input", { type: "text", class: "tl-input tl-rename", value: board.title, maxlength: 500, "aria-label": "New title" })
-    : make("strong", { text: titleOf(board) });
+    ? make("input", { type: "text", class: "tl-input tl-rename", dir: "auto", value: board.title, maxlength: 500, "aria-label": "New title" })
+    : makeTitle(board);
   const words = make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) });
   const picture = makePicture(board, current);
   const open = (/** @type {Node[]} */ ...parts) => make("button", { type: "button", class: "tl-entry-open", "data-action": "open", "data-project": board.id, "aria-label": renaming ? `Open ${titleOf(board)}` : null, title: `Open ${titleOf(board)}` }, ...parts);
@@ -114,7 +116,7 @@ function makeKept(board, current, renaming) {
 function makeBinned(board) {
   return [
     makePicture(board, false),
-    make("strong", { text: titleOf(board) }),
+    makeTitle(board),
     make("span", { class: "tl-entry-words", text: boardWords(board, new Date()) }),
     make(
       "div",
@@ -129,7 +131,7 @@ function makeBinned(board) {
 /** @param {BoardInfo} board */
 function makeDeleted(board) {
   return [
-    make("p", { class: "tl-entry-note" }, make("strong", { text: titleOf(board) }), " is in the bin."),
+    make("p", { class: "tl-entry-note" }, makeTitle(board), " is in the bin."),
     make("div", { class: "tl-row tl-entry-tools" }, button("restore-board", "undo", { label: "Undo", hint: "Take it out of the bin" })),
   ];
 }
@@ -137,7 +139,7 @@ function makeDeleted(board) {
 /** @param {BoardInfo} board */
 function makeQuestion(board) {
   return [
-    make("p", { class: "tl-entry-note" }, "Delete ", make("strong", { text: titleOf(board) }), " with all its pictures for good? Nobody can bring it back."),
+    make("p", { class: "tl-entry-note" }, "Delete ", makeTitle(board), " with all its pictures for good? Nobody can bring it back."),
     make(
       "div",
       { class: "tl-row tl-entry-tools" },

@@ -24,7 +24,7 @@ export function stepsDoubt(model, settings) {
   const { steps } = settings;
   if (!model?.made_for || steps === null || hasStyle(settings) || !isOutside(steps, model.made_for.steps)) return "";
   const [lowest, highest] = model.made_for.steps;
-  const effect = steps < lowest ? "with fewer, pictures stay unfinished" : "more take longer for little";
+  const effect = steps < lowest ? "with fewer, pictures may stay unfinished" : "more take longer for little";
   return `${model.title} was made for ${lowest} to ${highest} steps; ${effect}.`;
 }
 

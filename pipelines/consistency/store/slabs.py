@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -139,25 +140,37 @@ def host_slab(size: int, *, pinned: bool) -> Slab:
 
 
 def mapped_slab(size: int, folder: Path) -> Slab | None:
-    """Make a slab that is a mapped file; None where the disk is full.
+    """Make a slab that is a mapped file; None where the disk or its quota is full.
 
     The file has no name, or on Windows one that goes with it, so that nothing is left behind
     however the process ends. Its blocks are reserved at once: a mapping that finds
     the disk full while it is written to would end the process.
+
+    Raises:
+        OSError: if the folder cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                zeros = bytes(1 << 20)
-                for start in range(0, size, len(zeros)):
-                    file.write(zeros[: size - start])
-                file.flush()
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                return None
-            raise
-        mapping = mmap.mmap(file.fileno(), size)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _reserve(file, size)
+            mapping = mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        raise
     return Slab(torch.frombuffer(mapping, dtype=torch.uint8), mapping)
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Give an empty file so many bytes on the disk."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # disks of some networks
+                raise
+    zeros = bytes(1 << 20)
+    for start in range(0, size, len(zeros)):
+        file.write(zeros[: size - start])
+    file.flush()

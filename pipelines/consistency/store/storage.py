@@ -26,6 +26,10 @@ class BankFull(RuntimeError):
     """No room is left in any of the places that a bank may use."""
 
 
+class BankFolderUnusable(RuntimeError):
+    """The folder for banks cannot hold files; the message names it and the reason."""
+
+
 @dataclass(frozen=True)
 class BankStorage:
     """Limits of a bank's storage in each place, and its number format.
@@ -149,6 +153,7 @@ class EntryStore:
 
         Raises:
             BankFull: if there is no room for them.
+            BankFolderUnusable: if the folder for files cannot be used.
         """
         if rows is not None:
             tensors = [tensor[rows] for tensor in tensors]
@@ -274,7 +279,11 @@ class EntryStore:
             if storage.folder is not None:
                 self._pools["disk"] = SlabPool(partial(mapped_slab, folder=storage.folder), None)
         for place, pool in self._pools.items():
-            piece = pool.take(size)
+            try:
+                piece = pool.take(size)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise BankFolderUnusable(f"{storage.folder} ({reason})") from error
             if piece is not None:
                 return place, piece
         held = self.bytes_by_place

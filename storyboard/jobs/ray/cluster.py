@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import tempfile
-from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -217,16 +216,18 @@ class RemoteWorker:
 
 
 def joint_usability(answers: Sequence[Usability]) -> Usability:
-    """Return the answers of several workers as one; a model is usable where all can render it."""
+    """Return the answers of several workers as one; a model is usable where all can render it.
+
+    The words are those of one worker that cannot, and of one that can.
+    """
     if not answers:
         return Usability(True, "The workers decide whether it runs, and none of them answers now.")
-    counts = Counter(answer.words for answer in answers)
-    if len(counts) == 1:
-        words = f"On the workers' machine: {answers[0].words}"
-    else:
-        each = (f"On {n} of {len(answers)} workers: {words}" for words, n in counts.items())
-        words = " ".join(each)
-    return Usability(all(answer.usable for answer in answers), words)
+    words = []
+    for usable in (False, True):
+        alike = [answer.words for answer in answers if answer.usable == usable]
+        who = "the" if len(alike) == len(answers) else f"{len(alike)} of {len(answers)}"
+        words += [alike[0].replace(" here", f" on {who} workers", 1)] if alike else []
+    return Usability(all(answer.usable for answer in answers), " ".join(words))
 
 
 class Cluster:
@@ -314,6 +315,8 @@ def _keep_to_this_machine() -> None:
     # Ray takes the network's address for the loopback one, unless it knows that there is no cluster
     # of several machines, as usual on Windows and macOS.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # Its helpers end a few seconds after this process does, however that ends.
+    os.environ.setdefault("RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S", "1")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

@@ -100,6 +100,15 @@ def test_triggers_are_written_before_every_prompt_but_not_the_negative_one(
     ]
 
 
+def test_libraries_say_nothing_of_prompts_that_are_too_long(pipeline, caplog):
+    """Neither that T5 cuts them, which is a notice of ours, nor that CLIP reads 77 tokens."""
+    prompt = Prompt("", "", "a girl with a hat and a coat " * 30)
+    pipeline.encode(prompt, 9)
+    assert not caplog.records
+    pipeline.encode_prompt(prompt.text, max_sequence_length=9)
+    assert caplog.records  # as they do otherwise
+
+
 def test_unread_words_are_reported_of_the_prompt_with_its_triggers(pipeline, bundle, tmp_path):
     """A prompt that just fits is too long with a trigger."""
 

@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
 from pipelines import devices, hub_errors
 from pipelines.errors import ModelError
 from pipelines.flux1.pipeline import FluxStoryboardPipeline
+from pipelines.loading import folder as folder_checks
 from pipelines.loading import model as loading
 from pipelines.loading.faults import explain, model_origin
 from pipelines.loading.model import load_pipeline
@@ -59,10 +60,10 @@ def enough_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def from_pretrained(*args: object, **options: object) -> None:
+    def download(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(FluxStoryboardPipeline, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(folder_checks, "hf_hub_download", download)
 
 
 # What loads.
@@ -326,9 +327,9 @@ def test_damaged_files_are_reported(folder, file, damage):
     damage(folder / file)
     with pytest.raises(ModelError) as caught:
         load_pipeline(spec, device="cpu")
-    assert caught.value.reason == "broken"
-    assert str(folder) in caught.value.problem
-    assert "again" in caught.value.remedy
+    assert caught.value.reason == ("missing" if damage is Path.unlink else "broken")
+    assert str((folder / file).parent) in caught.value.problem
+    assert "again" in caught.value.remedy and "other files can stay" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_2", "vae", "scheduler", "transformer"])

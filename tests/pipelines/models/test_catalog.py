@@ -70,12 +70,17 @@ def change(path: Path, **values: object) -> None:
 
 
 def enlarge(folder: Path, parameters: int) -> None:
-    """Give a folder so many parameters in all, by a weights file that is a header alone."""
+    """Give a folder so many parameters in all, by a weights file with a hole in place of values."""
     missing = parameters - find_model(str(folder)).weights_bytes // 2
-    tensor = {"dtype": "F16", "shape": [missing], "data_offsets": [0, 2 * missing]}
-    header = json.dumps({"more": tensor}).encode()
-    path = folder / "transformer" / "more.safetensors"
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    with path.open("rb") as file:
+        tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    end = max(tensor["data_offsets"][1] for name, tensor in tensors.items() if name[0] != "_")
+    whole = end + 2 * missing
+    tensors["more"] = {"dtype": "F16", "shape": [missing], "data_offsets": [end, whole]}
+    header = json.dumps(tensors).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(path, 8 + len(header) + whole)
 
 
 def rendered_like(spec: ModelSpec) -> tuple[object, ...]:

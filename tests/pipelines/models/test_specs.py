@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pipelines.models.catalog import FLUX1_DEV, MODELS
+from pipelines.models.catalog import FLUX1_DEV, MINIATURE, MODELS, find_model
 from pipelines.models.specs import FewSteps, ModelSpec
 from pipelines.request import ConsistencySettings
 from pipelines.sampling.schedule import step_plan
 
+WITH_FEW_STEPS = [spec for spec in MODELS if spec.few_steps]
 FOUR, EIGHT = (ConsistencySettings(merge_weight=weight) for weight in (0.4, 0.6))
 
 
@@ -43,7 +45,23 @@ def test_every_schedule_of_a_model_finds_a_mask_and_shares_and_merges(spec: Mode
         assert all(0 <= plan.weight_of_merge(s) <= 1 for s in range(steps) if plan.merges(s))
 
 
-@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", WITH_FEW_STEPS, ids=lambda spec: spec.name)
+def test_few_steps_share_at_half_of_them_and_leave_the_last_to_the_frame_itself(spec: ModelSpec):
+    for most in (few.most for few in spec.few_steps):
+        for steps in range(4, most + 1):
+            plan = step_plan(steps, spec.consistency_for(steps))
+            assert 2 * sum(map(plan.shares, range(steps))) >= steps
+            # Tokens of another pose at the last step stay as they are: the picture falls apart.
+            assert not plan.shares(steps - 1)
+
+
+def test_a_folder_of_a_small_model_has_the_miniatures_settings_for_few_steps(
+    miniature_folder: Path,
+):
+    assert find_model(str(miniature_folder)).few_steps == MINIATURE.few_steps != ()
+
+
+@pytest.mark.parametrize("spec", WITH_FEW_STEPS, ids=lambda spec: spec.name)
 def test_few_steps_change_when_a_character_is_kept_and_nothing_of_its_masks(spec: ModelSpec):
     names = ("mask_erode", "mask_dilate", "merge")
     for few in spec.few_steps:

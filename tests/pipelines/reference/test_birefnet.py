@@ -110,7 +110,7 @@ def test_a_weight_that_is_missing_is_never_random(tmp_path):
     source = folder(tmp_path)
     weights = {"mix.weight": torch.zeros(1, 3, 1, 1)}
     save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks 1 weights, such as mix\.bias.*built-in"):
+    with pytest.raises(ModelError, match=r"lacks 1 of its weights, such as mix\.bias.*built-in"):
         BiRefNetMatting.load(str(source), run_remote_code=True)
 
 

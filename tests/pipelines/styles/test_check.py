@@ -118,6 +118,27 @@ def test_what_is_cached_needs_no_hub(cached, source):
     assert find_style_file(source) == cached / "ink.safetensors"
 
 
+@pytest.mark.parametrize("source", ["ann/ink", "ann/ink/v2/adapter_model.safetensors"])
+def test_pefts_weights_come_with_their_settings(cached, monkeypatch, source):
+    folder = cached / "v2" if "v2" in source else cached
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_model.safetensors").touch()
+    assert find_style_file(source) == folder / "adapter_model.safetensors"  # there may be none
+
+    fetched = []
+
+    def fetch(repository: str, name: str, **options: object) -> str:
+        fetched.append(name)
+        return str(cached / name)
+
+    monkeypatch.setattr(style_file, "hf_hub_download", fetch)
+    find_style_file(source)
+    assert [cached / name for name in fetched] == [
+        folder / "adapter_model.safetensors",
+        folder / "adapter_config.json",
+    ]
+
+
 def test_a_repository_with_several_files_asks_which(cached):
     for name in ("a.safetensors", "b.safetensors"):
         (cached / name).touch()

@@ -204,9 +204,12 @@ def test_the_text_encoders_may_be_missing(tmp_path, pipeline):
         ({"lora_unet_double_blocks_7_img_attn_proj": ("lora", 32)}, "lacks its layers, such as"),
         ({"lora_te1_text_projection": ("lora", 16)}, "lacks its layers, such as"),
         ({"bundle_emb.<x>.clip_l": 4}, "words that were trained with .* are not used"),
-        ({"diffusion_model.double_blocks.0.img_attn.norm.query_norm.scale": 16}, "other things"),
-        ({"lora_unet_double_blocks_0_img_attn_norm_query_norm.w_norm": 16}, "other things"),
-        ({"lora_unet_img_in.diff": 16}, "other things than linear layers: lora_unet_img_in.diff"),
+        (
+            {"diffusion_model.double_blocks.0.img_attn.norm.query_norm.scale": 16},
+            "no matrix of a LoRA",
+        ),
+        ({"lora_unet_double_blocks_0_img_attn_norm_query_norm.w_norm": 16}, "no matrix of a LoRA"),
+        ({"lora_unet_img_in.diff": 16}, "no matrix of a LoRA, LoHa or LoKr: lora_unet_img_in.diff"),
     ],
 )
 def test_what_is_not_used_is_reported(tmp_path, pipeline, more, words):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from pipelines.request import StyleLora
 from pipelines.styles.check import check_style
 from pipelines.styles.lora import style_loras
 from pipelines.styles.names import LayerTable
-from tests.pipelines.snapshots import assert_same, snapshot
 from tests.pipelines.styles.lora_files import adapter_changes
 from tests.pipelines.styles.namings import (
     BLOCK,
@@ -33,20 +32,6 @@ from tests.pipelines.styles.namings import (
     written,
     xlabs_part,
 )
-from tests.pipelines.tiny import tiny_pipeline
-
-
-@pytest.fixture(scope="module")
-def shared_pipeline() -> FluxStoryboardPipeline:
-    return tiny_pipeline()
-
-
-@pytest.fixture
-def pipeline(shared_pipeline: FluxStoryboardPipeline) -> Iterator[FluxStoryboardPipeline]:
-    """The tiny pipeline; every test must leave it as it found it."""
-    before = snapshot(shared_pipeline)
-    yield shared_pipeline
-    assert_same(shared_pipeline, before)
 
 
 def changed(

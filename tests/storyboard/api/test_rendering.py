@@ -15,7 +15,9 @@ from tests.storyboard.api.backend import (
     Backend,
     backend_in,
     ended,
+    outdated,
     rendered,
+    saved,
     stored_story,
     story,
     takes_of,
@@ -259,3 +261,26 @@ def test_words_that_the_model_does_not_read_are_reported(tmp_path: Path) -> None
     assert "\u201cwaving\u201d" in notices[0]["problem"]
     assert "Shorten" in notices[0]["remedy"]
     backend.runner.close()
+
+
+def test_a_render_cancelled_half_way_leaves_the_rest_out_of_date(backend: Backend) -> None:
+    document = story(backend, frames=3)
+    rendered(backend, document)
+    project, ids = document["project"], [frame["id"] for frame in document["frames"]]
+    for frame in document["frames"]:
+        frame["seed"] += 10
+    saved(backend, document)
+    # A model is loaded, then each frame gives five events: begun, two steps, mask, done.
+    backend.engine.permits = threading.Semaphore(8)
+    backend.actions.generate(project)
+    until(lambda: backend.actions.news(project)["progress"].get("rendered") == 1)
+    backend.actions.cancel(project)
+    backend.engine.permits.release(1000)
+    last = ended(backend, project)
+    assert last["progress"]["state"] == "cancelled" and last["progress"]["total"] == 3
+    assert outdated(last) == ids[1:]
+    assert all("another take" in last["outdated"][name][-1] for name in ids[1:])
+    # One button renders just those, in their order.
+    assert backend.actions.plan(project, "new")["targets"] == ids[1:]
+    backend.actions.generate(project, ids[1:])
+    assert outdated(ended(backend, project)) == []

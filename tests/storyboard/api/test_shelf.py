@@ -264,6 +264,31 @@ def test_models_and_styles_that_may_not_be_chosen_are_replaced(
     assert len(imported["notes"]) == 2 and "somebody/flux" in imported["notes"][0]
 
 
+@pytest.mark.parametrize("model", ["/etc", "/nowhere", "somebody/flux", "flux-of-mine"])
+def test_a_story_of_another_machines_model_is_opened_and_finds_nothing_out(
+    space: House, tmp_path: Path, model: str
+) -> None:
+    story = tmp_path / "story.yaml"
+    story.write_text(f"model: {model}\nsteps: 3\nframes: [{{action: waving}}]\n")
+    imported = space.get("import_board", path=str(story))
+    settings = space.store.open(imported["boards"][0]["project"]).load().settings
+    assert (settings.model, settings.steps, settings.width) == ("miniature", None, 256)
+    assert imported["notes"] == [
+        f"Its model {model} cannot be chosen here: Throughline miniature is set."
+    ]
+
+
+def test_a_file_that_is_no_storyboard_comes_with_advice_on_files(
+    house: House, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.json"
+    for content in ("{}", "{ half", '{"kind": "throughline storyboard", "version": 999}'):
+        path.write_text(content)
+        answer = house.ask("import_board", path=str(path))
+        assert answer["problem"].startswith("notes.json")
+        assert answer["remedy"].startswith("Choose a storyboard.json")
+
+
 # ---- strangers
 
 

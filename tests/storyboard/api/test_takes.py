@@ -343,3 +343,12 @@ def test_a_take_that_another_page_removes_meanwhile_is_not_chosen(backend: Backe
     page.join()
     assert len(refused) == 1
     assert project.load().frames[0].take == newer
+
+
+def test_a_take_without_its_frames_words_says_so(backend: Backend) -> None:
+    document = story(backend, frames=1)
+    (take,) = takes_of(rendered(backend, document), document["frames"][0])
+    path = backend.store.open(document["project"]).path / "takes" / take / "take.json"
+    path.write_text(path.read_text().replace(document["frames"][0]["id"], "another", 1))
+    with pytest.raises(UserError, match="does not say how it was rendered"):
+        backend.actions.take_words(document["project"], take)

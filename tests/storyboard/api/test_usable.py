@@ -23,8 +23,8 @@ def test_answers_are_kept_for_a_short_time() -> None:
     usable = UsableModels(MODELS, find, lambda: now[0])
     assert asked == []
     first = usable.answers()
-    assert first["miniature"] == {"usable": True, "words": "Yes."}
-    assert first["flux1-dev"] == {"usable": False, "words": "No."}
+    assert first["miniature"] == {"usable": True, "words": "Runs here."}
+    assert first["flux1-dev"] == {"usable": False, "words": "Does not run here."}
     assert asked == [spec.name for spec in MODELS]
     now[0] += SECONDS_KEPT - 1
     assert usable.answers() == first and len(asked) == len(MODELS)

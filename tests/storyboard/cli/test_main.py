@@ -154,7 +154,10 @@ def test_the_workers_of_the_settings_render(
     assert manifest_of(tmp_path / "out")["complete"]
 
 
-def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_and_keeps_the_rendered_frames(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
     story, out = tmp_path / "story.yaml", tmp_path / "out"
     frames = "  - {location: on a beach, action: waving}\n" * 40
     story.write_text(f"size: 64x64\nsteps: 20\nframes:\n{frames}", encoding="utf-8")
@@ -170,7 +173,7 @@ def test_control_c_stops_and_keeps_the_rendered_frames(tmp_path: Path) -> None:
         while not (out / "manifest.json").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
@@ -296,6 +299,8 @@ def test_errors_after_parsing_are_one_line(
 
     expect(2, "no such file", str(tmp_path / "none.yaml"), "--out", out)
     expect(2, "is a file", str(story), "--out", str(story))
+    expect(2, "File name too long", str(story), "--out", str(tmp_path / ("n" * 300)))
+    expect(2, "cannot be written to", str(story), "--out", str(story / "below"))
     expect(2, "Did you mean", str(story), "--out", out, "--model", "minature")
     schnell = ("--model", "flux1-schnell", "--guidance", "3")
     expect(2, "has no learnt guidance", str(story), "--out", out, *schnell)

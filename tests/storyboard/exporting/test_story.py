@@ -75,6 +75,8 @@ def test_a_picture_is_said_to_be_left_out(tmp_path: Path) -> None:
     character = Character(description="a girl", reference=f"{'a' * 64}.png", strength=0.5)
     text = story_text(Storyboard(character=character, frames=(Frame(action="waving"),)))
     assert "reference picture is not in this file" in text
+    # Without the picture, the strength would be refused; it belongs to it.
+    assert "add\n# `reference: picture.png` and `strength: 0.5` below `character`." in text
     (tmp_path / "story.yaml").write_text(text)
     (again,) = read_story(tmp_path / "story.yaml").storyboards
     assert again.character == Character(description="a girl")

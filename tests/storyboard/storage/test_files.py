@@ -101,7 +101,7 @@ def test_an_old_document_is_migrated_in_order_and_left_as_it_is(tmp_path: Path) 
         (b'{"kind": "test story", "version": 1, "name": 1e999}', "1e999 is not a number"),
         (b'{"kind": "test story", "version": 1, "name": "\\ud83d"}', "damaged"),
         (b'{"kind": "test story", "version": 1, "name": ' + b"9" * 5000 + b"}", "damaged"),
-        (b'{"kind": "test story", "version": 1, "name": ' + b"[" * 100_000, "damaged"),
+        (b'{"kind": "test story", "version": 1, "name": ' + b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a test story"),
         (b'{"kind": "other", "version": 1}', "not a test story"),
         (b'{"kind": "test story"}', "not a test story"),

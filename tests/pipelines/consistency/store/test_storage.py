@@ -1,5 +1,7 @@
 """Stores: the same tensors wherever they lie, within every budget, and back when a step begins."""
 
+import errno
+import os
 import pickle
 import sys
 from collections.abc import Sequence
@@ -12,7 +14,13 @@ from torch import Tensor
 from pipelines.consistency.store import slabs
 from pipelines.consistency.store.coding import Coded
 from pipelines.consistency.store.copying import Copier, Fetched
-from pipelines.consistency.store.storage import BankFull, BankStorage, EntryKey, EntryStore
+from pipelines.consistency.store.storage import (
+    BankFolderUnusable,
+    BankFull,
+    BankStorage,
+    EntryKey,
+    EntryStore,
+)
 
 TOKENS, HEADS, DIM = 32, 2, 8
 ONE = 2 * TOKENS * HEADS * DIM * 4  # bytes of a pair of float32 tensors, a multiple of 64
@@ -116,6 +124,64 @@ def test_a_full_disk_says_so(tmp_path, monkeypatch):
     store.put(key(0), pair(0), None)
     with pytest.raises(BankFull, match="the disk is full"):
         store.put(key(1), pair(1), None)
+
+
+def a_file(folder):
+    folder.write_text("")
+
+
+def below_a_file(folder):
+    folder.parent.rmdir()
+    folder.parent.write_text("")
+
+
+@pytest.mark.parametrize("spoil", [a_file, below_a_file])
+def test_a_folder_that_is_none_says_so(tmp_path, spoil):
+    folder = tmp_path / "sub" / "banks"
+    folder.parent.mkdir()
+    spoil(folder)
+    store = EntryStore(BankStorage(device_bytes=0, host_bytes=0, folder=folder))
+    with pytest.raises(BankFolderUnusable, match=rf"{folder} \("):
+        store.put(key(0), pair(0), None)
+
+
+def test_a_name_that_is_too_long_says_so(tmp_path):
+    store = EntryStore(BankStorage(device_bytes=0, host_bytes=0, folder=tmp_path / ("n" * 300)))
+    with pytest.raises(BankFolderUnusable, match=r"\(File name too long\)"):
+        store.put(key(0), pair(0), None)
+
+
+@pytest.mark.parametrize("reason", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_disk_that_refuses_says_so(tmp_path, monkeypatch, reason):
+    def refuse(*arguments, **options):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(slabs.tempfile, "TemporaryFile", refuse)
+    store = EntryStore(BankStorage(device_bytes=0, host_bytes=0, folder=tmp_path))
+    with pytest.raises(BankFolderUnusable, match=os.strerror(reason)):
+        store.put(key(0), pair(0), None)
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_quota_is_a_full_disk(tmp_path, monkeypatch, reason):
+    def refuse(*arguments):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(slabs.os, "posix_fallocate", refuse, raising=False)
+    store = EntryStore(BankStorage(device_bytes=0, host_bytes=0, folder=tmp_path))
+    with pytest.raises(BankFull, match="the disk is full"):
+        store.put(key(0), pair(0), None)
+
+
+def test_a_disk_that_cannot_reserve_is_written_to(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(slabs.os, "posix_fallocate", refuse, raising=False)
+    store = EntryStore(BankStorage(device_bytes=0, host_bytes=0, folder=tmp_path))
+    store.put(key(0), pair(0), None)
+    assert store.bytes_by_place["disk"] == ONE
+    assert torch.equal(store.get(key(0))[0], pair(0)[0])
 
 
 def test_trimming_makes_room_and_moves_entries_up():

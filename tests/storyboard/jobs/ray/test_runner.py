@@ -374,5 +374,5 @@ def pictures_of(project: Project) -> list[NDArray[np.float64]]:
 
 
 def test_workers_say_whether_a_model_runs(runner: RayRunner) -> None:
-    assert runner.usability(MINIATURE) == Usability(True, "On the workers' machine: Yes.")
-    assert not runner.usability(FLUX1_DEV).usable
+    assert runner.usability(MINIATURE) == Usability(True, "Runs on the workers.")
+    assert runner.usability(FLUX1_DEV) == Usability(False, "Does not run on the workers.")

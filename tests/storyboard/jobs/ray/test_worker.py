@@ -133,7 +133,7 @@ def test_workers_that_differ_are_counted() -> None:
     joint = joint_usability([can, cannot, can])
     assert joint == Usability(
         False,
-        "On 2 of 3 workers: Runs here, on the GPU. On 1 of 3 workers: Does not run here.",
+        "Does not run on 1 of 3 workers. Runs on 2 of 3 workers, on the GPU.",
     )
-    assert joint_usability([can, can]) == Usability(True, f"On the workers' machine: {can.words}")
+    assert joint_usability([can, can]) == Usability(True, "Runs on the workers, on the GPU.")
     assert "none of them answers" in joint_usability([]).words
