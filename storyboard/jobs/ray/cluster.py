@@ -315,8 +315,6 @@ def _keep_to_this_machine() -> None:
     # Ray takes the network's address for the loopback one, unless it knows that there is no cluster
     # of several machines, as usual on Windows and macOS.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    # Its helpers end a few seconds after this process does, however that ends.
-    os.environ.setdefault("RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S", "1")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
