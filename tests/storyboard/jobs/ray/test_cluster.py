@@ -74,7 +74,6 @@ def test_a_ray_of_ours_listens_here_alone_and_asks_for_a_token(
         "RAY_AUTH_TOKEN",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
     )
-    names += ("RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S",)
     for name in names:
         monkeypatch.setenv(name, "")  # puts back what there was
         monkeypatch.delenv(name)
