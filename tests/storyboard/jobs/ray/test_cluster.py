@@ -69,7 +69,11 @@ def test_the_ray_to_install_is_the_one_that_is_tested() -> None:
 def test_a_ray_of_ours_listens_here_alone_and_asks_for_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    names: tuple[str, ...] = (
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
+    )
     for name in names:
         monkeypatch.setenv(name, "")  # puts back what there was
         monkeypatch.delenv(name)
