@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,10 +77,10 @@ def test_a_model_of_unknown_size_is_reported_as_such(capsys: pytest.CaptureFixtu
 def test_a_damaged_model_does_not_hide_the_others(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for part in ("transformer", "text_encoder_2", "text_encoder", "vae"):
-        (tmp_path / part).mkdir()
-        (tmp_path / part / "model.safetensors").write_bytes(b"")
-    broken = replace(MINIATURE, source=str(tmp_path))
+    folder = shutil.copytree(MINIATURE.source, tmp_path / "miniature")
+    for weights in folder.rglob("*.safetensors"):
+        weights.write_bytes(b"")
+    broken = replace(MINIATURE, source=str(folder))
     monkeypatch.setattr("storyboard.cli.models.MODELS", (broken, *MODELS[1:]))
     text = listed(capsys, "--gpu", "24")
     assert re.search(r"memory: not known\. .*is damaged.*git checkout", text)

@@ -241,7 +241,7 @@ def test_what_may_not_be_read_costs_itself_alone(store: Store, project: Project)
     (project.path / "takes" / "t2").chmod(0)
     other.path.chmod(0)
     for folder in [store.root, *store.root.parents]:
-        if folder.name.startswith(("pytest-", "test_", "projects")):
+        if folder.name.startswith(("pytest-", "popen-", "test_", "projects")):
             folder.chmod(0o755)
     script = (
         "import os, sys; from pathlib import Path\n"

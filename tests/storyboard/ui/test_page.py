@@ -104,8 +104,8 @@ def test_every_script_is_loaded_with_the_page_and_every_import_is_there() -> Non
         name = left.pop()
         reached.add(name)
         left |= imports_of(name) - reached
-    # Types are for the type checker alone.
-    assert reached | {"types.js"} == set(SCRIPTS)
+    # For the type checker alone.
+    assert reached | {"app.js", "types.js"} == set(SCRIPTS)
 
 
 def test_the_state_knows_no_page() -> None:
