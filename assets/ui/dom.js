@@ -226,7 +226,8 @@ export function keepFocus(root) {
   const watched = focused && root.contains(focused);
   return () => {
     if (!watched || ![focused, document.body].includes(/** @type {HTMLElement} */ (document.activeElement))) return;
-    if (focused.isConnected && !focused.matches(":disabled") && focused.checkVisibility()) return;
+    // Not checkVisibility(), which lays the page out at every paint.
+    if (focused.isConnected && !focused.matches(":disabled") && !focused.closest("[hidden], dialog:not([open])")) return;
     const next = around?.isConnected ? around : part(root, ".tl-bar button:not(:disabled, [hidden])");
     next?.focus({ preventScroll: true });
   };
