@@ -126,6 +126,14 @@ class DyingCluster:
         self.closed = True
 
 
+# First, while both workers are there: those that a test kills come back with the next job.
+def test_workers_say_whether_a_model_runs(runner: RayRunner) -> None:
+    while "none of them answers" in (found := runner.usability(MINIATURE)).words:
+        time.sleep(0.5)  # they are still starting
+    assert found == Usability(True, "Runs on the workers.")
+    assert runner.usability(FLUX1_DEV) == Usability(False, "Does not run on the workers.")
+
+
 def test_there_is_no_runner_where_no_worker_can_be_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -371,10 +379,3 @@ def pictures_of(project: Project) -> list[NDArray[np.float64]]:
         with Image.open(project.image_path(frame.take)) as picture:
             pictures.append(np.asarray(picture, np.float64))
     return pictures
-
-
-def test_workers_say_whether_a_model_runs(runner: RayRunner) -> None:
-    while "none of them answers" in (found := runner.usability(MINIATURE)).words:
-        time.sleep(0.5)  # they are still starting; the test's time limit ends this
-    assert found == Usability(True, "Runs on the workers.")
-    assert runner.usability(FLUX1_DEV) == Usability(False, "Does not run on the workers.")
