@@ -35,6 +35,7 @@ class Presence:
 
     def __enter__(self) -> Self:
         """Begin the presence, where the disk has locks."""
+        # Some disks have no locks, or cannot be written: such a run is not seen by others.
         with suppress(OSError, NotImplementedError):
             self._locks.mkdir(parents=True, exist_ok=True)
             self._own.acquire()
@@ -72,7 +73,7 @@ class Presence:
         except Timeout:
             return True
         except (OSError, NotImplementedError):
-            return False
+            return False  # without locks nobody can hold one
         return False
 
     def _path(self, run: str) -> Path:

@@ -1,4 +1,4 @@
-"""One LoRA for the tiny pipeline, written in the names of every trainer.
+"""LoRA for the tiny pipeline, written in the names of every trainer.
 
 `ORIGINAL` is the LoRA in diffusers' names; what follows renames it, and joins layers where a
 trainer joins them.

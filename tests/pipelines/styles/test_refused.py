@@ -1,4 +1,4 @@
-"""What cannot be used as a style is refused, with what is wrong and where; nothing stays loaded."""
+"""Refusals of files that are no styles: they say what is wrong and where; nothing stays loaded."""
 
 from __future__ import annotations
 

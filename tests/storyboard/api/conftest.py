@@ -1,4 +1,4 @@
-"""What the tests of actions share."""
+"""Fixtures that the tests of actions share."""
 
 from __future__ import annotations
 

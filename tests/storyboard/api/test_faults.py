@@ -1,4 +1,4 @@
-"""What a page is told where files are damaged, and where a run ended in the middle of its work."""
+"""Messages on the page where files are damaged, and where a run ended in the midst of its work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every runner does: refusals, plans at a job's turn, and ends that stay until read."""
+"""Duties of every runner: refusals, plans at a job's turn, and ends that stay until read."""
 
 from __future__ import annotations
 
